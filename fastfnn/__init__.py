@@ -1,0 +1,31 @@
+"""fastfnn: feed-forward neural networks, trained fast on a CPU.
+
+import fastfnn as fnn
+
+(x, t), (x_test, t_test) = fnn.datasets.load_mnist()
+net = fnn.FNN((784, 50, 10), activation="sigmoid", init=0.01, seed=0)
+history = net.fit(x, t, epochs=10, batch_size=100, optimizer=fnn.SGD(0.1), validation_data=(x_test, t_test))
+net.accuracy(x_test, t_test)
+"""
+
+from fastfnn import datasets, optimizers
+from fastfnn.backend import get_num_threads, set_num_threads, show_config
+from fastfnn.history import History
+from fastfnn.network import FNN, load
+from fastfnn.optimizers import SGD
+from fastfnn.textbook import TwoLayerNet
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "FNN",
+    "SGD",
+    "History",
+    "TwoLayerNet",
+    "datasets",
+    "get_num_threads",
+    "load",
+    "optimizers",
+    "set_num_threads",
+    "show_config",
+]

@@ -1,0 +1,74 @@
+"""The one door to the kernels: everything else in this package reaches them, or their NumPy twins, through here."""
+
+import contextlib
+import platform
+from collections.abc import Callable, Iterator
+from types import ModuleType
+
+import llvmlite
+import numba
+import numpy as np
+
+from fastfnn import kernels, reference
+from fastfnn.kernels import jit, threads
+
+BACKENDS: dict[str, ModuleType] = {"kernels": kernels, "reference": reference}
+
+ACTIVATIONS = kernels.ACTIVATIONS
+LOSSES = kernels.LOSSES
+
+
+def get_num_threads() -> int:
+    """The number of threads that a large kernel runs on: 1 where more could end the process, see `show_config`."""
+    return threads.get_num_threads()
+
+
+def set_num_threads(count: int) -> None:
+    """Let kernels use at most `count` threads.
+
+    count  int, 1 to the number that Numba started with (NUMBA_NUM_THREADS, by default the number of cores)
+
+    Results have the same bits for every count. Raises TypeError or ValueError for anything else.
+    """
+    if isinstance(count, bool) or not isinstance(count, (int, np.integer)):
+        raise TypeError(f"count must be an int, got {type(count).__name__}")
+    if not 1 <= count <= threads.max_threads():
+        raise ValueError(f"count must be from 1 to {threads.max_threads()}, got {count}")
+    threads.set_num_threads(int(count))
+
+
+def show_config() -> None:
+    """Print the versions, the processor and the threads that kernels are compiled for and run on."""
+    import llvmlite.binding as llvm
+
+    layer = threads.threading_layer()
+    rows = {
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "numba": numba.__version__,
+        "llvmlite": llvmlite.__version__,
+        "cpu": numba.config.CPU_NAME or llvm.get_host_cpu_name(),
+        "jit": "off" if numba.config.DISABLE_JIT else "on",
+        "threading layer": layer,
+        "threads": f"{get_num_threads()} of {threads.max_threads()}",
+    }
+    if layer == "workqueue":
+        rows["note"] = "serial: Numba's workqueue layer is not safe; install tbb (pip) or libgomp (system) for threads"
+    for name, value in rows.items():
+        print(f"{name:16} {value}")
+
+
+@contextlib.contextmanager
+def on_first_compilation(action: Callable[[], None]) -> Iterator[None]:
+    """Call `action` once if, inside the context, a kernel has to be compiled rather than loaded from the cache."""
+    pending = [action]
+
+    def listener(_name: str) -> None:
+        if pending:
+            pending.pop()()
+
+    jit.compile_listeners.append(listener)
+    try:
+        yield
+    finally:
+        jit.compile_listeners.remove(listener)

@@ -1,0 +1,117 @@
+"""The `fastfnn` command."""
+
+import argparse
+import pathlib
+import sys
+from collections.abc import Sequence
+
+from fastfnn import backend, datasets, validation
+from fastfnn.network import FNN, HIDDEN_ACTIVATIONS
+from fastfnn.optimizers import SGD
+
+EXIT_BAD_INPUT = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit status: 0, or 2 after a message for bad input."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except (ValueError, TypeError, OSError, ImportError) as error:
+        print(f"fastfnn {options.command}: {error}", file=sys.stderr)
+        return EXIT_BAD_INPUT
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="fastfnn", description="Feed-forward neural networks, trained fast on a CPU.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_train(commands)
+    info = commands.add_parser("info", help="print versions, processor and threads")
+    info.set_defaults(run=lambda options: backend.show_config())
+    return parser
+
+
+def _add_train(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    train = commands.add_parser(
+        "train",
+        help="train a network on handwritten digits",
+        description="Train a network on handwritten digits. The defaults are the job of the lecture notes: 784-50-10, "
+        "sigmoid, softmax cross-entropy, minibatches of 100, learning rate 0.1.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = train.add_argument
+    data_help = "mnist10k, the 10,000 digits in the package, or a folder of MNIST-format IDX files, gzipped or not"
+    add("--data", default="mnist10k", metavar="DATA", help=data_help)
+    add("--layers", type=_sizes, default="50", metavar="N[,N...]", help="units of each hidden layer; '' for none")
+    add("--activation", choices=HIDDEN_ACTIVATIONS, default="sigmoid", help="activation of the hidden layers")
+    add("--init", type=_init, default=0.01, metavar="STD", help="standard deviation of the weights, or he, or xavier")
+    add("--batch-size", type=_batch_size, default=100, metavar="N", help="samples a step; 'all' for gradient descent")
+    add("--epochs", type=int, default=10, metavar="N", help="passes over the training data")
+    add("--learning-rate", type=float, default=0.1, metavar="RATE", help="of gradient descent")
+    add("--sampling", choices=("shuffle", "replacement"), default="shuffle", help="how batches are drawn")
+    add("--dtype", choices=("float32", "float64"), default="float32", help="of parameters and arithmetic")
+    add("--threads", type=int, metavar="N", default=argparse.SUPPRESS, help="at most so many (default: all cores)")
+    add("--seed", type=int, default=0, metavar="N", help="of the initial weights and the batches")
+    add("--plot", metavar="FILE", default=argparse.SUPPRESS, help="save the loss and accuracy curves, as a PNG")
+    add("--save", metavar="FILE", default=argparse.SUPPRESS, help="save the trained network, as safetensors")
+    add("--quiet", action="store_true", default=argparse.SUPPRESS, help="print the result only")
+    train.set_defaults(run=_train)
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(",")) if text else ()
+
+
+def _init(text: str) -> float | str:
+    return text if text in ("he", "xavier") else float(text)
+
+
+def _batch_size(text: str) -> int | None:
+    return None if text == "all" else int(text)
+
+
+def _train(options: argparse.Namespace) -> None:
+    for name in ("plot", "save"):  # a typing error must not cost a training run
+        if name in options:
+            parent = pathlib.Path(getattr(options, name)).resolve().parent
+            if not parent.is_dir():
+                raise ValueError(f"--{name} must name a file in an existing folder, got folder {parent}")
+    if "threads" in options:
+        backend.set_num_threads(options.threads)
+    epochs = validation.integer("--epochs", options.epochs, 1)
+    optimizer = SGD(options.learning_rate)
+    folder = None if options.data == "mnist10k" else options.data
+    (x, t), (x_test, t_test) = datasets.load_mnist(folder=folder)
+    classes = int(max(t.max(), t_test.max())) + 1
+    net = FNN(
+        (x.shape[1], *options.layers, classes),
+        activation=options.activation,
+        init=options.init,
+        dtype=options.dtype,
+        seed=options.seed,
+    )
+    quiet = "quiet" in options
+    if not quiet:
+        net.summary()
+        print(f"{len(x):,} training and {len(x_test):,} test samples from {options.data}")
+    history = net.fit(
+        x,
+        t,
+        epochs=epochs,
+        batch_size=options.batch_size,
+        optimizer=optimizer,
+        sampling=options.sampling,
+        validation_data=(x_test, t_test),
+        progress=not quiet,
+    )
+    print(
+        f"test accuracy {history.val_accuracy[-1]:.4f}, test loss {history.val_loss[-1]:.4f} "
+        f"after {epochs} epochs, {sum(history.seconds):.2f} s of training"
+    )
+    if "plot" in options:
+        history.plot(options.plot)
+        print(f"curves: {options.plot}")
+    if "save" in options:
+        net.save(options.save)
+        print(f"network: {options.save}")

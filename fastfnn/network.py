@@ -1,0 +1,452 @@
+"""FNN, a feed-forward neural network: parameters, prediction, gradient, training, files."""
+
+import contextlib
+import itertools
+import json
+import math
+import os
+import time
+import warnings
+from collections.abc import Iterator, MutableMapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastfnn import validation
+from fastfnn.backend import ACTIVATIONS, BACKENDS, LOSSES, on_first_compilation
+from fastfnn.history import History
+from fastfnn.optimizers import SGD
+
+HIDDEN_ACTIVATIONS = tuple(name for name in ACTIVATIONS if name != "softmax")
+
+# Each loss is computed from the last layer's sums, with the output activation inside it where it has one.
+OUTPUT_ACTIVATION = {
+    "softmax_cross_entropy": "softmax",
+    "sigmoid_cross_entropy": "sigmoid",
+    "squared_error": "identity",
+}
+
+# Weights of a layer with n inputs have standard deviation sqrt(gain / n).
+INIT_GAIN = {"he": 2.0, "xavier": 1.0}
+
+# Step of the central difference: its error h^2 f'''/6 and the rounding error eps f / h are both below 1e-8 in float64.
+DIFFERENCE_STEP = 1e-4
+
+FILE_FORMAT = "fastfnn-1"
+
+
+class Params(MutableMapping[str, np.ndarray]):
+    """The parameters by name, W1, b1, W2, ...: writable views of one flat vector.
+
+    W (in_features, out_features) and b (out_features,). A view may be changed in place; assigning to a name copies the
+    values in. Names and shapes are fixed.
+    """
+
+    def __init__(self, flat: np.ndarray, layer_sizes: Sequence[int]) -> None:
+        self._flat = flat
+        self._place: dict[str, tuple[int, tuple[int, ...]]] = {}
+        start = 0
+        for layer, (inputs, outputs) in enumerate(itertools.pairwise(layer_sizes), 1):
+            for name, shape in ((f"W{layer}", (inputs, outputs)), (f"b{layer}", (outputs,))):
+                self._place[name] = (start, shape)
+                start += math.prod(shape)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        start, shape = self._place[name]
+        return self._flat[start : start + math.prod(shape)].reshape(shape)
+
+    def __setitem__(self, name: str, value: npt.ArrayLike) -> None:
+        if name not in self._place:
+            raise KeyError(f"params has {', '.join(self._place)}; got {name!r}")
+        param = self[name]
+        array = validation.real_array(f"params[{name!r}]", value, param.dtype)
+        if array.shape != param.shape:
+            raise ValueError(f"params[{name!r}] must have shape {param.shape}, got {array.shape}")
+        param[...] = array
+
+    def __delitem__(self, name: str) -> None:
+        raise TypeError("params has fixed names: an entry cannot be deleted")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._place)
+
+    def __len__(self) -> int:
+        return len(self._place)
+
+    def __repr__(self) -> str:
+        return f"Params({', '.join(f'{name} {shape}' for name, (_, shape) in self._place.items())})"
+
+
+class FNN:
+    """A feed-forward neural network: x_l = f_l(x_{l-1} W_l + b_l) for layers l = 1 to L.
+
+    layer_sizes  units of the input, of each hidden layer and of the output: at least two
+    activation   of the hidden layers: "identity", "sigmoid", "tanh" or "relu", or a sequence with one per hidden layer
+    loss         "softmax_cross_entropy" (classes; softmax output), "sigmoid_cross_entropy" (binary or multi-label;
+                 sigmoid output) or "squared_error" (real targets; identity output)
+    init         standard deviation of the initial weights: a number, "he" for sqrt(2 / in_features) or "xavier" for
+                 sqrt(1 / in_features); biases start at 0
+    dtype        "float32" or "float64": of the parameters and of all arithmetic but the losses, which are float64
+    seed         an int makes the initial weights and every `fit` repeat bit for bit, with any number of threads
+    backend      "kernels", or "reference" for the same in plain NumPy
+
+    Inputs of any real dtype are converted to `dtype`. Bad input raises TypeError or ValueError and changes nothing.
+    Source: sections 1 and 3 of the notes, in the orientation of their code (W of shape (in, out)).
+    """
+
+    def __init__(
+        self,
+        layer_sizes: Sequence[int],
+        *,
+        activation: str | Sequence[str] = "relu",
+        loss: str = "softmax_cross_entropy",
+        init: float | str = "he",
+        dtype: npt.DTypeLike = "float32",
+        seed: int | None = None,
+        backend: str = "kernels",
+    ) -> None:
+        self.layer_sizes = _layer_sizes(layer_sizes)
+        self.activation = _activations(activation, len(self.layer_sizes) - 2)
+        self.loss_name = validation.choice("loss", loss, tuple(OUTPUT_ACTIVATION))
+        self.dtype = _dtype(dtype)
+        self.backend = validation.choice("backend", backend, tuple(BACKENDS))
+        self._rng = np.random.default_rng(None if seed is None else validation.integer("seed", seed, 0))
+        self._sizes = np.array(self.layer_sizes, np.int64)
+        self._flat = np.zeros(int(((self._sizes[:-1] + 1) * self._sizes[1:]).sum()), self.dtype)
+        self.params = Params(self._flat, self.layer_sizes)
+        for layer, inputs in enumerate(self.layer_sizes[:-1], 1):
+            weight = self.params[f"W{layer}"]
+            weight[...] = _init_std(init, inputs) * self._rng.standard_normal(weight.shape)
+
+    def __repr__(self) -> str:
+        sizes = "-".join(map(str, self.layer_sizes))
+        return f"FNN({sizes}, {', '.join(self.activation) or 'no hidden layer'}; {self.loss_name}; {self.dtype})"
+
+    def predict(self, x: npt.ArrayLike) -> np.ndarray:
+        """The network's output: probabilities for the cross-entropies, values for the squared error.
+
+        x  (N, I), or (I,) for one sample
+
+        Returns (N, K), or (K,) for one sample, of the network's dtype.
+        """
+        array = np.asarray(x)
+        single = array.ndim == 1
+        rows = self._samples("x", array[np.newaxis] if single else array)
+        out = self._forward(rows, OUTPUT_ACTIVATION[self.loss_name])
+        return out[0] if single else out
+
+    def loss(self, x: npt.ArrayLike, t: npt.ArrayLike) -> float:
+        """The mean loss over the samples.
+
+        x  (N, I)
+        t  for softmax cross-entropy integer labels (N,) or rows (N, K) that sum to 1; for sigmoid cross-entropy rows
+           (N, K) in [0, 1]; for the squared error rows (N, K). With K = 1 the last two also take (N,)
+        """
+        rows = self._samples("x", x)
+        return self._loss_of(self._forward(rows, "identity"), self._targets("t", t, len(rows)))
+
+    def accuracy(self, x: npt.ArrayLike, t: npt.ArrayLike) -> float:
+        """The share of samples that are predicted right; x and t as in `loss`.
+
+        Softmax: the most probable class is the (most probable) target class. Sigmoid: every output is on the target's
+        side of 1/2. The squared error has no accuracy: ValueError.
+        """
+        if self.loss_name == "squared_error":
+            raise ValueError("accuracy needs a network with a cross-entropy loss, got loss 'squared_error'")
+        rows = self._samples("x", x)
+        return self._accuracy_of(self._forward(rows, "identity"), self._targets("t", t, len(rows)))
+
+    def evaluate(self, x: npt.ArrayLike, t: npt.ArrayLike) -> dict[str, float]:
+        """`{"loss": ..., "accuracy": ...}` from one forward pass; without "accuracy" for the squared error."""
+        rows = self._samples("x", x)
+        return self._evaluate(rows, self._targets("t", t, len(rows)))
+
+    def gradient(self, x: npt.ArrayLike, t: npt.ArrayLike) -> dict[str, np.ndarray]:
+        """The gradient of `loss` with respect to every parameter, by back-propagation: an array for each name."""
+        rows = self._samples("x", x)
+        grad = np.empty_like(self._flat)
+        codes = self._codes("identity")
+        self._kernels.network_gradient(
+            grad, self._flat, rows, self._targets("t", t, len(rows)), self._sizes, codes, self._loss_code
+        )
+        return dict(Params(grad, self.layer_sizes))
+
+    def numerical_gradient(self, x: npt.ArrayLike, t: npt.ArrayLike) -> dict[str, np.ndarray]:
+        """The same by central differences, (E(w + h) - E(w - h)) / 2h for each w in turn: slow, to check `gradient`.
+
+        Computed in float64 whatever the network's dtype, and returned so.
+        """
+        twin = self._in_float64()
+        rows = twin._samples("x", x)
+        targets = twin._targets("t", t, len(rows))
+        grad = np.empty_like(twin._flat)
+        for i, value in enumerate(twin._flat):
+            twin._flat[i] = value + DIFFERENCE_STEP
+            above = twin._loss_of(twin._forward(rows, "identity"), targets)
+            twin._flat[i] = value - DIFFERENCE_STEP
+            below = twin._loss_of(twin._forward(rows, "identity"), targets)
+            twin._flat[i] = value
+            grad[i] = (above - below) / (2 * DIFFERENCE_STEP)
+        return dict(Params(grad, self.layer_sizes))
+
+    def fit(
+        self,
+        x: npt.ArrayLike,
+        t: npt.ArrayLike,
+        *,
+        epochs: int = 10,
+        batch_size: int | None = 100,
+        optimizer: SGD | None = None,
+        sampling: str = "shuffle",
+        validation_data: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
+        progress: bool = False,
+    ) -> History:
+        """Train on the samples; returns the `History` of the run.
+
+        x, t             as in `loss`
+        epochs           passes over the data, at least 1
+        batch_size       samples a step: None is gradient descent on all of them, 1 is the stochastic form, else the
+                         minibatch form; the last batch of an epoch may be smaller
+        optimizer        SGD(0.1) if None
+        sampling         "shuffle": each epoch visits every sample once, in random order; "replacement": each step draws
+                         its batch anew from all samples, as the code of the notes does
+        validation_data  (x, t) to measure loss and accuracy on after each epoch; the accuracy on x, t is then too
+        progress         show a progress bar and a line for each epoch
+
+        Source: section 4 of the notes.
+        """
+        rows = self._samples("x", x)
+        targets = self._targets("t", t, len(rows))
+        epochs = validation.integer("epochs", epochs, 1)
+        batch = len(rows) if batch_size is None else min(validation.integer("batch_size", batch_size, 1), len(rows))
+        sampling = validation.choice("sampling", sampling, ("shuffle", "replacement"))
+        optimizer = SGD(0.1) if optimizer is None else optimizer
+        if not isinstance(optimizer, SGD):
+            raise TypeError(f"optimizer must be an optimizer such as SGD(0.1), got {type(optimizer).__name__}")
+        held_out = self._validation_data(validation_data)
+        steps = math.ceil(len(rows) / batch)
+        history = History(step_loss=np.empty(epochs * steps))
+        with _progress(progress, epochs * steps) as report:
+            self._train(history.step_loss[:0], rows, targets, np.empty(0, np.int64), batch, optimizer)  # compiles
+            for epoch in range(epochs):
+                order = self._order(len(rows), batch, sampling)
+                step_loss = history.step_loss[epoch * steps : (epoch + 1) * steps]
+                start = time.perf_counter()
+                self._train(step_loss, rows, targets, order, batch, optimizer)
+                seconds = time.perf_counter() - start
+                history.seconds.append(seconds)
+                history.samples_per_second.append(len(rows) / seconds)
+                history.loss.append(_epoch_loss(step_loss, batch, len(rows)))
+                self._measure(history, rows, targets, held_out)
+                report(history, epochs, steps)
+        if not math.isfinite(history.loss[-1]):
+            warnings.warn("the training loss is not finite: try a smaller learning rate", RuntimeWarning, stacklevel=2)
+        return history
+
+    def summary(self) -> None:
+        """Print a line for each layer: its weights, activation and number of parameters."""
+        names = [*self.activation, OUTPUT_ACTIVATION[self.loss_name]]
+        print(f"{'layer':>5}  {'weights':>14}  {'activation':<10}  {'parameters':>10}")
+        for layer, name in enumerate(names, 1):
+            inputs, outputs = self.layer_sizes[layer - 1 : layer + 1]
+            print(f"{layer:>5}  {f'{inputs} x {outputs}':>14}  {name:<10}  {(inputs + 1) * outputs:>10,}")
+        print(f"total {self._flat.size:,} parameters of {self.dtype}, loss {self.loss_name}")
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the parameters and the description of the network to a safetensors file; `fastfnn.load` reads it."""
+        from safetensors.numpy import save_file
+
+        description = {
+            "layer_sizes": list(self.layer_sizes),
+            "activation": list(self.activation),
+            "loss": self.loss_name,
+            "dtype": self.dtype.name,
+        }
+        save_file(dict(self.params), path, {"format": FILE_FORMAT, "network": json.dumps(description)})
+
+    @property
+    def _kernels(self) -> Any:
+        return BACKENDS[self.backend]
+
+    @property
+    def _loss_code(self) -> int:
+        return LOSSES.index(self.loss_name)
+
+    def _codes(self, output_activation: str) -> np.ndarray:
+        names = (*self.activation, output_activation)
+        return np.array([ACTIVATIONS.index(name) for name in names], np.int64)
+
+    def _samples(self, name: str, value: npt.ArrayLike) -> np.ndarray:
+        return validation.samples(name, value, self.layer_sizes[0], self.dtype)
+
+    def _targets(self, name: str, value: npt.ArrayLike, count: int) -> np.ndarray:
+        return validation.targets(name, value, count, self.layer_sizes[-1], self.loss_name, self.dtype)
+
+    def _validation_data(self, pair: Any) -> tuple[np.ndarray, np.ndarray] | None:
+        if pair is None:
+            return None
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            raise TypeError("validation_data must be a pair (x, t)")
+        rows = self._samples("validation_data[0]", pair[0])
+        return rows, self._targets("validation_data[1]", pair[1], len(rows))
+
+    def _in_float64(self) -> "FNN":
+        options = {"activation": self.activation, "loss": self.loss_name, "backend": self.backend}
+        twin = FNN(self.layer_sizes, dtype="float64", init=0.0, **options)  # type: ignore[arg-type]
+        twin._flat[...] = self._flat
+        return twin
+
+    def _forward(self, rows: np.ndarray, output_activation: str) -> np.ndarray:
+        out = np.empty((len(rows), self.layer_sizes[-1]), self.dtype)
+        self._kernels.network_forward(out, self._flat, rows, self._sizes, self._codes(output_activation))
+        return out
+
+    def _loss_of(self, out: np.ndarray, targets: np.ndarray) -> float:
+        return float(getattr(self._kernels, self.loss_name)(np.empty_like(out), out, targets))
+
+    def _accuracy_of(self, out: np.ndarray, targets: np.ndarray) -> float:
+        if self.loss_name == "sigmoid_cross_entropy":
+            return float(np.mean(np.all((out > 0) == (targets > 0.5), axis=1)))
+        labels = targets if targets.ndim == 1 else targets.argmax(axis=1)
+        return float(np.mean(out.argmax(axis=1) == labels))
+
+    def _evaluate(self, rows: np.ndarray, targets: np.ndarray) -> dict[str, float]:
+        out = self._forward(rows, "identity")
+        result = {"loss": self._loss_of(out, targets)}
+        if self.loss_name != "squared_error":
+            result["accuracy"] = self._accuracy_of(out, targets)
+        return result
+
+    def _order(self, count: int, batch: int, sampling: str) -> np.ndarray:
+        if sampling == "replacement":
+            return self._rng.integers(count, size=count)
+        return self._rng.permutation(count) if batch < count else np.arange(count)
+
+    def _train(
+        self,
+        step_loss: np.ndarray,
+        rows: np.ndarray,
+        targets: np.ndarray,
+        order: np.ndarray,
+        batch: int,
+        optimizer: SGD,
+    ) -> None:
+        codes, rate = self._codes("identity"), optimizer.learning_rate
+        self._kernels.train_steps(
+            self._flat, step_loss, rows, targets, order, self._sizes, codes, self._loss_code, batch, rate
+        )
+
+    def _measure(
+        self,
+        history: History,
+        rows: np.ndarray,
+        targets: np.ndarray,
+        held_out: tuple[np.ndarray, np.ndarray] | None,
+    ) -> None:
+        if held_out is None:
+            return
+        result = self._evaluate(*held_out)
+        history.val_loss.append(result["loss"])
+        if "accuracy" in result:
+            history.val_accuracy.append(result["accuracy"])
+            history.accuracy.append(self._accuracy_of(self._forward(rows, "identity"), targets))
+
+
+def load(path: str | os.PathLike[str]) -> FNN:
+    """The network that `FNN.save` wrote to a safetensors file: the same predictions, bit for bit.
+
+    Raises FileNotFoundError, or ValueError if the file is not one of ours.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except SafetensorError as error:
+        raise ValueError(f"{os.fspath(path)} is not a safetensors file: {error}") from error
+    if metadata.get("format") != FILE_FORMAT:
+        raise ValueError(
+            f"{os.fspath(path)} must be a network saved by fastfnn, format {FILE_FORMAT!r}; "
+            f"got format {metadata.get('format')!r}"
+        )
+    description = json.loads(metadata["network"])
+    net = FNN(description.pop("layer_sizes"), init=0.0, **description)
+    if set(tensors) != set(net.params):
+        raise ValueError(f"{os.fspath(path)} must hold {', '.join(net.params)}; got {', '.join(sorted(tensors))}")
+    for name, tensor in tensors.items():
+        net.params[name] = tensor
+    return net
+
+
+def _layer_sizes(value: Any) -> tuple[int, ...]:
+    if isinstance(value, (str, bytes)) or not isinstance(value, (Sequence, np.ndarray)):
+        raise TypeError(f"layer_sizes must be a sequence of ints, got {type(value).__name__}")
+    if len(value) < 2:
+        raise ValueError(f"layer_sizes must have at least two entries, input and output, got {len(value)}")
+    return tuple(validation.integer(f"layer_sizes[{i}]", size, 1) for i, size in enumerate(value))
+
+
+def _activations(value: Any, hidden: int) -> tuple[str, ...]:
+    if isinstance(value, str):
+        return (validation.choice("activation", value, HIDDEN_ACTIVATIONS),) * hidden
+    if not isinstance(value, Sequence):
+        raise TypeError(f"activation must be a name or a sequence of names, got {type(value).__name__}")
+    if len(value) != hidden:
+        raise ValueError(f"activation must have one name per hidden layer, {hidden}, got {len(value)}")
+    return tuple(validation.choice(f"activation[{i}]", name, HIDDEN_ACTIVATIONS) for i, name in enumerate(value))
+
+
+def _dtype(value: npt.DTypeLike) -> np.dtype[Any]:
+    try:
+        dtype = np.dtype(value)
+    except TypeError as error:
+        raise TypeError(f"dtype must be float32 or float64, got {value!r}") from error
+    if dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
+        raise ValueError(f"dtype must be float32 or float64, got {dtype}")
+    return dtype
+
+
+def _init_std(init: float | str, inputs: int) -> float:
+    if isinstance(init, str):
+        return math.sqrt(INIT_GAIN[validation.choice("init", init, tuple(INIT_GAIN))] / inputs)
+    return validation.nonnegative("init", init)
+
+
+def _epoch_loss(step_loss: np.ndarray, batch: int, samples: int) -> float:
+    """The mean over samples of the batches' mean losses: the last batch may be smaller."""
+    counts = np.full(len(step_loss), batch)
+    counts[-1] = samples - batch * (len(step_loss) - 1)
+    return float(step_loss @ counts / samples)
+
+
+@contextlib.contextmanager
+def _progress(show: bool, steps: int) -> Iterator[Any]:
+    """A function to call after each epoch; it draws a progress bar of so many steps and a line per epoch."""
+    if not show:
+        yield lambda history, epochs, steps: None
+        return
+    from tqdm import tqdm
+
+    def announce() -> None:
+        tqdm.write("compiling the kernels for this machine: once, then they are loaded from disk")
+
+    with tqdm(total=steps, unit="step", dynamic_ncols=True) as bar, on_first_compilation(announce):
+
+        def report(history: History, epochs: int, steps_per_epoch: int) -> None:
+            bar.update(steps_per_epoch)
+            tqdm.write(_epoch_line(history, epochs))
+
+        yield report
+
+
+def _epoch_line(history: History, epochs: int) -> str:
+    parts = [f"epoch {history.epochs:>{len(str(epochs))}}/{epochs}", f"loss {history.loss[-1]:.4f}"]
+    if history.accuracy:
+        parts.append(f"accuracy {history.accuracy[-1]:.4f}")
+    if history.val_loss:
+        parts.append(f"test loss {history.val_loss[-1]:.4f}")
+    if history.val_accuracy:
+        parts.append(f"test accuracy {history.val_accuracy[-1]:.4f}")
+    return "  ".join([*parts, f"{history.samples_per_second[-1]:,.0f} samples/s"])

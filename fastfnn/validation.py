@@ -1,0 +1,113 @@
+"""Checks of arguments at the edge of the API: what is wrong, what came, what was expected. Kernels check nothing."""
+
+import math
+import numbers
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+# How far from one a row of target probabilities may sum: rows that were computed in float32 are this good.
+ROW_SUM_TOLERANCE = 1e-3
+
+
+def integer(name: str, value: Any, least: int) -> int:
+    """`value` as an int of at least `least`."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name} must be an int, got {type(value).__name__}")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}")
+    return int(value)
+
+
+def nonnegative(name: str, value: Any) -> float:
+    """`value` as a finite float of at least 0."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a number, got {type(value).__name__}")
+    number = float(value)
+    if not (math.isfinite(number) and number >= 0):
+        raise ValueError(f"{name} must be finite and not negative, got {value}")
+    return number
+
+
+def choice(name: str, value: Any, options: tuple[str, ...]) -> str:
+    """`value`, which must be one of `options`."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a str, one of {', '.join(options)}; got {type(value).__name__}")
+    if value not in options:
+        raise ValueError(f"{name} must be one of {', '.join(options)}; got {value!r}")
+    return value
+
+
+def real_array(name: str, value: Any, dtype: npt.DTypeLike) -> np.ndarray:
+    """`value` as a C-contiguous array of `dtype`, of finite real numbers; copied only where it has to be."""
+    array = np.asarray(value)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
+    with np.errstate(over="ignore"):  # what does not fit becomes infinite and is reported below
+        array = np.asarray(array, dtype=dtype, order="C")
+    flat = array.reshape(-1)
+    # A sum of squares is finite only if every element is. It may overflow without cause, hence the second look.
+    with np.errstate(over="ignore", invalid="ignore"):
+        suspect = not math.isfinite(np.dot(flat, flat))
+    if suspect and not np.isfinite(flat).all():
+        index = np.unravel_index(int(np.argmin(np.isfinite(flat))), array.shape)
+        position = ", ".join(str(int(i)) for i in index)
+        raise ValueError(f"{name} must be finite in {array.dtype}, got {array[index]} at [{position}]")
+    return array
+
+
+def samples(name: str, value: Any, width: int, dtype: npt.DTypeLike) -> np.ndarray:
+    """`value` as rows of `width` finite real numbers, at least one."""
+    array = real_array(name, value, dtype)
+    if array.ndim != 2:
+        raise ValueError(f"{name} must have shape (samples, {width}), got shape {array.shape}")
+    if array.shape[1] != width:
+        raise ValueError(f"{name} must have {width} columns, got shape {array.shape}")
+    if array.shape[0] == 0:
+        raise ValueError(f"{name} must have at least one row, got shape {array.shape}")
+    return array
+
+
+def targets(name: str, value: Any, count: int, width: int, loss: str, dtype: npt.DTypeLike) -> np.ndarray:
+    """`value` as what `loss` takes for `count` samples and `width` outputs: int64 labels (N,) or rows (N, width)."""
+    array = np.asarray(value)
+    if array.ndim == 1 and loss == "softmax_cross_entropy":
+        _same_count(name, array, count)
+        return _labels(name, array, width)
+    if array.ndim == 1 and width == 1:
+        array = array[:, np.newaxis]
+    if array.ndim != 2 or array.shape[1] != width:
+        one = "integer labels of shape (samples,) or " if loss == "softmax_cross_entropy" else ""
+        raise ValueError(f"{name} must be {one}rows of shape (samples, {width}), got shape {array.shape}")
+    _same_count(name, array, count)
+    rows = real_array(name, array, dtype)
+    if loss != "squared_error":
+        _unit_interval(name, rows)
+    if loss == "softmax_cross_entropy":
+        sums = rows.sum(axis=1, dtype=np.float64)
+        worst = int(np.argmax(np.abs(sums - 1)))
+        if abs(sums[worst] - 1) > ROW_SUM_TOLERANCE:
+            raise ValueError(f"{name} must have rows that sum to 1, got {sums[worst]:g} in row {worst}")
+    return rows
+
+
+def _same_count(name: str, array: np.ndarray, count: int) -> None:
+    if len(array) != count:
+        raise ValueError(f"{name} must have one entry per row of x, {count}, got {len(array)}")
+
+
+def _labels(name: str, array: np.ndarray, classes: int) -> np.ndarray:
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{name} must hold integer labels where it has one axis, got dtype {array.dtype}")
+    if len(array):
+        for label in (array.min(), array.max()):
+            if not 0 <= label < classes:
+                raise ValueError(f"{name} must hold labels from 0 to {classes - 1}, got {label}")
+    return np.ascontiguousarray(array, dtype=np.int64)
+
+
+def _unit_interval(name: str, rows: np.ndarray) -> None:
+    for value in (rows.min(initial=0), rows.max(initial=1)):
+        if not 0 <= value <= 1:
+            raise ValueError(f"{name} must hold numbers from 0 to 1, got {value:g}")

@@ -1,0 +1,71 @@
+"""The compiled kernels of fastfnn, and nothing else: NumPy arrays in, NumPy arrays out.
+
+How to read this folder
+-----------------------
+    jit.py           how a kernel is compiled, cached on disk and called
+    threads.py       how many threads a piece of work gets
+    products.py      the three matrix products of a layer
+    affine.py        out = x W + b, and its gradients
+    activations.py   identity, sigmoid, tanh, ReLU, softmax
+    losses.py        softmax cross-entropy, sigmoid cross-entropy, squared error
+    optimizers.py    the update rules
+    network.py       whole networks: forward pass, gradient, training steps
+
+Dimension letters, used in every file:
+    B  samples in a batch      I  in_features       N  samples in a data set
+    L  layers with weights     O  out_features      K  outputs of the last layer
+
+The contract of every public kernel
+-----------------------------------
+Outputs come first, then inputs, then scalars. Outputs are allocated by the caller and overwritten, never accumulated
+into; they do not overlap the inputs unless the docstring allows it. Arrays are float32 or float64, all of one dtype in
+one call, with any strides unless the docstring says contiguous; sizes may be 0 or 1. NaN and infinity propagate.
+Nothing is validated: that is the caller's work, done once, at the edge of `fastfnn`.
+Each output element is summed by one thread, in an order that depends on the shapes alone, so a result has the same bits
+for every number of threads. Every name in `__all__` has a twin of the same signature in `fastfnn.reference`.
+"""
+
+if __name__ != "fastfnn.kernels":
+    raise ImportError(
+        f"this folder is the package fastfnn.kernels and was imported as {__name__!r}: use 'import fastfnn.kernels'"
+    )
+
+from .activations import (
+    ACTIVATIONS,
+    identity_backward,
+    identity_forward,
+    relu_backward,
+    relu_forward,
+    sigmoid_backward,
+    sigmoid_forward,
+    softmax,
+    tanh_backward,
+    tanh_forward,
+)
+from .affine import affine_backward, affine_forward
+from .losses import LOSSES, sigmoid_cross_entropy, softmax_cross_entropy, squared_error
+from .network import network_forward, network_gradient, train_steps
+from .optimizers import sgd_update
+
+__all__ = [
+    "ACTIVATIONS",
+    "LOSSES",
+    "affine_backward",
+    "affine_forward",
+    "identity_backward",
+    "identity_forward",
+    "network_forward",
+    "network_gradient",
+    "relu_backward",
+    "relu_forward",
+    "sgd_update",
+    "sigmoid_backward",
+    "sigmoid_cross_entropy",
+    "sigmoid_forward",
+    "softmax",
+    "softmax_cross_entropy",
+    "squared_error",
+    "tanh_backward",
+    "tanh_forward",
+    "train_steps",
+]

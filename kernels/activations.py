@@ -1,0 +1,208 @@
+"""Activation functions: forward, and backward in terms of the output.
+
+An activation is data to a compiled kernel: its code, the index of its name in ACTIVATIONS. The choice is made once for
+a row, outside the loop over its elements.
+
+Derivatives take the output y = f(x), which the forward pass has stored, so that x need not be kept:
+    sigmoid'(x) = y (1 - y)        tanh'(x) = 1 - y^2        ReLU'(x) = 1 if y > 0 else 0
+"""
+
+import numpy as np
+from numba import prange
+
+from .jit import entry, inner
+from .threads import share, threads_for
+
+ACTIVATIONS = ("identity", "sigmoid", "tanh", "relu", "softmax")  # softmax for the output layer only, forward only
+IDENTITY, SIGMOID, TANH, RELU, SOFTMAX = range(len(ACTIVATIONS))
+
+# What one exponential costs, in multiply-adds: used to judge how many threads pay.
+TRANSCENDENTAL = 20
+
+
+@inner
+def sigmoid_scalar(x, one):
+    # e^-|x| lies in (0, 1]: it never overflows, and neither branch cancels. `one` is 1 in the type of x: a literal
+    # would be an int64, and int64 with float32 makes float64
+    e = np.exp(-abs(x))
+    numerator = e if x < 0 else one
+    return numerator / (one + e)
+
+
+@inner
+def activation_forward_row(out, x, code):
+    # out (O,), x (O,); out may be x
+    zero, one = x.dtype.type(0), x.dtype.type(1)
+    if code == SIGMOID:
+        for o in range(out.shape[0]):
+            out[o] = sigmoid_scalar(x[o], one)
+    elif code == TANH:
+        for o in range(out.shape[0]):
+            out[o] = np.tanh(x[o])
+    elif code == RELU:
+        for o in range(out.shape[0]):
+            out[o] = zero if x[o] < 0 else x[o]  # the comparison is false for NaN, which so passes through
+    elif code == SOFTMAX:
+        softmax_row(out, x)
+    else:
+        for o in range(out.shape[0]):
+            out[o] = x[o]
+
+
+@inner
+def activation_backward_row(grad_x, grad_out, out, code):
+    # all (O,); grad_x may be grad_out
+    zero, one = out.dtype.type(0), out.dtype.type(1)
+    if code == SIGMOID:
+        for o in range(out.shape[0]):
+            grad_x[o] = grad_out[o] * (out[o] * (one - out[o]))
+    elif code == TANH:
+        for o in range(out.shape[0]):
+            grad_x[o] = grad_out[o] * ((one - out[o]) * (one + out[o]))
+    elif code == RELU:
+        for o in range(out.shape[0]):
+            grad_x[o] = zero if out[o] <= 0 else grad_out[o]
+    else:
+        for o in range(out.shape[0]):
+            grad_x[o] = grad_out[o]
+
+
+@inner
+def softmax_row(out, x):
+    # y_k = e^(x_k - m) / sum_j e^(x_j - m): subtracting m = max x changes nothing but keeps every power in (0, 1]
+    if x.shape[0] == 0:
+        return
+    largest = x[0]
+    for k in range(x.shape[0]):
+        largest = max(largest, x[k])
+    total = 0.0
+    for k in range(x.shape[0]):
+        power = np.exp(x[k] - largest)
+        out[k] = power
+        total += power
+    for k in range(x.shape[0]):
+        out[k] = out[k] / total
+
+
+@entry("void(real[:, :], real[:, :], intp, intp)")
+def _activation_forward(out, x, code, threads):
+    if threads == 1:
+        for i in range(out.shape[0]):
+            activation_forward_row(out[i], x[i], code)
+    else:
+        for part in prange(threads):
+            start, stop = share(out.shape[0], threads, part)
+            for i in range(start, stop):
+                activation_forward_row(out[i], x[i], code)
+
+
+@entry("void(real[:, :], real[:, :], real[:, :], intp, intp)")
+def _activation_backward(grad_x, grad_out, out, code, threads):
+    if threads == 1:
+        for i in range(out.shape[0]):
+            activation_backward_row(grad_x[i], grad_out[i], out[i], code)
+    else:
+        for part in prange(threads):
+            start, stop = share(out.shape[0], threads, part)
+            for i in range(start, stop):
+                activation_backward_row(grad_x[i], grad_out[i], out[i], code)
+
+
+def identity_forward(out: np.ndarray, x: np.ndarray) -> None:
+    """Copy: out = x.
+
+    out  (B, O)  written; may be x
+    x    (B, O)  read
+
+    Source: section 3 of the notes, the output layer for real targets.
+    """
+    _activation_forward(out, x, IDENTITY, threads_for(x.size))
+
+
+def identity_backward(grad_x: np.ndarray, grad_out: np.ndarray, out: np.ndarray) -> None:
+    """Gradient of the identity: grad_x = grad_out.
+
+    grad_x    (B, O)  written; may be grad_out
+    grad_out  (B, O)  read
+    out       (B, O)  not read: every backward has the same arguments
+    """
+    _activation_backward(grad_x, grad_out, out, IDENTITY, threads_for(out.size))
+
+
+def sigmoid_forward(out: np.ndarray, x: np.ndarray) -> None:
+    """Logistic sigmoid: out = 1 / (1 + e^-x), computed from e^-|x| so that no x overflows.
+
+    out  (B, O)  written; may be x
+    x    (B, O)  read
+
+    Error: 4 ulp of the exact value; results below the smallest normal number may be 0.
+    Source: section 2 of the notes, definition (1). Their code in example 2.1 reads 1/1+exp(-x), a slip.
+    """
+    _activation_forward(out, x, SIGMOID, threads_for(x.size * TRANSCENDENTAL))
+
+
+def sigmoid_backward(grad_x: np.ndarray, grad_out: np.ndarray, out: np.ndarray) -> None:
+    """Gradient of the sigmoid: grad_x = grad_out * out * (1 - out), with out = sigmoid(x).
+
+    grad_x    (B, O)  written; may be grad_out
+    grad_out  (B, O)  read
+    out       (B, O)  read
+    """
+    _activation_backward(grad_x, grad_out, out, SIGMOID, threads_for(out.size))
+
+
+def tanh_forward(out: np.ndarray, x: np.ndarray) -> None:
+    """Hyperbolic tangent: out = tanh(x).
+
+    out  (B, O)  written; may be x
+    x    (B, O)  read
+
+    Error: 4 ulp of the exact value.
+    Source: section 2 of the notes, definition (2).
+    """
+    _activation_forward(out, x, TANH, threads_for(x.size * TRANSCENDENTAL))
+
+
+def tanh_backward(grad_x: np.ndarray, grad_out: np.ndarray, out: np.ndarray) -> None:
+    """Gradient of tanh: grad_x = grad_out * (1 - out) * (1 + out), with out = tanh(x).
+
+    grad_x    (B, O)  written; may be grad_out
+    grad_out  (B, O)  read
+    out       (B, O)  read
+    """
+    _activation_backward(grad_x, grad_out, out, TANH, threads_for(out.size))
+
+
+def relu_forward(out: np.ndarray, x: np.ndarray) -> None:
+    """Rectified linear unit: out = max(x, 0).
+
+    out  (B, O)  written; may be x
+    x    (B, O)  read; NaN stays NaN
+
+    Source: section 2 of the notes, definition (3).
+    """
+    _activation_forward(out, x, RELU, threads_for(x.size))
+
+
+def relu_backward(grad_x: np.ndarray, grad_out: np.ndarray, out: np.ndarray) -> None:
+    """Gradient of ReLU: grad_x = grad_out where out > 0, else 0; the derivative at 0 is taken as 0.
+
+    grad_x    (B, O)  written; may be grad_out
+    grad_out  (B, O)  read; passed on where out is NaN
+    out       (B, O)  read
+
+    Source: section 5 of the notes, whose code overwrites the caller's grad_out: here that is the caller's choice.
+    """
+    _activation_backward(grad_x, grad_out, out, RELU, threads_for(out.size))
+
+
+def softmax(out: np.ndarray, x: np.ndarray) -> None:
+    """Softmax of each row: out_k = e^(x_k) / sum_j e^(x_j), shifted by the row's maximum so that no x overflows.
+
+    out  (B, K)  written; may be x; rows sum to 1
+    x    (B, K)  read
+
+    Error: (K + 8) eps relative to each element, and the rounding of x_k - max(x), which is relative to |x_k - max(x)|.
+    Source: section 3 of the notes, output layer (2).
+    """
+    _activation_forward(out, x, SOFTMAX, threads_for(x.size * TRANSCENDENTAL))

@@ -1,0 +1,111 @@
+"""How a kernel is compiled, cached on disk and called.
+
+`entry` makes an entry point: a parallel function that Python calls. `inner` makes a serial function that only entry
+points and other inner functions call; it is compiled into them.
+
+An entry point is compiled for a dtype at the first call with that dtype, never at import. It is compiled once per dtype
+and not once per memory layout: its signature asks for arrays of any strides, and Numba converts to that for free.
+
+The compiled code is cached on disk. Numba keys its cache on the one file that holds the function and so misses a change
+in a file that the function calls; here the key is a fingerprint of every file in this folder. On a read-only
+installation with no writable cache folder anywhere, kernels are compiled in each process anew.
+"""
+
+import functools
+import hashlib
+import logging
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import llvmlite
+import numba
+import numpy as np
+from numba.core.caching import FunctionCache
+
+logger = logging.getLogger("fastfnn")
+
+# What the optimizer may do to floating-point code: fuse a multiplication with an addition. It may not assume that NaN,
+# infinity or signed zeros do not occur, nor change the order of a sum.
+CONTRACT = {"contract"}
+
+# Sums of products may be split over vector lanes: the order then depends on the length of the sum alone.
+REASSOCIATE = {"contract", "reassoc"}
+
+# The Numba settings that both kinds of function share. Division by zero gives inf or NaN, as in NumPy.
+OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+
+# Called with the name of each entry point that is about to be compiled (not loaded from disk).
+compile_listeners: list[Callable[[str], None]] = []
+
+
+def _fingerprint() -> str:
+    digest = hashlib.sha256(llvmlite.__version__.encode())
+    for path in sorted(pathlib.Path(__file__).parent.glob("*.py")):
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+FINGERPRINT = _fingerprint()
+
+
+class _KernelCache(FunctionCache):  # type: ignore[misc]
+    """Numba's cache on disk, keyed on the source of all kernels, that tells when it has to be filled."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        self._cache_file._source_stamp = FINGERPRINT
+        self._function_name = function.__name__.lstrip("_")
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        overload = super().load_overload(sig, target_context)
+        if overload is None:
+            _announce(self._function_name)
+        return overload
+
+
+def _announce(name: str) -> None:
+    logger.info("compiling %s", name)
+    for listener in compile_listeners:
+        listener(name)
+
+
+def _compile(function: Callable[..., Any], signature: str, dtype: np.dtype[Any], fastmath: set[str]) -> Any:
+    dispatcher = numba.njit(parallel=True, fastmath=fastmath, **OPTIONS)(function)
+    try:
+        dispatcher._cache = _KernelCache(function)
+    except RuntimeError:  # Numba found no folder that it may write to
+        _announce(function.__name__.lstrip("_"))
+    dispatcher.compile(signature.replace("real", dtype.name))
+    dispatcher.disable_compile()
+    return dispatcher
+
+
+def entry(signature: str, fastmath: set[str] = CONTRACT) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Decorate an entry point. `signature` is Numba's, with `real` for the dtype of the first argument, an array."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        if numba.config.DISABLE_JIT:
+            return function
+        compiled: dict[np.dtype[Any], Any] = {}
+
+        @functools.wraps(function)
+        def call(first: np.ndarray, *rest: Any) -> Any:
+            kernel = compiled.get(first.dtype)
+            if kernel is None:
+                kernel = compiled[first.dtype] = _compile(function, signature, first.dtype, fastmath)
+            return kernel(first, *rest)
+
+        return call
+
+    return decorate
+
+
+def inner(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorate a serial function that is called from compiled code only."""
+    return numba.njit(fastmath=CONTRACT, **OPTIONS)(function)
+
+
+def inner_sum(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same for a function whose sums may be split over vector lanes."""
+    return numba.njit(fastmath=REASSOCIATE, **OPTIONS)(function)
