@@ -43,12 +43,12 @@ bench: $(VENV)/.installed-dev
 clean:
 	rm -rf $(VENV) .asv .coverage htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info
 	rm -f loss.png digits.png
-	find benchmarks examples fastfnn kernels tests -name __pycache__ -prune -exec rm -rf {} +
+	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # Stamps: a step is done again only if pyproject.toml is newer, so that a second `make train` starts at once.
 
 $(VENV)/.created:
-	@$(PYTHON) -c "" || { echo "fastfnn needs Python 3.11 or newer, and '$(PYTHON)' does not run: name one, as in" \
+	@$(PYTHON) -c "" 2>/dev/null || { echo "fastfnn needs Python 3.11 or newer, and '$(PYTHON)' does not run: name one, as in" \
 		"'make PYTHON=/path/to/python3'" >&2; exit 1; }
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || { echo "fastfnn needs Python 3.11 or newer," \
 		"and '$(PYTHON)' is $$($(PYTHON) --version 2>&1): name a newer one, as in 'make PYTHON=python3.13'" >&2; exit 1; }

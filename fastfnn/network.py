@@ -255,7 +255,7 @@ class FNN:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the parameters and the description of the network to a safetensors file; `fastfnn.load` reads it."""
-        from safetensors.numpy import save_file
+        from safetensors.numpy import save
 
         description = {
             "layer_sizes": list(self.layer_sizes),
@@ -263,7 +263,8 @@ class FNN:
             "loss": self.loss_name,
             "dtype": self.dtype.name,
         }
-        save_file(dict(self.params), path, {"format": FILE_FORMAT, "network": json.dumps(description)})
+        with open(path, "wb") as file:  # so that a bad path raises OSError, which names it
+            file.write(save(dict(self.params), {"format": FILE_FORMAT, "network": json.dumps(description)}))
 
     @property
     def _kernels(self) -> Any:
@@ -360,24 +361,32 @@ def load(path: str | os.PathLike[str]) -> FNN:
     """
     from safetensors import SafetensorError, safe_open
 
+    with open(path, "rb"):
+        pass  # a file that cannot be read raises OSError, which names it
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except SafetensorError as error:
+    except (SafetensorError, OSError) as error:
         raise ValueError(f"{os.fspath(path)} is not a safetensors file: {error}") from error
     if metadata.get("format") != FILE_FORMAT:
         raise ValueError(
             f"{os.fspath(path)} must be a network saved by fastfnn, format {FILE_FORMAT!r}; "
             f"got format {metadata.get('format')!r}"
         )
-    description = json.loads(metadata["network"])
-    net = FNN(description.pop("layer_sizes"), init=0.0, **description)
-    if set(tensors) != set(net.params):
-        raise ValueError(f"{os.fspath(path)} must hold {', '.join(net.params)}; got {', '.join(sorted(tensors))}")
-    for name, tensor in tensors.items():
-        net.params[name] = tensor
+    try:
+        net = _from_description(json.loads(metadata["network"]))
+        if set(tensors) != set(net.params):
+            raise ValueError(f"it must hold {', '.join(net.params)}; got {', '.join(sorted(tensors))}")
+        for name, tensor in tensors.items():
+            net.params[name] = tensor
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{os.fspath(path)} is damaged: {error}") from error
     return net
+
+
+def _from_description(description: dict[str, Any]) -> FNN:
+    return FNN(description.pop("layer_sizes"), init=0.0, **description)
 
 
 def _layer_sizes(value: Any) -> tuple[int, ...]:

@@ -40,12 +40,12 @@ def choice(name: str, value: Any, options: tuple[str, ...]) -> str:
 
 
 def real_array(name: str, value: Any, dtype: npt.DTypeLike) -> np.ndarray:
-    """`value` as a C-contiguous array of `dtype`, of finite real numbers; copied only where it has to be."""
+    """`value` as a C-contiguous, writable array of `dtype`, of finite real numbers; copied only where it has to be."""
     array = np.asarray(value)
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
     with np.errstate(over="ignore"):  # what does not fit becomes infinite and is reported below
-        array = np.asarray(array, dtype=dtype, order="C")
+        array = np.require(array, dtype, ("C", "W"))  # compiled code takes no read-only arrays, though it writes none
     flat = array.reshape(-1)
     # A sum of squares is finite only if every element is. It may overflow without cause, hence the second look.
     with np.errstate(over="ignore", invalid="ignore"):
@@ -104,7 +104,7 @@ def _labels(name: str, array: np.ndarray, classes: int) -> np.ndarray:
         for label in (array.min(), array.max()):
             if not 0 <= label < classes:
                 raise ValueError(f"{name} must hold labels from 0 to {classes - 1}, got {label}")
-    return np.ascontiguousarray(array, dtype=np.int64)
+    return np.require(array, np.int64, ("C", "W"))
 
 
 def _unit_interval(name: str, rows: np.ndarray) -> None:

@@ -49,7 +49,7 @@ def _fingerprint() -> str:
 FINGERPRINT = _fingerprint()
 
 
-class _KernelCache(FunctionCache):  # type: ignore[misc]
+class _KernelCache(FunctionCache):
     """Numba's cache on disk, keyed on the source of all kernels, that tells when it has to be filled."""
 
     def __init__(self, function: Callable[..., Any]) -> None:

@@ -30,7 +30,7 @@ def mean(losses):
     total = 0.0
     for i in range(losses.shape[0]):
         total += losses[i]
-    return total / losses.shape[0]
+    return total / np.float64(losses.shape[0])
 
 
 @inner
@@ -60,7 +60,7 @@ def softmax_cross_entropy_row(grad, logits, label, row, scale):
                 others += grad[k]
         grad[label] = -others
         return loss
-    loss = 0.0
+    loss = 0.0 * log_total  # zero, or NaN if the row holds one
     mass = 0.0
     for k in range(logits.shape[0]):
         mass += row[k]
@@ -105,7 +105,7 @@ def loss_rows(losses, grad, out, labels, rows, code, batch, start, stop):
     losses (B,) float64, grad (B, K), out (B, K): logits, or outputs for the squared error;
     labels (B,) with rows (0, 0), or rows (B, K)
     """
-    scale = 1.0 / batch
+    scale = 1.0 / max(batch, 1)
     for i in range(start, stop):
         if code == SQUARED_ERROR:
             losses[i] = squared_error_row(grad[i], out[i], rows[i], scale)
