@@ -75,7 +75,7 @@ def softmax_row(out, x):
     largest = x[0]
     for k in range(x.shape[0]):
         largest = max(largest, x[k])
-    total = 0.0
+    total = np.float64(0)
     for k in range(x.shape[0]):
         power = np.exp(x[k] - largest)
         out[k] = power

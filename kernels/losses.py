@@ -1,6 +1,6 @@
 """Loss functions, each with its gradient in the same pass.
 
-Every loss is a mean over the batch of E_i, the loss of sample i; the gradient is that of the mean. E_i is computed and
+Every loss is a mean over the batch of E_i, the loss of sample i; the gradient is that of the mean. K is at least 1. E_i is computed and
 summed in float64 whatever the dtype of the arrays.
 """
 
@@ -42,7 +42,7 @@ def softmax_cross_entropy_row(grad, logits, label, row, scale):
     largest = logits[0]
     for k in range(logits.shape[0]):
         largest = max(largest, logits[k])
-    total = 0.0
+    total = np.float64(0)  # not 0.0, which adopts float32 in plain Python
     for k in range(logits.shape[0]):
         power = np.exp(logits[k] - largest)
         grad[k] = power
