@@ -1,0 +1,193 @@
+"""What the kernel tests share: tolerances, sizes, memory layouts, comparison by ulp, child processes."""
+
+import contextlib
+import os
+import pathlib
+import subprocess
+import sys
+from typing import NamedTuple
+
+import numba
+import numpy as np
+from hypothesis import strategies as st
+
+import fastfnn
+
+NOJIT = bool(numba.config.DISABLE_JIT)
+ROOT = pathlib.Path(fastfnn.__file__).absolute().parent.parent
+
+DTYPES = (np.dtype("float32"), np.dtype("float64"))
+
+
+class Tolerance(NamedTuple):
+    eps: float  # the distance from 1 to the next number
+    tiny: float  # the smallest normal number: results below it may be 0
+    chain: float  # a whole network, relative to the largest element of its result
+
+
+TOLERANCES = {
+    np.dtype("float32"): Tolerance(eps=2.0**-23, tiny=2.0**-126, chain=2.0**-15),
+    np.dtype("float64"): Tolerance(eps=2.0**-52, tiny=2.0**-1022, chain=2.0**-44),
+}
+ACTIVATION_ULPS = 4  # of the exactly rounded value
+ELEMENTWISE_EPS = 4  # a handful of operations on one element, relative to its exact value
+SUM_SLACK = 8  # a sum of n terms: (n + SUM_SLACK) eps times the sum of magnitudes
+FLOAT64_RTOL = 1e-12  # what float64 accumulation leaves of a loss, whatever the dtype of the arrays
+DIFFERENCE_TOL = 1e-7  # central differences in float64
+
+SIZES = [
+    1,  # no second element: strides mean nothing, a matrix is a vector
+    0,  # nothing to do, and nothing to read
+    2,  # one float64 vector of SSE2 or NEON
+    3,  # a vector of 4 less one: SSE2 float32, AVX2 float64
+    5,  # a vector of 4 and one over
+    7,  # a vector of 8 less one: AVX2 float32, AVX-512 float64
+    8,  # exactly a vector of 8: no remainder
+    9,  # a vector of 8 and one over
+    15,  # a vector of 16 less one: AVX-512 float32
+    16,  # exactly one
+    17,  # and one over
+]
+if not NOJIT:
+    SIZES += [
+        31,  # two vectors of 16, or four of 8, less one: the width of a tile
+        33,  # and one over
+        50,  # the hidden layer of the notes: a multiple of no vector width
+        63,  # several tiles less one
+        65,  # several tiles and one over
+        129,  # one over a block of 128 rows
+    ]
+
+LAYOUTS = ("C", "F", "strided", "reversed", "transposed")
+
+sizes = st.sampled_from(SIZES)
+positive_sizes = st.sampled_from([size for size in SIZES if size > 0])
+dtypes = st.sampled_from(DTYPES)
+seeds = st.integers(0, 2**32 - 1)
+
+
+def layouts(count):
+    """A tuple of memory layouts, one for each of `count` arrays."""
+    return st.tuples(*[st.sampled_from(LAYOUTS)] * count)
+
+
+def arrange(values, layout):
+    """A copy of `values` in a memory layout. What lies between its elements is NaN, or 0 among integers."""
+    values = np.asarray(values)
+    if layout == "strided":
+        surroundings = np.nan if values.dtype.kind == "f" else 0
+        larger = np.full([3 * size + 2 for size in values.shape], surroundings, values.dtype)
+        view = larger[tuple(slice(1, 1 + 3 * size, 3) for size in values.shape)]
+        view[...] = values
+        return view
+    if layout == "reversed":
+        backwards = (slice(None, None, -1),) * values.ndim
+        return np.array(values[backwards], order="C")[backwards]
+    if layout == "transposed":
+        return arrange(values.T, "strided").T
+    return np.array(values, order=layout)
+
+
+def poisoned(shape, dtype, layout="C"):
+    """An output full of NaN: an element that a kernel forgets stays NaN, one that it adds to too."""
+    return arrange(np.full(shape, np.nan, dtype), layout)
+
+
+def normal(rng, shape, dtype, scale=1.0):
+    return (scale * rng.standard_normal(shape)).astype(dtype)
+
+
+def up(*arrays):
+    """The arrays in float64, as the reference wants them."""
+    return tuple(array.astype(np.float64) for array in arrays)
+
+
+@contextlib.contextmanager
+def unchanged(*arrays):
+    """Hold that the block leaves every byte of the arrays as it was."""
+    before = [array.tobytes() for array in arrays]
+    yield
+    for number, (array, old) in enumerate(zip(arrays, before, strict=True)):
+        assert array.tobytes() == old, f"input {number} was written to"
+
+
+@contextlib.contextmanager
+def framed(*shapes, dtype):
+    """Outputs inside larger arrays; hold that the block writes nothing outside them."""
+    margin, mark = 17, 12345.0
+    frames = [np.full([size + 2 * margin for size in shape], mark, dtype) for shape in shapes]
+    inside = [tuple(slice(margin, margin + size) for size in shape) for shape in shapes]
+    yield [frame[index] for frame, index in zip(frames, inside, strict=True)]
+    for frame, index in zip(frames, inside, strict=True):
+        assert not np.any(frame[index] == mark), "an output element was not written"
+        frame[index] = mark
+        assert np.all(frame == mark), "written outside the output"
+
+
+def ulp_distance(a, b):
+    """How many steps from one number to the next lie between a and b, elementwise; -0.0 and 0.0 are 0 apart."""
+    assert a.dtype == b.dtype
+    positions = []
+    for array in (a, b):
+        bits = np.ascontiguousarray(array).view(f"i{array.dtype.itemsize}")
+        magnitude = bits & np.iinfo(bits.dtype).max
+        positions.append(np.where(bits < 0, -magnitude, magnitude).astype(np.int64))
+    high, low = np.maximum(*positions), np.minimum(*positions)
+    return high.view(np.uint64) - low.view(np.uint64)
+
+
+def assert_within_ulps(got, want, x, ulps=ACTIVATION_ULPS):
+    """`want` is exactly rounded to the dtype of `got`; a result below the smallest normal number may be 0."""
+    np.testing.assert_array_equal(np.isnan(got), np.isnan(want))
+    flushed = (np.abs(want) < TOLERANCES[got.dtype].tiny) & (got == 0)
+    distance = np.where(flushed | np.isnan(want), 0, ulp_distance(got, want))
+    worst = np.unravel_index(np.argmax(distance), distance.shape)
+    assert distance[worst] <= ulps, f"{distance[worst]} ulp at {x[worst]!r}: {got[worst]!r}, exact {want[worst]!r}"
+
+
+def assert_close(got, want, bound):
+    """|got - want| <= bound, elementwise, with the smallest normal number allowed on top."""
+    got = np.asarray(got)
+    assert np.all(np.isfinite(want)), "the test wants finite numbers"
+    tiny = TOLERANCES[got.dtype].tiny if got.dtype in TOLERANCES else 0
+    excess = np.abs(got.astype(np.float64) - want) - (bound + tiny)
+    outside = np.sum(~(excess <= 0))
+    assert outside == 0, f"{outside} of {excess.size} outside the bound, by up to {np.max(excess)}"
+
+
+def assert_sums_close(got, want, magnitude, terms):
+    """The bound of a sum of products: (terms + 8) eps times the same sum of absolute values."""
+    assert_close(got, want, (terms + SUM_SLACK) * TOLERANCES[got.dtype].eps * magnitude)
+
+
+def assert_chain_close(got, want):
+    """The bound of a whole network: relative to the largest element."""
+    largest = np.max(np.abs(want), initial=0)
+    assert_close(got, want, TOLERANCES[got.dtype].chain * largest)
+
+
+def central_difference(function, x, step=1e-6):
+    """d function / d x of a scalar function of an array, elementwise, in float64."""
+    grad = np.empty_like(x)
+    for index in np.ndindex(x.shape):
+        plus, minus = x.copy(), x.copy()
+        plus[index] += step
+        minus[index] -= step
+        grad[index] = (function(plus) - function(minus)) / (plus[index] - minus[index])
+    return grad
+
+
+def run_python(code, *arguments, root=ROOT, **environment):
+    """Run `code` in a new interpreter that finds fastfnn under `root`, and return what it prints."""
+    path = os.pathsep.join([str(root), str(pathlib.Path(__file__).parent)])
+    result = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        env=os.environ | {"PYTHONPATH": path} | {name: str(value) for name, value in environment.items()},
+        cwd=root,
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+    assert result.returncode == 0, f"exit status {result.returncode}\n{result.stdout}\n{result.stderr}"
+    return result.stdout

@@ -1,0 +1,126 @@
+"""The record of a training run, and its picture."""
+
+import sys
+
+import matplotlib.image
+import numpy as np
+import pytest
+
+import fastfnn as fnn
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def a_history():
+    return fnn.History(
+        loss=[2.0, 1.0, 0.5],
+        accuracy=[0.3, 0.6, 0.9],
+        val_loss=[2.1, 1.5, 1.2],
+        val_accuracy=[0.2, 0.5, 0.7],
+        seconds=[1.0, 1.0, 1.0],
+        samples_per_second=[10.0, 10.0, 10.0],
+        step_loss=np.arange(6.0),
+    )
+
+
+def lines_of(axes):
+    return {line.get_label(): (list(line.get_xdata()), list(line.get_ydata())) for line in axes.get_lines()}
+
+
+def legend_of(axes):
+    return [text.get_text() for text in axes.get_legend().get_texts()]
+
+
+def test_a_new_history_is_empty_and_its_own():
+    first, second = fnn.History(), fnn.History()
+    first.loss.append(1.0)
+    assert (first.epochs, second.epochs) == (1, 0)
+    assert second.loss == second.accuracy == second.val_loss == second.val_accuracy == []
+    assert second.step_loss.shape == (0,)
+
+
+def test_plot_draws_loss_and_accuracy_over_epochs():
+    figure = a_history().plot()
+    loss, accuracy = figure.axes
+    assert lines_of(loss) == {
+        "training": ([1, 2, 3], [2.0, 1.0, 0.5]),
+        "validation": ([1, 2, 3], [2.1, 1.5, 1.2]),
+    }
+    assert lines_of(accuracy) == {
+        "training": ([1, 2, 3], [0.3, 0.6, 0.9]),
+        "validation": ([1, 2, 3], [0.2, 0.5, 0.7]),
+    }
+
+
+def test_plot_is_labelled():
+    loss, accuracy = a_history().plot().axes
+    assert (loss.get_xlabel(), loss.get_ylabel(), loss.get_title()) == ("epoch", "mean loss per sample", "Loss")
+    assert (accuracy.get_xlabel(), accuracy.get_ylabel(), accuracy.get_title()) == ("epoch", "accuracy", "Accuracy")
+    assert legend_of(loss) == legend_of(accuracy) == ["training", "validation"]
+    for axes in (loss, accuracy):  # no epoch 1.5
+        assert all(tick == int(tick) for tick in axes.get_xticks())
+
+
+def test_without_validation_only_the_training_loss_is_drawn():
+    (axes,) = fnn.History(loss=[2.0, 1.0]).plot().axes
+    assert lines_of(axes) == {"training": ([1, 2], [2.0, 1.0])}
+    assert legend_of(axes) == ["training"]
+
+
+def test_plot_of_a_squared_error_has_no_accuracy(tmp_path):
+    x = np.random.default_rng(0).standard_normal((6, 2))
+    net = fnn.FNN((2, 1), loss="squared_error", seed=0)
+    history = net.fit(x, x[:, 0], epochs=2, validation_data=(x, x[:, 0]))
+    (axes,) = history.plot(tmp_path / "loss.png").axes
+    assert lines_of(axes) == {"training": ([1, 2], history.loss), "validation": ([1, 2], history.val_loss)}
+
+
+def test_one_epoch_plots(tmp_path):
+    history = fnn.History(loss=[2.0], accuracy=[0.3], val_loss=[2.1], val_accuracy=[0.2])
+    history.plot(tmp_path / "loss.png")
+    assert (tmp_path / "loss.png").read_bytes().startswith(PNG)
+
+
+def test_a_loss_that_is_not_finite_plots(tmp_path):
+    fnn.History(loss=[2.0, np.inf, np.nan]).plot(tmp_path / "loss.png")
+    assert (tmp_path / "loss.png").read_bytes().startswith(PNG)
+
+
+@pytest.mark.parametrize("as_text", [True, False])
+def test_plot_saves_a_picture_that_is_not_blank(tmp_path, as_text):
+    path = tmp_path / "loss.png"
+    figure = a_history().plot(str(path) if as_text else path)
+    assert path.read_bytes().startswith(PNG)
+    pixels = matplotlib.image.imread(path)[..., :3]
+    height, width, _ = pixels.shape
+    np.testing.assert_allclose((width, height), 120 * figure.get_size_inches(), atol=1)
+    assert (pixels != 1).any(axis=2).mean() > 0.01  # some ink
+    for half in (pixels[:, : width // 2], pixels[:, width // 2 :]):  # and the colours of both lines on both sides
+        colours = {tuple(colour) for colour in np.round(255 * half).astype(int).reshape(-1, 3)}
+        assert {(31, 119, 180), (255, 127, 14)} <= colours
+
+
+def test_plot_without_a_path_writes_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    a_history().plot()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_plot_leaves_the_state_of_pyplot_alone():
+    plt = pytest.importorskip("matplotlib.pyplot")
+    before = plt.get_fignums()
+    a_history().plot()
+    assert plt.get_fignums() == before
+
+
+def test_plot_to_a_format_that_does_not_exist(tmp_path):
+    with pytest.raises(ValueError, match="nonsense"):
+        a_history().plot(tmp_path / "loss.nonsense")
+
+
+def test_without_matplotlib_the_error_names_the_extra(monkeypatch):
+    for name in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(ImportError, match=r"pip install 'fastfnn\[plot\]'") as caught:
+        a_history().plot()
+    assert isinstance(caught.value.__cause__, ImportError)

@@ -1,0 +1,196 @@
+"""The reference itself: that it is the kernels' twin, and right on numbers worked out by hand."""
+
+import ast
+import inspect
+import math
+
+import numpy as np
+import pytest
+
+from fastfnn import kernels, reference
+
+FUNCTIONS = [name for name in kernels.__all__ if callable(getattr(kernels, name))]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_kernel_has_a_twin_of_the_same_signature(name):
+    assert inspect.signature(getattr(reference, name)) == inspect.signature(getattr(kernels, name))
+
+
+def test_the_codes_are_the_same():
+    assert reference.ACTIVATIONS == kernels.ACTIVATIONS
+    assert reference.LOSSES == kernels.LOSSES
+
+
+def test_every_public_name_is_a_kernel_or_a_table_of_codes():
+    assert set(kernels.__all__) - set(FUNCTIONS) == {"ACTIVATIONS", "LOSSES"}
+    assert all(getattr(kernels, name).__doc__ and getattr(reference, name).__doc__ for name in FUNCTIONS)
+
+
+def test_the_reference_imports_numpy_only():
+    tree = ast.parse(inspect.getsource(reference))
+    imported = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            imported.add("." * node.level + (node.module or ""))
+    assert imported == {"numpy"}
+
+
+# The tables in the order of the codes, so that a code chooses the function of its name.
+def test_the_tables_are_in_the_order_of_the_codes():
+    forward = [function.__name__.removesuffix("_forward") for function in reference.FORWARD]
+    backward = [function.__name__.removesuffix("_backward") for function in reference.BACKWARD]
+    assert tuple(forward) == reference.ACTIVATIONS
+    assert tuple(backward) == reference.ACTIVATIONS[:4]
+    assert tuple(function.__name__ for function in reference.LOSS) == reference.LOSSES
+
+
+# Everything below compares with literal numbers. Logits are logarithms of integers, so that powers are integers.
+LN2, LN3, LN5 = 0.6931471805599453, 1.0986122886681098, 1.6094379124341003
+E = 1e-15
+
+
+def result(function, shape, *arguments):
+    out = np.full(shape, np.nan)
+    function(out, *[np.array(argument) for argument in arguments])
+    return out
+
+
+def test_affine_forward():
+    # [1 2] [[1 3 5] [2 4 6]] = [5 11 17]
+    got = result(reference.affine_forward, (2, 3), [[1, 2], [0, -1]], [[1, 3, 5], [2, 4, 6]], [0.5, -1, 10])
+    np.testing.assert_array_equal(got, [[5.5, 10, 27], [-1.5, -5, 4]])
+
+
+def test_affine_backward():
+    grad_x, grad_weight, grad_bias = np.full((2, 2), np.nan), np.full((2, 3), np.nan), np.full(3, np.nan)
+    grad_out, x = np.array([[1.0, 0, -1], [2, 1, 0]]), np.array([[1.0, 2], [3, -4]])
+    reference.affine_backward(grad_x, grad_weight, grad_bias, grad_out, x, np.array([[1.0, 3, 5], [2, 4, 6]]))
+    np.testing.assert_array_equal(grad_x, [[1 - 5, 2 - 6], [2 + 3, 4 + 4]])
+    np.testing.assert_array_equal(grad_weight, [[1 + 6, 3, -1], [2 - 8, -4, -2]])
+    np.testing.assert_array_equal(grad_bias, [3, 1, -1])
+
+
+def test_activations_forward():
+    # e^-ln3 = 1/3, so sigmoid(ln 3) = 1 / (4/3); tanh(ln 2) = (2 - 1/2) / (2 + 1/2)
+    x = [[0.0, LN3, -LN3]]
+    np.testing.assert_allclose(result(reference.sigmoid_forward, (1, 3), x), [[0.5, 0.75, 0.25]], rtol=E)
+    np.testing.assert_allclose(result(reference.tanh_forward, (1, 3), [[0.0, LN2, -LN2]]), [[0, 0.6, -0.6]], rtol=E)
+    np.testing.assert_array_equal(result(reference.relu_forward, (1, 3), [[0.0, 2.5, -2.5]]), [[0, 2.5, 0]])
+    np.testing.assert_array_equal(result(reference.identity_forward, (1, 3), [[0.0, 2.5, -2.5]]), [[0, 2.5, -2.5]])
+
+
+def test_activations_backward():
+    grad_out = [[2.0, 2.0, -2.0]]
+    sigmoid = result(reference.sigmoid_backward, (1, 3), grad_out, [[0.5, 0.75, 0.25]])
+    np.testing.assert_array_equal(sigmoid, [[0.5, 0.375, -0.375]])
+    tanh = result(reference.tanh_backward, (1, 3), grad_out, [[0, 0.5, -0.5]])
+    np.testing.assert_array_equal(tanh, [[2, 1.5, -1.5]])
+    relu = result(reference.relu_backward, (1, 3), grad_out, [[0, 2.5, 0.1]])
+    np.testing.assert_array_equal(relu, [[0, 2, -2]])
+    identity = result(reference.identity_backward, (1, 3), grad_out, [[0, 2.5, 0.1]])
+    np.testing.assert_array_equal(identity, grad_out)
+
+
+def test_relu_lets_nan_pass():
+    assert np.isnan(result(reference.relu_forward, (1, 1), [[np.nan]]))
+    assert result(reference.relu_backward, (1, 1), [[3.0]], [[np.nan]]) == 3
+
+
+def test_softmax():
+    got = result(reference.softmax, (2, 3), [[0, LN2, LN5], [1000, 1000 + LN3, -1000]])
+    np.testing.assert_allclose(got, [[0.125, 0.25, 0.625], [0.25, 0.75, 0]], rtol=1e-12)
+
+
+@pytest.mark.parametrize("targets", [[2, 0], [[0, 0, 1], [1, 0, 0]]])
+def test_softmax_cross_entropy(targets):
+    grad, logits = np.full((2, 3), np.nan), np.array([[0, LN2, LN5], [LN3, 0, 0]])
+    value = reference.softmax_cross_entropy(grad, logits, np.array(targets))
+    # probabilities 5/8 and 3/5: -ln(5/8) = 0.4700036292457356, -ln(3/5) = 0.5108256237659907
+    assert value == pytest.approx((0.4700036292457356 + 0.5108256237659907) / 2, rel=E)
+    np.testing.assert_allclose(grad, [[0.0625, 0.125, -0.1875], [-0.2, 0.1, 0.1]], rtol=1e-14)
+
+
+def test_softmax_cross_entropy_of_targets_that_do_not_sum_to_one():
+    grad = np.full((1, 2), np.nan)
+    value = reference.softmax_cross_entropy(grad, np.array([[0, LN3]]), np.array([[1.0, 2.0]]))
+    # probabilities 1/4, 3/4: ln 4 + 2 ln(4/3); gradient 3/4 - 1, 9/4 - 2
+    assert value == pytest.approx(1.3862943611198906 + 2 * 0.28768207245178096, rel=E)
+    np.testing.assert_allclose(grad, [[-0.25, 0.25]], rtol=1e-14)
+
+
+def test_softmax_cross_entropy_of_extreme_logits():
+    grad = np.full((1, 2), np.nan)
+    assert reference.softmax_cross_entropy(grad, np.array([[1e4, -1e4]]), np.array([1])) == 20000
+    np.testing.assert_array_equal(grad, [[1, -1]])
+
+
+def test_sigmoid_cross_entropy():
+    grad, logits = np.full((2, 2), np.nan), np.array([[LN3, 0], [-LN3, 1000]])
+    value = reference.sigmoid_cross_entropy(grad, logits, np.array([[1.0, 0.5], [1.0, 0.0]]))
+    # -ln(3/4) + ln 2, and -ln(1/4) + 1000
+    want = (0.28768207245178096 + LN2 + 1.3862943611198906 + 1000) / 2
+    assert value == pytest.approx(want, rel=E)
+    np.testing.assert_allclose(grad, [[-0.125, 0], [-0.375, 0.5]], rtol=1e-14)
+
+
+def test_squared_error():
+    grad = np.full((2, 2), np.nan)
+    value = reference.squared_error(grad, np.array([[1.0, 2], [3, 4]]), np.array([[0.0, 4], [3, 1]]))
+    assert value == (0.5 * (1 + 4) + 0.5 * 9) / 2
+    np.testing.assert_array_equal(grad, [[0.5, -1], [0, 1.5]])
+
+
+def test_losses_of_an_empty_batch_are_nan():
+    empty, labels = np.empty((0, 3)), np.empty(0, np.int64)
+    assert math.isnan(reference.softmax_cross_entropy(empty, empty, labels))
+    assert math.isnan(reference.sigmoid_cross_entropy(empty, empty, empty))
+    assert math.isnan(reference.squared_error(empty, empty, empty))
+
+
+def test_sgd_update():
+    param = np.array([1.0, -2])
+    reference.sgd_update(param, np.array([4.0, -8]), 0.25)
+    np.testing.assert_array_equal(param, [0, 0])
+
+
+def test_sgd_update_keeps_float32():
+    param = np.array([1.0], np.float32)
+    reference.sgd_update(param, np.array([1.0], np.float32), 0.1)
+    assert param.dtype == np.float32 and param[0] == np.float32(0.9)
+
+
+# 2 inputs, 2 hidden ReLU, 1 output: W1 = [[1 -1] [2 1]], b1 = [0 1], W2 = [[3] [5]], b2 = [-1]
+SIZES, CODES = np.array([2, 2, 1]), np.array([3, 0])
+PARAMS = np.array([1.0, -1, 2, 1, 0, 1, 3, 5, -1])
+
+
+def test_network_forward():
+    # [3 -1]: u1 = [1 -3], h = [1 0], y = 3 - 1.   [1 2]: u1 = [5 2], h = [5 2], y = 15 + 10 - 1
+    got = result(reference.network_forward, (2, 1), PARAMS, [[3.0, -1], [1, 2]], SIZES, CODES)
+    np.testing.assert_array_equal(got, [[2], [24]])
+
+
+def test_network_gradient():
+    # targets [4] and [20]: y - t = -2 and 4, over a batch of 2: delta2 = [-1] and [2]
+    # delta1 = [-3 0] (the second unit is off) and [6 10]
+    grad = np.full(9, np.nan)
+    x, targets = np.array([[3.0, -1], [1, 2]]), np.array([[4.0], [20]])
+    value = reference.network_gradient(grad, PARAMS, x, targets, SIZES, CODES, 2)
+    assert value == (0.5 * 4 + 0.5 * 16) / 2
+    grad_weight1, grad_bias1 = [-9 + 6, 10, 3 + 12, 20], [3, 10]
+    grad_weight2, grad_bias2 = [-1 + 10, 4], [1]
+    np.testing.assert_array_equal(grad, grad_weight1 + grad_bias1 + grad_weight2 + grad_bias2)
+
+
+def test_train_steps():
+    # y = w x + b from w = b = 0, learning rate 1/2. Step 1, x = 1, t = 1: y = 0, E = 1/2, gradient -1, -1: w = b = 1/2.
+    # Step 2, x = 3, t = 0: y = 2, E = 2, gradient 6, 2: w = -5/2, b = -1/2. Step 3 is sample 0 again: y = -3, E = 8.
+    params, losses = np.zeros(2), np.full(3, np.nan)
+    x, targets = np.array([[1.0], [3]]), np.array([[1.0], [0]])
+    order, sizes, codes = np.array([0, 1, 0]), np.array([1, 1]), np.array([0])
+    reference.train_steps(params, losses, x, targets, order, sizes, codes, 2, 1, 0.5)
+    np.testing.assert_array_equal(losses, [0.5, 2, 8])
+    np.testing.assert_array_equal(params, [-0.5, 1.5])
