@@ -19,8 +19,8 @@ The contract of every public kernel
 -----------------------------------
 Outputs come first, then inputs, then scalars. Outputs are allocated by the caller and overwritten, never accumulated
 into; they do not overlap the inputs unless the docstring allows it. Arrays are float32 or float64, all of one dtype in
-one call, writable, with any strides unless the docstring says contiguous; sizes may be 0 or 1. NaN and infinity propagate.
-Nothing is validated: that is the caller's work, done once, at the edge of `fastfnn`.
+one call, writable, with any strides unless the docstring says contiguous; sizes may be 0 or 1. NaN and infinity
+propagate. Nothing is validated: that is the caller's work, done once, at the edge of `fastfnn`.
 Each output element is summed by one thread, in an order that depends on the shapes alone, so a result has the same bits
 for every number of threads. Every name in `__all__` has a twin of the same signature in `fastfnn.reference`.
 """

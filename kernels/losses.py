@@ -1,7 +1,7 @@
 """Loss functions, each with its gradient in the same pass.
 
-Every loss is a mean over the batch of E_i, the loss of sample i; the gradient is that of the mean. K is at least 1. E_i is computed and
-summed in float64 whatever the dtype of the arrays.
+Every loss is a mean over the batch of E_i, the loss of sample i; the gradient is that of the mean. E_i is computed and
+summed in float64 whatever the dtype of the arrays. K is at least 1.
 """
 
 import numpy as np
