@@ -1,0 +1,494 @@
+"""Runs kernels on arrays that touch a protected page: one element read or written out of bounds ends the process.
+
+    python guarded.py KERNELS DTYPE PLACE
+
+KERNELS are names with commas between them. PLACE is "end", where every array ends at a protected page, or "begin",
+where every array begins at one. Each case is printed before it runs, so that the last line names the one that crashed.
+Inputs lie on read-only pages, among NaN; outputs lie among marks that must still be there after the call.
+"""
+
+import ctypes
+import functools
+import itertools
+import mmap
+import sys
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numba
+import numpy as np
+from helpers import ELEMENTWISE_EPS, SUM_SLACK, TOLERANCES, assert_close, normal
+
+from fastfnn import kernels, reference
+from fastfnn.kernels import threads
+
+THREADS = (1, 4)
+PAGE = mmap.PAGESIZE
+GUARD = 16 * PAGE  # so wide that the next row of a matrix does not lie beyond it
+NO_ACCESS = 0  # PROT_NONE, which the module mmap does not name
+NAN, MARK = 0xFF, 0x5A  # bytes: a float made of the first is NaN, of the second a large number
+
+# Row and column stride, in elements, of a matrix of so many rows and columns. A vector is one row.
+LAYOUTS: dict[str, Callable[[int, int], tuple[int, int]]] = {
+    "C": lambda rows, columns: (columns, 1),
+    "F": lambda rows, columns: (1, rows),
+    "padded": lambda rows, columns: (columns + 3, 1),  # the last row has no padding
+    "padded F": lambda rows, columns: (1, rows + 3),
+    "strided": lambda rows, columns: (7 * columns, 3),
+    "reversed": lambda rows, columns: (-columns, -1),
+    "upside down": lambda rows, columns: (-columns, 1),  # the last row comes first
+}
+
+
+# Memory
+
+
+@functools.cache
+def libc():
+    library = ctypes.CDLL(None, use_errno=True)
+    library.mprotect.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    return library
+
+
+def protect(address, length, access):
+    if length and libc().mprotect(address, length, access):  # an empty array has no pages
+        raise OSError(ctypes.get_errno(), "mprotect failed")
+
+
+class Guarded:
+    """A copy of an array, in a layout, on pages of its own between protected ones.
+
+    array  what the kernel gets; an empty one points at a protected page
+    room   every byte of its pages
+    """
+
+    def __init__(self, values, layout, place, writable):
+        rows, columns = values.shape if values.ndim == 2 else (1, values.size)
+        steps = [step * values.itemsize for step in LAYOUTS[layout](rows, columns)[2 - values.ndim :]]
+        ways = [(size - 1) * step for size, step in zip(values.shape, steps, strict=True)]
+        before, after = -sum(min(way, 0) for way in ways), sum(max(way, 0) for way in ways) + values.itemsize
+        if values.size == 0:
+            before = after = 0
+        pages = -(-(before + after) // PAGE) * PAGE
+        memory = mmap.mmap(-1, pages + 2 * GUARD, flags=mmap.MAP_PRIVATE)  # lives as long as the arrays in it
+        self.room = np.frombuffer(memory, np.uint8)[GUARD : GUARD + pages]
+        self.room[:] = MARK if writable else NAN
+        origin = GUARD + (before if place == "begin" else pages - after)
+        self.array = np.ndarray(values.shape, values.dtype, memory, origin, steps)
+        self.array[...] = values
+        address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+        protect(address, GUARD, NO_ACCESS)
+        protect(address + GUARD + pages, GUARD, NO_ACCESS)
+        if not writable:
+            protect(address + GUARD, pages, mmap.PROT_READ)
+
+    def take(self):
+        """Copy an output, and hold that nothing around it was written to. It becomes marks itself."""
+        values = self.array.copy()
+        self.array[...] = np.frombuffer(bytes([MARK] * values.itemsize), values.dtype)
+        assert np.all(self.room == MARK), "written outside an output"
+        return values
+
+
+# Cases
+
+
+class Call(NamedTuple):
+    """The arguments of a kernel: outputs with their values before the call, inputs, scalars."""
+
+    outputs: list[np.ndarray]
+    inputs: list[np.ndarray]
+    scalars: tuple[float, ...]
+    bounds: Callable[..., list[np.ndarray]]  # from the outputs wanted, and the loss wanted if any, to the error allowed
+    in_place: bool = False  # the first output is the first input
+
+
+class Case(NamedTuple):
+    """What is printed of a call, and what it is built from."""
+
+    kernel: str
+    shape: tuple[int, ...]
+    layouts: tuple[str, ...] = ()  # of outputs and inputs, in the order of the arguments; "C" where there is none
+    options: tuple[str, ...] = ()
+
+
+# Vectors hold 2 to 16 elements; tiles are 1 to 16 rows by 1 to 4 vectors.
+EDGES = (*range(18), 31, 32, 33, 50, 64)  # their number is prime, as `pairwise` wants
+WIDE = (24, 47, 48, 49, 63, 65, 128, 129, 200, 257)
+SOME = (1, 2, 3, 5, 8, 9, 15, 16, 17, 31, 33, 50, 65)  # their number is prime too
+FEW = (1, 2, 7, 9, 16)
+
+AFFINE_SHAPES = ((1, 17, 5), (7, 1, 9), (8, 5, 1), (9, 17, 33), (17, 33, 9), (16, 32, 64))
+LARGE_AFFINE_SHAPES = ((3, 784, 50), (2, 512, 512), (70, 2050, 130), (300, 40, 6))
+MATRIX_SHAPES = ((1, 17), (17, 1), (5, 3), (9, 33))
+LARGE_MATRIX_SHAPES = ((129, 257), (512, 512), (784, 50), (3, 5000))
+
+
+def pairwise(values, factors):
+    """Tuples in which every two positions take every pair of values: for a prime number of values."""
+    count = len(values)
+    for a, b in itertools.product(range(count), repeat=2):
+        yield values[b], *(values[(a + factor * b) % count] for factor in range(factors - 1))
+
+
+def layouts_for(free):
+    """Each free argument in each layout while the rest is C, all in the same, and all in different ones."""
+    width = max(free) + 1
+    names = list(LAYOUTS)
+    for layout in names[1:]:
+        for argument in free:
+            yield tuple(layout if number == argument else "C" for number in range(width))
+        yield tuple(layout if number in free else "C" for number in range(width))
+    for turn in range(len(names)):
+        yield tuple(names[(turn + 2 * number) % len(names)] if number in free else "C" for number in range(width))
+
+
+def affine_cases(kernel, arrays):
+    wide = [shape for size in WIDE for shape in ((size, 9, 17), (9, size, 33), (17, 5, size), (size, 1, size))]
+    for shape in (*pairwise(EDGES, 3), *itertools.product(FEW, repeat=3), *wide, *LARGE_AFFINE_SHAPES):
+        yield Case(kernel, shape)
+    for shape, layouts in itertools.product(AFFINE_SHAPES, layouts_for(tuple(range(arrays)))):
+        yield Case(kernel, shape, layouts)
+
+
+def matrix_cases(kernel, arrays, options=(), smallest=0):
+    wide = itertools.product((0, 1, 17), (*EDGES, *WIDE))
+    tall = itertools.product((*EDGES, *WIDE), (1, 3))
+    for shape in (*wide, *tall, *LARGE_MATRIX_SHAPES):
+        if shape[1] >= smallest:
+            yield Case(kernel, shape, (), options)
+    for shape, layouts in itertools.product(MATRIX_SHAPES, layouts_for(tuple(range(arrays)))):
+        yield Case(kernel, shape, layouts, options)
+
+
+# Kernels: the cases of each, and the call that a case stands for
+
+
+def blank(shape, dtype):
+    return np.full(shape, np.nan, dtype)
+
+
+def affine_forward(case, dtype, rng):
+    batch, inputs, outputs = case.shape
+    x, weight, bias = (normal(rng, shape, dtype) for shape in ((batch, inputs), (inputs, outputs), (outputs,)))
+
+    def bounds(want):
+        magnitude = np.abs(x).astype(float) @ np.abs(weight).astype(float) + np.abs(bias)
+        return [(inputs + SUM_SLACK) * TOLERANCES[dtype].eps * magnitude]
+
+    return Call([blank((batch, outputs), dtype)], [x, weight, bias], (), bounds)
+
+
+def affine_backward(case, dtype, rng):
+    batch, inputs, outputs = case.shape
+    shapes = (batch, outputs), (batch, inputs), (inputs, outputs)
+    arrays = [normal(rng, shape, dtype) for shape in shapes]
+    results = [blank(shape, dtype) for shape in (*shapes[1:], (outputs,))]
+
+    def bounds(*want):
+        magnitudes = [np.empty(array.shape) for array in want]
+        reference.affine_backward(*magnitudes, *(np.abs(array).astype(float) for array in arrays))
+        lengths = (outputs, batch, batch)
+        return [(n + SUM_SLACK) * TOLERANCES[dtype].eps * m for n, m in zip(lengths, magnitudes, strict=True)]
+
+    return Call(results, arrays, (), bounds)
+
+
+def activation(case, dtype, rng):
+    x = normal(rng, case.shape, dtype, 2)
+    arrays = [x]
+    if case.kernel.endswith("backward"):
+        out = blank(x.shape, np.dtype(float))
+        getattr(reference, case.kernel.replace("backward", "forward"))(out, normal(rng, case.shape, dtype, 2))
+        arrays = [x, out.astype(dtype)]
+    in_place = "in place" in case.options
+    # softmax rounds its argument relative to x - max(x), which is less than 24 here
+    error = case.shape[1] + SUM_SLACK + 24 if case.kernel == "softmax" else ELEMENTWISE_EPS
+    result = x.copy() if in_place else blank(x.shape, dtype)
+    return Call([result], arrays, (), lambda want: [error * TOLERANCES[dtype].eps * np.abs(want)], in_place)
+
+
+def activation_cases(kernel):
+    arrays = 3 if kernel.endswith("backward") else 2
+    yield from matrix_cases(kernel, arrays)
+    for shape in pairwise(FEW, 2):
+        yield Case(kernel, shape, (), ("in place",))
+    for shape, layout in itertools.product(MATRIX_SHAPES, LAYOUTS):
+        yield Case(kernel, shape, (layout,), ("in place",))
+
+
+def targets_for(kind, rng, samples, outputs, dtype):
+    if kind == "labels":
+        labels = rng.integers(0, outputs, samples)
+        labels[:1], labels[-1:] = outputs - 1, 0
+        return labels
+    return rng.uniform(0, 1, (samples, outputs)).astype(dtype)
+
+
+def loss(case, dtype, rng):
+    batch, outputs = case.shape
+    targets = targets_for(case.options[0], rng, batch, outputs, dtype)
+    rows = np.eye(outputs)[targets] if targets.ndim == 1 else targets
+
+    def bounds(want, value):
+        error = (outputs + SUM_SLACK + 24) * TOLERANCES[dtype].eps
+        return [error * (np.abs(want) + rows / max(batch, 1)), error * (1 + np.abs(value))]
+
+    return Call([blank((batch, outputs), dtype)], [normal(rng, (batch, outputs), dtype, 2), targets], (), bounds)
+
+
+def loss_cases(kernel):
+    if kernel == "softmax_cross_entropy":  # which needs a class
+        for kind in ("labels", "rows"):
+            yield from matrix_cases(kernel, 3, (kind,), smallest=1)
+    else:
+        yield from matrix_cases(kernel, 3, ("rows",))
+
+
+def sgd_update(case, dtype, rng):
+    param, grad = normal(rng, case.shape, dtype), normal(rng, case.shape, dtype)
+    magnitude = np.abs(param) + np.abs(grad)
+    return Call([param], [grad], (0.125,), lambda want: [ELEMENTWISE_EPS * TOLERANCES[dtype].eps * magnitude])
+
+
+def sgd_cases(kernel):
+    yield from matrix_cases(kernel, 2)
+    for size in EDGES:
+        yield Case(kernel, (size,))
+    for size, layouts in itertools.product(FEW, layouts_for((0, 1))):
+        yield Case(kernel, (size,), layouts)
+
+
+# The shape of a case is that of the batch, or the number of samples and the batch_size, and the sizes of the network.
+# Its options are the hidden activations, the kind of targets where there are any, and the last activation.
+HEAD = {"network_forward": 1, "network_gradient": 1, "train_steps": 2}
+STARTS = ((9, 4), (0, 4), (4, 9), (128, 127), (129, 64), (257, 129))
+SMALL_NETWORK = (5, 17, 8, 3)
+LARGE_NETWORKS = ((784, 50, 10), (64, 129, 130, 10))
+
+KINDS = {"labels": 0, "rows": 0, "sigmoid": 1, "squared": 2}  # two kinds of targets of the softmax, and other losses
+HIDDEN = {
+    "sigmoid": ("sigmoid", "sigmoid"),
+    "tanh": ("tanh", "tanh"),
+    "relu": ("relu", "relu"),
+    "mixed": ("relu", "tanh"),
+}
+
+
+def grid(rng, shape, dtype, terms=1):
+    """Random multiples of a power of two, of a size that suits a sum of so many products.
+
+    So the sums that a first ReLU gets are exact in float32 too, and none has another sign than in float64.
+    """
+    return (rng.integers(-4, 5, shape) * 2.0 ** -(2 + round(np.log2(terms) / 2))).astype(dtype)
+
+
+def network(case, dtype, rng, last="identity"):
+    """params, sizes, activations"""
+    sizes = case.shape[HEAD[case.kernel] :]
+    names = (*HIDDEN[case.options[0]][: len(sizes) - 2], last)
+    parts = []
+    for inputs, outputs in itertools.pairwise(sizes):
+        parts += [grid(rng, (inputs * outputs,), dtype, inputs), grid(rng, (outputs,), dtype)]
+    codes = [kernels.ACTIVATIONS.index(name) for name in names]
+    return [np.concatenate(parts), np.array(sizes, np.int64), np.array(codes, np.int64)]
+
+
+def network_forward(case, dtype, rng):
+    params, sizes, codes = network(case, dtype, rng, case.options[1])
+    x = grid(rng, (case.shape[0], sizes[0]), dtype)
+    chain = TOLERANCES[dtype].chain
+    return Call(
+        [blank((len(x), sizes[-1]), dtype)],
+        [params, x, sizes, codes],
+        (),
+        lambda want: [np.full(want.shape, chain * np.max(np.abs(want), initial=0))],
+    )
+
+
+def network_gradient(case, dtype, rng):
+    _, kind, last = case.options
+    params, sizes, codes = network(case, dtype, rng, last)
+    x = grid(rng, (case.shape[0], sizes[0]), dtype)
+    targets = targets_for(kind, rng, len(x), sizes[-1], dtype)
+
+    def bounds(want, value):
+        chain = TOLERANCES[dtype].chain
+        return [np.full(want.shape, chain * (np.max(np.abs(want)) + 1 / max(len(x), 1))), chain * (1 + np.abs(value))]
+
+    return Call([blank(params.shape, dtype)], [params, x, targets, sizes, codes], (KINDS[kind],), bounds)
+
+
+def train_steps(case, dtype, rng):
+    hidden, kind = case.options
+    count, batch_size = case.shape[:2]
+    params, sizes, codes = network(case, dtype, rng)
+    samples = count // 2 + 1
+    x = grid(rng, (samples, sizes[0]), dtype)
+    order = rng.integers(0, samples, count)
+    order[:1], order[-1:] = samples - 1, 0
+    # after a true update the sums that a ReLU gets are not exact any more
+    rate = 0.0 if "relu" in HIDDEN[hidden] else 0.125
+    chain = TOLERANCES[dtype].chain
+    return Call(
+        [params, blank((-(-count // batch_size),), np.dtype(float))],
+        [x, targets_for(kind, rng, samples, sizes[-1], dtype), order, sizes, codes],
+        (KINDS[kind], batch_size, rate),
+        lambda *want: [np.full(array.shape, chain * (1 + np.max(np.abs(array), initial=0))) for array in want],
+    )
+
+
+def network_cases(kernel):
+    head = HEAD[kernel]
+    if kernel == "network_forward":
+        endings, free = [(name,) for name in kernels.ACTIVATIONS], (0,)
+    elif kernel == "network_gradient":
+        endings, free = [(kind, "identity") for kind in KINDS] + [("squared", "sigmoid")], (3,)
+    else:
+        endings, free = [(kind,) for kind in KINDS], (1, 2, 3, 4)
+    options = [(hidden, *ending) for hidden in HIDDEN for ending in endings]
+    turns = itertools.cycle(options)
+    for number, shape in enumerate(pairwise(SOME, head + 4)):
+        yield Case(kernel, shape[: head + 2 + number % 3], (), next(turns))
+    for start, option, depth in itertools.product(STARTS, options, (2, 3, 4)):
+        if start == STARTS[0] or depth == 4:
+            yield Case(kernel, start[:head] + SMALL_NETWORK[:depth], (), option)
+    for sizes in LARGE_NETWORKS:
+        yield Case(kernel, (100, 64)[:head] + sizes, (), options[0])
+    for option, layouts in itertools.product(options[::3], layouts_for(free)):
+        yield Case(kernel, STARTS[0][:head] + SMALL_NETWORK, layouts, option)
+
+
+# Wrong kernels, which show that a crash would be seen
+
+
+@numba.njit
+def peek(array, index):
+    return array[index]  # compiled code does not check; a negative index is taken from the end, once
+
+
+@numba.njit
+def poke(array, index):
+    array[index] = 1
+
+
+def copy(out, x):
+    out[...] = x
+
+
+def read_after(out, x):
+    out[...] = x + 0 * peek(x, x.size)
+
+
+def read_before(out, x):
+    out[...] = x + 0 * peek(x, -x.size - 1)
+
+
+def write_after(out, x):
+    out[...] = x
+    poke(out, out.size)
+
+
+def write_before(out, x):
+    out[...] = x
+    poke(out, -out.size - 1)
+
+
+def write_input(out, x):
+    out[...] = x
+    poke(x, 0)
+
+
+def read_empty(out, x):
+    peek(x, 0)
+
+
+def forget_last(out, x):
+    out[:-1] = x[:-1]
+
+
+WRONG = {
+    kernel.__name__: kernel
+    for kernel in (read_after, read_before, write_after, write_before, write_input, read_empty, forget_last)
+}
+
+
+def wrong_cases(kernel):
+    yield Case(kernel, (0 if kernel == "read_empty" else 17,))
+
+
+def wrong_call(case, dtype, rng):
+    return Call([blank(case.shape, dtype)], [normal(rng, case.shape, dtype)], (), lambda want: [0 * want])
+
+
+ACTIVATION_KERNELS = (
+    *(f"{name}_{way}" for name in ("identity", "sigmoid", "tanh", "relu") for way in ("forward", "backward")),
+    "softmax",
+)
+KERNELS: dict[str, tuple[Callable[[str], Iterator[Case]], Callable[..., Call]]] = {
+    "affine_forward": (lambda kernel: affine_cases(kernel, 4), affine_forward),
+    "affine_backward": (lambda kernel: affine_cases(kernel, 6), affine_backward),
+    **dict.fromkeys(ACTIVATION_KERNELS, (activation_cases, activation)),
+    **dict.fromkeys(kernels.LOSSES, (loss_cases, loss)),
+    "sgd_update": (sgd_cases, sgd_update),
+    "network_forward": (network_cases, network_forward),
+    "network_gradient": (network_cases, network_gradient),
+    "train_steps": (network_cases, train_steps),
+}
+
+
+# Running
+
+
+def call_guarded(case, call, place):
+    """Call the kernel on guarded copies of the arrays; the outputs, and the loss if there is one."""
+    layouts = itertools.chain(case.layouts, itertools.repeat("C"))
+    outputs = [Guarded(values, next(layouts), place, writable=True) for values in call.outputs]
+    inputs = [Guarded(values, next(layouts), place, writable=False) for values in call.inputs]
+    if call.in_place:
+        inputs[0] = outputs[0]
+    kernel = WRONG.get(case.kernel) or getattr(kernels, case.kernel)
+    value = kernel(*(guarded.array for guarded in (*outputs, *inputs)), *call.scalars)
+    return [*(guarded.take() for guarded in outputs), *as_arrays(value)]
+
+
+def call_twin(case, call):
+    """The same of the reference in float64."""
+    twin = copy if case.kernel in WRONG else getattr(reference, case.kernel)
+    outputs = [array.astype(np.float64) for array in call.outputs]
+    inputs = [array.astype(np.float64) if array.dtype.kind == "f" else array for array in call.inputs]
+    value = twin(*outputs, *inputs, *call.scalars)
+    return [*outputs, *as_arrays(value)]
+
+
+def as_arrays(value):
+    return [] if value is None else [np.asarray(value)]
+
+
+def main(names, dtype, place):
+    import resource  # Windows, where only the tables of this file are read, has none
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # where a crash is expected it leaves no file behind
+    threads.GRAIN = 1  # the smallest work is shared out too, and some threads get nothing
+    count = 0
+    for name in names.split(","):
+        cases, build = KERNELS.get(name, (wrong_cases, wrong_call))
+        for index, case in enumerate(cases(name)):
+            call = build(case, np.dtype(dtype), np.random.default_rng(0))
+            want = call_twin(case, call)
+            bounds = call.bounds(*want)
+            for number in THREADS if index % 3 == 0 else THREADS[:1]:
+                print(name, dtype, place, f"threads={number}", *case[1:], flush=True)
+                threads.set_num_threads(number)
+                assert threads.threads_for(1000) == number or threads.threading_layer() == "workqueue"
+                for g, w, bound in zip(call_guarded(case, call, place), want, bounds, strict=True):
+                    if np.isnan(w).all():
+                        assert np.isnan(g).all(), "the loss of an empty batch is NaN"
+                    else:
+                        assert_close(g, w, bound)
+                count += 1
+    print("passed", count, flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
