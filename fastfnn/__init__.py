@@ -12,7 +12,7 @@ from fastfnn import datasets, optimizers
 from fastfnn.backend import get_num_threads, set_num_threads, show_config
 from fastfnn.history import History
 from fastfnn.network import FNN, load
-from fastfnn.optimizers import SGD
+from fastfnn.optimizers import SGD, AdaGrad, Adam, AdamW, Momentum, Nesterov, RMSprop
 from fastfnn.textbook import TwoLayerNet
 
 __version__ = "0.1.0"
@@ -20,7 +20,13 @@ __version__ = "0.1.0"
 __all__ = [
     "FNN",
     "SGD",
+    "AdaGrad",
+    "Adam",
+    "AdamW",
     "History",
+    "Momentum",
+    "Nesterov",
+    "RMSprop",
     "TwoLayerNet",
     "datasets",
     "get_num_threads",

@@ -16,6 +16,8 @@ BACKENDS: dict[str, ModuleType] = {"kernels": kernels, "reference": reference}
 
 ACTIVATIONS = kernels.ACTIVATIONS
 LOSSES = kernels.LOSSES
+OPTIMIZERS = kernels.OPTIMIZERS
+SETTINGS = kernels.SETTINGS
 
 
 def get_num_threads() -> int:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from fastfnn import validation
 from fastfnn.backend import ACTIVATIONS, BACKENDS, LOSSES, on_first_compilation
 from fastfnn.history import History
-from fastfnn.optimizers import SGD
+from fastfnn.optimizers import SGD, Optimizer
 
 HIDDEN_ACTIVATIONS = tuple(name for name in ACTIVATIONS if name != "softmax")
 
@@ -197,7 +197,7 @@ class FNN:
         *,
         epochs: int = 10,
         batch_size: int | None = 100,
-        optimizer: SGD | None = None,
+        optimizer: Optimizer | None = None,
         sampling: str = "shuffle",
         validation_data: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
         progress: bool = False,
@@ -208,7 +208,7 @@ class FNN:
         epochs           passes over the data, at least 1
         batch_size       samples a step: None is gradient descent on all of them, 1 is the stochastic form, else the
                          minibatch form; the last batch of an epoch may be smaller
-        optimizer        SGD(0.1) if None
+        optimizer        from fastfnn.optimizers; SGD(0.1) if None. It keeps its state: a second fit with it goes on
         sampling         "shuffle": each epoch visits every sample once, in random order; "replacement": each step draws
                          its batch anew from all samples, as the code of the notes does
         validation_data  (x, t) to measure loss and accuracy on after each epoch; the accuracy on x, t is then too
@@ -222,7 +222,7 @@ class FNN:
         batch = len(rows) if batch_size is None else min(validation.integer("batch_size", batch_size, 1), len(rows))
         sampling = validation.choice("sampling", sampling, ("shuffle", "replacement"))
         optimizer = SGD(0.1) if optimizer is None else optimizer
-        if not isinstance(optimizer, SGD):
+        if not isinstance(optimizer, Optimizer):
             raise TypeError(f"optimizer must be an optimizer such as SGD(0.1), got {type(optimizer).__name__}")
         held_out = self._validation_data(validation_data)
         steps = math.ceil(len(rows) / batch)
@@ -331,12 +331,14 @@ class FNN:
         targets: np.ndarray,
         order: np.ndarray,
         batch: int,
-        optimizer: SGD,
+        optimizer: Optimizer,
     ) -> None:
-        codes, rate = self._codes("identity"), optimizer.learning_rate
+        first, second = optimizer.flat_state(self._flat)
         self._kernels.train_steps(
-            self._flat, step_loss, rows, targets, order, self._sizes, codes, self._loss_code, batch, rate
-        )
+            self._flat, first, second, step_loss, rows, targets, order, self._sizes, self._codes("identity"),
+            optimizer.flat_settings(), self._loss_code, optimizer.code, batch, optimizer.steps,
+        )  # fmt: skip
+        optimizer.steps += len(step_loss)
 
     def _measure(
         self,

@@ -1,34 +1,207 @@
-"""Optimizers: how parameters follow their gradients."""
+"""Optimizers: how parameters follow their gradients.
+
+Inside `FNN.fit` the rule runs in the compiled loop. For loops written by hand each has `update(params, grads)`, which
+gives the same numbers. An optimizer keeps its state, velocities and the like, from call to call: use a new one, or
+`reset`, to start afresh. The equations stand in kernels/optimizers.py.
+"""
 
 from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 
-from fastfnn import backend, validation
+from fastfnn import validation
+from fastfnn.backend import BACKENDS, OPTIMIZERS, SETTINGS
 
 
-class SGD:
-    """Gradient descent: param <- param - learning_rate * grad.
+class Optimizer:
+    """What all optimizers share: a rule by name, its settings, and its state for the parameters at hand."""
 
-    learning_rate  finite, not negative
+    rule: ClassVar[str]
+    states: ClassVar[int] = 0  # arrays of state for each parameter
 
-    `FNN.fit` runs the rule inside its compiled loop; `update` is for loops written by hand.
-    Source: section 4 of the notes.
-    """
-
-    def __init__(self, learning_rate: float = 0.01) -> None:
+    def __init__(self, learning_rate: float, **settings: float) -> None:
         self.learning_rate = validation.nonnegative("learning_rate", learning_rate)
+        self.settings = settings
+        self.reset()
 
     def __repr__(self) -> str:
-        return f"SGD({self.learning_rate:g})"
+        others = "".join(f", {name}={value:g}" for name, value in self.settings.items())
+        return f"{type(self).__name__}({self.learning_rate:g}{others})"
+
+    def reset(self) -> None:
+        """Forget the state: the next step is the first."""
+        self.steps = 0
+        self._state: dict[str, tuple[np.ndarray, ...]] = {}
 
     def update(self, params: Mapping[str, np.ndarray], grads: Mapping[str, np.ndarray]) -> None:
         """Change every array of `params` in place by the array of the same name in `grads`, of the same shape."""
-        for param, grad in _pairs(params, grads):
-            backend.BACKENDS["kernels"].sgd_update(param, grad, self.learning_rate)
+        pairs = _pairs(params, grads)
+        for name, param, _ in pairs:
+            self._match_state(name, param)
+        self.steps += 1
+        update = getattr(BACKENDS["kernels"], f"{self.rule}_update")
+        step = (self.steps,) if self.states == 2 else ()
+        for name, param, grad in pairs:
+            update(param, *self._state[name], grad, self.learning_rate, *self.settings.values(), *step)
+
+    def flat_state(self, params: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The two state vectors of the compiled loop for a flat vector of parameters; empty where there is no state."""
+        self._match_state("", params)
+        state = self._state[""]
+        empty = np.empty(0, params.dtype)
+        return (*state, empty, empty)[:2]  # type: ignore[return-value]
+
+    def flat_settings(self) -> np.ndarray:
+        """The settings in the order of the compiled loop, 0 where the rule has none."""
+        values = {"learning_rate": self.learning_rate, **self.settings}
+        values["beta1"] = values.get("beta1", values.get("momentum", values.get("decay_rate", 0.0)))
+        values["decay"] = values.get("weight_decay", 0.0)
+        return np.array([values.get(name, 0.0) for name in SETTINGS])
+
+    @property
+    def code(self) -> int:
+        """The rule's code for the compiled loop."""
+        return OPTIMIZERS.index(self.rule)
+
+    def _match_state(self, name: str, param: np.ndarray) -> None:
+        state = self._state.get(name)
+        if state is None or any(array.shape != param.shape or array.dtype != param.dtype for array in state):
+            self._state[name] = tuple(np.zeros_like(param) for _ in range(self.states))
+            self.steps = 0 if state is not None or not self._state else self.steps
 
 
-def _pairs(params: Mapping[str, np.ndarray], grads: Mapping[str, np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
+class SGD(Optimizer):
+    """Gradient descent: w <- w - learning_rate * g.
+
+    learning_rate  finite, not negative
+
+    Source: section 4 of the notes.
+    """
+
+    rule = "sgd"
+
+    def __init__(self, learning_rate: float = 0.01) -> None:
+        super().__init__(learning_rate)
+
+
+class Momentum(Optimizer):
+    """Gradient descent with momentum: v <- momentum * v - learning_rate * g, w <- w + v.
+
+    learning_rate  finite, not negative
+    momentum       in [0, 1)
+
+    Source: Polyak 1964.
+    """
+
+    rule, states = "momentum", 1
+
+    def __init__(self, learning_rate: float = 0.01, momentum: float = 0.9) -> None:
+        super().__init__(learning_rate, momentum=validation.fraction("momentum", momentum))
+
+
+class Nesterov(Optimizer):
+    """Momentum with the gradient as if taken ahead: v <- momentum * v - learning_rate * g, w <- w + momentum * v -
+    learning_rate * g.
+
+    learning_rate  finite, not negative
+    momentum       in [0, 1)
+
+    Source: Nesterov 1983, in the form of Bengio et al. 2013.
+    """
+
+    rule, states = "nesterov", 1
+
+    def __init__(self, learning_rate: float = 0.01, momentum: float = 0.9) -> None:
+        super().__init__(learning_rate, momentum=validation.fraction("momentum", momentum))
+
+
+class AdaGrad(Optimizer):
+    """A step for each parameter that shrinks with its gradients:
+
+    h <- h + g^2,  w <- w - learning_rate g / (sqrt h + eps).
+
+    learning_rate, epsilon  finite, not negative
+
+    Source: Duchi et al. 2011.
+    """
+
+    rule, states = "adagrad", 1
+
+    def __init__(self, learning_rate: float = 0.01, epsilon: float = 1e-7) -> None:
+        super().__init__(learning_rate, epsilon=validation.nonnegative("epsilon", epsilon))
+
+
+class RMSprop(Optimizer):
+    """AdaGrad that forgets: h <- decay_rate h + (1 - decay_rate) g^2, w <- w - learning_rate g / (sqrt h + eps).
+
+    learning_rate, epsilon  finite, not negative
+    decay_rate              in [0, 1)
+
+    Source: Tieleman and Hinton 2012.
+    """
+
+    rule, states = "rmsprop", 1
+
+    def __init__(self, learning_rate: float = 0.01, decay_rate: float = 0.99, epsilon: float = 1e-7) -> None:
+        super().__init__(
+            learning_rate,
+            decay_rate=validation.fraction("decay_rate", decay_rate),
+            epsilon=validation.nonnegative("epsilon", epsilon),
+        )
+
+
+class Adam(Optimizer):
+    """Running means of gradient and square, corrected for their start at 0: w <- w - learning_rate m / (sqrt v + eps).
+
+    learning_rate, epsilon  finite, not negative
+    beta1, beta2            in [0, 1): how much of its past each mean keeps
+
+    Source: Kingma and Ba 2015, algorithm 1.
+    """
+
+    rule, states = "adam", 2
+
+    def __init__(
+        self, learning_rate: float = 0.001, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8
+    ) -> None:
+        super().__init__(learning_rate, **_adam_settings(beta1, beta2, epsilon))
+
+
+class AdamW(Optimizer):
+    """Adam with weight decay apart from the gradient: w <- (1 - learning_rate * weight_decay) w, then as Adam.
+
+    learning_rate, epsilon, weight_decay  finite, not negative
+    beta1, beta2                          in [0, 1)
+
+    Source: Loshchilov and Hutter 2019.
+    """
+
+    rule, states = "adamw", 2
+
+    def __init__(
+        self,
+        learning_rate: float = 0.001,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        epsilon: float = 1e-8,
+        weight_decay: float = 0.01,
+    ) -> None:
+        decay = validation.nonnegative("weight_decay", weight_decay)
+        super().__init__(learning_rate, **_adam_settings(beta1, beta2, epsilon), weight_decay=decay)
+
+
+def _adam_settings(beta1: Any, beta2: Any, epsilon: Any) -> dict[str, float]:
+    return {
+        "beta1": validation.fraction("beta1", beta1),
+        "beta2": validation.fraction("beta2", beta2),
+        "epsilon": validation.nonnegative("epsilon", epsilon),
+    }
+
+
+def _pairs(
+    params: Mapping[str, np.ndarray], grads: Mapping[str, np.ndarray]
+) -> list[tuple[str, np.ndarray, np.ndarray]]:
     """Each parameter with its gradient, all checked before the first is changed."""
     pairs = []
     for name, param in params.items():
@@ -37,5 +210,5 @@ def _pairs(params: Mapping[str, np.ndarray], grads: Mapping[str, np.ndarray]) ->
         grad = validation.real_array(f"grads[{name!r}]", grads[name], param.dtype)
         if grad.shape != param.shape:
             raise ValueError(f"grads[{name!r}] must have shape {param.shape}, got {grad.shape}")
-        pairs.append((param, grad))
+        pairs.append((name, param, grad))
     return pairs

@@ -8,6 +8,8 @@ import numpy as np
 
 ACTIVATIONS = ("identity", "sigmoid", "tanh", "relu", "softmax")
 LOSSES = ("softmax_cross_entropy", "sigmoid_cross_entropy", "squared_error")
+OPTIMIZERS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw")
+SETTINGS = ("learning_rate", "beta1", "beta2", "epsilon", "decay")
 
 
 def affine_forward(out: np.ndarray, x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> None:
@@ -115,6 +117,73 @@ def sgd_update(param: np.ndarray, grad: np.ndarray, learning_rate: float) -> Non
     param -= param.dtype.type(learning_rate) * grad
 
 
+def momentum_update(
+    param: np.ndarray, velocity: np.ndarray, grad: np.ndarray, learning_rate: float, momentum: float
+) -> None:
+    """v <- beta v - eta g, w <- w + v"""
+    velocity[...] = momentum * velocity - learning_rate * grad
+    param += velocity
+
+
+def nesterov_update(
+    param: np.ndarray, velocity: np.ndarray, grad: np.ndarray, learning_rate: float, momentum: float
+) -> None:
+    """v <- beta v - eta g, w <- w + beta v - eta g"""
+    velocity[...] = momentum * velocity - learning_rate * grad
+    param += momentum * velocity - learning_rate * grad
+
+
+def adagrad_update(
+    param: np.ndarray, squares: np.ndarray, grad: np.ndarray, learning_rate: float, epsilon: float
+) -> None:
+    """h <- h + g^2, w <- w - eta g / (sqrt h + eps)"""
+    squares += grad * grad
+    param -= learning_rate * grad / (np.sqrt(squares) + epsilon)
+
+
+def rmsprop_update(
+    param: np.ndarray, squares: np.ndarray, grad: np.ndarray, learning_rate: float, decay_rate: float, epsilon: float
+) -> None:
+    """h <- beta h + (1 - beta) g^2, w <- w - eta g / (sqrt h + eps)"""
+    squares[...] = decay_rate * squares + (1 - decay_rate) * (grad * grad)
+    param -= learning_rate * grad / (np.sqrt(squares) + epsilon)
+
+
+def adam_update(
+    param: np.ndarray,
+    mean: np.ndarray,
+    square: np.ndarray,
+    grad: np.ndarray,
+    learning_rate: float,
+    beta1: float,
+    beta2: float,
+    epsilon: float,
+    step: int,
+) -> None:
+    """m and v follow g and g^2; w <- w - eta m^ / (sqrt v^ + eps), ^ for the correction of the start at 0"""
+    mean[...] = beta1 * mean + (1 - beta1) * grad
+    square[...] = beta2 * square + (1 - beta2) * (grad * grad)
+    corrected_mean, corrected_square = mean / (1 - beta1**step), square / (1 - beta2**step)
+    param -= learning_rate * corrected_mean / (np.sqrt(corrected_square) + epsilon)
+
+
+def adamw_update(
+    param: np.ndarray,
+    mean: np.ndarray,
+    square: np.ndarray,
+    grad: np.ndarray,
+    learning_rate: float,
+    beta1: float,
+    beta2: float,
+    epsilon: float,
+    decay: float,
+    step: int,
+) -> None:
+    """w <- (1 - eta decay) w, then Adam"""
+    param *= 1 - learning_rate * decay
+    adam_update(param, mean, square, grad, learning_rate, beta1, beta2, epsilon, step)
+
+
 FORWARD = (identity_forward, sigmoid_forward, tanh_forward, relu_forward, softmax)
 BACKWARD = (identity_backward, sigmoid_backward, tanh_backward, relu_backward)
 LOSS = (softmax_cross_entropy, sigmoid_cross_entropy, squared_error)
@@ -171,23 +240,54 @@ def network_gradient(
     return value
 
 
+def _update(
+    param: np.ndarray,
+    first: np.ndarray,
+    second: np.ndarray,
+    grad: np.ndarray,
+    settings: np.ndarray,
+    optimizer: int,
+    step: int,
+) -> None:
+    rate, beta1, beta2, epsilon, decay = settings.tolist()
+    match OPTIMIZERS[optimizer]:
+        case "sgd":
+            sgd_update(param, grad, rate)
+        case "momentum":
+            momentum_update(param, first, grad, rate, beta1)
+        case "nesterov":
+            nesterov_update(param, first, grad, rate, beta1)
+        case "adagrad":
+            adagrad_update(param, first, grad, rate, epsilon)
+        case "rmsprop":
+            rmsprop_update(param, first, grad, rate, beta1, epsilon)
+        case "adam":
+            adam_update(param, first, second, grad, rate, beta1, beta2, epsilon, step)
+        case "adamw":
+            adamw_update(param, first, second, grad, rate, beta1, beta2, epsilon, decay, step)
+
+
 def train_steps(
     params: np.ndarray,
+    first: np.ndarray,
+    second: np.ndarray,
     step_losses: np.ndarray,
     x: np.ndarray,
     targets: np.ndarray,
     order: np.ndarray,
     sizes: np.ndarray,
     activations: np.ndarray,
+    settings: np.ndarray,
     loss: int,
+    optimizer: int,
     batch_size: int,
-    learning_rate: float,
+    steps_before: int,
 ) -> None:
-    """For each batch of `order`: its loss into step_losses, then params <- params - learning_rate * gradient"""
+    """For each batch of `order`: its loss into step_losses, then the optimizer's rule on the gradient"""
     grad_params = np.empty_like(params)
     for step in range(len(step_losses)):
         samples = order[step * batch_size : (step + 1) * batch_size]
         step_losses[step] = network_gradient(
             grad_params, params, x[samples], targets[samples], sizes, activations, loss
         )
-        sgd_update(params, grad_params, learning_rate)
+        _update(params, first, second, grad_params, settings, optimizer, steps_before + step + 1)

@@ -30,6 +30,14 @@ def nonnegative(name: str, value: Any) -> float:
     return number
 
 
+def fraction(name: str, value: Any) -> float:
+    """`value` as a float of at least 0 and less than 1."""
+    number = nonnegative(name, value)
+    if number >= 1:
+        raise ValueError(f"{name} must be less than 1, got {value}")
+    return number
+
+
 def choice(name: str, value: Any, options: tuple[str, ...]) -> str:
     """`value`, which must be one of `options`."""
     if not isinstance(value, str):

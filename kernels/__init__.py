@@ -4,7 +4,10 @@ How to read this folder
 -----------------------
     jit.py           how a kernel is compiled, cached on disk and called
     threads.py       how many threads a piece of work gets
-    products.py      the three matrix products of a layer
+    tile.py          the register tile of a matrix product, in LLVM; arrays at addresses
+    blocks.py        the sizes of tiles for each kind of processor
+    elementary.py    exp, log, sigmoid, tanh as arithmetic that vectorises
+    products.py      the three matrix products of a layer, from tiles
     affine.py        out = x W + b, and its gradients
     activations.py   identity, sigmoid, tanh, ReLU, softmax
     losses.py        softmax cross-entropy, sigmoid cross-entropy, squared error
@@ -45,19 +48,37 @@ from .activations import (
 from .affine import affine_backward, affine_forward
 from .losses import LOSSES, sigmoid_cross_entropy, softmax_cross_entropy, squared_error
 from .network import network_forward, network_gradient, train_steps
-from .optimizers import sgd_update
+from .optimizers import (
+    OPTIMIZERS,
+    SETTINGS,
+    adagrad_update,
+    adam_update,
+    adamw_update,
+    momentum_update,
+    nesterov_update,
+    rmsprop_update,
+    sgd_update,
+)
 
 __all__ = [
     "ACTIVATIONS",
     "LOSSES",
+    "OPTIMIZERS",
+    "SETTINGS",
+    "adagrad_update",
+    "adam_update",
+    "adamw_update",
     "affine_backward",
     "affine_forward",
     "identity_backward",
     "identity_forward",
+    "momentum_update",
+    "nesterov_update",
     "network_forward",
     "network_gradient",
     "relu_backward",
     "relu_forward",
+    "rmsprop_update",
     "sgd_update",
     "sigmoid_backward",
     "sigmoid_cross_entropy",

@@ -10,8 +10,10 @@ Derivatives take the output y = f(x), which the forward pass has stored, so that
 import numpy as np
 from numba import prange
 
+from .elementary import exp, sigmoid, tanh, where
 from .jit import entry, inner
 from .threads import share, threads_for
+from .tile import array_at
 
 ACTIVATIONS = ("identity", "sigmoid", "tanh", "relu", "softmax")  # softmax for the output layer only, forward only
 IDENTITY, SIGMOID, TANH, RELU, SOFTMAX = range(len(ACTIVATIONS))
@@ -21,24 +23,15 @@ TRANSCENDENTAL = 20
 
 
 @inner
-def sigmoid_scalar(x, one):
-    # e^-|x| lies in (0, 1]: it never overflows, and neither branch cancels. `one` is 1 in the type of x: a literal
-    # would be an int64, and int64 with float32 makes float64
-    e = np.exp(-abs(x))
-    numerator = e if x < 0 else one
-    return numerator / (one + e)
-
-
-@inner
 def activation_forward_row(out, x, code):
     # out (O,), x (O,); out may be x
-    zero, one = x.dtype.type(0), x.dtype.type(1)
+    zero = x.dtype.type(0)  # a literal would be an int64, and int64 with float32 makes float64
     if code == SIGMOID:
         for o in range(out.shape[0]):
-            out[o] = sigmoid_scalar(x[o], one)
+            out[o] = sigmoid(x[o])
     elif code == TANH:
         for o in range(out.shape[0]):
-            out[o] = np.tanh(x[o])
+            out[o] = tanh(x[o])
     elif code == RELU:
         for o in range(out.shape[0]):
             out[o] = zero if x[o] < 0 else x[o]  # the comparison is false for NaN, which so passes through
@@ -67,6 +60,58 @@ def activation_backward_row(grad_x, grad_out, out, code):
             grad_x[o] = grad_out[o]
 
 
+# Blocks in buffers are worked on in whole chunks of so many elements, to which rows are padded there: the last few
+# columns of a panel would else fall into the scalar rest of the compiler's vector loop.
+CHUNK = 16
+
+
+@inner
+def activation_forward_block(address, row, rows, columns, code, one):
+    """Apply an activation in place to a block in a buffer of padded rows, which may change the padding too.
+
+    address of the block, bytes from row to row, its size
+    """
+    zero = one - one
+    width = (columns + CHUNK - 1) // CHUNK * CHUNK
+    if code == SIGMOID:
+        for i in range(rows):
+            x = array_at(address + i * row, width, one)
+            for o in range(width):
+                x[o] = sigmoid(x[o])
+    elif code == TANH:
+        for i in range(rows):
+            x = array_at(address + i * row, width, one)
+            for o in range(width):
+                x[o] = tanh(x[o])
+    elif code == RELU:
+        for i in range(rows):
+            x = array_at(address + i * row, width, one)
+            for o in range(width):
+                x[o] = where(x[o] < zero, zero, x[o])
+
+
+@inner
+def activation_backward_block(address, row, y_address, y_row, rows, columns, code, one):
+    """Multiply a block in a buffer of padded rows by the derivative at the activation's output, a block as large."""
+    zero = one - one
+    width = (columns + CHUNK - 1) // CHUNK * CHUNK
+    if code == SIGMOID:
+        for i in range(rows):
+            grad, y = array_at(address + i * row, width, one), array_at(y_address + i * y_row, width, one)
+            for o in range(width):
+                grad[o] *= y[o] * (one - y[o])
+    elif code == TANH:
+        for i in range(rows):
+            grad, y = array_at(address + i * row, width, one), array_at(y_address + i * y_row, width, one)
+            for o in range(width):
+                grad[o] *= (one - y[o]) * (one + y[o])
+    elif code == RELU:
+        for i in range(rows):
+            grad, y = array_at(address + i * row, width, one), array_at(y_address + i * y_row, width, one)
+            for o in range(width):
+                grad[o] = where(y[o] <= zero, zero, grad[o])
+
+
 @inner
 def softmax_row(out, x):
     # y_k = e^(x_k - m) / sum_j e^(x_j - m): subtracting m = max x changes nothing but keeps every power in (0, 1]
@@ -75,37 +120,64 @@ def softmax_row(out, x):
     largest = x[0]
     for k in range(x.shape[0]):
         largest = max(largest, x[k])
+    for k in range(x.shape[0]):
+        out[k] = exp(x[k] - largest)
     total = np.float64(0)
     for k in range(x.shape[0]):
-        power = np.exp(x[k] - largest)
-        out[k] = power
-        total += power
+        total += out[k]
+    scale = x.dtype.type(1.0 / total)
     for k in range(x.shape[0]):
-        out[k] = out[k] / total
+        out[k] *= scale
+
+
+@inner
+def row_at(x, i, count, like):
+    return array_at(x.ctypes.data + i * x.strides[0], count, like)
+
+
+@inner
+def activation_forward_rows(out, x, code, start, stop):
+    # rows start to stop; a row of contiguous elements is taken as such, so that the loop over it vectorises
+    count, like = out.shape[1], out.dtype.type(0)
+    if out.strides[1] == out.itemsize and x.strides[1] == x.itemsize:
+        for i in range(start, stop):
+            activation_forward_row(row_at(out, i, count, like), row_at(x, i, count, like), code)
+    else:
+        for i in range(start, stop):
+            activation_forward_row(out[i], x[i], code)
+
+
+@inner
+def activation_backward_rows(grad_x, grad_out, out, code, start, stop):
+    count, like, item = out.shape[1], out.dtype.type(0), out.itemsize
+    if grad_x.strides[1] == item and grad_out.strides[1] == item and out.strides[1] == item:
+        for i in range(start, stop):
+            activation_backward_row(
+                row_at(grad_x, i, count, like), row_at(grad_out, i, count, like), row_at(out, i, count, like), code
+            )
+    else:
+        for i in range(start, stop):
+            activation_backward_row(grad_x[i], grad_out[i], out[i], code)
 
 
 @entry("void(real[:, :], real[:, :], intp, intp)")
 def _activation_forward(out, x, code, threads):
     if threads == 1:
-        for i in range(out.shape[0]):
-            activation_forward_row(out[i], x[i], code)
+        activation_forward_rows(out, x, code, 0, out.shape[0])
     else:
         for part in prange(threads):
             start, stop = share(out.shape[0], threads, part)
-            for i in range(start, stop):
-                activation_forward_row(out[i], x[i], code)
+            activation_forward_rows(out, x, code, start, stop)
 
 
 @entry("void(real[:, :], real[:, :], real[:, :], intp, intp)")
 def _activation_backward(grad_x, grad_out, out, code, threads):
     if threads == 1:
-        for i in range(out.shape[0]):
-            activation_backward_row(grad_x[i], grad_out[i], out[i], code)
+        activation_backward_rows(grad_x, grad_out, out, code, 0, out.shape[0])
     else:
         for part in prange(threads):
             start, stop = share(out.shape[0], threads, part)
-            for i in range(start, stop):
-                activation_backward_row(grad_x[i], grad_out[i], out[i], code)
+            activation_backward_rows(grad_x, grad_out, out, code, start, stop)
 
 
 def identity_forward(out: np.ndarray, x: np.ndarray) -> None:

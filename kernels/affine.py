@@ -10,27 +10,18 @@ import numpy as np
 from numba import prange
 
 from .jit import entry, inner
-from .products import column_sums, product, product_by_transpose, product_of_transpose
+from .products import affine_rows, column_sums, contiguous_rows, product, transpose
 from .threads import share, threads_for
-
-
-@inner
-def affine_forward_rows(out, x, weight, bias, start, stop):
-    # out (B, O), x (B, I), weight (I, O), bias (O,)
-    product(out, x, weight, start, stop)
-    for i in range(start, stop):
-        for o in range(out.shape[1]):
-            out[i, o] += bias[o]
 
 
 @entry("void(real[:, :], real[:, :], real[:, :], real[:], intp)")
 def _affine_forward(out, x, weight, bias, threads):
     if threads == 1:
-        affine_forward_rows(out, x, weight, bias, 0, out.shape[0])
+        affine_rows(out, x, weight, bias, 0, out.shape[0])
     else:
         for part in prange(threads):
             start, stop = share(out.shape[0], threads, part)
-            affine_forward_rows(out, x, weight, bias, start, stop)
+            affine_rows(out, x, weight, bias, start, stop)
 
 
 def affine_forward(out: np.ndarray, x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> None:
@@ -44,27 +35,36 @@ def affine_forward(out: np.ndarray, x: np.ndarray, weight: np.ndarray, bias: np.
     Error: |got - exact| <= (I + 8) eps (|x| |W| + |b|), elementwise.
     Source: section 1 of the notes, in the orientation of their code.
     """
-    _affine_forward(out, x, weight, bias, threads_for(x.size * weight.shape[1]))
+    result = contiguous_rows(out)
+    threads = threads_for(x.size * weight.shape[1])
+    _affine_forward(result, x, contiguous_rows(weight), np.ascontiguousarray(bias), threads)
+    if result is not out:
+        out[...] = result
 
 
 @inner
-def affine_backward_part(grad_x, grad_weight, grad_bias, grad_out, x, weight, parts, part):
+def affine_backward_part(grad_x, grad_weight, grad_bias, grad_out, x, weight_t, parts, part):
     # The three results share inputs only: each is split along its own first axis.
     start, stop = share(grad_x.shape[0], parts, part)
-    product_by_transpose(grad_x, grad_out, weight, start, stop)
+    product(grad_x, grad_out, weight_t, start, stop)
     start, stop = share(grad_weight.shape[0], parts, part)
-    product_of_transpose(grad_weight, x, grad_out, start, stop)
+    product(grad_weight, x.T, grad_out, start, stop)
     start, stop = share(grad_bias.shape[0], parts, part)
     column_sums(grad_bias, grad_out, start, stop)
 
 
 @entry("void(real[:, :], real[:, :], real[:], real[:, :], real[:, :], real[:, :], intp)")
 def _affine_backward(grad_x, grad_weight, grad_bias, grad_out, x, weight, threads):
+    weight_t = np.empty((weight.shape[1], weight.shape[0]), weight.dtype)  # its rows must be contiguous
     if threads == 1:
-        affine_backward_part(grad_x, grad_weight, grad_bias, grad_out, x, weight, 1, 0)
+        transpose(weight_t, weight, 0, weight.shape[0])
+        affine_backward_part(grad_x, grad_weight, grad_bias, grad_out, x, weight_t, 1, 0)
     else:
         for part in prange(threads):
-            affine_backward_part(grad_x, grad_weight, grad_bias, grad_out, x, weight, threads, part)
+            start, stop = share(weight.shape[0], threads, part)
+            transpose(weight_t, weight, start, stop)
+        for part in prange(threads):
+            affine_backward_part(grad_x, grad_weight, grad_bias, grad_out, x, weight_t, threads, part)
 
 
 def affine_backward(
@@ -87,4 +87,10 @@ def affine_backward(
     Error: (K + 8) eps times the same product of absolute values, K the length of the sum (O, B and B).
     Source: section 5 of the notes, steps (5) and (6).
     """
-    _affine_backward(grad_x, grad_weight, grad_bias, grad_out, x, weight, threads_for(2 * x.size * weight.shape[1]))
+    result_x, result_weight = contiguous_rows(grad_x), contiguous_rows(grad_weight)
+    threads = threads_for(2 * x.size * weight.shape[1])
+    _affine_backward(result_x, result_weight, grad_bias, contiguous_rows(grad_out), x, weight, threads)
+    if result_x is not grad_x:
+        grad_x[...] = result_x
+    if result_weight is not grad_weight:
+        grad_weight[...] = result_weight

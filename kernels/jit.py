@@ -1,7 +1,8 @@
 """How a kernel is compiled, cached on disk and called.
 
 `entry` makes an entry point: a parallel function that Python calls. `inner` makes a serial function that only entry
-points and other inner functions call; it is compiled into them.
+points and other inner functions call; it is compiled into them. `shared` makes a serial function that is compiled once,
+by itself, and called by the others through its name: what is large and called everywhere is so compiled only once.
 
 An entry point is compiled for a dtype at the first call with that dtype, never at import. It is compiled once per dtype
 and not once per memory layout: its signature asks for arrays of any strides, and Numba converts to that for free.
@@ -22,6 +23,9 @@ import llvmlite
 import numba
 import numpy as np
 from numba.core.caching import FunctionCache
+from numba.core.sigutils import normalize_signature
+from numba.core.types import ExternalFunction
+from numba.extending import overload
 
 logger = logging.getLogger("fastfnn")
 
@@ -34,6 +38,11 @@ REASSOCIATE = {"contract", "reassoc"}
 
 # The Numba settings that both kinds of function share. Division by zero gives inf or NaN, as in NumPy.
 OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+
+# Only a prange is a parallel region. Numba would make one of np.ones and of sums, too, also in the serial branch of a
+# kernel; and it would fuse regions that share no array, while here they share memory through addresses.
+_REGIONS = ("comprehension", "reduction", "inplace_binop", "setitem", "numpy", "stencil", "fusion")
+PRANGE_ONLY = {"prange": True} | dict.fromkeys(_REGIONS, False)
 
 # Called with the name of each entry point that is about to be compiled (not loaded from disk).
 compile_listeners: list[Callable[[str], None]] = []
@@ -70,8 +79,11 @@ def _announce(name: str) -> None:
         listener(name)
 
 
-def _compile(function: Callable[..., Any], signature: str, dtype: np.dtype[Any], fastmath: set[str]) -> Any:
-    dispatcher = numba.njit(parallel=True, fastmath=fastmath, **OPTIONS)(function)
+def _compile(
+    function: Callable[..., Any], signature: str, dtype: np.dtype[Any], fastmath: set[str], parallel: bool
+) -> Any:
+    regions = dict(PRANGE_ONLY) if parallel else False  # a copy: Numba empties it
+    dispatcher = numba.njit(parallel=regions, fastmath=fastmath, **OPTIONS)(function)
     try:
         dispatcher._cache = _KernelCache(function)
     except RuntimeError:  # Numba found no folder that it may write to
@@ -93,10 +105,58 @@ def entry(signature: str, fastmath: set[str] = CONTRACT) -> Callable[[Callable[.
         def call(first: np.ndarray, *rest: Any) -> Any:
             kernel = compiled.get(first.dtype)
             if kernel is None:
-                kernel = compiled[first.dtype] = _compile(function, signature, first.dtype, fastmath)
+                _link(first.dtype)
+                kernel = compiled[first.dtype] = _compile(function, signature, first.dtype, fastmath, parallel=True)
             return kernel(first, *rest)
 
         return call
+
+    return decorate
+
+
+_shared: list[Callable[[np.dtype[Any]], None]] = []
+_linked: set[np.dtype[Any]] = set()
+_keep_alive: list[Any] = []
+
+
+def _link(dtype: np.dtype[Any]) -> None:
+    """Compile the shared functions for a dtype, or load them, and make their names known to the linker."""
+    if dtype not in _linked:
+        for define in _shared:
+            define(dtype)
+        _linked.add(dtype)
+
+
+def shared(signature: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Decorate a function of integers (sizes, strides, addresses) whose last argument is a scalar of the dtype.
+
+    `signature` is Numba's, with `real` for the dtype. The function must not raise.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        if numba.config.DISABLE_JIT:
+            return function
+
+        def symbol(dtype: Any) -> str:
+            return f"fastfnn_{function.__name__}_{dtype}"
+
+        def define(dtype: np.dtype[Any]) -> None:
+            dispatcher = _compile(function, signature, dtype, CONTRACT, parallel=False)
+            (code,) = dispatcher.overloads.values()
+            address = code.library.get_pointer_to_function(code.fndesc.llvm_cfunc_wrapper_name)
+            llvmlite.binding.add_symbol(symbol(dtype), address)
+            _keep_alive.append(dispatcher)
+
+        _shared.append(define)
+
+        @overload(function)
+        def call_by_name(*arguments):  # no annotations: Numba compares it with the lambda
+            dtype = arguments[-1]
+            types, result = normalize_signature(signature.replace("real", str(dtype)))
+            code = ExternalFunction(symbol(dtype), result(*types))
+            return lambda *arguments: code(*arguments)
+
+        return function
 
     return decorate
 

@@ -8,6 +8,7 @@ import numpy as np
 from numba import prange
 
 from .activations import TRANSCENDENTAL
+from .elementary import exp
 from .jit import entry, inner
 from .threads import share, threads_for
 
@@ -42,11 +43,11 @@ def softmax_cross_entropy_row(grad, logits, label, row, scale):
     largest = logits[0]
     for k in range(logits.shape[0]):
         largest = max(largest, logits[k])
+    for k in range(logits.shape[0]):
+        grad[k] = exp(logits[k] - largest)
     total = np.float64(0)  # not 0.0, which adopts float32 in plain Python
     for k in range(logits.shape[0]):
-        power = np.exp(logits[k] - largest)
-        grad[k] = power
-        total += power
+        total += grad[k]
     log_total = np.log(total)
     if row.shape[0] == 0:
         weight = scale / total
@@ -99,22 +100,27 @@ def squared_error_row(grad, out, row, scale):
 
 
 @inner
-def loss_rows(losses, grad, out, labels, rows, code, batch, start, stop):
-    """Write E_i and the gradient of the mean over `batch` samples for samples start to stop.
+def loss_row(grad, out, label, row, code, batch):
+    """E_i, and the gradient of the mean over `batch` samples.
 
-    losses (B,) float64, grad (B, K), out (B, K): logits, or outputs for the squared error;
-    labels (B,) with rows (0, 0), or rows (B, K)
+    grad (K,), out (K,): logits, or outputs for the squared error; row (K,) the targets, or empty where label is one
     """
     scale = 1.0 / max(batch, 1)
+    if code == SQUARED_ERROR:
+        return squared_error_row(grad, out, row, scale)
+    if code == SIGMOID_CROSS_ENTROPY:
+        return sigmoid_cross_entropy_row(grad, out, row, scale)
+    return softmax_cross_entropy_row(grad, out, label, row, scale)
+
+
+@inner
+def loss_rows(losses, grad, out, labels, rows, code, start, stop):
+    # losses (B,), grad (B, K), out (B, K); labels (B,) with rows (0, 0), or rows (B, K) with labels (0,)
     for i in range(start, stop):
-        if code == SQUARED_ERROR:
-            losses[i] = squared_error_row(grad[i], out[i], rows[i], scale)
-        elif code == SIGMOID_CROSS_ENTROPY:
-            losses[i] = sigmoid_cross_entropy_row(grad[i], out[i], rows[i], scale)
-        elif rows.shape[0] == 0:
-            losses[i] = softmax_cross_entropy_row(grad[i], out[i], labels[i], grad[i, :0], scale)
+        if rows.shape[0] == 0:
+            losses[i] = loss_row(grad[i], out[i], labels[i], grad[i, :0], code, out.shape[0])
         else:
-            losses[i] = softmax_cross_entropy_row(grad[i], out[i], 0, rows[i], scale)
+            losses[i] = loss_row(grad[i], out[i], 0, rows[i], code, out.shape[0])
 
 
 @entry("float64(real[:, :], real[:, :], int64[:], real[:, :], intp, intp)")
@@ -122,11 +128,11 @@ def _loss(grad, out, labels, rows, code, threads):
     batch = out.shape[0]
     losses = np.empty(batch, np.float64)
     if threads == 1:
-        loss_rows(losses, grad, out, labels, rows, code, batch, 0, batch)
+        loss_rows(losses, grad, out, labels, rows, code, 0, batch)
     else:
         for part in prange(threads):
             start, stop = share(batch, threads, part)
-            loss_rows(losses, grad, out, labels, rows, code, batch, start, stop)
+            loss_rows(losses, grad, out, labels, rows, code, start, stop)
     return mean(losses)
 
 

@@ -4,7 +4,9 @@ A network is data, so that one compiled function serves them all:
     sizes        (L + 1,)  int64    sizes[0] inputs, sizes[l] outputs of layer l
     activations  (L,)      int64    the code of each layer's activation, see activations.ACTIVATIONS
     params       (P,)      real     W1 (I, O) row by row, b1 (O,), W2, b2, ... one after another
-The outputs of all layers for B samples live in one flat buffer: (B, sizes[1]), (B, sizes[2]), ... one after another.
+
+At the start of a call this becomes a table with a line for each layer: its sizes, its activation, and the addresses of
+its weights and buffers. Buffers are allocated then, once; the steps only read the table and call `multiply`.
 
 A training step is two parallel regions. In the first, each thread carries a share of the batch through the whole
 network: gather, forward, loss, and the gradient with respect to each layer's input sum. Samples do not meet there. In
@@ -15,143 +17,264 @@ weights with it. So each element is summed by one thread, in the order of the ba
 import numpy as np
 from numba import prange
 
-from .activations import activation_backward_row, activation_forward_row
-from .affine import affine_forward_rows
-from .jit import entry, inner
-from .losses import loss_rows, mean, split_targets
-from .optimizers import sgd_update_row
-from .products import column_sums, product_by_transpose, product_of_transpose
+from .activations import IDENTITY, SOFTMAX, activation_backward_row, activation_forward_row
+from .jit import entry, inner, shared
+from .losses import loss_row, mean, split_targets
+from .optimizers import FACTORS, SGD, factors, update_row
+from .products import BACKWARD, FORWARD, NOTHING, multiply, transpose_at
 from .threads import share, threads_for
+from .tile import array_at, itemsize, keep
 
 # Rows that the forward pass works on at a time, so that its memory does not grow with the data.
 BLOCK = 128
 
+# Rows of a weight's gradient that exist at a time, between the product and the optimizer's update.
+UPDATE_ROWS = 56
+
+# The columns of the table; line 0 is the input, line l layer l. Addresses, and strides of rows in bytes.
+FIELDS = 18
+(
+    INPUTS, OUTPUTS, CODE,       # sizes, activation
+    WEIGHT, BIAS,                # (I, O) and (O,) in params
+    WEIGHT_T,                    # (O, I), kept beside the weight of layers 2 to L for the backward pass
+    GRAD_WEIGHT, GRAD_BIAS,      # (I, O) and (O,) in grad_params
+    OUT, OUT_ROW,                # the layer's output (B, O)
+    DELTA, DELTA_ROW,            # dE/du (B, O), u the input sum
+    BIAS_SUM,                    # (O,): room for a sum over the batch
+    FIRST, FIRST_BIAS,           # the optimizer's state, laid out like weight and bias
+    SECOND, SECOND_BIAS,
+    ONE,                         # a 1, in line 0
+) = range(FIELDS)  # fmt: skip
+
 
 @inner
-def layer_rows(buffer, sizes, layer, batch):
-    """The outputs of a layer, 1 to L, as (B, sizes[layer]): a view of the flat buffer."""
-    start = 0
-    for earlier in range(1, layer):
-        start += batch * sizes[earlier]
-    return buffer[start : start + batch * sizes[layer]].reshape((batch, sizes[layer]))
+def padded(size):
+    """The distance of rows of `size` elements in a buffer: whole cache lines, and not a multiple of 512 bytes.
 
-
-@inner
-def layer_params(params, sizes, layer):
-    """Weight (I, O) and bias (O,) of a layer, 1 to L: views of the flat vector."""
-    start = 0
-    for earlier in range(1, layer):
-        start += (sizes[earlier - 1] + 1) * sizes[earlier]
-    middle = start + sizes[layer - 1] * sizes[layer]
-    weight = params[start:middle].reshape((sizes[layer - 1], sizes[layer]))
-    return weight, params[middle : middle + sizes[layer]]
+    Column-wise walks, as the weight gradient makes them, would else hit the same few sets of the cache again and again.
+    """
+    distance = (size + 15) // 16 * 16
+    return distance + 16 if distance % 128 == 0 else distance
 
 
 @inner
 def buffer_size(sizes, batch):
+    """Elements of a buffer that holds one padded matrix with `batch` rows for the input and for every layer."""
     total = 0
-    for layer in range(1, sizes.shape[0]):
-        total += sizes[layer]
+    for layer in range(sizes.shape[0]):
+        total += padded(sizes[layer])
     return batch * total
 
 
 @inner
-def forward_rows(outs, params, x, sizes, activations, start, stop):
-    # x (B, I); outs, the flat buffer for B samples, gets rows start to stop of every layer's output
-    batch = x.shape[0]
-    previous = x
-    for layer in range(1, sizes.shape[0]):
-        weight, bias = layer_params(params, sizes, layer)
-        out = layer_rows(outs, sizes, layer, batch)
-        affine_forward_rows(out, previous, weight, bias, start, stop)
-        for i in range(start, stop):
-            activation_forward_row(out[i], out[i], activations[layer - 1])
-        previous = out
+def layer_table(one, params, grad_params, transposed, first, second, outs, deltas, sizes, activations, batch):
+    """The table of a network; `outs` and `deltas` have room for `batch` samples. Buffers not used may be any array."""
+    item = params.itemsize
+    table = np.zeros((sizes.shape[0], FIELDS), np.int64)
+    table[0, ONE] = one.ctypes.data
+    offset = 0
+    place = 0
+    for layer in range(sizes.shape[0]):
+        line = table[layer]
+        if layer > 0:
+            line[INPUTS] = sizes[layer - 1]
+            line[CODE] = activations[layer - 1]
+            weights = sizes[layer - 1] * sizes[layer]
+            line[WEIGHT] = params.ctypes.data + offset
+            line[BIAS] = line[WEIGHT] + weights * item
+            line[WEIGHT_T] = transposed.ctypes.data + offset
+            line[BIAS_SUM] = line[WEIGHT_T] + weights * item
+            line[GRAD_WEIGHT] = grad_params.ctypes.data + offset
+            line[GRAD_BIAS] = line[GRAD_WEIGHT] + weights * item
+            line[FIRST], line[SECOND] = first.ctypes.data + offset, second.ctypes.data + offset
+            line[FIRST_BIAS], line[SECOND_BIAS] = line[FIRST] + weights * item, line[SECOND] + weights * item
+            offset += (weights + sizes[layer]) * item
+        line[OUTPUTS] = sizes[layer]
+        distance = padded(sizes[layer]) * item
+        line[OUT] = outs.ctypes.data + place
+        line[DELTA] = deltas.ctypes.data + place
+        line[OUT_ROW] = line[DELTA_ROW] = distance
+        place += batch * distance
+    return table
 
 
 @inner
-def backward_rows(grads, outs, params, sizes, activations, batch, start, stop):
-    # grads, a flat buffer like outs, holds dE/dout of the last layer and gets, for rows start to stop,
-    # delta = dE/du of every layer, with u = x W + b its input sum:  delta_l = f'(u_l) * (delta_{l+1} W_{l+1}^T)
-    for layer in range(sizes.shape[0] - 1, 0, -1):
-        grad = layer_rows(grads, sizes, layer, batch)
-        out = layer_rows(outs, sizes, layer, batch)
-        for i in range(start, stop):
-            activation_backward_row(grad[i], grad[i], out[i], activations[layer - 1])
-        if layer > 1:
-            weight, _ = layer_params(params, sizes, layer)
-            product_by_transpose(layer_rows(grads, sizes, layer - 1, batch), grad, weight, start, stop)
+def table_at(table_address, layers):
+    return array_at(table_address, (layers + 1) * FIELDS, np.int64(0)).reshape((layers + 1, FIELDS))
 
 
-@inner
-def gather(x_batch, label_batch, row_batch, x, labels, rows, order, start, stop):
-    # sample order[i] of the data becomes row i of the batch, for i from start to stop
+@shared("void(intp, intp, intp, intp, real)")
+def forward(table_address, layers, start, stop, one):
+    """Rows start to stop of every layer's output: x_l = f_l(x_{l-1} W_l + b_l)."""
+    table, item = table_at(table_address, layers), itemsize(one)
+    for layer in range(1, layers + 1):
+        line, below = table[layer], table[layer - 1]
+        out, code = line[OUT] + start * line[OUT_ROW], line[CODE]
+        multiply(
+            out, line[OUT_ROW], below[OUT] + start * below[OUT_ROW], below[OUT_ROW], item,
+            line[WEIGHT], line[OUTPUTS] * item, stop - start, line[OUTPUTS], line[INPUTS], line[BIAS], 0, 0,
+            NOTHING if code == SOFTMAX else FORWARD + code, 0, 0, one,
+        )  # fmt: skip
+        if code == SOFTMAX:  # it needs whole rows
+            for i in range(stop - start):
+                row = array_at(out + i * line[OUT_ROW], line[OUTPUTS], one)
+                activation_forward_row(row, row, SOFTMAX)
+
+
+@shared("void(intp, intp, intp, intp, intp, intp, intp, intp, intp, intp, real)")
+def backward(table_address, layers, loss, losses, labels, targets, targets_row, batch, start, stop, one):
+    """For rows start to stop, after `forward`: the loss of each sample and delta = dE/du of every layer.
+
+    The last delta comes from the loss; below, delta_l = f_l'(u_l) * (delta_{l+1} W_{l+1}^T).
+    losses is the address of (B,) float64; labels of (B,) int64, or 0 where targets is the address of (B, K).
+    """
+    table, item = table_at(table_address, layers), itemsize(one)
+    last = table[layers]
     for i in range(start, stop):
-        sample = order[i]
-        for j in range(x.shape[1]):
-            x_batch[i, j] = x[sample, j]
-        if rows.shape[0] == 0:
-            label_batch[i] = labels[sample]
+        out = array_at(last[OUT] + i * last[OUT_ROW], last[OUTPUTS], one)
+        delta = array_at(last[DELTA] + i * last[DELTA_ROW], last[OUTPUTS], one)
+        label = 0 if labels == 0 else array_at(labels, batch, np.int64(0))[i]
+        target = array_at(targets + i * targets_row, 0 if targets == 0 else last[OUTPUTS], one)
+        array_at(losses, batch, 1.0)[i] = loss_row(delta, out, label, target, loss, batch)
+        if last[CODE] != IDENTITY:
+            activation_backward_row(delta, delta, out, last[CODE])
+    for layer in range(layers, 1, -1):
+        line, below = table[layer], table[layer - 1]
+        multiply(
+            below[DELTA] + start * below[DELTA_ROW], below[DELTA_ROW],
+            line[DELTA] + start * line[DELTA_ROW], line[DELTA_ROW], item,
+            line[WEIGHT_T], line[INPUTS] * item, stop - start, line[INPUTS], line[OUTPUTS], 0, 0, 0,
+            BACKWARD + below[CODE], below[OUT] + start * below[OUT_ROW], below[OUT_ROW], one,
+        )  # fmt: skip
+
+
+@inner
+def weight_gradient(line, below, batch, target, scaled, start, stop, alpha):
+    """target = x^T delta, or target += alpha x^T delta, for rows start to stop of an (I, O) matrix at an address."""
+    item = itemsize(alpha)
+    row = line[OUTPUTS] * item
+    multiply(
+        target + start * row, row, below[OUT] + start * item, item, below[OUT_ROW], line[DELTA], line[DELTA_ROW],
+        stop - start, line[OUTPUTS], batch, 0, 0, scaled, NOTHING, 0, 0, alpha,
+    )  # fmt: skip
+
+
+@inner
+def bias_gradient(line, one_address, batch, target, scaled, start, stop, alpha):
+    """target = 1^T delta, or target += alpha 1^T delta, for elements start to stop of a vector at an address."""
+    shift = start * itemsize(alpha)
+    multiply(
+        target + shift, 0, one_address, 0, 0, line[DELTA] + shift, line[DELTA_ROW],
+        1, stop - start, batch, 0, 0, scaled, NOTHING, 0, 0, alpha,
+    )  # fmt: skip
+
+
+@shared("void(intp, intp, intp, intp, intp, real)")
+def gradient(table_address, layers, batch, parts, part, one):
+    """The gradients of weights and biases, for one share of each layer's inputs and outputs."""
+    table = table_at(table_address, layers)
+    for layer in range(1, layers + 1):
+        line = table[layer]
+        start, stop = share(line[INPUTS], parts, part)
+        weight_gradient(line, table[layer - 1], batch, line[GRAD_WEIGHT], 0, start, stop, one)
+        start, stop = share(line[OUTPUTS], parts, part)
+        bias_gradient(line, table[0, ONE], batch, line[GRAD_BIAS], 0, start, stop, one)
+
+
+@shared("void(intp, intp, intp, intp, intp, intp, intp, intp, real)")
+def descend(table_address, layers, batch, optimizer, factor_address, scratch, parts, part, one):
+    """The same with the optimizer's update in it: no gradient is written but to `scratch`, a few rows at a time.
+
+    Gradient descent needs not even that: w -= eta g is a product added to the weight.
+    scratch is the address of room for UPDATE_ROWS rows of the widest layer for each part
+    """
+    table = table_at(table_address, layers)
+    factor = array_at(factor_address, FACTORS, one)
+    for layer in range(1, layers + 1):
+        line, below = table[layer], table[layer - 1]
+        start, stop = share(line[INPUTS], parts, part)
+        if optimizer == SGD:
+            weight_gradient(line, below, batch, line[WEIGHT], 1, start, stop, -factor[0])
         else:
-            for j in range(rows.shape[1]):
-                row_batch[i, j] = rows[sample, j]
+            row = line[OUTPUTS] * itemsize(one)
+            for top in range(start, stop, UPDATE_ROWS):
+                bottom = min(top + UPDATE_ROWS, stop)
+                weight_gradient(line, below, batch, scratch - top * row, 0, top, bottom, one)
+                shift, count = top * row, (bottom - top) * line[OUTPUTS]
+                update_at(line[WEIGHT], line[FIRST], line[SECOND], shift, scratch, count, factor, optimizer)
+        if layer > 1:
+            transpose_weight(line, start, stop, one)
+        start, stop = share(line[OUTPUTS], parts, part)
+        if optimizer == SGD:
+            bias_gradient(line, table[0, ONE], batch, line[BIAS], 1, start, stop, -factor[0])
+        else:
+            bias_gradient(line, table[0, ONE], batch, line[BIAS_SUM], 0, start, stop, one)
+            shift = start * itemsize(one)
+            total = line[BIAS_SUM] + shift
+            update_at(line[BIAS], line[FIRST_BIAS], line[SECOND_BIAS], shift, total, stop - start, factor, optimizer)
 
 
 @inner
-def deltas_part(losses, grads, outs, params, x, labels, rows, sizes, activations, loss, parts, part):
-    """The first region: forward, loss and deltas for one share of the batch."""
-    batch = x.shape[0]
-    start, stop = share(batch, parts, part)
-    last = sizes.shape[0] - 1
-    forward_rows(outs, params, x, sizes, activations, start, stop)
-    out = layer_rows(outs, sizes, last, batch)
-    loss_rows(losses, layer_rows(grads, sizes, last, batch), out, labels, rows, loss, batch, start, stop)
-    backward_rows(grads, outs, params, sizes, activations, batch, start, stop)
+def update_at(param, first, second, shift, grad, count, factor, optimizer):
+    """Update `count` parameters, `shift` bytes from the addresses of the parameters and of their state."""
+    one = factor[0]
+    update_row(
+        array_at(param + shift, count, one), array_at(first + shift, count, one),
+        array_at(second + shift, count, one), array_at(grad, count, one), factor, optimizer,
+    )  # fmt: skip
 
 
 @inner
-def gradient_part(grad_params, grads, outs, x, sizes, parts, part):
-    """The second region: gradients of every weight and bias, for one share of each layer's inputs and outputs."""
-    batch = x.shape[0]
-    previous = x
-    for layer in range(1, sizes.shape[0]):
-        grad_weight, grad_bias = layer_params(grad_params, sizes, layer)
-        grad = layer_rows(grads, sizes, layer, batch)
-        start, stop = share(sizes[layer - 1], parts, part)
-        product_of_transpose(grad_weight, previous, grad, start, stop)
-        start, stop = share(sizes[layer], parts, part)
-        column_sums(grad_bias, grad, start, stop)
-        previous = layer_rows(outs, sizes, layer, batch)
+def transpose_weight(line, start, stop, one):
+    """W^T of a layer from W, for inputs start to stop."""
+    row, row_t = line[OUTPUTS] * itemsize(one), line[INPUTS] * itemsize(one)
+    transpose_at(line[WEIGHT_T], row_t, line[WEIGHT], row, start, stop, line[OUTPUTS], one)
+
+
+@shared("void(intp, intp, intp, intp, real)")
+def transpose_weights(table_address, layers, parts, part, one):
+    """W^T of every layer that passes a gradient down."""
+    table = table_at(table_address, layers)
+    for layer in range(2, layers + 1):
+        start, stop = share(table[layer, INPUTS], parts, part)
+        transpose_weight(table[layer], start, stop, one)
 
 
 @inner
-def update_part(params, grad_params, sizes, learning_rate, parts, part):
-    """The end of the second region: update what `gradient_part` of the same share has just summed."""
-    for layer in range(1, sizes.shape[0]):
-        weight, bias = layer_params(params, sizes, layer)
-        grad_weight, grad_bias = layer_params(grad_params, sizes, layer)
-        start, stop = share(sizes[layer - 1], parts, part)
-        for i in range(start, stop):
-            sgd_update_row(weight[i], grad_weight[i], learning_rate)
-        start, stop = share(sizes[layer], parts, part)
-        sgd_update_row(bias[start:stop], grad_bias[start:stop], learning_rate)
+def copy_row(out, x, i):
+    """Row i of x, at the address out."""
+    one = x.dtype.type(1)
+    target = array_at(out, x.shape[1], one)
+    if x.strides[1] == x.itemsize:
+        source = array_at(x.ctypes.data + i * x.strides[0], x.shape[1], one)
+        for j in range(x.shape[1]):
+            target[j] = source[j]
+    else:
+        for j in range(x.shape[1]):
+            target[j] = x[i, j]
 
 
 @inner
 def forward_blocks(out, params, x, sizes, activations, start, stop):
     """out[start:stop] = the network's output for x[start:stop], a block of rows at a time."""
-    last = sizes.shape[0] - 1
+    layers = sizes.shape[0] - 1
+    one = params.dtype.type(1)
     outs = np.empty(buffer_size(sizes, BLOCK), params.dtype)
+    table = layer_table(params, params, params, params, params, params, outs, outs, sizes, activations, BLOCK)
+    last = table[layers]
     for first in range(start, stop, BLOCK):
         count = min(BLOCK, stop - first)
-        forward_rows(outs, params, x[first : first + count], sizes, activations, 0, count)
-        block = layer_rows(outs, sizes, last, count)
         for i in range(count):
-            for k in range(sizes[last]):
-                out[first + i, k] = block[i, k]
+            copy_row(table[0, OUT] + i * table[0, OUT_ROW], x, first + i)
+        forward(table.ctypes.data, layers, 0, count, one)
+        for i in range(count):
+            result = array_at(last[OUT] + i * last[OUT_ROW], last[OUTPUTS], one)
+            for k in range(last[OUTPUTS]):
+                out[first + i, k] = result[k]
+    return keep(outs) + keep(table)
 
 
-@entry("void(real[:, :], real[::1], real[:, ::1], int64[::1], int64[::1], intp)")
+@entry("void(real[:, :], real[::1], real[:, :], int64[::1], int64[::1], intp)")
 def _network_forward(out, params, x, sizes, activations, threads):
     if threads == 1:
         forward_blocks(out, params, x, sizes, activations, 0, out.shape[0])
@@ -168,7 +291,7 @@ def network_forward(
 
     out          (N, K)    written: the last layer's output
     params       (P,)      read; contiguous: W1 (I, O) row by row, b1, W2, b2, ...
-    x            (N, I)    read; contiguous
+    x            (N, I)    read
     sizes        (L + 1,)  int64, read
     activations  (L,)      int64, read: indices into ACTIVATIONS
 
@@ -177,21 +300,48 @@ def network_forward(
     _network_forward(out, params, x, sizes, activations, threads_for(x.shape[0] * params.size))
 
 
-@entry("float64(real[::1], real[::1], real[:, ::1], int64[:], real[:, :], int64[::1], int64[::1], intp, intp)")
+@entry("float64(real[::1], real[::1], real[:, :], int64[::1], real[:, ::1], int64[::1], int64[::1], intp, intp)")
 def _network_gradient(grad_params, params, x, labels, rows, sizes, activations, loss, threads):
-    batch = x.shape[0]
+    batch, layers = x.shape[0], sizes.shape[0] - 1
+    one = params.dtype.type(1)
     outs = np.empty(buffer_size(sizes, batch), params.dtype)
-    grads = np.empty(buffer_size(sizes, batch), params.dtype)
+    deltas = np.empty(buffer_size(sizes, batch), params.dtype)
+    transposed = np.empty(params.shape[0], params.dtype)
     losses = np.empty(batch, np.float64)
+    ones = np.ones(1, params.dtype)
+    table = layer_table(ones, params, grad_params, transposed, params, params, outs, deltas, sizes, activations, batch)
+    if x.strides[1] == x.itemsize:  # then x need not be copied
+        table[0, OUT], table[0, OUT_ROW] = x.ctypes.data, x.strides[0]
+    lines, loss_out = table.ctypes.data, losses.ctypes.data
+    label_in = labels.ctypes.data if labels.shape[0] > 0 else 0
+    row_in, row_stride = rows.ctypes.data if rows.shape[0] > 0 else 0, rows.strides[0]
     if threads == 1:
-        deltas_part(losses, grads, outs, params, x, labels, rows, sizes, activations, loss, 1, 0)
-        gradient_part(grad_params, grads, outs, x, sizes, 1, 0)
+        if x.strides[1] != x.itemsize:
+            copy_all(table[0, OUT], table[0, OUT_ROW], x, 0, batch)
+        transpose_weights(lines, layers, 1, 0, one)
+        forward(lines, layers, 0, batch, one)
+        backward(lines, layers, loss, loss_out, label_in, row_in, row_stride, batch, 0, batch, one)
+        gradient(lines, layers, batch, 1, 0, one)
     else:
         for part in prange(threads):
-            deltas_part(losses, grads, outs, params, x, labels, rows, sizes, activations, loss, threads, part)
+            transpose_weights(lines, layers, threads, part, one)
+            start, stop = share(batch, threads, part)
+            if x.strides[1] != x.itemsize:
+                copy_all(table[0, OUT], table[0, OUT_ROW], x, start, stop)
+            forward(lines, layers, start, stop, one)
         for part in prange(threads):
-            gradient_part(grad_params, grads, outs, x, sizes, threads, part)
-    return mean(losses)
+            start, stop = share(batch, threads, part)
+            backward(lines, layers, loss, loss_out, label_in, row_in, row_stride, batch, start, stop, one)
+        for part in prange(threads):
+            gradient(lines, layers, batch, threads, part, one)
+    return mean(losses) + keep(outs) + keep(deltas) + keep(transposed) + keep(ones) + keep(table)
+
+
+@inner
+def copy_all(out, out_row, x, start, stop):
+    """Rows start to stop of x, at the address out."""
+    for i in range(start, stop):
+        copy_row(out + i * out_row, x, i)
 
 
 def network_gradient(
@@ -210,7 +360,7 @@ def network_gradient(
 
     grad_params  (P,)      written; contiguous, laid out like params
     params       (P,)      read; contiguous
-    x            (B, I)    read; contiguous
+    x            (B, I)    read
     targets      (B,) int64 labels or (B, K) rows, as the loss takes them; read
     sizes        (L + 1,)  int64, read
     activations  (L,)      int64, read; the last is the identity where the loss contains the output activation
@@ -219,75 +369,115 @@ def network_gradient(
     Returns the mean loss, accumulated in float64; NaN for an empty batch.
     Source: section 5 of the notes, whose recursion has n + 1 where it must have l + 1.
     """
-    labels, rows = split_targets(targets, params.dtype)
+    labels, rows = contiguous_targets(targets, params.dtype)
     threads = threads_for(3 * x.shape[0] * params.size)
     return _network_gradient(grad_params, params, x, labels, rows, sizes, activations, loss, threads)
 
 
+def contiguous_targets(targets: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and rows, of which one is empty, contiguous."""
+    labels, rows = split_targets(targets, dtype)
+    return np.ascontiguousarray(labels), np.ascontiguousarray(rows)
+
+
 @entry(
-    "void(real[::1], float64[:], real[:, :], int64[:], real[:, :], int64[:], int64[::1], int64[::1],"
-    " intp, intp, float64, intp)"
+    "intp(real[::1], real[::1], real[::1], float64[:], real[:, :], int64[::1], real[:, ::1], int64[:], int64[::1],"
+    " int64[::1], float64[::1], intp, intp, intp, intp, intp)"
 )
 def _train_steps(
-    params, step_losses, x, labels, rows, order, sizes, activations, loss, batch_size, learning_rate, threads
-):
-    last = sizes.shape[0] - 1
-    grad_params = np.empty(params.shape[0], params.dtype)
+    params, first, second, step_losses, x, labels, rows, order, sizes, activations, settings, loss, optimizer,
+    batch_size, steps_before, threads,
+):  # fmt: skip
+    layers = sizes.shape[0] - 1
+    one = params.dtype.type(1)
     outs = np.empty(buffer_size(sizes, batch_size), params.dtype)
-    grads = np.empty(buffer_size(sizes, batch_size), params.dtype)
+    deltas = np.empty(buffer_size(sizes, batch_size), params.dtype)
+    transposed = np.empty(params.shape[0], params.dtype)
+    scratch_size = UPDATE_ROWS * sizes.max()
+    scratch = np.empty(0 if optimizer == SGD else threads * scratch_size, params.dtype)
+    factor = np.empty(FACTORS, params.dtype)
     losses = np.empty(batch_size, np.float64)
-    x_buffer = np.empty((batch_size, sizes[0]), params.dtype)
-    label_buffer = np.empty(batch_size, np.int64)
-    row_buffer = np.empty((0 if rows.shape[0] == 0 else batch_size, sizes[last]), params.dtype)
+    ones = np.ones(1, params.dtype)
+    batch_labels = np.empty(batch_size, np.int64)
+    batch_rows = np.empty((batch_size, rows.shape[1]), params.dtype)
+    table = layer_table(ones, params, params, transposed, first, second, outs, deltas, sizes, activations, batch_size)
+    lines, loss_out = table.ctypes.data, losses.ctypes.data
+    label_in = batch_labels.ctypes.data if labels.shape[0] > 0 else 0
+    row_in, row_stride = batch_rows.ctypes.data if rows.shape[0] > 0 else 0, batch_rows.strides[0]
+    transpose_weights(lines, layers, 1, 0, one)
     for step in range(step_losses.shape[0]):
         samples = order[step * batch_size : (step + 1) * batch_size]  # the last batch may be smaller
         batch = samples.shape[0]
-        xb, lb, rb = x_buffer[:batch], label_buffer[:batch], row_buffer[:batch]
+        factors(factor, settings, optimizer, steps_before + step + 1)
         if threads == 1:
-            gather(xb, lb, rb, x, labels, rows, samples, 0, batch)
-            deltas_part(losses, grads, outs, params, xb, lb, rb, sizes, activations, loss, 1, 0)
-            gradient_part(grad_params, grads, outs, xb, sizes, 1, 0)
-            update_part(params, grad_params, sizes, learning_rate, 1, 0)
+            gather(table, batch_labels, row_in, row_stride, x, labels, rows, samples, 0, batch)
+            forward(lines, layers, 0, batch, one)
+            backward(lines, layers, loss, loss_out, label_in, row_in, row_stride, batch, 0, batch, one)
+            descend(lines, layers, batch, optimizer, factor.ctypes.data, scratch.ctypes.data, 1, 0, one)
         else:
             for part in prange(threads):
                 start, stop = share(batch, threads, part)
-                gather(xb, lb, rb, x, labels, rows, samples, start, stop)
-                deltas_part(losses, grads, outs, params, xb, lb, rb, sizes, activations, loss, threads, part)
+                gather(table, batch_labels, row_in, row_stride, x, labels, rows, samples, start, stop)
+                forward(lines, layers, start, stop, one)
+                backward(lines, layers, loss, loss_out, label_in, row_in, row_stride, batch, start, stop, one)
             for part in prange(threads):
-                gradient_part(grad_params, grads, outs, xb, sizes, threads, part)
-                update_part(params, grad_params, sizes, learning_rate, threads, part)
+                room = scratch.ctypes.data + np.int64(part) * scratch_size * params.itemsize
+                descend(lines, layers, batch, optimizer, factor.ctypes.data, room, threads, part, one)
         step_losses[step] = mean(losses[:batch])
+    held = keep(outs) + keep(deltas) + keep(transposed) + keep(batch_labels) + keep(batch_rows) + keep(table)
+    return held + keep(scratch) + keep(factor) + keep(ones)
+
+
+@inner
+def gather(table, batch_labels, batch_rows, batch_row, x, labels, rows, samples, start, stop):
+    """Sample samples[i] of the data becomes row i of the batch, for i from start to stop."""
+    for i in range(start, stop):
+        copy_row(table[0, OUT] + i * table[0, OUT_ROW], x, samples[i])
+        if batch_rows == 0:
+            batch_labels[i] = labels[samples[i]]
+        else:
+            copy_row(batch_rows + i * batch_row, rows, samples[i])
 
 
 def train_steps(
     params: np.ndarray,
+    first: np.ndarray,
+    second: np.ndarray,
     step_losses: np.ndarray,
     x: np.ndarray,
     targets: np.ndarray,
     order: np.ndarray,
     sizes: np.ndarray,
     activations: np.ndarray,
+    settings: np.ndarray,
     loss: int,
+    optimizer: int,
     batch_size: int,
-    learning_rate: float,
+    steps_before: int,
 ) -> None:
-    """Steps of minibatch gradient descent: params <- params - learning_rate * gradient, once per batch.
+    """Steps of minibatch gradient descent: the optimizer's rule on the gradient of the mean loss, once per batch.
 
     Batch s is samples order[s * batch_size : (s + 1) * batch_size]; the last may be smaller.
 
-    params       (P,)      read and written; contiguous
-    step_losses  (S,)      float64, written: the mean loss of each batch before its update; S = ceil(M / batch_size)
-    x            (N, I)    read
-    targets      (N,) int64 labels or (N, K) rows, as the loss takes them; read
-    order        (M,)      int64, read: indices of samples
-    sizes        (L + 1,)  int64, read
-    activations  (L,)      int64, read; as in network_gradient
-    loss         an index into LOSSES
+    params         (P,)          read and written; contiguous
+    first, second  (P,) or (0,)  read and written; contiguous: the optimizer's state, laid out like params; empty where
+                                 the rule has none
+    step_losses    (S,)          float64, written: the mean loss of each batch before its update; S is
+                                 ceil(M / batch_size)
+    x              (N, I)        read
+    targets        (N,) int64 labels or (N, K) rows, as the loss takes them; read
+    order          (M,)          int64, read: indices of samples
+    sizes          (L + 1,)      int64, read
+    activations    (L,)          int64, read; as in network_gradient
+    settings       (5,)          float64, read: learning_rate, beta1, beta2, epsilon, decay, see optimizers.py
+    loss, optimizer              indices into LOSSES and OPTIMIZERS
+    steps_before                 the number of steps already made with this state
 
     Source: section 4 of the notes: batch_size N is gradient descent, 1 is the stochastic form, else the minibatch form.
     """
-    labels, rows = split_targets(targets, params.dtype)
+    labels, rows = contiguous_targets(targets, params.dtype)
     threads = threads_for(3 * min(batch_size, order.size) * params.size)
     _train_steps(
-        params, step_losses, x, labels, rows, order, sizes, activations, loss, batch_size, learning_rate, threads
-    )
+        params, first, second, step_losses, x, labels, rows, order, sizes, activations, settings, loss, optimizer,
+        batch_size, steps_before, threads,
+    )  # fmt: skip

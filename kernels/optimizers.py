@@ -1,34 +1,145 @@
-"""Update rules of the optimizers: parameters change in place."""
+"""The update rules of the optimizers: parameters and their state change in place, in one pass.
+
+With g the gradient, eta the learning rate, t the number of the step from 1, everything elementwise:
+
+    SGD       w -= eta g
+    momentum  v  = beta v - eta g          w += v
+    Nesterov  v  = beta v - eta g          w += beta v - eta g            the gradient as if taken ahead, at w + beta v
+    AdaGrad   h += g^2                     w -= eta g / (sqrt h + eps)
+    RMSprop   h  = beta h + (1 - beta) g^2 w -= eta g / (sqrt h + eps)
+    Adam      m  = beta1 m + (1 - beta1) g,  v = beta2 v + (1 - beta2) g^2
+              w -= eta (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps)
+    AdamW     w -= eta decay w, then as Adam
+
+Sources: for SGD section 4 of the notes; Polyak 1964, Nesterov 1983 (in the form of Bengio et al. 2013), Duchi et al.
+2011, Tieleman and Hinton 2012, Kingma and Ba 2015 (algorithm 1), Loshchilov and Hutter 2019.
+
+A rule is data to compiled code, as an activation is: its code, its settings, and up to two vectors of state.
+"""
 
 import numpy as np
 from numba import prange
 
+from .elementary import mul_add
 from .jit import entry, inner
 from .threads import share, threads_for
+from .tile import array_at
+
+OPTIMIZERS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw")
+SGD, MOMENTUM, NESTEROV, ADAGRAD, RMSPROP, ADAM, ADAMW = range(len(OPTIMIZERS))
+
+# The settings of a rule, float64: not every rule reads all of them.
+SETTINGS = ("learning_rate", "beta1", "beta2", "epsilon", "decay")
+LEARNING_RATE, BETA1, BETA2, EPSILON, DECAY = range(len(SETTINGS))
+
+
+# What `factors` writes.
+FACTORS = 8
 
 
 @inner
-def sgd_update_row(param, grad, learning_rate):
-    # param (O,), grad (O,)
-    rate = param.dtype.type(learning_rate)
-    for o in range(param.shape[0]):
-        param[o] -= rate * grad[o]
+def factors(out, settings, optimizer, step):
+    """The factors of step `step`, counted from 1, rounded once from float64 to the dtype of `out` (8,):
+
+    eta (corrected for the mean's bias), beta1, 1 - beta1, beta2, 1 - beta2, eps, 1 / (1 - beta2^t); then 1 - eta decay
+    """
+    eta, beta1, beta2 = settings[LEARNING_RATE], settings[BETA1], settings[BETA2]
+    adaptive = optimizer in (ADAM, ADAMW)
+    out[0] = eta / (1.0 - beta1**step) if adaptive else eta
+    out[1], out[2] = beta1, 1.0 - beta1
+    out[3], out[4] = beta2, 1.0 - beta2
+    out[5] = settings[EPSILON]
+    out[6] = 1.0 / (1.0 - beta2**step) if adaptive else 1.0
+    out[7] = 1.0 - eta * settings[DECAY] if optimizer == ADAMW else 1.0
 
 
-@entry("void(real[:, :], real[:, :], float64, intp)")
-def _sgd_update(param, grad, learning_rate, threads):
+@inner
+def update_row(param, first, second, grad, factor, optimizer):
+    # all (O,); first and second are not touched by rules without that state. mul_add says which product is fused with
+    # which sum: left to the compiler, the vector loop and its scalar rest could differ, and the bits with the threads
+    eta, beta1, rest1, beta2, rest2 = factor[0], factor[1], factor[2], factor[3], factor[4]
+    epsilon, correction, shrink = factor[5], factor[6], factor[7]
+    count = param.shape[0]
+    if optimizer == SGD:
+        for o in range(count):
+            param[o] = mul_add(-eta, grad[o], param[o])
+    elif optimizer == MOMENTUM:
+        for o in range(count):
+            first[o] = mul_add(beta1, first[o], -eta * grad[o])
+            param[o] += first[o]
+    elif optimizer == NESTEROV:
+        for o in range(count):
+            first[o] = mul_add(beta1, first[o], -eta * grad[o])
+            param[o] += mul_add(beta1, first[o], -eta * grad[o])
+    elif optimizer == ADAGRAD:
+        for o in range(count):
+            first[o] = mul_add(grad[o], grad[o], first[o])
+            param[o] -= eta * grad[o] / (np.sqrt(first[o]) + epsilon)
+    elif optimizer == RMSPROP:
+        for o in range(count):
+            first[o] = mul_add(beta1, first[o], rest1 * (grad[o] * grad[o]))
+            param[o] -= eta * grad[o] / (np.sqrt(first[o]) + epsilon)
+    else:  # Adam, and AdamW, whose shrink is not 1
+        for o in range(count):
+            first[o] = mul_add(beta1, first[o], rest1 * grad[o])
+            second[o] = mul_add(beta2, second[o], rest2 * (grad[o] * grad[o]))
+            param[o] = mul_add(shrink, param[o], -eta * first[o] / (np.sqrt(second[o] * correction) + epsilon))
+
+
+@inner
+def update_rows(param, first, second, grad, factor, optimizer, start, stop):
+    # all (I, O); a row of contiguous elements is taken as such, so that the loop over it vectorises
+    count, item, one = param.shape[1], param.itemsize, param.dtype.type(1)
+    contiguous = (
+        param.strides[1] == item and first.strides[1] == item and second.strides[1] == item and grad.strides[1] == item
+    )
+    for i in range(start, stop):
+        if contiguous:
+            update_row(
+                array_at(param.ctypes.data + i * param.strides[0], count, one),
+                array_at(first.ctypes.data + i * first.strides[0], count, one),
+                array_at(second.ctypes.data + i * second.strides[0], count, one),
+                array_at(grad.ctypes.data + i * grad.strides[0], count, one),
+                factor,
+                optimizer,
+            )
+        else:
+            update_row(param[i], first[i], second[i], grad[i], factor, optimizer)
+
+
+@entry("void(real[:, :], real[:, :], real[:, :], real[:, :], float64[::1], intp, intp, intp)")
+def _update(param, first, second, grad, settings, optimizer, step, threads):
+    factor = np.empty(FACTORS, param.dtype)
+    factors(factor, settings, optimizer, step)
     if threads == 1:
-        for i in range(param.shape[0]):
-            sgd_update_row(param[i], grad[i], learning_rate)
+        update_rows(param, first, second, grad, factor, optimizer, 0, param.shape[0])
     else:
         for part in prange(threads):
             start, stop = share(param.shape[0], threads, part)
-            for i in range(start, stop):
-                sgd_update_row(param[i], grad[i], learning_rate)
+            update_rows(param, first, second, grad, factor, optimizer, start, stop)
+
+
+def _as_rows(x: np.ndarray) -> np.ndarray:
+    return x if x.ndim == 2 else x[np.newaxis]  # a vector becomes one row, which is a view for any stride
+
+
+def _run(
+    optimizer: int,
+    param: np.ndarray,
+    state: tuple[np.ndarray, ...],
+    grad: np.ndarray,
+    settings: tuple[float, ...],
+    step: int = 1,
+) -> None:
+    rows = _as_rows(param)
+    first = _as_rows(state[0]) if state else rows
+    second = _as_rows(state[1]) if len(state) > 1 else first
+    values = np.array(settings + (0.0,) * (len(SETTINGS) - len(settings)))
+    _update(rows, first, second, _as_rows(grad), values, optimizer, step, threads_for(4 * param.size))
 
 
 def sgd_update(param: np.ndarray, grad: np.ndarray, learning_rate: float) -> None:
-    """One step of gradient descent: param <- param - learning_rate * grad.
+    """One step of gradient descent: w <- w - eta g.
 
     param  (I, O) or (O,)  read and written
     grad   as param        read
@@ -36,6 +147,99 @@ def sgd_update(param: np.ndarray, grad: np.ndarray, learning_rate: float) -> Non
     Error: 1 ulp of the exact result, or 1 ulp of learning_rate * grad where the two cancel.
     Source: section 4 of the notes, step (4) of gradient descent.
     """
-    # a vector becomes one row, which is a view for any stride
-    rows, grad_rows = (param, grad) if param.ndim == 2 else (param[np.newaxis], grad[np.newaxis])
-    _sgd_update(rows, grad_rows, learning_rate, threads_for(param.size))
+    _run(SGD, param, (), grad, (learning_rate,))
+
+
+def momentum_update(
+    param: np.ndarray, velocity: np.ndarray, grad: np.ndarray, learning_rate: float, momentum: float
+) -> None:
+    """One step with momentum: v <- beta v - eta g, w <- w + v.
+
+    param, velocity  (I, O) or (O,)  read and written
+    grad             as param        read
+
+    Source: Polyak 1964.
+    """
+    _run(MOMENTUM, param, (velocity,), grad, (learning_rate, momentum))
+
+
+def nesterov_update(
+    param: np.ndarray, velocity: np.ndarray, grad: np.ndarray, learning_rate: float, momentum: float
+) -> None:
+    """One step with Nesterov's momentum: v <- beta v - eta g, w <- w + beta v - eta g.
+
+    param, velocity  (I, O) or (O,)  read and written
+    grad             as param        read
+
+    Source: Nesterov 1983, in the form of Bengio et al. 2013.
+    """
+    _run(NESTEROV, param, (velocity,), grad, (learning_rate, momentum))
+
+
+def adagrad_update(
+    param: np.ndarray, squares: np.ndarray, grad: np.ndarray, learning_rate: float, epsilon: float
+) -> None:
+    """One step of AdaGrad: h <- h + g^2, w <- w - eta g / (sqrt h + eps).
+
+    param, squares  (I, O) or (O,)  read and written
+    grad            as param        read
+
+    Source: Duchi et al. 2011.
+    """
+    _run(ADAGRAD, param, (squares,), grad, (learning_rate, 0.0, 0.0, epsilon))
+
+
+def rmsprop_update(
+    param: np.ndarray, squares: np.ndarray, grad: np.ndarray, learning_rate: float, decay_rate: float, epsilon: float
+) -> None:
+    """One step of RMSprop: h <- beta h + (1 - beta) g^2, w <- w - eta g / (sqrt h + eps).
+
+    param, squares  (I, O) or (O,)  read and written
+    grad            as param        read
+
+    Source: Tieleman and Hinton 2012.
+    """
+    _run(RMSPROP, param, (squares,), grad, (learning_rate, decay_rate, 0.0, epsilon))
+
+
+def adam_update(
+    param: np.ndarray,
+    mean: np.ndarray,
+    square: np.ndarray,
+    grad: np.ndarray,
+    learning_rate: float,
+    beta1: float,
+    beta2: float,
+    epsilon: float,
+    step: int,
+) -> None:
+    """Step number `step`, from 1, of Adam; the equations stand at the top of this file.
+
+    param, mean, square  (I, O) or (O,)  read and written
+    grad                 as param        read
+
+    Source: Kingma and Ba 2015, algorithm 1, epsilon outside the root of the corrected square.
+    """
+    _run(ADAM, param, (mean, square), grad, (learning_rate, beta1, beta2, epsilon), step)
+
+
+def adamw_update(
+    param: np.ndarray,
+    mean: np.ndarray,
+    square: np.ndarray,
+    grad: np.ndarray,
+    learning_rate: float,
+    beta1: float,
+    beta2: float,
+    epsilon: float,
+    decay: float,
+    step: int,
+) -> None:
+    """Adam with decoupled weight decay: w <- (1 - eta decay) w, then as `adam_update`.
+
+    param, mean, square  (I, O) or (O,)  read and written
+    grad                 as param        read
+
+    Source: Loshchilov and Hutter 2019.
+    """
+    _run(ADAMW, param, (mean, square), grad, (learning_rate, beta1, beta2, epsilon, decay), step)

@@ -1,49 +1,144 @@
-"""The three matrix products of a layer, each for a range of rows of its result.
+"""The matrix product of a layer, in its three uses.
 
-Forward    out         = x W          sums over the in_features
+Forward    out         = x W + b      sums over the in_features
 Backward   grad_x      = grad_out W^T sums over the out_features
            grad_weight = x^T grad_out sums over the batch
 
-The inner loops run along rows, which are contiguous in the common case, so that they vectorise.
+All three are `multiply`, with other strides. The left factor may have any strides: its elements are loaded one by one
+and broadcast. The rows of the right factor and of the result must be contiguous: they are loaded as vectors.
 """
 
-from .jit import inner, inner_sum
+import numpy as np
+
+from .activations import activation_backward_block, activation_forward_block
+from .blocks import FIRST_FULL, FIRST_MASKED, ROWS, WIDTHS
+from .jit import inner, shared
+from .tile import SQUARE, array_at, itemsize, tile, transpose_square
+
+# What `multiply` does to a panel of the result while it is in the cache: nothing, apply an activation, or multiply by
+# the derivative of one. The code of the activation is added.
+NOTHING = 0
+FORWARD = 100
+BACKWARD = 200
+
+
+@inner
+def panel_for(columns, scale):
+    """The panel for the next columns of a product: the widest if it is filled, else the narrowest that holds them."""
+    panel = 0
+    while panel + 1 < WIDTHS.shape[0] and WIDTHS[panel + 1] // scale >= columns:
+        panel += 1
+    return panel
+
+
+@shared("void(intp, intp, intp, intp, intp, intp, intp, intp, intp, intp, intp, intp, intp, intp, intp, intp, real)")
+def multiply(
+    c, c_row, a, a_row, a_column, b, b_row, rows, columns, depth, start, start_row, scaled, epilogue, y, y_row, alpha
+):
+    """C = start + A B, or C += alpha A B if `scaled`; addresses and strides in bytes.
+
+    c  (rows, columns)   address, stride of rows
+    a  (rows, depth)     address, stride of rows, stride of columns
+    b  (depth, columns)  address, stride of rows
+    start                0, or the address of what the sums begin with: a row stride of 0 makes it a bias
+    epilogue             NOTHING, FORWARD + code, or BACKWARD + code with the activation's output y (rows, columns); c
+                         and y are then in buffers of padded rows
+
+    Each element is one sum over k in ascending order, whatever the tile that it falls into.
+    """
+    item = array_at(c, 0, alpha).itemsize
+    scale = item // 4
+    column = 0
+    while column < columns:
+        panel = panel_for(columns - column, scale)
+        width = min(WIDTHS[panel] // scale, columns - column)
+        first = FIRST_FULL if panel == 0 and width == WIDTHS[0] // scale else FIRST_MASKED[panel]
+        tiles = (rows + ROWS[panel] - 1) // ROWS[panel]
+        shift = column * item
+        for t in range(tiles):
+            top = rows * t // tiles
+            height = rows * (t + 1) // tiles - top
+            tile(
+                first + height - 1, depth, a + top * a_row, a_row, a_column, b + shift, b_row,
+                c + top * c_row + shift, c_row, start + top * start_row + shift if start != 0 else 0, start_row,
+                width, scaled, alpha,
+            )  # fmt: skip
+        if epilogue >= BACKWARD:
+            code = epilogue - BACKWARD
+            activation_backward_block(c + shift, c_row, y + shift, y_row, rows, width, code, alpha)
+        elif epilogue >= FORWARD:
+            activation_forward_block(c + shift, c_row, rows, width, epilogue - FORWARD, alpha)
+        column += width
+
+
+def contiguous_rows(x: np.ndarray) -> np.ndarray:
+    """`x` if its rows can be loaded as vectors, else a copy whose rows can."""
+    return x if x.shape[1] < 2 or x.strides[1] == x.itemsize else np.ascontiguousarray(x)
+
+
+@inner
+def address(x, row):
+    """The address of a row of a matrix, or of an element of a vector."""
+    return x.ctypes.data + row * x.strides[0]
 
 
 @inner
 def product(out, a, b, start, stop):
     """out[start:stop] = a[start:stop] @ b"""
-    for i in range(start, stop):
-        for j in range(out.shape[1]):
-            out[i, j] = 0
-        for k in range(a.shape[1]):
-            value = a[i, k]
-            for j in range(out.shape[1]):
-                out[i, j] += value * b[k, j]
-
-
-@inner_sum
-def product_by_transpose(out, a, b, start, stop):
-    """out[start:stop] = a[start:stop] @ b.T, each element one dot product of two rows"""
-    for i in range(start, stop):
-        for j in range(out.shape[1]):
-            total = a.dtype.type(0)
-            for k in range(a.shape[1]):
-                total += a[i, k] * b[j, k]
-            out[i, j] = total
+    _product(out, a, b, start, stop, 0, 0, out.dtype.type(1))
 
 
 @inner
-def product_of_transpose(out, a, b, start, stop):
-    """out[start:stop] = (a.T @ b)[start:stop]; walks a and b once per block of rows of out"""
-    for i in range(start, stop):
-        for j in range(out.shape[1]):
-            out[i, j] = 0
-    for k in range(a.shape[0]):
-        for i in range(start, stop):
-            value = a[k, i]
-            for j in range(out.shape[1]):
-                out[i, j] += value * b[k, j]
+def _product(out, a, b, start, stop, bias, scaled, alpha):
+    multiply(
+        address(out, start), out.strides[0], address(a, start), a.strides[0], a.strides[1], address(b, 0), b.strides[0],
+        stop - start, b.shape[1], b.shape[0], bias, 0, scaled, NOTHING, 0, 0, alpha,
+    )  # fmt: skip
+
+
+@inner
+def affine_rows(out, x, weight, bias, start, stop):
+    """out[start:stop] = x[start:stop] @ weight + bias"""
+    multiply(
+        address(out, start), out.strides[0], address(x, start), x.strides[0], x.strides[1], address(weight, 0),
+        weight.strides[0], stop - start, weight.shape[1], weight.shape[0], address(bias, 0), 0, 0,
+        NOTHING, 0, 0, out.dtype.type(1),
+    )  # fmt: skip
+
+
+@inner
+def transpose(out, a, start, stop):
+    """out[:, start:stop] = a[start:stop].T"""
+    if a.strides[1] == a.itemsize and out.strides[1] == out.itemsize:
+        transpose_at(
+            address(out, 0), out.strides[0], address(a, 0), a.strides[0], start, stop, a.shape[1], a.dtype.type(1)
+        )
+    else:
+        for j in range(a.shape[1]):
+            for i in range(start, stop):
+                out[j, i] = a[i, j]
+
+
+@inner
+def transpose_at(out, out_row, x, x_row, start, stop, columns, one):
+    """out[:, start:stop] = x[start:stop].T for matrices at addresses, with strides of rows in bytes."""
+    item = itemsize(one)
+    squares = columns // SQUARE * SQUARE
+    i = start
+    while i < stop:
+        if i + SQUARE <= stop:
+            height = SQUARE
+            for j in range(0, squares, SQUARE):
+                transpose_square(out + j * out_row + i * item, out_row, x + i * x_row + j * item, x_row, one)
+            rest = squares
+        else:
+            height = stop - i
+            rest = 0
+        for row in range(i, i + height):
+            source = array_at(x + row * x_row, columns, one)
+            for j in range(rest, columns):
+                array_at(out + j * out_row, row + 1, one)[row] = source[j]
+        i += height
 
 
 @inner

@@ -245,17 +245,33 @@ def loss_cases(kernel):
         yield from matrix_cases(kernel, 3, ("rows",))
 
 
-def sgd_update(case, dtype, rng):
+# The arrays of state of each update rule, and its scalars; an epsilon of 1 keeps every quotient about as large as grad.
+UPDATES = {
+    "sgd_update": (0, (0.125,)),
+    "momentum_update": (1, (0.125, 0.5)),
+    "nesterov_update": (1, (0.125, 0.5)),
+    "adagrad_update": (1, (0.125, 1.0)),
+    "rmsprop_update": (1, (0.125, 0.5, 1.0)),
+    "adam_update": (2, (0.125, 0.5, 0.75, 1.0, 3)),
+    "adamw_update": (2, (0.125, 0.5, 0.75, 1.0, 0.5, 3)),
+}
+
+
+def update(case, dtype, rng):
+    states, scalars = UPDATES[case.kernel]
     param, grad = normal(rng, case.shape, dtype), normal(rng, case.shape, dtype)
-    magnitude = np.abs(param) + np.abs(grad)
-    return Call([param], [grad], (0.125,), lambda want: [ELEMENTWISE_EPS * TOLERANCES[dtype].eps * magnitude])
+    state = [np.abs(normal(rng, case.shape, dtype)) for _ in range(states)]
+    magnitude = 1 + np.abs(param) + grad * grad + sum(state)
+    bound = ELEMENTWISE_EPS * TOLERANCES[dtype].eps * magnitude
+    return Call([param, *state], [grad], scalars, lambda *want: [bound] * (1 + states))
 
 
-def sgd_cases(kernel):
-    yield from matrix_cases(kernel, 2)
+def update_cases(kernel):
+    arrays = 2 + UPDATES[kernel][0]
+    yield from matrix_cases(kernel, arrays)
     for size in EDGES:
         yield Case(kernel, (size,))
-    for size, layouts in itertools.product(FEW, layouts_for((0, 1))):
+    for size, layouts in itertools.product(FEW, layouts_for(tuple(range(arrays)))):
         yield Case(kernel, (size,), layouts)
 
 
@@ -328,12 +344,13 @@ def train_steps(case, dtype, rng):
     order = rng.integers(0, samples, count)
     order[:1], order[-1:] = samples - 1, 0
     # after a true update the sums that a ReLU gets are not exact any more
-    rate = 0.0 if "relu" in HIDDEN[hidden] else 0.125
+    settings = np.array([0.0 if "relu" in HIDDEN[hidden] else 0.125, 0.5, 0.5, 1.0, 0.5])
+    optimizer = (len(hidden) + count + batch_size) % len(kernels.OPTIMIZERS)
     chain = TOLERANCES[dtype].chain
     return Call(
-        [params, blank((-(-count // batch_size),), np.dtype(float))],
-        [x, targets_for(kind, rng, samples, sizes[-1], dtype), order, sizes, codes],
-        (KINDS[kind], batch_size, rate),
+        [params, np.zeros_like(params), np.zeros_like(params), blank((-(-count // batch_size),), np.dtype(float))],
+        [x, targets_for(kind, rng, samples, sizes[-1], dtype), order, sizes, codes, settings],
+        (KINDS[kind], optimizer, batch_size, 0),
         lambda *want: [np.full(array.shape, chain * (1 + np.max(np.abs(array), initial=0))) for array in want],
     )
 
@@ -341,11 +358,11 @@ def train_steps(case, dtype, rng):
 def network_cases(kernel):
     head = HEAD[kernel]
     if kernel == "network_forward":
-        endings, free = [(name,) for name in kernels.ACTIVATIONS], (0,)
+        endings, free = [(name,) for name in kernels.ACTIVATIONS], (0, 2)
     elif kernel == "network_gradient":
-        endings, free = [(kind, "identity") for kind in KINDS] + [("squared", "sigmoid")], (3,)
+        endings, free = [(kind, "identity") for kind in KINDS] + [("squared", "sigmoid")], (2, 3)
     else:
-        endings, free = [(kind,) for kind in KINDS], (1, 2, 3, 4)
+        endings, free = [(kind,) for kind in KINDS], (3, 4, 5, 6)
     options = [(hidden, *ending) for hidden in HIDDEN for ending in endings]
     turns = itertools.cycle(options)
     for number, shape in enumerate(pairwise(SOME, head + 4)):
@@ -430,7 +447,7 @@ KERNELS: dict[str, tuple[Callable[[str], Iterator[Case]], Callable[..., Call]]] 
     "affine_backward": (lambda kernel: affine_cases(kernel, 6), affine_backward),
     **dict.fromkeys(ACTIVATION_KERNELS, (activation_cases, activation)),
     **dict.fromkeys(kernels.LOSSES, (loss_cases, loss)),
-    "sgd_update": (sgd_cases, sgd_update),
+    **dict.fromkeys(UPDATES, (update_cases, update)),
     "network_forward": (network_cases, network_forward),
     "network_gradient": (network_cases, network_gradient),
     "train_steps": (network_cases, train_steps),

@@ -315,11 +315,11 @@ def test_the_exit_status_reaches_the_shell(tmp_path, arguments, status):
 @pytest.mark.jit
 def test_the_first_run_says_that_it_is_compiling_and_the_second_does_not(data, tmp_path):
     cache = tmp_path / "cache"
-    cache.mkdir()  # NUMBA_OPT=0 below: what is compiled for this test need not be fast
+    cache.mkdir()
     options = ["train", "--data", str(data), "--layers", "5", "--epochs", "1"]
     outputs = []
     for _ in range(2):
-        result = run([*installed_command(), *options], tmp_path, NUMBA_CACHE_DIR=str(cache), NUMBA_OPT="0")
+        result = run([*installed_command(), *options], tmp_path, NUMBA_CACHE_DIR=str(cache))
         assert result.returncode == 0, result.stderr
         outputs.append(result.stdout)
     assert outputs[0].count("compiling") == 1

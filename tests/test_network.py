@@ -28,7 +28,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastfnn import kernels, reference
-from fastfnn.kernels import ACTIVATIONS, LOSSES
+from fastfnn.kernels import ACTIVATIONS, LOSSES, OPTIMIZERS, SETTINGS
+
+SGD = OPTIMIZERS.index("sgd")
 
 # What the last layer may be under each loss; the cross-entropies contain their output activation.
 LAST = {
@@ -54,6 +56,10 @@ def networks(draw):
     hidden = [draw(st.sampled_from(family)) for _ in shape[2:]]
     last = draw(st.sampled_from([name for name in LAST[loss] if name in family]))
     return shape, (*hidden, last), loss
+
+
+def sgd_settings(learning_rate):
+    return np.array([learning_rate] + [0.0] * (len(SETTINGS) - 1))
 
 
 def codes(names):
@@ -99,8 +105,9 @@ def train(module, params, x, targets, order, shape, names, loss, batch_size, lea
     """The losses of the steps and the new parameters."""
     params = params.copy()
     step_losses = np.full(-(-len(order) // batch_size), np.nan)
-    description = np.array(shape, np.int64), codes(names), LOSSES.index(loss)
-    module.train_steps(params, step_losses, x, targets, order, *description, batch_size, learning_rate)
+    description = np.array(shape, np.int64), codes(names), sgd_settings(learning_rate), LOSSES.index(loss)
+    none = np.empty(0, params.dtype)
+    module.train_steps(params, none, none, step_losses, x, targets, order, *description, SGD, batch_size, 0)
     return step_losses, params
 
 
@@ -221,9 +228,11 @@ def test_nothing_outside_the_outputs_is_written(network, batch, dtype, seed):
         batch_size = max(1, len(order) - 1)
         steps = -(-len(order) // batch_size)
         step_losses[...] = 0
+        none = np.empty(0, params.dtype)
         kernels.train_steps(
-            inner_params, step_losses[:steps], x, targets, order, *description, LOSSES.index(loss), batch_size, 0.125
-        )
+            inner_params, none, none, step_losses[:steps], x, targets, order, *description, sgd_settings(0.125),
+            LOSSES.index(loss), SGD, batch_size, 0,
+        )  # fmt: skip
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)

@@ -23,7 +23,7 @@ def test_the_codes_are_the_same():
 
 
 def test_every_public_name_is_a_kernel_or_a_table_of_codes():
-    assert set(kernels.__all__) - set(FUNCTIONS) == {"ACTIVATIONS", "LOSSES"}
+    assert set(kernels.__all__) - set(FUNCTIONS) == {"ACTIVATIONS", "LOSSES", "OPTIMIZERS", "SETTINGS"}
     assert all(getattr(kernels, name).__doc__ and getattr(reference, name).__doc__ for name in FUNCTIONS)
 
 
@@ -191,6 +191,7 @@ def test_train_steps():
     params, losses = np.zeros(2), np.full(3, np.nan)
     x, targets = np.array([[1.0], [3]]), np.array([[1.0], [0]])
     order, sizes, codes = np.array([0, 1, 0]), np.array([1, 1]), np.array([0])
-    reference.train_steps(params, losses, x, targets, order, sizes, codes, 2, 1, 0.5)
+    none, settings = np.empty(0), np.array([0.5, 0, 0, 0, 0])
+    reference.train_steps(params, none, none, losses, x, targets, order, sizes, codes, settings, 2, 0, 1, 0)
     np.testing.assert_array_equal(losses, [0.5, 2, 8])
     np.testing.assert_array_equal(params, [-0.5, 1.5])

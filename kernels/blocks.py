@@ -1,0 +1,93 @@
+"""The sizes of tiles and blocks, and how they follow from the processor.
+
+A product's columns are cut into panels, a panel's rows into tiles. A panel is so many vectors wide; its tile has as
+many rows as leave the processor's vector registers just full: rows x vectors sums, a row of b, and one broadcast
+element of a. Wider panels load less for each multiply-add; narrower ones waste fewer lanes on the last columns of a
+product. So a product of any width is cut into as many of the widest panel as fit, and one panel, the narrowest that
+will do, for the rest. Its vectors are masked: lanes outside the product are neither read nor written.
+"""
+
+import functools
+from typing import NamedTuple
+
+import llvmlite.binding as llvm
+import numba
+import numpy as np
+
+
+class Panel(NamedTuple):
+    """A panel of `vectors` vectors with `lanes` elements each, whose tile has up to `rows` rows."""
+
+    lanes: int
+    vectors: int
+    rows: int
+
+    @property
+    def width(self) -> int:
+        """Columns of the panel."""
+        return self.lanes * self.vectors
+
+
+# Panels for float32, widest first, by instruction set; for float64 the lanes are half as many.
+#
+#              registers     panels: lanes, vectors, rows     why
+# avx512       32 of 16      16 x 2 x 14: 28 sums + 2 + 1     1.75 multiply-adds a load, no spill
+#                            16 x 1 x 14                      14 independent sums hide a latency of 4 at 2 a cycle
+# avx512_256   32 of 16      16 x 2 x 14                      processors that execute 512 bits as two halves: a
+#                             8 x 3 x 9:  27 sums + 3 + 1     vector of 8 costs half of one of 16, so that the last
+#                             8 x 2 x 14: 28 sums + 2 + 1     columns are cut finer. Three of 8, not two of 16, for 17
+#                             8 x 1 x 14                      to 24 columns
+# avx2         16 of 8        8 x 2 x 6:  12 sums + 2 + 1     the classic 6 x 16
+#                             8 x 1 x 12: 12 sums + 1 + 1
+# neon         32 of 4        4 x 4 x 6:  24 sums + 4 + 1
+#                             4 x 2 x 12: 24 sums + 2 + 1
+#                             4 x 1 x 14
+# sse2         16 of 4        4 x 2 x 6:  12 sums + 2 + 1     no fused multiply-add and no masked loads: right, not fast
+#                             4 x 1 x 12
+_FLOAT32_PANELS: dict[str, tuple[Panel, ...]] = {
+    "avx512": (Panel(16, 2, 14), Panel(16, 1, 14)),
+    "avx512_256": (Panel(16, 2, 14), Panel(8, 3, 9), Panel(8, 2, 14), Panel(8, 1, 14)),
+    "avx2": (Panel(8, 2, 6), Panel(8, 1, 12)),
+    "neon": (Panel(4, 4, 6), Panel(4, 2, 12), Panel(4, 1, 14)),
+    "sse2": (Panel(4, 2, 6), Panel(4, 1, 12)),
+}  # fmt: skip
+
+# Processors with AVX-512 whose vector units are 256 bits wide.
+_HALF_WIDTH = ("znver4",)
+
+
+@functools.cache
+def instruction_set() -> str:
+    """The row of the table for the processor that kernels are compiled for, which is the one that runs unless
+    NUMBA_CPU_NAME and NUMBA_CPU_FEATURES name another."""
+    if llvm.get_process_triple().startswith(("aarch64", "arm64")):
+        return "neon"
+    chosen = numba.config.CPU_FEATURES
+    features = llvm.get_host_cpu_features().flatten() if chosen is None else chosen
+    has = set(features.split(",")).issuperset
+    if has(("+avx512f", "+avx512vl")):
+        return "avx512_256" if (numba.config.CPU_NAME or llvm.get_host_cpu_name()) in _HALF_WIDTH else "avx512"
+    return "avx2" if has(("+avx2", "+fma")) else "sse2"
+
+
+PANELS = _FLOAT32_PANELS[instruction_set()]
+
+
+def panels(bits: int) -> tuple[Panel, ...]:
+    """The panels for a float type of so many bits, widest first."""
+    return tuple(panel._replace(lanes=panel.lanes * 32 // bits) for panel in PANELS)
+
+
+@functools.cache
+def variants(bits: int) -> tuple[tuple[Panel, int, bool], ...]:
+    """Every tile (panel, rows, masked): its number is its place here. The widest panel also exists without a mask."""
+    widest = panels(bits)[0]
+    full = [(widest, rows, False) for rows in range(1, widest.rows + 1)]
+    return (*full, *((panel, rows, True) for panel in panels(bits) for rows in range(1, panel.rows + 1)))
+
+
+# The same as arrays, for compiled code: columns and rows of each panel for float32, and the numbers of its first tiles.
+WIDTHS = np.array([panel.width for panel in PANELS])
+ROWS = np.array([panel.rows for panel in PANELS])
+FIRST_FULL = 0
+FIRST_MASKED = np.array([variants(32).index((panel, 1, True)) for panel in PANELS])
