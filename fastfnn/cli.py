@@ -60,29 +60,43 @@ def _add_train(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def _sizes(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in text.split(",")) if text else ()
+    try:
+        return tuple(int(part) for part in text.split(",")) if text else ()
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"expected integers separated by commas, got {text!r}") from error
 
 
 def _init(text: str) -> float | str:
-    return text if text in ("he", "xavier") else float(text)
+    try:
+        return text if text in ("he", "xavier") else float(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"expected a number, he or xavier, got {text!r}") from error
 
 
 def _batch_size(text: str) -> int | None:
-    return None if text == "all" else int(text)
+    try:
+        return None if text == "all" else int(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"expected an integer or all, got {text!r}") from error
 
 
 def _train(options: argparse.Namespace) -> None:
     for name in ("plot", "save"):  # a typing error must not cost a training run
         if name in options:
-            parent = pathlib.Path(getattr(options, name)).resolve().parent
-            if not parent.is_dir():
-                raise ValueError(f"--{name} must name a file in an existing folder, got folder {parent}")
+            path = pathlib.Path(getattr(options, name)).resolve()
+            if not path.parent.is_dir():
+                raise ValueError(f"--{name} must name a file in an existing folder, got folder {path.parent}")
+            if path.is_dir():
+                raise ValueError(f"--{name} must name a file, got directory {path}")
     if "threads" in options:
         backend.set_num_threads(options.threads)
     epochs = validation.integer("--epochs", options.epochs, 1)
     optimizer = SGD(options.learning_rate)
     folder = None if options.data == "mnist10k" else options.data
     (x, t), (x_test, t_test) = datasets.load_mnist(folder=folder)
+    for part, images in (("training", x), ("test", x_test)):
+        if len(images) == 0:
+            raise ValueError(f"--data {options.data} must hold at least one {part} sample, got none")
     classes = int(max(t.max(), t_test.max())) + 1
     net = FNN(
         (x.shape[1], *options.layers, classes),

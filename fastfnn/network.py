@@ -130,7 +130,7 @@ class FNN:
 
         Returns (N, K), or (K,) for one sample, of the network's dtype.
         """
-        array = np.asarray(x)
+        array = validation.as_array("x", x)
         single = array.ndim == 1
         rows = self._samples("x", array[np.newaxis] if single else array)
         out = self._forward(rows, OUTPUT_ACTIVATION[self.loss_name])
@@ -288,7 +288,8 @@ class FNN:
         if pair is None:
             return None
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
-            raise TypeError("validation_data must be a pair (x, t)")
+            size = f" of {len(pair)}" if isinstance(pair, (tuple, list)) else ""
+            raise TypeError(f"validation_data must be a pair (x, t), got {type(pair).__name__}{size}")
         rows = self._samples("validation_data[0]", pair[0])
         return rows, self._targets("validation_data[1]", pair[1], len(rows))
 
@@ -392,7 +393,7 @@ def _from_description(description: dict[str, Any]) -> FNN:
 
 
 def _layer_sizes(value: Any) -> tuple[int, ...]:
-    if isinstance(value, (str, bytes)) or not isinstance(value, (Sequence, np.ndarray)):
+    if isinstance(value, (str, bytes)) or not isinstance(value, (Sequence, np.ndarray)) or np.ndim(value) == 0:
         raise TypeError(f"layer_sizes must be a sequence of ints, got {type(value).__name__}")
     if len(value) < 2:
         raise ValueError(f"layer_sizes must have at least two entries, input and output, got {len(value)}")
@@ -411,7 +412,7 @@ def _activations(value: Any, hidden: int) -> tuple[str, ...]:
 
 def _dtype(value: npt.DTypeLike) -> np.dtype[Any]:
     try:
-        dtype = np.dtype(value)
+        dtype = np.dtype("" if value is None else value)  # NumPy takes None for float64
     except TypeError as error:
         raise TypeError(f"dtype must be float32 or float64, got {value!r}") from error
     if dtype not in (np.dtype(np.float32), np.dtype(np.float64)):

@@ -205,6 +205,11 @@ def _pairs(
     """Each parameter with its gradient, all checked before the first is changed."""
     pairs = []
     for name, param in params.items():
+        if not isinstance(param, np.ndarray) or param.dtype not in (np.float32, np.float64):
+            kind = f"dtype {param.dtype}" if isinstance(param, np.ndarray) else type(param).__name__
+            raise TypeError(f"params[{name!r}] must be a float32 or float64 array, got {kind}")
+        if not param.flags.writeable:
+            raise ValueError(f"params[{name!r}] must be writable, got a read-only array")
         if name not in grads:
             raise ValueError(f"grads must have an entry for each of params, got none for {name!r}")
         grad = validation.real_array(f"grads[{name!r}]", grads[name], param.dtype)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from fastfnn import validation
 from fastfnn.network import FNN
 
 
@@ -32,4 +33,7 @@ class TwoLayerNet(FNN):
         activation: str = "sigmoid",
         **options: Any,
     ) -> None:
-        super().__init__((input_size, hidden_size, output_size), activation=activation, init=weight_init_std, **options)
+        units = {"input_size": input_size, "hidden_size": hidden_size, "output_size": output_size}
+        sizes = tuple(validation.integer(name, size, 1) for name, size in units.items())
+        std = validation.nonnegative("weight_init_std", weight_init_std)
+        super().__init__(sizes, activation=activation, init=std, **options)

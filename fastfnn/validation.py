@@ -24,7 +24,10 @@ def nonnegative(name: str, value: Any) -> float:
     """`value` as a finite float of at least 0."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a number, got {type(value).__name__}")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
     if not (math.isfinite(number) and number >= 0):
         raise ValueError(f"{name} must be finite and not negative, got {value}")
     return number
@@ -47,9 +50,17 @@ def choice(name: str, value: Any, options: tuple[str, ...]) -> str:
     return value
 
 
+def as_array(name: str, value: Any) -> np.ndarray:
+    """`value` as an array; rows of different lengths are none."""
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name} must be an array with rows of one length: {error}") from error
+
+
 def real_array(name: str, value: Any, dtype: npt.DTypeLike) -> np.ndarray:
     """`value` as a C-contiguous, writable array of `dtype`, of finite real numbers; copied only where it has to be."""
-    array = np.asarray(value)
+    array = as_array(name, value)
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
     with np.errstate(over="ignore"):  # what does not fit becomes infinite and is reported below
@@ -79,7 +90,7 @@ def samples(name: str, value: Any, width: int, dtype: npt.DTypeLike) -> np.ndarr
 
 def targets(name: str, value: Any, count: int, width: int, loss: str, dtype: npt.DTypeLike) -> np.ndarray:
     """`value` as what `loss` takes for `count` samples and `width` outputs: int64 labels (N,) or rows (N, width)."""
-    array = np.asarray(value)
+    array = as_array(name, value)
     if array.ndim == 1 and loss == "softmax_cross_entropy":
         _same_count(name, array, count)
         return _labels(name, array, width)
@@ -118,4 +129,4 @@ def _labels(name: str, array: np.ndarray, classes: int) -> np.ndarray:
 def _unit_interval(name: str, rows: np.ndarray) -> None:
     for value in (rows.min(initial=0), rows.max(initial=1)):
         if not 0 <= value <= 1:
-            raise ValueError(f"{name} must hold numbers from 0 to 1, got {value:g}")
+            raise ValueError(f"{name} must hold numbers from 0 to 1, got {value}")
