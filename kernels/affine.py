@@ -10,11 +10,11 @@ import numpy as np
 from numba import prange
 
 from .jit import entry, inner
-from .products import affine_rows, column_sums, contiguous_rows, product, transpose
+from .products import affine_rows, column_sums, contiguous_rows, multiply, product, transpose
 from .threads import share, threads_for
 
 
-@entry("void(real[:, :], real[:, :], real[:, :], real[:], intp)")
+@entry("void(real[:, :], real[:, :], real[:, :], real[:], intp)", calls=[multiply])
 def _affine_forward(out, x, weight, bias, threads):
     if threads == 1:
         affine_rows(out, x, weight, bias, 0, out.shape[0])
@@ -53,7 +53,7 @@ def affine_backward_part(grad_x, grad_weight, grad_bias, grad_out, x, weight_t, 
     column_sums(grad_bias, grad_out, start, stop)
 
 
-@entry("void(real[:, :], real[:, :], real[:], real[:, :], real[:, :], real[:, :], intp)")
+@entry("void(real[:, :], real[:, :], real[:], real[:, :], real[:, :], real[:, :], intp)", calls=[multiply])
 def _affine_backward(grad_x, grad_weight, grad_bias, grad_out, x, weight, threads):
     weight_t = np.empty((weight.shape[1], weight.shape[0]), weight.dtype)  # its rows must be contiguous
     if threads == 1:

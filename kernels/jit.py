@@ -16,7 +16,8 @@ import functools
 import hashlib
 import logging
 import pathlib
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import llvmlite
@@ -27,14 +28,13 @@ from numba.core.sigutils import normalize_signature
 from numba.core.types import ExternalFunction
 from numba.extending import overload
 
+Kernel = Callable[..., Any]
+
 logger = logging.getLogger("fastfnn")
 
 # What the optimizer may do to floating-point code: fuse a multiplication with an addition. It may not assume that NaN,
 # infinity or signed zeros do not occur, nor change the order of a sum.
 CONTRACT = {"contract"}
-
-# Sums of products may be split over vector lanes: the order then depends on the length of the sum alone.
-REASSOCIATE = {"contract", "reassoc"}
 
 # The Numba settings that both kinds of function share. Division by zero gives inf or NaN, as in NumPy.
 OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
@@ -79,11 +79,9 @@ def _announce(name: str) -> None:
         listener(name)
 
 
-def _compile(
-    function: Callable[..., Any], signature: str, dtype: np.dtype[Any], fastmath: set[str], parallel: bool
-) -> Any:
+def _compile(function: Kernel, signature: str, dtype: np.dtype[Any], parallel: bool) -> Any:
     regions = dict(PRANGE_ONLY) if parallel else False  # a copy: Numba empties it
-    dispatcher = numba.njit(parallel=regions, fastmath=fastmath, **OPTIONS)(function)
+    dispatcher = numba.njit(parallel=regions, fastmath=CONTRACT, **OPTIONS)(function)
     try:
         dispatcher._cache = _KernelCache(function)
     except RuntimeError:  # Numba found no folder that it may write to
@@ -93,10 +91,14 @@ def _compile(
     return dispatcher
 
 
-def entry(signature: str, fastmath: set[str] = CONTRACT) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Decorate an entry point. `signature` is Numba's, with `real` for the dtype of the first argument, an array."""
+def entry(signature: str, calls: Sequence[Kernel] = ()) -> Callable[[Kernel], Kernel]:
+    """Decorate an entry point.
 
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+    signature  Numba's, with `real` for the dtype of the first argument, an array
+    calls      the shared functions that it calls
+    """
+
+    def decorate(function: Kernel) -> Kernel:
         if numba.config.DISABLE_JIT:
             return function
         compiled: dict[np.dtype[Any], Any] = {}
@@ -105,8 +107,9 @@ def entry(signature: str, fastmath: set[str] = CONTRACT) -> Callable[[Callable[.
         def call(first: np.ndarray, *rest: Any) -> Any:
             kernel = compiled.get(first.dtype)
             if kernel is None:
-                _link(first.dtype)
-                kernel = compiled[first.dtype] = _compile(function, signature, first.dtype, fastmath, parallel=True)
+                with _compiling:
+                    _link(calls, first.dtype)
+                    kernel = compiled[first.dtype] = _compile(function, signature, first.dtype, parallel=True)
             return kernel(first, *rest)
 
         return call
@@ -114,26 +117,28 @@ def entry(signature: str, fastmath: set[str] = CONTRACT) -> Callable[[Callable[.
     return decorate
 
 
-_shared: list[Callable[[np.dtype[Any]], None]] = []
-_linked: set[np.dtype[Any]] = set()
-_keep_alive: list[Any] = []
+_compiling = threading.RLock()
+_define: dict[Kernel, Callable[[np.dtype[Any]], None]] = {}  # of each shared function
+_defined: dict[tuple[Kernel, np.dtype[Any]], Any] = {}  # keeps their code alive
 
 
-def _link(dtype: np.dtype[Any]) -> None:
-    """Compile the shared functions for a dtype, or load them, and make their names known to the linker."""
-    if dtype not in _linked:
-        for define in _shared:
-            define(dtype)
-        _linked.add(dtype)
+def _link(functions: Sequence[Kernel], dtype: np.dtype[Any]) -> None:
+    """Compile shared functions for a dtype, or load them, and make their names known to the linker."""
+    for function in functions:
+        if (function, dtype) not in _defined:
+            _define[function](dtype)
 
 
-def shared(signature: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def shared(signature: str, calls: Sequence[Kernel] = ()) -> Callable[[Kernel], Kernel]:
     """Decorate a function of integers (sizes, strides, addresses) whose last argument is a scalar of the dtype.
 
-    `signature` is Numba's, with `real` for the dtype. The function must not raise.
+    signature  Numba's, with `real` for the dtype
+    calls      the shared functions that it calls
+
+    The function must not raise.
     """
 
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+    def decorate(function: Kernel) -> Kernel:
         if numba.config.DISABLE_JIT:
             return function
 
@@ -141,13 +146,14 @@ def shared(signature: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]
             return f"fastfnn_{function.__name__}_{dtype}"
 
         def define(dtype: np.dtype[Any]) -> None:
-            dispatcher = _compile(function, signature, dtype, CONTRACT, parallel=False)
+            _link(calls, dtype)
+            dispatcher = _compile(function, signature, dtype, parallel=False)
             (code,) = dispatcher.overloads.values()
             address = code.library.get_pointer_to_function(code.fndesc.llvm_cfunc_wrapper_name)
             llvmlite.binding.add_symbol(symbol(dtype), address)
-            _keep_alive.append(dispatcher)
+            _defined[function, dtype] = dispatcher
 
-        _shared.append(define)
+        _define[function] = define
 
         @overload(function)
         def call_by_name(*arguments):  # no annotations: Numba compares it with the lambda
@@ -161,11 +167,6 @@ def shared(signature: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]
     return decorate
 
 
-def inner(function: Callable[..., Any]) -> Callable[..., Any]:
+def inner(function: Kernel) -> Kernel:
     """Decorate a serial function that is called from compiled code only."""
     return numba.njit(fastmath=CONTRACT, **OPTIONS)(function)
-
-
-def inner_sum(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The same for a function whose sums may be split over vector lanes."""
-    return numba.njit(fastmath=REASSOCIATE, **OPTIONS)(function)

@@ -103,7 +103,7 @@ def table_at(table_address, layers):
     return array_at(table_address, (layers + 1) * FIELDS, np.int64(0)).reshape((layers + 1, FIELDS))
 
 
-@shared("void(intp, intp, intp, intp, real)")
+@shared("void(intp, intp, intp, intp, real)", calls=[multiply])
 def forward(table_address, layers, start, stop, one):
     """Rows start to stop of every layer's output: x_l = f_l(x_{l-1} W_l + b_l)."""
     table, item = table_at(table_address, layers), itemsize(one)
@@ -121,7 +121,7 @@ def forward(table_address, layers, start, stop, one):
                 activation_forward_row(row, row, SOFTMAX)
 
 
-@shared("void(intp, intp, intp, intp, intp, intp, intp, intp, intp, intp, real)")
+@shared("void(intp, intp, intp, intp, intp, intp, intp, intp, intp, intp, real)", calls=[multiply])
 def backward(table_address, layers, loss, losses, labels, targets, targets_row, batch, start, stop, one):
     """For rows start to stop, after `forward`: the loss of each sample and delta = dE/du of every layer.
 
@@ -169,7 +169,7 @@ def bias_gradient(line, one_address, batch, target, scaled, start, stop, alpha):
     )  # fmt: skip
 
 
-@shared("void(intp, intp, intp, intp, intp, real)")
+@shared("void(intp, intp, intp, intp, intp, real)", calls=[multiply])
 def gradient(table_address, layers, batch, parts, part, one):
     """The gradients of weights and biases, for one share of each layer's inputs and outputs."""
     table = table_at(table_address, layers)
@@ -181,7 +181,7 @@ def gradient(table_address, layers, batch, parts, part, one):
         bias_gradient(line, table[0, ONE], batch, line[GRAD_BIAS], 0, start, stop, one)
 
 
-@shared("void(intp, intp, intp, intp, intp, intp, intp, intp, real)")
+@shared("void(intp, intp, intp, intp, intp, intp, intp, intp, real)", calls=[multiply])
 def descend(table_address, layers, batch, optimizer, factor_address, scratch, parts, part, one):
     """The same with the optimizer's update in it: no gradient is written but to `scratch`, a few rows at a time.
 
@@ -274,7 +274,7 @@ def forward_blocks(out, params, x, sizes, activations, start, stop):
     return keep(outs) + keep(table)
 
 
-@entry("void(real[:, :], real[::1], real[:, :], int64[::1], int64[::1], intp)")
+@entry("void(real[:, :], real[::1], real[:, :], int64[::1], int64[::1], intp)", calls=[forward])
 def _network_forward(out, params, x, sizes, activations, threads):
     if threads == 1:
         forward_blocks(out, params, x, sizes, activations, 0, out.shape[0])
@@ -300,7 +300,10 @@ def network_forward(
     _network_forward(out, params, x, sizes, activations, threads_for(x.shape[0] * params.size))
 
 
-@entry("float64(real[::1], real[::1], real[:, :], int64[::1], real[:, ::1], int64[::1], int64[::1], intp, intp)")
+@entry(
+    "float64(real[::1], real[::1], real[:, :], int64[::1], real[:, ::1], int64[::1], int64[::1], intp, intp)",
+    calls=[transpose_weights, forward, backward, gradient],
+)
 def _network_gradient(grad_params, params, x, labels, rows, sizes, activations, loss, threads):
     batch, layers = x.shape[0], sizes.shape[0] - 1
     one = params.dtype.type(1)
@@ -382,7 +385,8 @@ def contiguous_targets(targets: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray
 
 @entry(
     "intp(real[::1], real[::1], real[::1], float64[:], real[:, :], int64[::1], real[:, ::1], int64[:], int64[::1],"
-    " int64[::1], float64[::1], intp, intp, intp, intp, intp)"
+    " int64[::1], float64[::1], intp, intp, intp, intp, intp)",
+    calls=[transpose_weights, forward, backward, descend],
 )
 def _train_steps(
     params, first, second, step_losses, x, labels, rows, order, sizes, activations, settings, loss, optimizer,

@@ -13,13 +13,19 @@ import numpy as np
 from .activations import activation_backward_block, activation_forward_block
 from .blocks import FIRST_FULL, FIRST_MASKED, ROWS, WIDTHS
 from .jit import inner, shared
-from .tile import SQUARE, array_at, itemsize, tile, transpose_square
+from .tile import SQUARE, array_at, itemsize, keep, tile, transpose_square
 
 # What `multiply` does to a panel of the result while it is in the cache: nothing, apply an activation, or multiply by
 # the derivative of one. The code of the activation is added.
 NOTHING = 0
 FORWARD = 100
 BACKWARD = 200
+
+
+# A panel of a large right factor is packed if enough rows of the product use it: its rows lie in as many pages of
+# memory, and where their distance is a power of two, in a few sets of the cache.
+PACK_BYTES = 1 << 20
+PACK_ROWS = 48
 
 
 @inner
@@ -31,7 +37,16 @@ def panel_for(columns, scale):
     return panel
 
 
-@shared("void(intp, intp, intp, intp, intp, intp, intp, intp, intp, intp, intp, intp, intp, intp, intp, intp, real)")
+@inner
+def pack(out, b, b_row, depth, width, one):
+    """Copy a (depth, width) matrix at an address to a contiguous one."""
+    for k in range(depth):
+        row = array_at(b + k * b_row, width, one)
+        for j in range(width):
+            out[k * width + j] = row[j]
+
+
+@shared("intp(intp, intp, intp, intp, intp, intp, intp, intp, intp, intp, intp, intp, intp, intp, intp, intp, real)")
 def multiply(
     c, c_row, a, a_row, a_column, b, b_row, rows, columns, depth, start, start_row, scaled, epilogue, y, y_row, alpha
 ):
@@ -46,8 +61,10 @@ def multiply(
 
     Each element is one sum over k in ascending order, whatever the tile that it falls into.
     """
-    item = array_at(c, 0, alpha).itemsize
+    item = itemsize(alpha)
     scale = item // 4
+    packs = rows > PACK_ROWS and depth * b_row > PACK_BYTES
+    packed = np.empty(depth * WIDTHS[0] // scale if packs else 0, array_at(c, 0, alpha).dtype)
     column = 0
     while column < columns:
         panel = panel_for(columns - column, scale)
@@ -55,11 +72,15 @@ def multiply(
         first = FIRST_FULL if panel == 0 and width == WIDTHS[0] // scale else FIRST_MASKED[panel]
         tiles = (rows + ROWS[panel] - 1) // ROWS[panel]
         shift = column * item
+        b_panel, b_panel_row = b + shift, b_row
+        if packs:
+            pack(packed, b_panel, b_row, depth, width, alpha)
+            b_panel, b_panel_row = packed.ctypes.data, width * item
         for t in range(tiles):
             top = rows * t // tiles
             height = rows * (t + 1) // tiles - top
             tile(
-                first + height - 1, depth, a + top * a_row, a_row, a_column, b + shift, b_row,
+                first + height - 1, depth, a + top * a_row, a_row, a_column, b_panel, b_panel_row,
                 c + top * c_row + shift, c_row, start + top * start_row + shift if start != 0 else 0, start_row,
                 width, scaled, alpha,
             )  # fmt: skip
@@ -69,6 +90,7 @@ def multiply(
         elif epilogue >= FORWARD:
             activation_forward_block(c + shift, c_row, rows, width, epilogue - FORWARD, alpha)
         column += width
+    return keep(packed)
 
 
 def contiguous_rows(x: np.ndarray) -> np.ndarray:
