@@ -49,6 +49,8 @@ class History:
             "loss": {"training": self.loss, "validation": self.val_loss},
             "accuracy": {"training": self.accuracy, "validation": self.val_accuracy},
         }
+        if self.epochs == 0:
+            raise ValueError("plot needs at least one finished epoch, got a history with none")
         drawn = {quantity: lines for quantity, lines in curves.items() if any(lines.values())}
         figure = Figure(figsize=(5 * len(drawn), 3.8), layout="constrained")
         FigureCanvasAgg(figure)

@@ -1,13 +1,12 @@
 """FNN, a feed-forward neural network: parameters, prediction, gradient, training, files."""
 
 import contextlib
-import itertools
 import json
 import math
 import os
 import time
 import warnings
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from fastfnn import validation
 from fastfnn.backend import ACTIVATIONS, BACKENDS, LOSSES, on_first_compilation
 from fastfnn.history import History
 from fastfnn.optimizers import SGD, Optimizer
+from fastfnn.params import Params
 
 HIDDEN_ACTIVATIONS = tuple(name for name in ACTIVATIONS if name != "softmax")
 
@@ -34,48 +34,6 @@ INIT_GAIN = {"he": 2.0, "xavier": 1.0}
 DIFFERENCE_STEP = 1e-4
 
 FILE_FORMAT = "fastfnn-1"
-
-
-class Params(MutableMapping[str, np.ndarray]):
-    """The parameters by name, W1, b1, W2, ...: writable views of one flat vector.
-
-    W (in_features, out_features) and b (out_features,). A view may be changed in place; assigning to a name copies the
-    values in. Names and shapes are fixed.
-    """
-
-    def __init__(self, flat: np.ndarray, layer_sizes: Sequence[int]) -> None:
-        self._flat = flat
-        self._place: dict[str, tuple[int, tuple[int, ...]]] = {}
-        start = 0
-        for layer, (inputs, outputs) in enumerate(itertools.pairwise(layer_sizes), 1):
-            for name, shape in ((f"W{layer}", (inputs, outputs)), (f"b{layer}", (outputs,))):
-                self._place[name] = (start, shape)
-                start += math.prod(shape)
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        start, shape = self._place[name]
-        return self._flat[start : start + math.prod(shape)].reshape(shape)
-
-    def __setitem__(self, name: str, value: npt.ArrayLike) -> None:
-        if name not in self._place:
-            raise KeyError(f"params has {', '.join(self._place)}; got {name!r}")
-        param = self[name]
-        array = validation.real_array(f"params[{name!r}]", value, param.dtype)
-        if array.shape != param.shape:
-            raise ValueError(f"params[{name!r}] must have shape {param.shape}, got {array.shape}")
-        param[...] = array
-
-    def __delitem__(self, name: str) -> None:
-        raise TypeError("params has fixed names: an entry cannot be deleted")
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._place)
-
-    def __len__(self) -> int:
-        return len(self._place)
-
-    def __repr__(self) -> str:
-        return f"Params({', '.join(f'{name} {shape}' for name, (_, shape) in self._place.items())})"
 
 
 class FNN:
@@ -334,7 +292,7 @@ class FNN:
         batch: int,
         optimizer: Optimizer,
     ) -> None:
-        first, second = optimizer.flat_state(self._flat)
+        first, second = optimizer.flat_state(self.params)
         self._kernels.train_steps(
             self._flat, first, second, step_loss, rows, targets, order, self._sizes, self._codes("identity"),
             optimizer.flat_settings(), self._loss_code, optimizer.code, batch, optimizer.steps,
@@ -381,8 +339,10 @@ def load(path: str | os.PathLike[str]) -> FNN:
         net = _from_description(json.loads(metadata["network"]))
         if set(tensors) != set(net.params):
             raise ValueError(f"it must hold {', '.join(net.params)}; got {', '.join(sorted(tensors))}")
-        for name, tensor in tensors.items():
-            net.params[name] = tensor
+        for name, tensor in tensors.items():  # NaN too: a network that diverged loads as it was saved
+            if tensor.shape != net.params[name].shape or tensor.dtype != net.dtype:
+                raise ValueError(f"{name} must be {net.params[name].shape} of {net.dtype}, got {tensor.shape}")
+            net.params[name][...] = tensor
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{os.fspath(path)} is damaged: {error}") from error
     return net

@@ -1,8 +1,9 @@
 """Optimizers: how parameters follow their gradients.
 
 Inside `FNN.fit` the rule runs in the compiled loop. For loops written by hand each has `update(params, grads)`, which
-gives the same numbers. An optimizer keeps its state, velocities and the like, from call to call: use a new one, or
-`reset`, to start afresh. The equations stand in kernels/optimizers.py.
+gives the same numbers. An optimizer keeps its state, velocities and the like, from call to call, of either kind, as
+long as it is given the same parameters; with others it starts afresh, as after `reset`. The equations stand in
+kernels/optimizers.py.
 """
 
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ import numpy as np
 
 from fastfnn import validation
 from fastfnn.backend import BACKENDS, OPTIMIZERS, SETTINGS
+from fastfnn.params import Params
 
 
 class Optimizer:
@@ -26,31 +28,31 @@ class Optimizer:
         self.reset()
 
     def __repr__(self) -> str:
-        others = "".join(f", {name}={value:g}" for name, value in self.settings.items())
-        return f"{type(self).__name__}({self.learning_rate:g}{others})"
+        rate, *others = (repr(value).removesuffix(".0") for value in (self.learning_rate, *self.settings.values()))
+        pairs = zip(self.settings, others, strict=True)
+        return f"{type(self).__name__}({rate}{''.join(f', {name}={value}' for name, value in pairs)})"
 
     def reset(self) -> None:
         """Forget the state: the next step is the first."""
         self.steps = 0
+        self._places: dict[str, tuple[Any, ...]] = {}
         self._state: dict[str, tuple[np.ndarray, ...]] = {}
 
     def update(self, params: Mapping[str, np.ndarray], grads: Mapping[str, np.ndarray]) -> None:
         """Change every array of `params` in place by the array of the same name in `grads`, of the same shape."""
         pairs = _pairs(params, grads)
-        for name, param, _ in pairs:
-            self._match_state(name, param)
+        state = self._state_of(params)
         self.steps += 1
         update = getattr(BACKENDS["kernels"], f"{self.rule}_update")
         step = (self.steps,) if self.states == 2 else ()
         for name, param, grad in pairs:
-            update(param, *self._state[name], grad, self.learning_rate, *self.settings.values(), *step)
+            update(param, *state[name], grad, self.learning_rate, *self.settings.values(), *step)
 
-    def flat_state(self, params: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The two state vectors of the compiled loop for a flat vector of parameters; empty where there is no state."""
-        self._match_state("", params)
-        state = self._state[""]
-        empty = np.empty(0, params.dtype)
-        return (*state, empty, empty)[:2]  # type: ignore[return-value]
+    def flat_state(self, params: Params) -> tuple[np.ndarray, np.ndarray]:
+        """The two state vectors of the compiled loop for the parameters of a network; empty where there is no state."""
+        self._bind({"": params.flat})
+        empty = np.empty(0, params.flat.dtype)
+        return (*self._state[""], empty, empty)[:2]  # type: ignore[return-value]
 
     def flat_settings(self) -> np.ndarray:
         """The settings in the order of the compiled loop, 0 where the rule has none."""
@@ -64,11 +66,38 @@ class Optimizer:
         """The rule's code for the compiled loop."""
         return OPTIMIZERS.index(self.rule)
 
-    def _match_state(self, name: str, param: np.ndarray) -> None:
-        state = self._state.get(name)
-        if state is None or any(array.shape != param.shape or array.dtype != param.dtype for array in state):
-            self._state[name] = tuple(np.zeros_like(param) for _ in range(self.states))
-            self.steps = 0 if state is not None or not self._state else self.steps
+    def _state_of(self, params: Mapping[str, np.ndarray]) -> Mapping[str, tuple[np.ndarray, ...]]:
+        if not isinstance(params, Params):
+            self._bind(params)
+            return self._state
+        self._bind({"": params.flat})
+        views = [Params(state, params.layer_sizes) for state in self._state[""]]
+        return {name: tuple(view[name] for view in views) for name in params}
+
+    def _bind(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Go on with the state if it is that of these arrays, else start afresh."""
+        places = {name: _place(array) for name, array in arrays.items()}
+        if places.keys() == self._places.keys() and all(_same(places[name], self._places[name]) for name in places):
+            return
+        self.reset()
+        self._places = places
+        self._state = {
+            name: tuple(np.zeros(array.shape, array.dtype) for _ in range(self.states))
+            for name, array in arrays.items()
+        }
+
+
+def _place(array: np.ndarray) -> tuple[Any, ...]:
+    """Where an array lies: the array that owns its memory, and what part of that it is."""
+    owner = array
+    while isinstance(owner.base, np.ndarray):
+        owner = owner.base
+    offset = array.__array_interface__["data"][0] - owner.__array_interface__["data"][0]
+    return owner, offset, array.shape, array.strides, array.dtype
+
+
+def _same(place: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
+    return place[0] is other[0] and place[1:] == other[1:]
 
 
 class SGD(Optimizer):
@@ -208,6 +237,8 @@ def _pairs(
         if not isinstance(param, np.ndarray) or param.dtype not in (np.float32, np.float64):
             kind = f"dtype {param.dtype}" if isinstance(param, np.ndarray) else type(param).__name__
             raise TypeError(f"params[{name!r}] must be a float32 or float64 array, got {kind}")
+        if param.ndim not in (1, 2):
+            raise ValueError(f"params[{name!r}] must have one or two axes, got shape {param.shape}")
         if not param.flags.writeable:
             raise ValueError(f"params[{name!r}] must be writable, got a read-only array")
         if name not in grads:

@@ -10,7 +10,7 @@ import numpy as np
 from numba import prange
 
 from .jit import entry, inner
-from .products import affine_rows, column_sums, contiguous_rows, multiply, product, transpose
+from .products import affine_rows, column_sums, contiguous_rows, multiply, product
 from .threads import share, threads_for
 
 
@@ -43,10 +43,10 @@ def affine_forward(out: np.ndarray, x: np.ndarray, weight: np.ndarray, bias: np.
 
 
 @inner
-def affine_backward_part(grad_x, grad_weight, grad_bias, grad_out, x, weight_t, parts, part):
+def affine_backward_part(grad_x, grad_weight, grad_bias, grad_out, x, weight, parts, part):
     # The three results share inputs only: each is split along its own first axis.
     start, stop = share(grad_x.shape[0], parts, part)
-    product(grad_x, grad_out, weight_t, start, stop)
+    product(grad_x, grad_out, weight.T, start, stop)
     start, stop = share(grad_weight.shape[0], parts, part)
     product(grad_weight, x.T, grad_out, start, stop)
     start, stop = share(grad_bias.shape[0], parts, part)
@@ -55,16 +55,11 @@ def affine_backward_part(grad_x, grad_weight, grad_bias, grad_out, x, weight_t, 
 
 @entry("void(real[:, :], real[:, :], real[:], real[:, :], real[:, :], real[:, :], intp)", calls=[multiply])
 def _affine_backward(grad_x, grad_weight, grad_bias, grad_out, x, weight, threads):
-    weight_t = np.empty((weight.shape[1], weight.shape[0]), weight.dtype)  # its rows must be contiguous
     if threads == 1:
-        transpose(weight_t, weight, 0, weight.shape[0])
-        affine_backward_part(grad_x, grad_weight, grad_bias, grad_out, x, weight_t, 1, 0)
+        affine_backward_part(grad_x, grad_weight, grad_bias, grad_out, x, weight, 1, 0)
     else:
         for part in prange(threads):
-            start, stop = share(weight.shape[0], threads, part)
-            transpose(weight_t, weight, start, stop)
-        for part in prange(threads):
-            affine_backward_part(grad_x, grad_weight, grad_bias, grad_out, x, weight_t, threads, part)
+            affine_backward_part(grad_x, grad_weight, grad_bias, grad_out, x, weight, threads, part)
 
 
 def affine_backward(
@@ -89,7 +84,7 @@ def affine_backward(
     """
     result_x, result_weight = contiguous_rows(grad_x), contiguous_rows(grad_weight)
     threads = threads_for(2 * x.size * weight.shape[1])
-    _affine_backward(result_x, result_weight, grad_bias, contiguous_rows(grad_out), x, weight, threads)
+    _affine_backward(result_x, result_weight, grad_bias, contiguous_rows(grad_out), x, contiguous_rows(weight), threads)
     if result_x is not grad_x:
         grad_x[...] = result_x
     if result_weight is not grad_weight:

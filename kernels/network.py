@@ -21,7 +21,7 @@ from .activations import IDENTITY, SOFTMAX, activation_backward_row, activation_
 from .jit import entry, inner, shared
 from .losses import loss_row, mean, split_targets
 from .optimizers import FACTORS, SGD, factors, update_row
-from .products import BACKWARD, FORWARD, NOTHING, multiply, transpose_at
+from .products import BACKWARD, FORWARD, NOTHING, multiply
 from .threads import share, threads_for
 from .tile import array_at, itemsize, keep
 
@@ -32,11 +32,10 @@ BLOCK = 128
 UPDATE_ROWS = 56
 
 # The columns of the table; line 0 is the input, line l layer l. Addresses, and strides of rows in bytes.
-FIELDS = 18
+FIELDS = 17
 (
     INPUTS, OUTPUTS, CODE,       # sizes, activation
     WEIGHT, BIAS,                # (I, O) and (O,) in params
-    WEIGHT_T,                    # (O, I), kept beside the weight of layers 2 to L for the backward pass
     GRAD_WEIGHT, GRAD_BIAS,      # (I, O) and (O,) in grad_params
     OUT, OUT_ROW,                # the layer's output (B, O)
     DELTA, DELTA_ROW,            # dE/du (B, O), u the input sum
@@ -67,13 +66,14 @@ def buffer_size(sizes, batch):
 
 
 @inner
-def layer_table(one, params, grad_params, transposed, first, second, outs, deltas, sizes, activations, batch):
+def layer_table(one, params, grad_params, bias_sums, first, second, outs, deltas, sizes, activations, batch):
     """The table of a network; `outs` and `deltas` have room for `batch` samples. Buffers not used may be any array."""
     item = params.itemsize
     table = np.zeros((sizes.shape[0], FIELDS), np.int64)
     table[0, ONE] = one.ctypes.data
     offset = 0
     place = 0
+    widths = 0
     for layer in range(sizes.shape[0]):
         line = table[layer]
         if layer > 0:
@@ -82,8 +82,8 @@ def layer_table(one, params, grad_params, transposed, first, second, outs, delta
             weights = sizes[layer - 1] * sizes[layer]
             line[WEIGHT] = params.ctypes.data + offset
             line[BIAS] = line[WEIGHT] + weights * item
-            line[WEIGHT_T] = transposed.ctypes.data + offset
-            line[BIAS_SUM] = line[WEIGHT_T] + weights * item
+            line[BIAS_SUM] = bias_sums.ctypes.data + widths * item
+            widths += sizes[layer]
             line[GRAD_WEIGHT] = grad_params.ctypes.data + offset
             line[GRAD_BIAS] = line[GRAD_WEIGHT] + weights * item
             line[FIRST], line[SECOND] = first.ctypes.data + offset, second.ctypes.data + offset
@@ -112,7 +112,7 @@ def forward(table_address, layers, start, stop, one):
         out, code = line[OUT] + start * line[OUT_ROW], line[CODE]
         multiply(
             out, line[OUT_ROW], below[OUT] + start * below[OUT_ROW], below[OUT_ROW], item,
-            line[WEIGHT], line[OUTPUTS] * item, stop - start, line[OUTPUTS], line[INPUTS], line[BIAS], 0, 0,
+            line[WEIGHT], line[OUTPUTS] * item, item, stop - start, line[OUTPUTS], line[INPUTS], line[BIAS], 0, 0,
             NOTHING if code == SOFTMAX else FORWARD + code, 0, 0, one,
         )  # fmt: skip
         if code == SOFTMAX:  # it needs whole rows
@@ -143,7 +143,7 @@ def backward(table_address, layers, loss, losses, labels, targets, targets_row, 
         multiply(
             below[DELTA] + start * below[DELTA_ROW], below[DELTA_ROW],
             line[DELTA] + start * line[DELTA_ROW], line[DELTA_ROW], item,
-            line[WEIGHT_T], line[INPUTS] * item, stop - start, line[INPUTS], line[OUTPUTS], 0, 0, 0,
+            line[WEIGHT], item, line[OUTPUTS] * item, stop - start, line[INPUTS], line[OUTPUTS], 0, 0, 0,
             BACKWARD + below[CODE], below[OUT] + start * below[OUT_ROW], below[OUT_ROW], one,
         )  # fmt: skip
 
@@ -154,7 +154,7 @@ def weight_gradient(line, below, batch, target, scaled, start, stop, alpha):
     item = itemsize(alpha)
     row = line[OUTPUTS] * item
     multiply(
-        target + start * row, row, below[OUT] + start * item, item, below[OUT_ROW], line[DELTA], line[DELTA_ROW],
+        target + start * row, row, below[OUT] + start * item, item, below[OUT_ROW], line[DELTA], line[DELTA_ROW], item,
         stop - start, line[OUTPUTS], batch, 0, 0, scaled, NOTHING, 0, 0, alpha,
     )  # fmt: skip
 
@@ -162,9 +162,10 @@ def weight_gradient(line, below, batch, target, scaled, start, stop, alpha):
 @inner
 def bias_gradient(line, one_address, batch, target, scaled, start, stop, alpha):
     """target = 1^T delta, or target += alpha 1^T delta, for elements start to stop of a vector at an address."""
-    shift = start * itemsize(alpha)
+    item = itemsize(alpha)
+    shift = start * item
     multiply(
-        target + shift, 0, one_address, 0, 0, line[DELTA] + shift, line[DELTA_ROW],
+        target + shift, 0, one_address, 0, 0, line[DELTA] + shift, line[DELTA_ROW], item,
         1, stop - start, batch, 0, 0, scaled, NOTHING, 0, 0, alpha,
     )  # fmt: skip
 
@@ -202,8 +203,6 @@ def descend(table_address, layers, batch, optimizer, factor_address, scratch, pa
                 weight_gradient(line, below, batch, scratch - top * row, 0, top, bottom, one)
                 shift, count = top * row, (bottom - top) * line[OUTPUTS]
                 update_at(line[WEIGHT], line[FIRST], line[SECOND], shift, scratch, count, factor, optimizer)
-        if layer > 1:
-            transpose_weight(line, start, stop, one)
         start, stop = share(line[OUTPUTS], parts, part)
         if optimizer == SGD:
             bias_gradient(line, table[0, ONE], batch, line[BIAS], 1, start, stop, -factor[0])
@@ -222,22 +221,6 @@ def update_at(param, first, second, shift, grad, count, factor, optimizer):
         array_at(param + shift, count, one), array_at(first + shift, count, one),
         array_at(second + shift, count, one), array_at(grad, count, one), factor, optimizer,
     )  # fmt: skip
-
-
-@inner
-def transpose_weight(line, start, stop, one):
-    """W^T of a layer from W, for inputs start to stop."""
-    row, row_t = line[OUTPUTS] * itemsize(one), line[INPUTS] * itemsize(one)
-    transpose_at(line[WEIGHT_T], row_t, line[WEIGHT], row, start, stop, line[OUTPUTS], one)
-
-
-@shared("void(intp, intp, intp, intp, real)")
-def transpose_weights(table_address, layers, parts, part, one):
-    """W^T of every layer that passes a gradient down."""
-    table = table_at(table_address, layers)
-    for layer in range(2, layers + 1):
-        start, stop = share(table[layer, INPUTS], parts, part)
-        transpose_weight(table[layer], start, stop, one)
 
 
 @inner
@@ -302,17 +285,16 @@ def network_forward(
 
 @entry(
     "float64(real[::1], real[::1], real[:, :], int64[::1], real[:, ::1], int64[::1], int64[::1], intp, intp)",
-    calls=[transpose_weights, forward, backward, gradient],
+    calls=[forward, backward, gradient],
 )
 def _network_gradient(grad_params, params, x, labels, rows, sizes, activations, loss, threads):
     batch, layers = x.shape[0], sizes.shape[0] - 1
     one = params.dtype.type(1)
     outs = np.empty(buffer_size(sizes, batch), params.dtype)
     deltas = np.empty(buffer_size(sizes, batch), params.dtype)
-    transposed = np.empty(params.shape[0], params.dtype)
     losses = np.empty(batch, np.float64)
     ones = np.ones(1, params.dtype)
-    table = layer_table(ones, params, grad_params, transposed, params, params, outs, deltas, sizes, activations, batch)
+    table = layer_table(ones, params, grad_params, params, params, params, outs, deltas, sizes, activations, batch)
     if x.strides[1] == x.itemsize:  # then x need not be copied
         table[0, OUT], table[0, OUT_ROW] = x.ctypes.data, x.strides[0]
     lines, loss_out = table.ctypes.data, losses.ctypes.data
@@ -321,23 +303,19 @@ def _network_gradient(grad_params, params, x, labels, rows, sizes, activations, 
     if threads == 1:
         if x.strides[1] != x.itemsize:
             copy_all(table[0, OUT], table[0, OUT_ROW], x, 0, batch)
-        transpose_weights(lines, layers, 1, 0, one)
         forward(lines, layers, 0, batch, one)
         backward(lines, layers, loss, loss_out, label_in, row_in, row_stride, batch, 0, batch, one)
         gradient(lines, layers, batch, 1, 0, one)
     else:
         for part in prange(threads):
-            transpose_weights(lines, layers, threads, part, one)
             start, stop = share(batch, threads, part)
             if x.strides[1] != x.itemsize:
                 copy_all(table[0, OUT], table[0, OUT_ROW], x, start, stop)
             forward(lines, layers, start, stop, one)
-        for part in prange(threads):
-            start, stop = share(batch, threads, part)
             backward(lines, layers, loss, loss_out, label_in, row_in, row_stride, batch, start, stop, one)
         for part in prange(threads):
             gradient(lines, layers, batch, threads, part, one)
-    return mean(losses) + keep(outs) + keep(deltas) + keep(transposed) + keep(ones) + keep(table)
+    return mean(losses) + keep(outs) + keep(deltas) + keep(ones) + keep(table)
 
 
 @inner
@@ -386,7 +364,7 @@ def contiguous_targets(targets: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray
 @entry(
     "intp(real[::1], real[::1], real[::1], float64[:], real[:, :], int64[::1], real[:, ::1], int64[:], int64[::1],"
     " int64[::1], float64[::1], intp, intp, intp, intp, intp)",
-    calls=[transpose_weights, forward, backward, descend],
+    calls=[forward, backward, descend],
 )
 def _train_steps(
     params, first, second, step_losses, x, labels, rows, order, sizes, activations, settings, loss, optimizer,
@@ -396,7 +374,7 @@ def _train_steps(
     one = params.dtype.type(1)
     outs = np.empty(buffer_size(sizes, batch_size), params.dtype)
     deltas = np.empty(buffer_size(sizes, batch_size), params.dtype)
-    transposed = np.empty(params.shape[0], params.dtype)
+    bias_sums = np.empty(sizes.sum(), params.dtype)
     scratch_size = UPDATE_ROWS * sizes.max()
     scratch = np.empty(0 if optimizer == SGD else threads * scratch_size, params.dtype)
     factor = np.empty(FACTORS, params.dtype)
@@ -404,11 +382,10 @@ def _train_steps(
     ones = np.ones(1, params.dtype)
     batch_labels = np.empty(batch_size, np.int64)
     batch_rows = np.empty((batch_size, rows.shape[1]), params.dtype)
-    table = layer_table(ones, params, params, transposed, first, second, outs, deltas, sizes, activations, batch_size)
+    table = layer_table(ones, params, params, bias_sums, first, second, outs, deltas, sizes, activations, batch_size)
     lines, loss_out = table.ctypes.data, losses.ctypes.data
     label_in = batch_labels.ctypes.data if labels.shape[0] > 0 else 0
     row_in, row_stride = batch_rows.ctypes.data if rows.shape[0] > 0 else 0, batch_rows.strides[0]
-    transpose_weights(lines, layers, 1, 0, one)
     for step in range(step_losses.shape[0]):
         samples = order[step * batch_size : (step + 1) * batch_size]  # the last batch may be smaller
         batch = samples.shape[0]
@@ -428,7 +405,7 @@ def _train_steps(
                 room = scratch.ctypes.data + np.int64(part) * scratch_size * params.itemsize
                 descend(lines, layers, batch, optimizer, factor.ctypes.data, room, threads, part, one)
         step_losses[step] = mean(losses[:batch])
-    held = keep(outs) + keep(deltas) + keep(transposed) + keep(batch_labels) + keep(batch_rows) + keep(table)
+    held = keep(outs) + keep(deltas) + keep(bias_sums) + keep(batch_labels) + keep(batch_rows) + keep(table)
     return held + keep(scratch) + keep(factor) + keep(ones)
 
 

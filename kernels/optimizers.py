@@ -134,7 +134,7 @@ def _run(
     rows = _as_rows(param)
     first = _as_rows(state[0]) if state else rows
     second = _as_rows(state[1]) if len(state) > 1 else first
-    values = np.array(settings + (0.0,) * (len(SETTINGS) - len(settings)))
+    values = np.array(settings + (0.0,) * (len(SETTINGS) - len(settings)), np.float64)
     _update(rows, first, second, _as_rows(grad), values, optimizer, step, threads_for(4 * param.size))
 
 

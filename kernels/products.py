@@ -5,7 +5,8 @@ Backward   grad_x      = grad_out W^T sums over the out_features
            grad_weight = x^T grad_out sums over the batch
 
 All three are `multiply`, with other strides. The left factor may have any strides: its elements are loaded one by one
-and broadcast. The rows of the right factor and of the result must be contiguous: they are loaded as vectors.
+and broadcast. The rows of the right factor and of the result are loaded as vectors and must be contiguous; of a right
+factor whose columns are contiguous, as those of W^T, a panel is transposed just before it is used.
 """
 
 import numpy as np
@@ -24,7 +25,7 @@ BACKWARD = 200
 
 # A panel of a large right factor is packed if enough rows of the product use it: its rows lie in as many pages of
 # memory, and where their distance is a power of two, in a few sets of the cache.
-PACK_BYTES = 1 << 20
+PACK_BYTES = 4 << 20
 PACK_ROWS = 48
 
 
@@ -38,6 +39,20 @@ def panel_for(columns, scale):
 
 
 @inner
+def transpose(out, out_row, x, x_row, rows, columns, one):
+    """out (columns, rows) = x (rows, columns)^T, at addresses, with contiguous rows."""
+    item = itemsize(one)
+    high, wide = rows // SQUARE * SQUARE, columns // SQUARE * SQUARE
+    for i in range(0, high, SQUARE):
+        for j in range(0, wide, SQUARE):
+            transpose_square(out + j * out_row + i * item, out_row, x + i * x_row + j * item, x_row, one)
+    for i in range(rows):
+        row = array_at(x + i * x_row, columns, one)
+        for j in range(wide if i < high else 0, columns):
+            array_at(out + j * out_row, rows, one)[i] = row[j]
+
+
+@inner
 def pack(out, b, b_row, depth, width, one):
     """Copy a (depth, width) matrix at an address to a contiguous one."""
     for k in range(depth):
@@ -46,15 +61,16 @@ def pack(out, b, b_row, depth, width, one):
             out[k * width + j] = row[j]
 
 
-@shared("intp(intp, intp, intp, intp, intp, intp, intp, intp, intp, intp, intp, intp, intp, intp, intp, intp, real)")
+@shared(f"intp({17 * 'intp, '}real)")
 def multiply(
-    c, c_row, a, a_row, a_column, b, b_row, rows, columns, depth, start, start_row, scaled, epilogue, y, y_row, alpha
-):
+    c, c_row, a, a_row, a_column, b, b_row, b_column, rows, columns, depth,
+    start, start_row, scaled, epilogue, y, y_row, alpha,
+):  # fmt: skip
     """C = start + A B, or C += alpha A B if `scaled`; addresses and strides in bytes.
 
     c  (rows, columns)   address, stride of rows
     a  (rows, depth)     address, stride of rows, stride of columns
-    b  (depth, columns)  address, stride of rows
+    b  (depth, columns)  address, stride of rows, stride of columns; one of the two is that of contiguous elements
     start                0, or the address of what the sums begin with: a row stride of 0 makes it a bias
     epilogue             NOTHING, FORWARD + code, or BACKWARD + code with the activation's output y (rows, columns); c
                          and y are then in buffers of padded rows
@@ -63,8 +79,9 @@ def multiply(
     """
     item = itemsize(alpha)
     scale = item // 4
-    packs = rows > PACK_ROWS and depth * b_row > PACK_BYTES
-    packed = np.empty(depth * WIDTHS[0] // scale if packs else 0, array_at(c, 0, alpha).dtype)
+    transposed = b_column != item
+    packs = transposed or (rows > PACK_ROWS and depth * b_row > PACK_BYTES)
+    packed = np.empty(depth * min(WIDTHS[0] // scale, columns) if packs else 0, array_at(c, 0, alpha).dtype)
     column = 0
     while column < columns:
         panel = panel_for(columns - column, scale)
@@ -72,10 +89,13 @@ def multiply(
         first = FIRST_FULL if panel == 0 and width == WIDTHS[0] // scale else FIRST_MASKED[panel]
         tiles = (rows + ROWS[panel] - 1) // ROWS[panel]
         shift = column * item
-        b_panel, b_panel_row = b + shift, b_row
+        b_panel, b_panel_row = b + column * b_column, b_row
         if packs:
-            pack(packed, b_panel, b_row, depth, width, alpha)
             b_panel, b_panel_row = packed.ctypes.data, width * item
+            if transposed:
+                transpose(b_panel, b_panel_row, b + column * b_column, b_column, width, depth, alpha)
+            else:
+                pack(packed, b + shift, b_row, depth, width, alpha)
         for t in range(tiles):
             top = rows * t // tiles
             height = rows * (t + 1) // tiles - top
@@ -107,60 +127,22 @@ def address(x, row):
 @inner
 def product(out, a, b, start, stop):
     """out[start:stop] = a[start:stop] @ b"""
-    _product(out, a, b, start, stop, 0, 0, out.dtype.type(1))
-
-
-@inner
-def _product(out, a, b, start, stop, bias, scaled, alpha):
-    multiply(
-        address(out, start), out.strides[0], address(a, start), a.strides[0], a.strides[1], address(b, 0), b.strides[0],
-        stop - start, b.shape[1], b.shape[0], bias, 0, scaled, NOTHING, 0, 0, alpha,
-    )  # fmt: skip
+    _product(out, a, b, 0, start, stop)
 
 
 @inner
 def affine_rows(out, x, weight, bias, start, stop):
     """out[start:stop] = x[start:stop] @ weight + bias"""
+    _product(out, x, weight, address(bias, 0), start, stop)
+
+
+@inner
+def _product(out, a, b, bias, start, stop):
     multiply(
-        address(out, start), out.strides[0], address(x, start), x.strides[0], x.strides[1], address(weight, 0),
-        weight.strides[0], stop - start, weight.shape[1], weight.shape[0], address(bias, 0), 0, 0,
-        NOTHING, 0, 0, out.dtype.type(1),
+        address(out, start), out.strides[0], address(a, start), a.strides[0], a.strides[1],
+        address(b, 0), b.strides[0], b.strides[1] if b.shape[1] > 1 else b.itemsize,
+        stop - start, b.shape[1], b.shape[0], bias, 0, 0, NOTHING, 0, 0, out.dtype.type(1),
     )  # fmt: skip
-
-
-@inner
-def transpose(out, a, start, stop):
-    """out[:, start:stop] = a[start:stop].T"""
-    if a.strides[1] == a.itemsize and out.strides[1] == out.itemsize:
-        transpose_at(
-            address(out, 0), out.strides[0], address(a, 0), a.strides[0], start, stop, a.shape[1], a.dtype.type(1)
-        )
-    else:
-        for j in range(a.shape[1]):
-            for i in range(start, stop):
-                out[j, i] = a[i, j]
-
-
-@inner
-def transpose_at(out, out_row, x, x_row, start, stop, columns, one):
-    """out[:, start:stop] = x[start:stop].T for matrices at addresses, with strides of rows in bytes."""
-    item = itemsize(one)
-    squares = columns // SQUARE * SQUARE
-    i = start
-    while i < stop:
-        if i + SQUARE <= stop:
-            height = SQUARE
-            for j in range(0, squares, SQUARE):
-                transpose_square(out + j * out_row + i * item, out_row, x + i * x_row + j * item, x_row, one)
-            rest = squares
-        else:
-            height = stop - i
-            rest = 0
-        for row in range(i, i + height):
-            source = array_at(x + row * x_row, columns, one)
-            for j in range(rest, columns):
-                array_at(out + j * out_row, row + 1, one)[row] = source[j]
-        i += height
 
 
 @inner

@@ -7,6 +7,7 @@ import llvmlite
 import numba
 import numpy as np
 import pytest
+from helpers import run_python
 
 import fastfnn as fnn
 from fastfnn import backend, kernels, reference
@@ -48,8 +49,10 @@ def test_a_network_runs_on_the_backend_it_names(monkeypatch):
 # Threads
 
 
-def test_all_cores_are_the_default():
-    assert threads._limit == threads.max_threads() == numba.config.NUMBA_NUM_THREADS
+@pytest.mark.parametrize("cores", [1, 2])
+def test_a_new_process_may_use_all_the_threads_of_numba(cores):
+    code = "import fastfnn; from fastfnn.kernels import threads; print(threads._limit, threads.max_threads())"
+    assert run_python(code, NUMBA_NUM_THREADS=cores).split() == [str(cores)] * 2
 
 
 def test_the_number_of_threads_that_was_set_is_told():

@@ -996,3 +996,10 @@ def test_public_names():
     assert isinstance(fnn.datasets, types.ModuleType)
     for name in fnn.__all__:
         assert hasattr(fnn, name)
+
+
+def test_a_network_that_diverged_loads_as_it_was_saved(tmp_path):
+    net = fnn.FNN((3, 2), seed=0)
+    net.params["W1"][1, 1] = np.nan
+    net.save(tmp_path / "diverged.safetensors")
+    np.testing.assert_array_equal(fnn.load(tmp_path / "diverged.safetensors").params["W1"], net.params["W1"])

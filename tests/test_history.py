@@ -124,3 +124,8 @@ def test_without_matplotlib_the_error_names_the_extra(monkeypatch):
     with pytest.raises(ImportError, match=r"pip install 'fastfnn\[plot\]'") as caught:
         a_history().plot()
     assert isinstance(caught.value.__cause__, ImportError)
+
+
+def test_a_history_without_epochs_has_nothing_to_plot():
+    with pytest.raises(ValueError, match="at least one finished epoch"):
+        fnn.History().plot()

@@ -20,6 +20,8 @@ def test_every_kernel_has_a_twin_of_the_same_signature(name):
 def test_the_codes_are_the_same():
     assert reference.ACTIVATIONS == kernels.ACTIVATIONS
     assert reference.LOSSES == kernels.LOSSES
+    assert reference.OPTIMIZERS == kernels.OPTIMIZERS
+    assert reference.SETTINGS == kernels.SETTINGS
 
 
 def test_every_public_name_is_a_kernel_or_a_table_of_codes():
@@ -162,6 +164,80 @@ def test_sgd_update_keeps_float32():
     assert param.dtype == np.float32 and param[0] == np.float32(0.9)
 
 
+def test_momentum_update():
+    # v = 1/2 [1/2 1] - 1/4 [4 -8] = [-3/4 5/2]
+    param, velocity = np.array([1.0, -2]), np.array([0.5, 1])
+    reference.momentum_update(param, velocity, np.array([4.0, -8]), 0.25, 0.5)
+    np.testing.assert_array_equal(velocity, [-0.75, 2.5])
+    np.testing.assert_array_equal(param, [0.25, 0.5])
+
+
+def test_nesterov_update():
+    # the same v; w changes by 1/2 v - 1/4 g = [-3/8 - 1, 5/4 + 2]
+    param, velocity = np.array([1.0, -2]), np.array([0.5, 1])
+    reference.nesterov_update(param, velocity, np.array([4.0, -8]), 0.25, 0.5)
+    np.testing.assert_array_equal(velocity, [-0.75, 2.5])
+    np.testing.assert_array_equal(param, [-0.375, 1.25])
+
+
+def test_adagrad_update():
+    # h = [0 16] + [4 9], roots 2 and 5; steps 1/2 * 2 / (2 + 1) and 1/2 * -3 / (5 + 1)
+    param, squares = np.array([1.0, -2]), np.array([0.0, 16])
+    reference.adagrad_update(param, squares, np.array([2.0, -3]), 0.5, 1.0)
+    np.testing.assert_array_equal(squares, [4, 25])
+    np.testing.assert_allclose(param, [2 / 3, -1.75], rtol=E)
+
+
+def test_rmsprop_update():
+    # h = 3/4 [4 16] + 1/4 [4 16], roots 2 and 4; steps 1/2 * 2 / (2 + 1) and 1/2 * -4 / (4 + 1)
+    param, squares = np.array([1.0, -2]), np.array([4.0, 16])
+    reference.rmsprop_update(param, squares, np.array([2.0, -4]), 0.5, 0.75, 1.0)
+    np.testing.assert_array_equal(squares, [4, 16])
+    np.testing.assert_allclose(param, [2 / 3, -1.6], rtol=E)
+    reference.rmsprop_update(param, squares, np.array([0.0, 8]), 0.5, 0.75, 1.0)
+    np.testing.assert_array_equal(squares, [3, 28])
+
+
+def test_adam_update():
+    # beta1 = 1/2, beta2 = 3/4, epsilon = 1. Step 1: m = 1/2 g, v = 1/4 g^2; corrected g and g^2, roots 2 and 4;
+    # steps 0.3 * 2 / 3 and 0.3 * -4 / 5
+    param, mean, square = np.array([1.0, -2]), np.zeros(2), np.zeros(2)
+    reference.adam_update(param, mean, square, np.array([2.0, -4]), 0.3, 0.5, 0.75, 1.0, 1)
+    np.testing.assert_array_equal(mean, [1, -2])
+    np.testing.assert_array_equal(square, [1, 4])
+    np.testing.assert_allclose(param, [0.8, -1.76], rtol=E)
+    # Step 2: m = [1/2 + 1, -1 + 2], v = [3/4 + 1, 3 + 4]; corrected by 3/4 and 7/16 [2 4/3] and [4 16];
+    # steps 0.3 * 2 / 3 and 0.3 * 4/3 / 5
+    reference.adam_update(param, mean, square, np.array([2.0, 4]), 0.3, 0.5, 0.75, 1.0, 2)
+    np.testing.assert_array_equal(mean, [1.5, 1])
+    np.testing.assert_array_equal(square, [1.75, 7])
+    np.testing.assert_allclose(param, [0.6, -1.84], rtol=E)
+
+
+def test_adamw_update():
+    # the first step of Adam above, from (1 - 0.3 * 1/2) [1 -2]
+    param, mean, square = np.array([1.0, -2]), np.zeros(2), np.zeros(2)
+    reference.adamw_update(param, mean, square, np.array([2.0, -4]), 0.3, 0.5, 0.75, 1.0, 0.5, 1)
+    np.testing.assert_array_equal(mean, [1, -2])
+    np.testing.assert_array_equal(square, [1, 4])
+    np.testing.assert_allclose(param, [0.85 - 0.2, -1.7 + 0.24], rtol=E)
+
+
+# Python floats as settings: no result may become float64 on the way, where it would be rounded twice.
+@pytest.mark.parametrize("name", reference.OPTIMIZERS)
+def test_updates_compute_in_float32(name):
+    update = getattr(reference, f"{name}_update")
+    settings = {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "decay": 0.01, "momentum": 0.9, "decay_rate": 0.99}
+    scalars = {"learning_rate": 0.1, "step": 3} | settings
+    arguments = {key: scalars.get(key) for key in inspect.signature(update).parameters}
+    arrays = [key for key, value in arguments.items() if value is None]
+    for key in arrays:
+        arguments[key] = np.ones(3, np.float32)
+    update(**arguments)
+    assert all(arguments[key].dtype == np.float32 and np.isfinite(arguments[key]).all() for key in arrays)
+    assert arguments["param"][0] not in (0, 1)
+
+
 # 2 inputs, 2 hidden ReLU, 1 output: W1 = [[1 -1] [2 1]], b1 = [0 1], W2 = [[3] [5]], b2 = [-1]
 SIZES, CODES = np.array([2, 2, 1]), np.array([3, 0])
 PARAMS = np.array([1.0, -1, 2, 1, 0, 1, 3, 5, -1])
@@ -195,3 +271,59 @@ def test_train_steps():
     reference.train_steps(params, none, none, losses, x, targets, order, sizes, codes, settings, 2, 0, 1, 0)
     np.testing.assert_array_equal(losses, [0.5, 2, 8])
     np.testing.assert_array_equal(params, [-0.5, 1.5])
+
+
+def test_train_steps_with_momentum():
+    # As above with momentum 1/2. Step 1: v = 1/2, 1/2 and w = b = 1/2. Step 2: y = 2, E = 2, gradient 6, 2:
+    # v = 1/4 - 3, 1/4 - 1, w = -9/4, b = -1/4.
+    params, velocity, losses = np.zeros(2), np.zeros(2), np.full(2, np.nan)
+    x, targets = np.array([[1.0], [3]]), np.array([[1.0], [0]])
+    order, sizes, codes, settings = np.array([0, 1]), np.array([1, 1]), np.array([0]), np.array([0.5, 0.5, 0, 0, 0])
+    momentum = reference.OPTIMIZERS.index("momentum")
+    reference.train_steps(
+        params, velocity, np.empty(0), losses, x, targets, order, sizes, codes, settings, 2, momentum, 1, 0
+    )
+    np.testing.assert_array_equal(losses, [0.5, 2])
+    np.testing.assert_array_equal(velocity, [-2.75, -0.75])
+    np.testing.assert_array_equal(params, [-2.25, -0.25])
+
+
+@pytest.mark.parametrize(("name", "shrink"), [("adam", 1), ("adamw", 0.85)])
+def test_train_steps_count_on_from_the_steps_before(name, shrink):
+    # The first parameter of Adam's second step above, twice: x = 1, so that both gradients are y - t = 2
+    params, mean, square, losses = np.full(2, 0.5), np.ones(2), np.ones(2), np.full(1, np.nan)
+    x, targets, settings = np.array([[1.0]]), np.array([[-1.0]]), np.array([0.3, 0.5, 0.75, 1, 0.5])
+    order, sizes, codes, code = np.array([0]), np.array([1, 1]), np.array([0]), reference.OPTIMIZERS.index(name)
+    reference.train_steps(params, mean, square, losses, x, targets, order, sizes, codes, settings, 2, code, 1, 1)
+    np.testing.assert_array_equal(mean, [1.5, 1.5])
+    np.testing.assert_array_equal(square, [1.75, 1.75])
+    np.testing.assert_allclose(params, np.full(2, 0.5 * shrink - 0.2), rtol=E)
+
+
+# Every rule by its code, with state and settings in the order that it takes them.
+@pytest.mark.parametrize("name", reference.OPTIMIZERS)
+def test_train_steps_dispatch_on_the_code(name):
+    rng = np.random.default_rng(0)
+    params, first, second = np.abs(rng.standard_normal((3, 9)))
+    x, targets, losses = rng.standard_normal((4, 2)), rng.standard_normal((4, 1)), np.empty(1)
+    settings = np.array([0.1, 0.7, 0.8, 0.3, 0.2])
+    want, grad = params.copy(), np.empty(9)
+    reference.network_gradient(grad, params, x, targets, SIZES, CODES, 2)
+    state = {"sgd": 0, "adam": 2, "adamw": 2}.get(name, 1)
+    scalars = {
+        "sgd": (0.1,),
+        "momentum": (0.1, 0.7),
+        "nesterov": (0.1, 0.7),
+        "adagrad": (0.1, 0.3),
+        "rmsprop": (0.1, 0.7, 0.3),
+        "adam": (0.1, 0.7, 0.8, 0.3, 6),
+        "adamw": (0.1, 0.7, 0.8, 0.3, 0.2, 6),
+    }[name]
+    states = [first.copy(), second.copy()]
+    getattr(reference, f"{name}_update")(want, *states[:state], grad, *scalars)
+    code = reference.OPTIMIZERS.index(name)
+    reference.train_steps(
+        params, first, second, losses, x, targets, np.arange(4), SIZES, CODES, settings, 2, code, 4, 5
+    )
+    for got, wanted in zip((params, first, second), (want, *states), strict=True):
+        np.testing.assert_array_equal(got, wanted)

@@ -1,0 +1,53 @@
+"""The parameters of a network by name, in one flat vector."""
+
+import itertools
+import math
+from collections.abc import Iterator, MutableMapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from fastfnn import validation
+
+
+class Params(MutableMapping[str, np.ndarray]):
+    """The parameters by name, W1, b1, W2, ...: writable views of one flat vector.
+
+    W (in_features, out_features) and b (out_features,). A view may be changed in place; assigning to a name copies the
+    values in. Names and shapes are fixed.
+    """
+
+    def __init__(self, flat: np.ndarray, layer_sizes: Sequence[int]) -> None:
+        self.flat = flat
+        self.layer_sizes = tuple(layer_sizes)
+        self._place: dict[str, tuple[int, tuple[int, ...]]] = {}
+        start = 0
+        for layer, (inputs, outputs) in enumerate(itertools.pairwise(layer_sizes), 1):
+            for name, shape in ((f"W{layer}", (inputs, outputs)), (f"b{layer}", (outputs,))):
+                self._place[name] = (start, shape)
+                start += math.prod(shape)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        start, shape = self._place[name]
+        return self.flat[start : start + math.prod(shape)].reshape(shape)
+
+    def __setitem__(self, name: str, value: npt.ArrayLike) -> None:
+        if name not in self._place:
+            raise KeyError(f"params has {', '.join(self._place)}; got {name!r}")
+        param = self[name]
+        array = validation.real_array(f"params[{name!r}]", value, param.dtype)
+        if array.shape != param.shape:
+            raise ValueError(f"params[{name!r}] must have shape {param.shape}, got {array.shape}")
+        param[...] = array
+
+    def __delitem__(self, name: str) -> None:
+        raise TypeError("params has fixed names: an entry cannot be deleted")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._place)
+
+    def __len__(self) -> int:
+        return len(self._place)
+
+    def __repr__(self) -> str:
+        return f"Params({', '.join(f'{name} {shape}' for name, (_, shape) in self._place.items())})"

@@ -1,0 +1,581 @@
+"""The optimizers as objects: `update` for loops written by hand, and their state between calls and in `fit`."""
+
+import copy
+import math
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+
+import fastfnn as fnn
+from fastfnn import reference
+
+DTYPES = ("float32", "float64")
+RTOL = {"float32": 2.0**-15, "float64": 2.0**-44}  # a few steps on numbers near 1
+
+CLASSES = {
+    "SGD": fnn.SGD,
+    "Momentum": fnn.Momentum,
+    "Nesterov": fnn.Nesterov,
+    "AdaGrad": fnn.AdaGrad,
+    "RMSprop": fnn.RMSprop,
+    "Adam": fnn.Adam,
+    "AdamW": fnn.AdamW,
+}
+SETTINGS = {  # no default among them. Large epsilons, lest a step follow the sign of what rounding left of a gradient
+    "SGD": {"learning_rate": 0.125},
+    "Momentum": {"learning_rate": 0.125, "momentum": 0.75},
+    "Nesterov": {"learning_rate": 0.125, "momentum": 0.75},
+    "AdaGrad": {"learning_rate": 0.125, "epsilon": 0.03125},
+    "RMSprop": {"learning_rate": 0.125, "decay_rate": 0.75, "epsilon": 0.03125},
+    "Adam": {"learning_rate": 0.125, "beta1": 0.75, "beta2": 0.9375, "epsilon": 0.03125},
+    "AdamW": {"learning_rate": 0.125, "beta1": 0.75, "beta2": 0.9375, "epsilon": 0.03125, "weight_decay": 0.5},
+}
+STATES = {"SGD": 0, "Adam": 2, "AdamW": 2}  # arrays of state, else 1
+WITH_STATE = [name for name in CLASSES if name != "SGD"]
+
+every_class = pytest.mark.parametrize("name", CLASSES)
+every_class_with_state = pytest.mark.parametrize("name", WITH_STATE)
+every_dtype = pytest.mark.parametrize("dtype", DTYPES)
+
+
+def new(name):
+    return CLASSES[name](**SETTINGS[name])
+
+
+def bits(params):
+    return {name: param.tobytes() for name, param in params.items()}
+
+
+def two_entries(dtype="float64"):
+    params = {"W": np.arange(6, dtype=dtype).reshape(2, 3), "b": np.ones(3, dtype)}
+    grads = {"W": np.full((2, 3), 2, dtype), "b": np.array([1, 2, 4], dtype)}
+    return params, grads
+
+
+def assert_unchanged(params):
+    np.testing.assert_array_equal(params["W"], np.arange(6).reshape(2, 3))
+    np.testing.assert_array_equal(params["b"], np.ones(3))
+
+
+def samples(count=23, inputs=4, outputs=3, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal((count, inputs)), rng.integers(outputs, size=count)
+
+
+def network(layer_sizes=(4, 5, 3), **options):
+    return fnn.FNN(layer_sizes, **({"activation": "tanh", "dtype": "float64", "seed": 1} | options))
+
+
+def loop_by_hand(net, x, t, optimizer, epochs, batch_size):
+    """What `fit` does, from `gradient` and `update`, with the samples in the order of the network's next fit."""
+    for _ in range(epochs):
+        order = net._rng.permutation(len(x))
+        for start in range(0, len(order), batch_size):
+            chosen = order[start : start + batch_size]
+            optimizer.update(net.params, net.gradient(x[chosen], t[chosen]))
+
+
+def fitted(net, optimizer, epochs=1, data=None):
+    """The bits of the parameters after a fit."""
+    x, t = samples(inputs=net.layer_sizes[0], outputs=net.layer_sizes[-1]) if data is None else data
+    net.fit(x, t, epochs=epochs, batch_size=4, optimizer=optimizer)
+    return bits(net.params)
+
+
+# One update
+
+
+@every_dtype
+def test_update_by_hand(dtype):
+    params, grads = two_entries(dtype)
+    weight, bias = params["W"], params["b"]
+    fnn.SGD(0.5).update(params, grads)
+    assert params["W"] is weight  # in place
+    assert params["b"] is bias
+    np.testing.assert_array_equal(weight, [[-1, 0, 1], [2, 3, 4]])
+    np.testing.assert_array_equal(bias, [0.5, 0, -1])
+    np.testing.assert_array_equal(grads["W"], np.full((2, 3), 2))
+
+
+finite = st.floats(-1e6, 1e6)
+
+
+@given(st.data(), array_shapes(min_dims=1, max_dims=2, max_side=5), st.sampled_from(DTYPES), st.floats(0, 10))
+def test_update_is_param_minus_rate_times_grad(data, shape, dtype, rate):
+    param, grad = (data.draw(arrays(np.float64, shape, elements=finite)).astype(dtype) for _ in range(2))
+    want = param.astype(np.float64) - rate * grad.astype(np.float64)
+    size = np.abs(param.astype(np.float64)) + rate * np.abs(grad.astype(np.float64))
+    fnn.SGD(rate).update({"p": param}, {"p": grad})
+    tiny = float(np.finfo(dtype).tiny)
+    assert np.all(np.abs(param - want) <= 2 * np.finfo(dtype).eps * size + 2 * tiny)
+
+
+@every_class
+@every_dtype
+def test_updates_of_several_steps_are_those_of_the_reference(dtype, name):
+    rng = np.random.default_rng(0)
+    shapes = {"W1": (3, 17), "b1": (17,), "W2": (17, 1), "b2": (1,), "nothing": (0,)}
+    params = {key: rng.standard_normal(shape).astype(dtype) for key, shape in shapes.items()}
+    want = {key: param.astype(np.float64) for key, param in params.items()}
+    state = {key: [np.zeros_like(param) for _ in range(STATES.get(name, 1))] for key, param in want.items()}
+    optimizer, twin = new(name), getattr(reference, f"{name.lower()}_update")
+    for step in range(1, 6):
+        grads = {key: rng.standard_normal(shape).astype(dtype) for key, shape in shapes.items()}
+        before = bits(grads)
+        optimizer.update(params, grads)
+        assert bits(grads) == before
+        for key, param in want.items():
+            number = (step,) if len(state[key]) == 2 else ()
+            twin(param, *state[key], grads[key].astype(np.float64), *SETTINGS[name].values(), *number)
+            np.testing.assert_allclose(params[key], param, rtol=RTOL[dtype], atol=RTOL[dtype], err_msg=f"{key} {step}")
+
+
+@every_class
+def test_an_update_with_a_changed_rate(name):
+    params, grads = two_entries()
+    optimizer = CLASSES[name](0)
+    optimizer.update(params, grads)
+    assert_unchanged(params)
+    optimizer.learning_rate = 1.0
+    optimizer.update(params, grads)
+    assert np.all(params["b"] < 0.5)
+
+
+def test_a_fit_with_a_changed_rate():
+    net = network()
+    before = bits(net.params)
+    optimizer = fnn.Adam(0)
+    assert fitted(net, optimizer) == before
+    optimizer.learning_rate = 0.1
+    assert fitted(net, optimizer) != before
+
+
+def test_gradients_of_another_dtype_are_converted():
+    params, grads = two_entries("float32")
+    fnn.SGD(0.5).update(params, {"W": grads["W"].astype(np.float64), "b": [1, 2, 4]})
+    np.testing.assert_array_equal(params["b"], np.array([0.5, 0, -1], np.float32))
+    assert params["W"].dtype == np.float32
+
+
+@pytest.mark.parametrize("view", [lambda a: a.T, lambda a: a[::2, ::-1], lambda a: a[:, 1], lambda a: a[:0]])
+@every_class
+def test_views_are_updated_where_they_lie(name, view):
+    larger = np.arange(24.0).reshape(4, 6)
+    want, outside = larger.copy(), larger.copy()
+    part = np.ascontiguousarray(view(want))
+    optimizer, by_copy = new(name), new(name)
+    for step in range(3):
+        grad = np.full(part.shape, 2.0 - step)
+        optimizer.update({"p": view(larger)}, {"p": grad})
+        by_copy.update({"p": part}, {"p": grad})
+    view(want)[...] = part
+    np.testing.assert_array_equal(larger, want)
+    assert part.size == 0 or not np.array_equal(larger, outside)
+
+
+def test_nothing_to_update():
+    fnn.SGD(0.1).update({}, {})
+
+
+# In fit
+
+
+# The loop has a weight's gradient in blocks of 56 rows. Without the JIT these are NumPy's products, whose bits may
+# change with the number of rows.
+BLOCKS = (60, 17, 3)
+BLOCKS_JIT = pytest.param(BLOCKS, marks=pytest.mark.jit)
+
+
+@every_class
+@every_dtype
+@pytest.mark.parametrize("layer_sizes", [(4, 5, 3), BLOCKS_JIT, (4, 3), (1, 1, 2)])
+def test_fit_is_a_loop_of_updates_bit_for_bit(layer_sizes, dtype, name):
+    x, t = samples(inputs=layer_sizes[0], outputs=layer_sizes[-1])
+    net = network(layer_sizes, dtype=dtype)
+    by_hand = copy.deepcopy(net)
+    net.fit(x, t, epochs=2, batch_size=4, optimizer=new(name))  # the last batch has 3 samples
+    loop_by_hand(by_hand, x, t, new(name), 2, 4)
+    assert bits(net.params) == bits(by_hand.params)
+
+
+@pytest.mark.jit
+@every_class
+@every_dtype
+def test_fit_is_a_loop_of_updates_where_both_have_threads(dtype, name):
+    x, t = samples(130, 300, 10)
+    net = network((300, 129, 65, 10), dtype=dtype)
+    by_hand = copy.deepcopy(net)
+    net.fit(x, t, epochs=1, batch_size=64, optimizer=new(name))
+    loop_by_hand(by_hand, x, t, new(name), 1, 64)
+    assert bits(net.params) == bits(by_hand.params)
+
+
+@every_class
+@every_dtype
+@pytest.mark.parametrize(
+    ("layer_sizes", "sampling"), [((4, 5, 3), "shuffle"), ((4, 5, 3), "replacement"), (BLOCKS, "shuffle")]
+)
+def test_both_backends_agree(layer_sizes, sampling, dtype, name):
+    nets = [network(layer_sizes, dtype=dtype, backend=backend) for backend in ("kernels", "reference")]
+    x, t = samples(inputs=layer_sizes[0])
+    options = {"epochs": 2, "batch_size": 4, "sampling": sampling}
+    curves = [net.fit(x, t, optimizer=new(name), **options).step_loss for net in nets]
+    rtol = 16 * RTOL[dtype]  # twelve steps, each on the rounding errors of those before
+    np.testing.assert_allclose(curves[0], curves[1], rtol=rtol)
+    for key, param in nets[0].params.items():
+        np.testing.assert_allclose(param, nets[1].params[key], rtol=rtol, atol=rtol, err_msg=key)
+
+
+@every_class
+def test_a_zero_gradient_with_the_default_epsilon_is_no_division_by_zero(name):
+    params = {"p": np.ones(3, np.float32)}
+    optimizer = CLASSES[name]()
+    optimizer.update(params, {"p": np.zeros(3)})
+    assert np.isfinite(params["p"]).all()
+
+
+# The state from call to call
+
+
+@every_class
+@every_dtype
+@pytest.mark.parametrize("backend", ["kernels", "reference"])
+def test_a_second_fit_goes_on(backend, dtype, name):
+    at_once, in_two = (network(dtype=dtype, backend=backend) for _ in range(2))
+    optimizer = new(name)
+    fitted(in_two, optimizer)
+    assert fitted(in_two, optimizer) == fitted(at_once, new(name), epochs=2)
+
+
+@every_class_with_state
+@pytest.mark.parametrize("backend", ["kernels", "reference"])
+def test_a_new_optimizer_starts_afresh_and_so_does_one_that_is_reset(backend, name):
+    goes_on, fresh, reset = (network(backend=backend) for _ in range(3))
+    optimizers = [new(name) for _ in range(3)]
+    for net, optimizer in zip((goes_on, fresh, reset), optimizers, strict=True):
+        fitted(net, optimizer)
+    optimizers[2].reset()
+    want = fitted(fresh, new(name))
+    assert fitted(reset, optimizers[2]) == want
+    assert fitted(goes_on, optimizers[0]) != want
+
+
+@every_class_with_state
+def test_reset_makes_the_next_update_the_first(name):
+    start, grads = two_entries()
+    params, optimizer, results = copy.deepcopy(start), new(name), []
+    for reset in (False, True, False):
+        if reset:
+            optimizer.reset()
+        for key, param in params.items():
+            param[...] = start[key]  # the same arrays, so that the state is theirs
+        optimizer.update(params, grads)
+        optimizer.update(params, {"W": -3 * grads["W"], "b": grads["b"]})
+        results.append(bits(params))
+    assert results[1] == results[0]
+    assert results[2] != results[0]
+
+
+@every_class
+def test_a_copy_goes_on_by_itself(name):
+    optimizer, net = new(name), network()
+    fitted(net, optimizer)
+    results = []
+    for duplicate in (copy.deepcopy, lambda pair: pickle.loads(pickle.dumps(pair))):
+        results.append(fitted(*duplicate((net, optimizer))))
+    assert fitted(net, optimizer) == results[0] == results[1]
+
+
+@every_class
+@pytest.mark.parametrize("other", [{"layer_sizes": (4, 6, 3)}, {"layer_sizes": (5, 5, 3)}, {"dtype": "float32"}])
+def test_a_network_of_another_size_or_dtype_is_fitted_afresh(other, name):
+    optimizer = new(name)
+    fitted(network(), optimizer)
+    assert fitted(network(**other), optimizer) == fitted(network(**other), new(name))
+
+
+@every_class
+@pytest.mark.parametrize("other", [{"layer_sizes": (4, 6, 3)}, {"layer_sizes": (5, 5, 3)}, {"dtype": "float32"}])
+def test_a_network_of_another_size_or_dtype_is_updated_afresh(other, name):
+    # (5, 5, 3) has all shapes but one in common with (4, 5, 3)
+    optimizer, fresh = new(name), new(name)
+    x, t = samples()
+    loop_by_hand(network(), x, t, optimizer, 1, 4)
+    nets = [network(**other) for _ in range(2)]
+    x, t = samples(inputs=nets[0].layer_sizes[0])
+    for net, one in zip(nets, (optimizer, fresh), strict=True):
+        loop_by_hand(net, x, t, one, 1, 4)
+    assert bits(nets[0].params) == bits(nets[1].params)
+
+
+# (2, 2) has as many parameters as (1, 3)
+@every_class
+@pytest.mark.parametrize("layer_sizes", [((4, 5, 3), (4, 5, 3)), ((1, 3), (2, 2))])
+def test_another_network_with_as_many_parameters_is_fitted_afresh(layer_sizes, name):
+    optimizer = new(name)
+    first = network(layer_sizes[0])
+    fitted(first, optimizer)
+    got, want = (network(layer_sizes[1], seed=5) for _ in range(2))
+    assert fitted(got, optimizer) == fitted(want, new(name))
+
+
+@every_class
+def test_another_network_of_the_same_shape_is_updated_afresh(name):
+    optimizer, (x, t) = new(name), samples()
+    first = network()
+    loop_by_hand(first, x, t, optimizer, 1, 4)
+    got, want = (network(seed=5) for _ in range(2))
+    loop_by_hand(got, x, t, optimizer, 1, 4)
+    loop_by_hand(want, x, t, new(name), 1, 4)
+    assert bits(got.params) == bits(want.params)
+
+
+@every_class
+@pytest.mark.parametrize("turns", ["fit update", "update fit", "fit update fit", "update fit update"])
+def test_fit_and_update_in_turn_are_one_run(turns, name):
+    optimizer, (x, t) = new(name), samples()
+    net, want = network(), network()
+    for turn in turns.split():
+        if turn == "fit":
+            fitted(net, optimizer)
+        else:
+            loop_by_hand(net, x, t, optimizer, 1, 4)
+    loop_by_hand(want, x, t, new(name), len(turns.split()), 4)
+    assert bits(net.params) == bits(want.params)
+
+
+# What is rejected
+
+
+BAD_GRADS = {
+    "missing": ({"W": np.ones((2, 3))}, ValueError, "an entry for each of params, got none for 'b'"),
+    "shape": ({"W": np.ones((2, 3)), "b": np.ones(4)}, ValueError, r"grads\['b'\] must have shape \(3,\), got \(4,\)"),
+    "rank": ({"W": np.ones((2, 3)), "b": np.ones((1, 3))}, ValueError, r"must have shape \(3,\), got \(1, 3\)"),
+    "scalar": ({"W": np.ones((2, 3)), "b": 1.0}, ValueError, r"must have shape \(3,\), got \(\)"),
+    "first": (
+        {"W": np.ones((3, 2)), "b": np.ones(3)},
+        ValueError,
+        r"grads\['W'\] must have shape \(2, 3\), got \(3, 2\)",
+    ),
+    "NaN": ({"W": np.ones((2, 3)), "b": [0, math.nan, 0]}, ValueError, r"grads\['b'\] must be finite .* nan at \[1\]"),
+    "infinity": ({"W": np.ones((2, 3)), "b": [0, 0, math.inf]}, ValueError, r"grads\['b'\] .* got inf at \[2\]"),
+    "text": (
+        {"W": np.ones((2, 3)), "b": list("abc")},
+        TypeError,
+        r"grads\['b'\] must hold real numbers, got dtype <U1",
+    ),
+    "complex": ({"W": np.ones((2, 3)), "b": np.ones(3) + 0j}, TypeError, r"grads\['b'\] .* got dtype complex128"),
+    "None": ({"W": np.ones((2, 3)), "b": None}, TypeError, r"grads\['b'\] must hold real numbers, got dtype object"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_GRADS)
+def test_bad_gradients_change_nothing_not_even_earlier_entries(case):
+    grads, error, message = BAD_GRADS[case]
+    params, _ = two_entries()
+    with pytest.raises(error, match=message):
+        fnn.SGD(0.1).update(params, grads)
+    assert_unchanged(params)
+
+
+def read_only(array):
+    array.flags.writeable = False
+    return array
+
+
+BAD_PARAMS = {
+    "read-only": (read_only(np.ones(3)), ValueError),
+    "integers": (np.ones(3, int), TypeError),
+    "float16": (np.ones(3, np.float16), TypeError),
+    "complex": (np.ones(3, complex), TypeError),
+    "list": ([1.0, 1.0, 1.0], TypeError),
+    "no axis": (np.ones(()), ValueError),
+    "three axes": (np.ones((3, 1, 1)), ValueError),
+}
+
+
+@pytest.mark.parametrize("case", BAD_PARAMS)
+def test_parameters_that_cannot_be_updated_are_rejected_before_any_other_changes(case):
+    param, error = BAD_PARAMS[case]
+    params, grads = two_entries()
+    params["b"] = param
+    if isinstance(param, np.ndarray):
+        grads["b"] = np.ones(param.shape)
+    with pytest.raises(error, match=r"params\['b'\]"):
+        fnn.SGD(0.1).update(params, grads)
+    np.testing.assert_array_equal(params["W"], np.arange(6).reshape(2, 3))
+
+
+REJECTED = {case: grads for case, (grads, _, _) in BAD_GRADS.items()} | {"not a mapping": None}
+
+
+@every_class
+@pytest.mark.parametrize("case", REJECTED)
+@pytest.mark.parametrize("steps", [0, 2])
+def test_a_rejected_update_leaves_the_state_as_it_was(steps, case, name):
+    results = []
+    for rejected in (False, True):
+        params, grads = two_entries()
+        optimizer = new(name)
+        for _ in range(steps):
+            optimizer.update(params, grads)
+        before, count = bits(params), optimizer.steps
+        if rejected:
+            with pytest.raises((TypeError, ValueError)):
+                optimizer.update(params, REJECTED[case])
+        assert (bits(params), optimizer.steps) == (before, count)
+        optimizer.update(params, {"W": -grads["W"], "b": 2 * grads["b"]})
+        results.append(bits(params))
+    assert results[0] == results[1]
+
+
+@every_class
+@pytest.mark.parametrize("case", BAD_PARAMS)
+def test_a_rejected_parameter_leaves_the_state_as_it_was(case, name):
+    results = []
+    for rejected in (False, True):
+        params, grads = two_entries()
+        optimizer = new(name)
+        optimizer.update(params, grads)
+        if rejected:
+            shape = np.shape(BAD_PARAMS[case][0])
+            with pytest.raises((TypeError, ValueError)):
+                optimizer.update(params | {"b": BAD_PARAMS[case][0]}, grads | {"b": np.ones(shape)})
+        optimizer.update(params, grads)
+        results.append(bits(params))
+    assert results[0] == results[1]
+
+
+@every_class_with_state
+def test_a_rejected_fit_leaves_the_state_as_it_was(name):
+    results = []
+    for rejected in (False, True):
+        net, optimizer = network(), new(name)
+        fitted(net, optimizer)
+        if rejected:
+            x, t = samples()
+            for bad in ({"t": t + 1}, {"x": x[:, :3]}, {"epochs": 0}, {"batch_size": 0}, {"validation_data": (x, x)}):
+                with pytest.raises((TypeError, ValueError)):
+                    net.fit(**({"x": x, "t": t, "optimizer": optimizer} | bad))
+        results.append(fitted(net, optimizer))
+    assert results[0] == results[1]
+
+
+def test_fit_wants_an_optimizer_not_its_class():
+    with pytest.raises(TypeError, match=r"^optimizer must be an optimizer such as .*, got type"):
+        fitted(network(), fnn.Adam)
+
+
+NOT_NUMBERS = ["0.1", None, True, 1j, [0.1], np.ones(2)]
+NOT_NONNEGATIVE = [-1e-9, -1, math.nan, math.inf, -math.inf, 10**400]
+FRACTIONS = ("momentum", "decay_rate", "beta1", "beta2")
+every_setting = pytest.mark.parametrize(
+    ("name", "setting"), [(name, setting) for name, settings in SETTINGS.items() for setting in settings]
+)
+
+
+@every_setting
+@pytest.mark.parametrize("value", NOT_NUMBERS, ids=repr)
+def test_settings_of_a_wrong_type_are_rejected_by_name(value, name, setting):
+    with pytest.raises(TypeError, match=f"^{setting} must be a number, got {type(value).__name__}$"):
+        CLASSES[name](**(SETTINGS[name] | {setting: value}))
+
+
+@every_setting
+@pytest.mark.parametrize("value", NOT_NONNEGATIVE, ids=lambda value: f"{value:g}" if value < 1e300 else "large")
+def test_negative_and_infinite_settings_are_rejected_by_name(value, name, setting):
+    with pytest.raises(ValueError, match=f"^{setting} must be finite and not negative, got {value}$"):
+        CLASSES[name](**(SETTINGS[name] | {setting: value}))
+
+
+@every_setting
+def test_fractions_are_less_than_one_and_other_settings_need_not_be(name, setting):
+    for value in (1, 1.0, 1.5):
+        if setting in FRACTIONS:
+            with pytest.raises(ValueError, match=f"^{setting} must be less than 1, got {value}$"):
+                CLASSES[name](**(SETTINGS[name] | {setting: value}))
+        else:
+            CLASSES[name](**(SETTINGS[name] | {setting: value}))
+
+
+@every_setting
+@pytest.mark.parametrize("value", [0, 0.0, np.float32(0.5), np.int64(0)], ids=repr)
+def test_settings_of_any_real_type_are_taken(value, name, setting):
+    optimizer = CLASSES[name](**(SETTINGS[name] | {setting: value}))
+    as_float = CLASSES[name](**(SETTINGS[name] | {setting: float(value)}))
+    assert optimizer.flat_settings().tobytes() == as_float.flat_settings().tobytes()
+    params, grads = two_entries()
+    optimizer.update(params, grads)
+
+
+# The settings in sight
+
+
+FLAT = {  # learning_rate, beta1, beta2, epsilon, decay
+    "SGD": [0.125, 0, 0, 0, 0],
+    "Momentum": [0.125, 0.75, 0, 0, 0],
+    "Nesterov": [0.125, 0.75, 0, 0, 0],
+    "AdaGrad": [0.125, 0, 0, 0.03125, 0],
+    "RMSprop": [0.125, 0.75, 0, 0.03125, 0],
+    "Adam": [0.125, 0.75, 0.9375, 0.03125, 0],
+    "AdamW": [0.125, 0.75, 0.9375, 0.03125, 0.5],
+}
+
+
+@every_class
+def test_flat_settings_are_in_the_order_of_the_compiled_loop(name):
+    assert reference.SETTINGS == ("learning_rate", "beta1", "beta2", "epsilon", "decay")
+    flat = new(name).flat_settings()
+    assert flat.dtype == np.float64 and flat.flags.c_contiguous
+    np.testing.assert_array_equal(flat, FLAT[name])
+    # and so are positional arguments
+    np.testing.assert_array_equal(CLASSES[name](*SETTINGS[name].values()).flat_settings(), FLAT[name])
+
+
+@every_class
+def test_the_code_is_that_of_the_rule(name):
+    assert reference.OPTIMIZERS[new(name).code] == name.lower()
+
+
+DEFAULTS = {
+    "SGD": [0.01, 0, 0, 0, 0],
+    "Momentum": [0.01, 0.9, 0, 0, 0],
+    "Nesterov": [0.01, 0.9, 0, 0, 0],
+    "AdaGrad": [0.01, 0, 0, 1e-7, 0],
+    "RMSprop": [0.01, 0.99, 0, 1e-7, 0],
+    "Adam": [0.001, 0.9, 0.999, 1e-8, 0],
+    "AdamW": [0.001, 0.9, 0.999, 1e-8, 0.01],
+}
+
+
+@every_class
+def test_defaults(name):
+    assert CLASSES[name]().flat_settings().tolist() == DEFAULTS[name]
+    assert CLASSES[name](0.5).learning_rate == 0.5
+
+
+def test_repr():
+    assert repr(fnn.SGD(0.1)) == "SGD(0.1)"
+    assert repr(fnn.SGD(1)) == "SGD(1)"
+    assert repr(fnn.Momentum(0.1)) == "Momentum(0.1, momentum=0.9)"
+    assert repr(fnn.AdamW()) == "AdamW(0.001, beta1=0.9, beta2=0.999, epsilon=1e-08, weight_decay=0.01)"
+
+
+@given(st.sampled_from(list(CLASSES)), st.floats(0, 1e300), st.floats(0, 1, exclude_max=True))
+@example("Adam", 0.1, 0.9999999)  # six digits of it make 1
+@example("SGD", 0.12345678, 0.5)
+def test_repr_makes_the_same_optimizer(name, number, fraction):
+    settings = {setting: fraction if setting in FRACTIONS else number for setting in SETTINGS[name]}
+    optimizer = CLASSES[name](**settings)
+    again = eval(repr(optimizer), dict(CLASSES))
+    assert type(again) is type(optimizer)
+    assert again.flat_settings().tolist() == optimizer.flat_settings().tolist()
+
+
+@every_class
+def test_it_is_the_same_class_at_the_top(name):
+    assert getattr(fnn, name) is getattr(fnn.optimizers, name) is CLASSES[name]
