@@ -9,6 +9,16 @@ from .common import DTYPES, Compiled, normal
 # (batch, in_features, out_features)
 LAYERS = [(1, 784, 50), (100, 784, 50), (100, 50, 10), (128, 512, 512)]
 ROWS = [(1, 10), (100, 10), (100, 50), (1024, 512)]
+# Arrays of state, and the scalars: small steps, so that any number of them keeps the numbers ordinary
+RULES = {
+    "sgd": (0, (1e-9,)),
+    "momentum": (1, (1e-9, 0.9)),
+    "nesterov": (1, (1e-9, 0.9)),
+    "adagrad": (1, (1e-9, 1e-7)),
+    "rmsprop": (1, (1e-9, 0.99, 1e-7)),
+    "adam": (2, (1e-9, 0.9, 0.999, 1e-8, 3)),
+    "adamw": (2, (1e-9, 0.9, 0.999, 1e-8, 0.01, 3)),
+}
 ACTIVATIONS = ["identity", "sigmoid", "tanh", "relu"]
 
 
@@ -108,13 +118,16 @@ class Softmax(Compiled):
         kernels.softmax(self.out, self.x)
 
 
-class SGDUpdate(Compiled):
-    params = [[(784, 50), (512, 512)], DTYPES]
-    param_names = ["shape", "dtype"]
+class Update(Compiled):
+    params = [sorted(RULES), [(784, 50), (512, 512)], DTYPES]
+    param_names = ["rule", "shape", "dtype"]
 
-    def setup(self, shape, dtype):
-        self.param, self.grad = normal(*shape, dtype=dtype), normal(*shape, dtype=dtype)
-        self.compiled(lambda: kernels.sgd_update(self.param, self.grad, 1e-6))
+    def setup(self, rule, shape, dtype):
+        states, scalars = RULES[rule]
+        arrays = [np.abs(normal(*shape, dtype=dtype, seed=i)) for i in range(2 + states)]
+        update = getattr(kernels, f"{rule}_update")
+        self.call = lambda: update(*arrays, *scalars)
+        self.compiled(self.call)
 
-    def time_sgd_update(self, shape, dtype):
-        kernels.sgd_update(self.param, self.grad, 1e-6)
+    def time_update(self, rule, shape, dtype):
+        self.call()
