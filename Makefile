@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help train test test-nojit lint bench clean
+.PHONY: help train test test-nojit lint bench peers clean
 
 help:
 	@echo "make train       train on handwritten digits and draw the curve into loss.png"
@@ -17,6 +17,7 @@ help:
 	@echo "make test-nojit  run the kernels' Python code without the compiler, with coverage"
 	@echo "make lint        check style and types"
 	@echo "make bench       run every benchmark once, quickly"
+	@echo "make peers       install PyTorch, JAX and scikit-learn, and compare the speed with theirs"
 	@echo "make clean       remove .venv and all that the other targets made"
 
 train: $(VENV)/.installed
@@ -39,6 +40,10 @@ lint: $(VENV)/.installed-dev
 bench: $(VENV)/.installed-dev
 	$(BIN)/asv machine --yes
 	$(BIN)/asv run --quick --python=same --show-stderr $(ARGS)
+
+# PyTorch for processors alone is much smaller than its default on Linux: install that first if it matters.
+peers: $(VENV)/.installed-peers
+	$(BIN)/fastfnn bench $(ARGS)
 
 clean:
 	rm -rf $(VENV) .asv .coverage htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info
@@ -64,3 +69,8 @@ $(VENV)/.installed-dev: $(VENV)/.created pyproject.toml
 	@echo "installing fastfnn and its tools into $(VENV): needed once, takes a minute or two"
 	$(PIP) --editable ".[dev]"
 	@touch $(VENV)/.installed $@
+
+$(VENV)/.installed-peers: $(VENV)/.installed
+	@echo "installing PyTorch, JAX and scikit-learn into $(VENV): needed once, takes a few minutes"
+	$(PIP) --editable ".[plot,peers]"
+	@touch $@

@@ -1,7 +1,9 @@
 """The one door to the kernels: everything else in this package reaches them, or their NumPy twins, through here."""
 
 import contextlib
+import math
 import platform
+import time
 from collections.abc import Callable, Iterator
 from types import ModuleType
 
@@ -18,6 +20,10 @@ ACTIVATIONS = kernels.ACTIVATIONS
 LOSSES = kernels.LOSSES
 OPTIMIZERS = kernels.OPTIMIZERS
 SETTINGS = kernels.SETTINGS
+
+# Products (rows, inputs, outputs) that come near the processor's peak: whole tiles for every instruction set and up to
+# 32 threads, sums long enough to make up for the writing, operands that fit into the second-level cache.
+PEAK_SHAPES = tuple((32 * 42, inputs, outputs) for inputs, outputs in ((128, 128), (256, 128), (512, 128), (256, 512)))
 
 
 def get_num_threads() -> int:
@@ -58,6 +64,24 @@ def show_config() -> None:
         rows["note"] = "serial: Numba's workqueue layer is not safe; install tbb (pip) or libgomp (system) for threads"
     for name, value in rows.items():
         print(f"{name:16} {value}")
+
+
+def peak_flops(dtype: str, seconds: float = 0.05) -> float:
+    """Floating-point operations a second that the register tile does on all threads, 2 for a multiply-add.
+
+    The best of products whose operands stay in the cache, repeated for about `seconds`; NaN with the JIT off.
+    """
+    if numba.config.DISABLE_JIT:
+        return math.nan
+    best = 0.0
+    for rows, inputs, outputs in PEAK_SHAPES:
+        arrays = [np.ones(shape, dtype) for shape in ((rows, outputs), (rows, inputs), (inputs, outputs), (outputs,))]
+        kernels.affine_forward(*arrays)  # compiles
+        end = time.perf_counter() + seconds / len(PEAK_SHAPES)
+        while (start := time.perf_counter()) < end:
+            kernels.affine_forward(*arrays)
+            best = max(best, 2 * rows * inputs * outputs / (time.perf_counter() - start))
+    return best
 
 
 @contextlib.contextmanager

@@ -1,6 +1,8 @@
 """The `fastfnn` command."""
 
 import argparse
+import json
+import math
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -27,6 +29,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="fastfnn", description="Feed-forward neural networks, trained fast on a CPU.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_train(commands)
+    _add_bench(commands)
     info = commands.add_parser("info", help="print versions, processor and threads")
     info.set_defaults(run=lambda options: backend.show_config())
     return parser
@@ -59,6 +62,45 @@ def _add_train(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     train.set_defaults(run=_train)
 
 
+def _add_bench(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    bench = commands.add_parser(
+        "bench",
+        help="compare the speed with that of other libraries",
+        description="Time training steps and predictions beside those of other libraries, each in a process of its "
+        "own, in turn, and print medians and ratios. With --layers it times a network of your own.",
+    )
+    add = bench.add_argument
+    cases_help = "of notes, online, medium, large, tabular, tiny, predict (default: all)"
+    add("--case", nargs="+", metavar="NAME", default=[], help=cases_help)
+    peers_help = "of notes, numpy, torch, jax, sklearn (default: all that are installed); '' for none"
+    add("--peers", type=_names, metavar="NAME[,NAME...]", help=peers_help)
+    add("--dtype", default="float32", metavar="DTYPE", help="float32 or float64 (default: float32)")
+    add("--rounds", type=int, default=7, metavar="N", help="measurements of each library in each case (default: 7)")
+    add("--seconds", type=float, default=0.3, metavar="S", help="that a measurement takes, about (default: 0.3)")
+    add("--threads", type=int, metavar="N", help="at most so many in every library (default: the library's own)")
+    add("--json", metavar="FILE", default=argparse.SUPPRESS, help="save all measurements")
+    add("--plot", metavar="FILE", default=argparse.SUPPRESS, help="save a bar chart, as a PNG")
+    own = bench.add_argument_group("a network of your own")
+    add = own.add_argument
+    unset = argparse.SUPPRESS
+    add("--layers", type=_sizes, metavar="N,N[,N...]", default=unset, help="units of input, hidden layers and output")
+    add("--batch-size", type=int, metavar="N", default=unset, help="samples a step (default: 100)")
+    add("--activation", metavar="NAME", default=unset, help="sigmoid, tanh, relu or identity (default: relu)")
+    add(
+        "--loss",
+        metavar="NAME",
+        default=unset,
+        help="softmax_cross_entropy (default), sigmoid_cross_entropy, squared_error",
+    )
+    add("--optimizer", metavar="NAME", default=unset, help="sgd or adam (default: sgd)")
+    add("--predict", action="store_true", default=unset, help="time the prediction of --batch-size rows")
+    bench.set_defaults(run=_bench)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(text.split(",")) if text else ()
+
+
 def _sizes(text: str) -> tuple[int, ...]:
     try:
         return tuple(int(part) for part in text.split(",")) if text else ()
@@ -80,14 +122,19 @@ def _batch_size(text: str) -> int | None:
         raise argparse.ArgumentTypeError(f"expected an integer or all, got {text!r}") from error
 
 
-def _train(options: argparse.Namespace) -> None:
-    for name in ("plot", "save"):  # a typing error must not cost a training run
+def _check_files(options: argparse.Namespace, *names: str) -> None:
+    """A typing error in the name of an output file must not cost a long run."""
+    for name in names:
         if name in options:
             path = pathlib.Path(getattr(options, name)).resolve()
             if not path.parent.is_dir():
                 raise ValueError(f"--{name} must name a file in an existing folder, got folder {path.parent}")
             if path.is_dir():
                 raise ValueError(f"--{name} must name a file, got directory {path}")
+
+
+def _train(options: argparse.Namespace) -> None:
+    _check_files(options, "plot", "save")
     if "threads" in options:
         backend.set_num_threads(options.threads)
     epochs = validation.integer("--epochs", options.epochs, 1)
@@ -129,3 +176,42 @@ def _train(options: argparse.Namespace) -> None:
     if "save" in options:
         net.save(options.save)
         print(f"network: {options.save}")
+
+
+OWN_NETWORK = ("layers", "batch_size", "activation", "loss", "optimizer", "predict")
+
+
+def _bench(options: argparse.Namespace) -> None:
+    from fastfnn.bench import cases, report, runner
+
+    _check_files(options, "json", "plot")
+    if "plot" in options:
+        report.require_matplotlib()
+    own = {name: getattr(options, name) for name in OWN_NETWORK if name in options}
+    if own and "layers" not in own:
+        raise ValueError(f"--{next(iter(own)).replace('_', '-')} describes a network of your own: --layers is missing")
+    if own and options.case:
+        raise ValueError("--case and --layers exclude each other")
+    selected = [cases.custom(**own, dtype=options.dtype)] if own else cases.chosen(options.case, options.dtype)
+    peers = runner.installed() if options.peers is None else options.peers
+    for name in peers:
+        validation.choice("--peers", name, runner.PEERS)
+    if not (math.isfinite(options.seconds) and options.seconds > 0):
+        raise ValueError(f"--seconds must be finite and above 0, got {options.seconds:g}")
+    if options.threads is not None:
+        validation.integer("--threads", options.threads, 1)
+    result = runner.run(
+        selected,
+        tuple(dict.fromkeys(peers)),
+        rounds=validation.integer("--rounds", options.rounds, 1),
+        seconds=options.seconds,
+        threads=options.threads,
+        say=lambda line: print(line, file=sys.stderr, flush=True),
+    )
+    print(report.table(result))
+    if "json" in options:
+        pathlib.Path(options.json).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        print(f"measurements: {options.json}")
+    if "plot" in options:
+        report.plot(result, options.plot)
+        print(f"chart: {options.plot}")

@@ -95,6 +95,7 @@ def metadata(wheel: dict[str, bytes]) -> Message:
 
 def test_wheel_holds_the_package_and_nothing_else(wheel):
     package = {f"fastfnn/{path.name}" for path in (ROOT / "fastfnn").glob("*.py")}
+    package |= {f"fastfnn/bench/{path.name}" for path in (ROOT / "fastfnn/bench").glob("*.py")}
     kernels = {f"fastfnn/kernels/{path.name}" for path in (ROOT / "kernels").glob("*.py")}
     data = {"fastfnn/py.typed", "fastfnn/data/mnist10k.npz", "fastfnn/data/README.md"}
     info = {"METADATA", "RECORD", "WHEEL", "entry_points.txt", "top_level.txt", "licenses/LICENSE"}
@@ -113,7 +114,7 @@ def test_metadata(metadata):
     assert metadata["Requires-Python"] == ">=3.11"
     requirements = [line for line in metadata.get_all("Requires-Dist") if "extra ==" not in line]
     assert {line.split("<")[0].split(">")[0] for line in requirements} == {"numpy", "numba", "safetensors", "tqdm"}
-    assert set(metadata.get_all("Provides-Extra")) == {"plot", "dev"}
+    assert set(metadata.get_all("Provides-Extra")) == {"plot", "peers", "dev"}
 
 
 def test_command(wheel):

@@ -1,0 +1,94 @@
+"""A process with one library in it: python -m fastfnn.bench.worker torch
+
+It reads a request from each line of standard input and answers on a line of standard output, both in JSON:
+
+    {"do": "prepare", "case": {...}}     {"check": [...], "variant": "", "remarks": [], "versions": {...}}
+    {"do": "run", "seconds": 0.3}        {"seconds_per_step": 0.0001}
+    {"do": "peak"}                       {"flops": 2e11 or null}
+
+or {"error": "why"}, or {"unsupported": "why"}. Between two requests it does nothing.
+"""
+
+import importlib
+import json
+import math
+import os
+import sys
+import time
+from typing import Any
+
+from fastfnn import backend
+from fastfnn.bench.cases import Case, make_data
+from fastfnn.bench.peer import Peer, Unsupported, seconds_of
+
+MODULES = {
+    "fastfnn": "fastfnn.bench.ours",
+    "notes": "fastfnn.bench.notes_peer",
+    "numpy": "fastfnn.bench.numpy_peer",
+    "torch": "fastfnn.bench.torch_peer",
+    "jax": "fastfnn.bench.jax_peer",
+    "sklearn": "fastfnn.bench.sklearn_peer",
+}
+
+# The share of a run's time that is spent on the same work before, so that caches and clock rate are what they will be.
+WARM_UP = 0.2
+
+
+class Worker:
+    """Answers requests for one library."""
+
+    def __init__(self, name: str) -> None:
+        self.module = MODULES[name]
+
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The answer to a request; what goes wrong is an answer too."""
+        try:
+            match request["do"]:
+                case "prepare":
+                    return self._prepare(Case(**request["case"] | {"layers": tuple(request["case"]["layers"])}))
+                case "run":
+                    return {"seconds_per_step": self._run(request["seconds"])}
+                case "peak":
+                    flops = backend.peak_flops(self.case.dtype)
+                    return {"flops": None if math.isnan(flops) else flops}
+                case other:
+                    raise ValueError(f"no such request: {other}")
+        except Unsupported as reason:
+            return {"unsupported": str(reason)}
+        except Exception as error:
+            return {"error": f"{type(error).__name__}: {error}"}
+
+    def _prepare(self, case: Case) -> dict[str, Any]:
+        self.case = case
+        peer: Peer = importlib.import_module(self.module).Peer(case, make_data(case))
+        self.peer = peer
+        check = peer.check()
+        peer.reset()
+        peer.work(1)  # compiles what is not compiled yet
+        self.seconds_per_pass = seconds_of(lambda: peer.work(1))
+        return {"check": check, "variant": peer.variant, "remarks": peer.remarks, "versions": peer.versions}
+
+    def _run(self, seconds: float) -> float:
+        """Seconds per step, over as many passes as take about `seconds`, from the initial weights."""
+        passes = max(1, round(seconds / self.seconds_per_pass))
+        self.peer.reset()
+        self.peer.work(max(1, round(WARM_UP * passes)))
+        start = time.perf_counter()
+        self.peer.work(passes)
+        took = time.perf_counter() - start
+        self.seconds_per_pass = took / passes
+        return took / (passes * self.case.steps)
+
+
+def main() -> None:
+    """Answer every line of standard input, until it ends."""
+    # Answers keep the pipe for themselves: what libraries print goes to standard error.
+    with os.fdopen(os.dup(1), "w") as answers:
+        os.dup2(2, 1)
+        worker = Worker(sys.argv[1])
+        for line in sys.stdin:
+            print(json.dumps(worker.answer(json.loads(line))), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()
