@@ -457,7 +457,7 @@ def train_steps(
     Source: section 4 of the notes: batch_size N is gradient descent, 1 is the stochastic form, else the minibatch form.
     """
     labels, rows = contiguous_targets(targets, params.dtype)
-    threads = threads_for(3 * min(batch_size, order.size) * params.size)
+    threads = threads_for(3 * min(batch_size, order.size) * params.size // 2)  # two regions a step share the work
     _train_steps(
         params, first, second, step_losses, x, labels, rows, order, sizes, activations, settings, loss, optimizer,
         batch_size, steps_before, threads,

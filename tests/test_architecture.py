@@ -63,7 +63,7 @@ def loaded_by(statement: str) -> set[str]:
 
 
 def modules(folder: pathlib.Path) -> list:
-    paths = sorted(folder.glob("*.py"))
+    paths = sorted(folder.rglob("*.py"))
     assert paths
     return [pytest.param(path, id=path.stem) for path in paths]
 
