@@ -14,6 +14,8 @@ the second, each thread sums the weight gradient over the whole batch for a shar
 weights with it. So each element is summed by one thread, in the order of the batch, whatever the number of threads.
 """
 
+import threading
+
 import numpy as np
 from numba import prange
 
@@ -30,6 +32,9 @@ BLOCK = 128
 
 # Rows of a weight's gradient that exist at a time, between the product and the optimizer's update.
 UPDATE_ROWS = 56
+
+# Buffers up to this size are kept for the next call.
+KEEP_BYTES = 64 << 20
 
 # The columns of the table; line 0 is the input, line l layer l. Addresses, and strides of rows in bytes.
 FIELDS = 17
@@ -284,14 +289,15 @@ def network_forward(
 
 
 @entry(
-    "float64(real[::1], real[::1], real[:, :], int64[::1], real[:, ::1], int64[::1], int64[::1], intp, intp)",
+    "float64(real[::1], real[::1], real[:, :], int64[::1], real[:, ::1], int64[::1], int64[::1], real[::1],"
+    " intp, intp)",
     calls=[forward, backward, gradient],
 )
-def _network_gradient(grad_params, params, x, labels, rows, sizes, activations, loss, threads):
+def _network_gradient(grad_params, params, x, labels, rows, sizes, activations, room, loss, threads):
     batch, layers = x.shape[0], sizes.shape[0] - 1
     one = params.dtype.type(1)
-    outs = np.empty(buffer_size(sizes, batch), params.dtype)
-    deltas = np.empty(buffer_size(sizes, batch), params.dtype)
+    room_each = buffer_size(sizes, batch)
+    outs, deltas = room[:room_each], room[room_each : 2 * room_each]
     losses = np.empty(batch, np.float64)
     ones = np.ones(1, params.dtype)
     table = layer_table(ones, params, grad_params, params, params, params, outs, deltas, sizes, activations, batch)
@@ -315,7 +321,7 @@ def _network_gradient(grad_params, params, x, labels, rows, sizes, activations, 
             backward(lines, layers, loss, loss_out, label_in, row_in, row_stride, batch, start, stop, one)
         for part in prange(threads):
             gradient(lines, layers, batch, threads, part, one)
-    return mean(losses) + keep(outs) + keep(deltas) + keep(ones) + keep(table)
+    return mean(losses) + keep(ones) + keep(table)
 
 
 @inner
@@ -352,7 +358,27 @@ def network_gradient(
     """
     labels, rows = contiguous_targets(targets, params.dtype)
     threads = threads_for(3 * x.shape[0] * params.size)
-    return _network_gradient(grad_params, params, x, labels, rows, sizes, activations, loss, threads)
+    room = buffers(sizes, len(x), params.dtype)
+    return _network_gradient(grad_params, params, x, labels, rows, sizes, activations, room, loss, threads)
+
+
+_kept = threading.local()
+
+
+def buffers(sizes: np.ndarray, batch: int, dtype: np.dtype) -> np.ndarray:
+    """Room for outputs and deltas of every layer, kept for the next call in the same Python thread.
+
+    The system hands out fresh memory page by page, at a fault each: 2.7 ms for 10,000 samples of 4-32-16-4, where the
+    arithmetic of a step takes 0.6.
+    """
+    padded_at_most = sum(-(-size // 16) * 16 + 16 for size in sizes.tolist())
+    elements = 2 * batch * padded_at_most
+    room: np.ndarray | None = getattr(_kept, dtype.name, None)
+    if room is None or room.size < elements:
+        room = np.empty(elements, dtype)
+        if room.nbytes <= KEEP_BYTES:
+            setattr(_kept, dtype.name, room)
+    return room
 
 
 def contiguous_targets(targets: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
@@ -363,17 +389,17 @@ def contiguous_targets(targets: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray
 
 @entry(
     "intp(real[::1], real[::1], real[::1], float64[:], real[:, :], int64[::1], real[:, ::1], int64[:], int64[::1],"
-    " int64[::1], float64[::1], intp, intp, intp, intp, intp)",
+    " int64[::1], float64[::1], real[::1], intp, intp, intp, intp, intp)",
     calls=[forward, backward, descend],
 )
 def _train_steps(
-    params, first, second, step_losses, x, labels, rows, order, sizes, activations, settings, loss, optimizer,
+    params, first, second, step_losses, x, labels, rows, order, sizes, activations, settings, room, loss, optimizer,
     batch_size, steps_before, threads,
 ):  # fmt: skip
     layers = sizes.shape[0] - 1
     one = params.dtype.type(1)
-    outs = np.empty(buffer_size(sizes, batch_size), params.dtype)
-    deltas = np.empty(buffer_size(sizes, batch_size), params.dtype)
+    room_each = buffer_size(sizes, batch_size)
+    outs, deltas = room[:room_each], room[room_each : 2 * room_each]
     bias_sums = np.empty(sizes.sum(), params.dtype)
     scratch_size = UPDATE_ROWS * sizes.max()
     scratch = np.empty(0 if optimizer == SGD else threads * scratch_size, params.dtype)
@@ -405,7 +431,7 @@ def _train_steps(
                 room = scratch.ctypes.data + np.int64(part) * scratch_size * params.itemsize
                 descend(lines, layers, batch, optimizer, factor.ctypes.data, room, threads, part, one)
         step_losses[step] = mean(losses[:batch])
-    held = keep(outs) + keep(deltas) + keep(bias_sums) + keep(batch_labels) + keep(batch_rows) + keep(table)
+    held = keep(bias_sums) + keep(batch_labels) + keep(batch_rows) + keep(table)
     return held + keep(scratch) + keep(factor) + keep(ones)
 
 
@@ -457,8 +483,10 @@ def train_steps(
     Source: section 4 of the notes: batch_size N is gradient descent, 1 is the stochastic form, else the minibatch form.
     """
     labels, rows = contiguous_targets(targets, params.dtype)
-    threads = threads_for(3 * min(batch_size, order.size) * params.size // 2)  # two regions a step share the work
+    batch_size = max(1, min(batch_size, order.size))
+    threads = threads_for(3 * batch_size * params.size // 2)  # two regions a step share the work
+    room = buffers(sizes, batch_size, params.dtype)
     _train_steps(
-        params, first, second, step_losses, x, labels, rows, order, sizes, activations, settings, loss, optimizer,
+        params, first, second, step_losses, x, labels, rows, order, sizes, activations, settings, room, loss, optimizer,
         batch_size, steps_before, threads,
     )  # fmt: skip
