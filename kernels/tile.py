@@ -1,4 +1,4 @@
-"""The register tile: the one file that speaks LLVM.
+"""The register tile, and what else of LLVM the kernels need: squares transposed in registers, arrays at addresses.
 
 A tile is a block of a matrix product that stays in vector registers while the sum runs over the inner index:
 
