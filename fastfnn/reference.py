@@ -249,7 +249,7 @@ def _update(
     optimizer: int,
     step: int,
 ) -> None:
-    rate, beta1, beta2, epsilon, decay = settings.tolist()
+    rate, beta1, beta2, epsilon, decay, _ = settings.tolist()
     match OPTIMIZERS[optimizer]:
         case "sgd":
             sgd_update(param, grad, rate)
@@ -283,11 +283,14 @@ def train_steps(
     batch_size: int,
     steps_before: int,
 ) -> None:
-    """For each batch of `order`: its loss into step_losses, then the optimizer's rule on the gradient"""
+    """For each batch of `order`: its loss into step_losses, then the optimizer's rule on the gradient + l2 W"""
     grad_params = np.empty_like(params)
+    order = order if len(order) else np.arange(len(x))
     for step in range(len(step_losses)):
         samples = order[step * batch_size : (step + 1) * batch_size]
         step_losses[step] = network_gradient(
             grad_params, params, x[samples], targets[samples], sizes, activations, loss
         )
+        for (grad_weight, _), (weight, _) in zip(_layers(grad_params, sizes), _layers(params, sizes), strict=True):
+            grad_weight += settings[5] * weight
         _update(params, first, second, grad_params, settings, optimizer, steps_before + step + 1)

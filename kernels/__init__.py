@@ -4,15 +4,19 @@ How to read this folder
 -----------------------
     jit.py           how a kernel is compiled, cached on disk and called
     threads.py       how many threads a piece of work gets
-    tile.py          the register tile of a matrix product, in LLVM; arrays at addresses
+    team.py          threads that go through the steps of a call together
+    vectors.py       what of LLVM the kernels need: vectors, arrays at addresses
     blocks.py        the sizes of tiles for each kind of processor
-    elementary.py    exp, log, sigmoid, tanh as arithmetic that vectorises
+    tile.py          the register tile of a matrix product
     products.py      the three matrix products of a layer, from tiles
+    matvec.py        the same for one sample
+    elementary.py    exp, log, sigmoid, tanh as arithmetic that vectorises
     affine.py        out = x W + b, and its gradients
     activations.py   identity, sigmoid, tanh, ReLU, softmax
     losses.py        softmax cross-entropy, sigmoid cross-entropy, squared error
     optimizers.py    the update rules
-    network.py       whole networks: forward pass, gradient, training steps
+    network.py       whole networks: forward pass and back-propagation
+    training.py      gradients and training steps, in one compiled call
 
 Dimension letters, used in every file:
     B  samples in a batch      I  in_features       N  samples in a data set
@@ -47,7 +51,7 @@ from .activations import (
 )
 from .affine import affine_backward, affine_forward
 from .losses import LOSSES, sigmoid_cross_entropy, softmax_cross_entropy, squared_error
-from .network import network_forward, network_gradient, train_steps
+from .network import network_forward
 from .optimizers import (
     OPTIMIZERS,
     SETTINGS,
@@ -59,6 +63,7 @@ from .optimizers import (
     rmsprop_update,
     sgd_update,
 )
+from .training import network_gradient, train_steps
 
 __all__ = [
     "ACTIVATIONS",

@@ -13,7 +13,7 @@ from numba import prange
 from .elementary import exp, sigmoid, tanh, where
 from .jit import entry, inner
 from .threads import share, threads_for
-from .tile import array_at
+from .vectors import array_at
 
 ACTIVATIONS = ("identity", "sigmoid", "tanh", "relu", "softmax")  # softmax for the output layer only, forward only
 IDENTITY, SIGMOID, TANH, RELU, SOFTMAX = range(len(ACTIVATIONS))

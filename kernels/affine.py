@@ -10,8 +10,9 @@ import numpy as np
 from numba import prange
 
 from .jit import entry, inner
-from .products import affine_rows, column_sums, contiguous_rows, multiply, product
+from .products import affine_rows, column_sums, multiply, product
 from .threads import share, threads_for
+from .vectors import contiguous_rows
 
 
 @entry("void(real[:, :], real[:, :], real[:, :], real[:], intp)", calls=[multiply])

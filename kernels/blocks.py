@@ -52,6 +52,16 @@ _FLOAT32_PANELS: dict[str, tuple[Panel, ...]] = {
     "sse2": (Panel(4, 2, 6), Panel(4, 1, 12)),
 }  # fmt: skip
 
+# The panel of a matrix that moves past one sample, see matvec.py: the sums of its columns and what is added to them stay
+# in registers, 4 to 8 of each, so that a sum waits for no other; one row, so the width is what counts.
+_FLOAT32_STREAM = {
+    "avx512": Panel(16, 4, 1),
+    "avx512_256": Panel(16, 4, 1),
+    "avx2": Panel(8, 4, 1),
+    "neon": Panel(4, 8, 1),
+    "sse2": Panel(4, 4, 1),
+}
+
 # Processors with AVX-512 whose vector units are 256 bits wide.
 _HALF_WIDTH = ("znver4",)
 
@@ -73,6 +83,12 @@ def instruction_set() -> str:
 PANELS = _FLOAT32_PANELS[instruction_set()]
 
 
+def stream_panel(bits: int) -> Panel:
+    """The panel of a matrix-vector product for a float type of so many bits."""
+    panel = _FLOAT32_STREAM[instruction_set()]
+    return panel._replace(lanes=panel.lanes * 32 // bits)
+
+
 def panels(bits: int) -> tuple[Panel, ...]:
     """The panels for a float type of so many bits, widest first."""
     return tuple(panel._replace(lanes=panel.lanes * 32 // bits) for panel in PANELS)
@@ -91,3 +107,6 @@ WIDTHS = np.array([panel.width for panel in PANELS])
 ROWS = np.array([panel.rows for panel in PANELS])
 FIRST_FULL = 0
 FIRST_MASKED = np.array([variants(32).index((panel, 1, True)) for panel in PANELS])
+
+# Columns of the panel of a matrix-vector product for float32.
+STREAM = stream_panel(32).width

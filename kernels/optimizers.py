@@ -23,25 +23,27 @@ from numba import prange
 from .elementary import mul_add
 from .jit import entry, inner
 from .threads import share, threads_for
-from .tile import array_at
+from .vectors import array_at
 
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw")
 SGD, MOMENTUM, NESTEROV, ADAGRAD, RMSPROP, ADAM, ADAMW = range(len(OPTIMIZERS))
 
 # The settings of a rule, float64: not every rule reads all of them.
-SETTINGS = ("learning_rate", "beta1", "beta2", "epsilon", "decay")
-LEARNING_RATE, BETA1, BETA2, EPSILON, DECAY = range(len(SETTINGS))
+SETTINGS = ("learning_rate", "beta1", "beta2", "epsilon", "decay", "l2")
+LEARNING_RATE, BETA1, BETA2, EPSILON, DECAY, PENALTY = range(len(SETTINGS))
 
-
-# What `factors` writes.
-FACTORS = 8
+# What `factors` writes: so many, the last two in these places.
+FACTORS = 9
+SHRINK, L2 = 7, 8
 
 
 @inner
 def factors(out, settings, optimizer, step):
     """The factors of step `step`, counted from 1, rounded once from float64 to the dtype of `out` (8,):
 
-    eta (corrected for the mean's bias), beta1, 1 - beta1, beta2, 1 - beta2, eps, 1 / (1 - beta2^t); then 1 - eta decay
+    eta (corrected for the mean's bias), beta1, 1 - beta1, beta2, 1 - beta2, eps, 1 / (1 - beta2^t); then SHRINK, which
+    multiplies w: 1 - eta decay in AdamW, 1 - eta l2 in gradient descent; and L2, which times w adds to the gradient of
+    the other rules
     """
     eta, beta1, beta2 = settings[LEARNING_RATE], settings[BETA1], settings[BETA2]
     adaptive = optimizer in (ADAM, ADAMW)
@@ -50,7 +52,9 @@ def factors(out, settings, optimizer, step):
     out[3], out[4] = beta2, 1.0 - beta2
     out[5] = settings[EPSILON]
     out[6] = 1.0 / (1.0 - beta2**step) if adaptive else 1.0
-    out[7] = 1.0 - eta * settings[DECAY] if optimizer == ADAMW else 1.0
+    decay = settings[DECAY] if optimizer == ADAMW else settings[PENALTY] if optimizer == SGD else 0.0
+    out[SHRINK] = 1.0 - eta * decay
+    out[L2] = settings[PENALTY]
 
 
 @inner
@@ -58,7 +62,7 @@ def update_row(param, first, second, grad, factor, optimizer):
     # all (O,); first and second are not touched by rules without that state. mul_add says which product is fused with
     # which sum: left to the compiler, the vector loop and its scalar rest could differ, and the bits with the threads
     eta, beta1, rest1, beta2, rest2 = factor[0], factor[1], factor[2], factor[3], factor[4]
-    epsilon, correction, shrink = factor[5], factor[6], factor[7]
+    epsilon, correction, shrink = factor[5], factor[6], factor[SHRINK]
     count = param.shape[0]
     if optimizer == SGD:
         for o in range(count):

@@ -14,7 +14,9 @@ import numpy as np
 from .activations import activation_backward_block, activation_forward_block
 from .blocks import FIRST_FULL, FIRST_MASKED, ROWS, WIDTHS
 from .jit import inner, shared
-from .tile import SQUARE, array_at, itemsize, keep, tile, transpose_square
+from .threads import share
+from .tile import tile
+from .vectors import SQUARE, array_at, itemsize, keep, transpose_square
 
 # What `multiply` does to a panel of the result while it is in the cache: nothing, apply an activation, or multiply by
 # the derivative of one. The code of the activation is added.
@@ -61,12 +63,12 @@ def pack(out, b, b_row, depth, width, one):
             out[k * width + j] = row[j]
 
 
-@shared(f"intp({17 * 'intp, '}real)")
+@shared(f"intp({19 * 'intp, '}real, real)")
 def multiply(
     c, c_row, a, a_row, a_column, b, b_row, b_column, rows, columns, depth,
-    start, start_row, scaled, epilogue, y, y_row, alpha,
+    start, start_row, scaled, epilogue, y, y_row, parts, part, shrink, alpha,
 ):  # fmt: skip
-    """C = start + A B, or C += alpha A B if `scaled`; addresses and strides in bytes.
+    """C = start + A B, or C = shrink C + alpha A B if `scaled`; addresses and strides in bytes.
 
     c  (rows, columns)   address, stride of rows
     a  (rows, depth)     address, stride of rows, stride of columns
@@ -74,48 +76,59 @@ def multiply(
     start                0, or the address of what the sums begin with: a row stride of 0 makes it a bias
     epilogue             NOTHING, FORWARD + code, or BACKWARD + code with the activation's output y (rows, columns); c
                          and y are then in buffers of padded rows
+    parts, part          this is part number `part` of the tiles, panel after panel
 
     Each element is one sum over k in ascending order, whatever the tile that it falls into.
     """
     item = itemsize(alpha)
     scale = item // 4
     transposed = b_column != item
-    packs = transposed or (rows > PACK_ROWS and depth * b_row > PACK_BYTES)
-    packed = np.empty(depth * min(WIDTHS[0] // scale, columns) if packs else 0, array_at(c, 0, alpha).dtype)
+    far = depth * b_row > PACK_BYTES
+    packed = np.empty(depth * min(WIDTHS[0] // scale, columns) if transposed or far else 0, array_at(c, 0, alpha).dtype)
+    tile_from, tile_to = share(count_tiles(rows, columns, scale), parts, part)
     column = 0
-    while column < columns:
+    while column < columns and tile_to > 0:
         panel = panel_for(columns - column, scale)
         width = min(WIDTHS[panel] // scale, columns - column)
-        first = FIRST_FULL if panel == 0 and width == WIDTHS[0] // scale else FIRST_MASKED[panel]
+        variant = FIRST_FULL if panel == 0 and width == WIDTHS[0] // scale else FIRST_MASKED[panel]
         tiles = (rows + ROWS[panel] - 1) // ROWS[panel]
+        top, bottom = rows * min(tile_from, tiles) // tiles, rows * min(tile_to, tiles) // tiles
         shift = column * item
-        b_panel, b_panel_row = b + column * b_column, b_row
-        if packs:
-            b_panel, b_panel_row = packed.ctypes.data, width * item
-            if transposed:
-                transpose(b_panel, b_panel_row, b + column * b_column, b_column, width, depth, alpha)
-            else:
-                pack(packed, b + shift, b_row, depth, width, alpha)
-        for t in range(tiles):
-            top = rows * t // tiles
-            height = rows * (t + 1) // tiles - top
-            tile(
-                first + height - 1, depth, a + top * a_row, a_row, a_column, b_panel, b_panel_row,
-                c + top * c_row + shift, c_row, start + top * start_row + shift if start != 0 else 0, start_row,
-                width, scaled, alpha,
-            )  # fmt: skip
-        if epilogue >= BACKWARD:
-            code = epilogue - BACKWARD
-            activation_backward_block(c + shift, c_row, y + shift, y_row, rows, width, code, alpha)
-        elif epilogue >= FORWARD:
-            activation_forward_block(c + shift, c_row, rows, width, epilogue - FORWARD, alpha)
+        if top < bottom:
+            b_panel, b_panel_row = b + column * b_column, b_row
+            if transposed or (far and bottom - top > PACK_ROWS):
+                b_panel, b_panel_row = packed.ctypes.data, width * item
+                if transposed:
+                    transpose(b_panel, b_panel_row, b + column * b_column, b_column, width, depth, alpha)
+                else:
+                    pack(packed, b + shift, b_row, depth, width, alpha)
+            for t in range(tile_from, min(tile_to, tiles)):
+                first = rows * t // tiles
+                height = rows * (t + 1) // tiles - first
+                tile(
+                    variant + height - 1, depth, a + first * a_row, a_row, a_column, b_panel, b_panel_row,
+                    c + first * c_row + shift, c_row, start + first * start_row + shift if start != 0 else 0, start_row,
+                    width, scaled, shrink, alpha,
+                )  # fmt: skip
+            height, target, source = bottom - top, c + top * c_row + shift, y + top * y_row + shift
+            if epilogue >= BACKWARD:
+                activation_backward_block(target, c_row, source, y_row, height, width, epilogue - BACKWARD, alpha)
+            elif epilogue >= FORWARD:
+                activation_forward_block(target, c_row, height, width, epilogue - FORWARD, alpha)
         column += width
+        tile_from, tile_to = max(tile_from - tiles, 0), tile_to - tiles
     return keep(packed)
 
 
-def contiguous_rows(x: np.ndarray) -> np.ndarray:
-    """`x` if its rows can be loaded as vectors, else a copy whose rows can."""
-    return x if x.shape[1] < 2 or x.strides[1] == x.itemsize else np.ascontiguousarray(x)
+@inner
+def count_tiles(rows, columns, scale):
+    """The tiles of all panels of a product."""
+    tiles = 0
+    while columns > 0:
+        panel = panel_for(columns, scale)
+        tiles += (rows + ROWS[panel] - 1) // ROWS[panel]
+        columns -= WIDTHS[panel] // scale
+    return tiles
 
 
 @inner
@@ -141,7 +154,7 @@ def _product(out, a, b, bias, start, stop):
     multiply(
         address(out, start), out.strides[0], address(a, start), a.strides[0], a.strides[1],
         address(b, 0), b.strides[0], b.strides[1] if b.shape[1] > 1 else b.itemsize,
-        stop - start, b.shape[1], b.shape[0], bias, 0, 0, NOTHING, 0, 0, out.dtype.type(1),
+        stop - start, b.shape[1], b.shape[0], bias, 0, 0, NOTHING, 0, 0, 1, 0, out.dtype.type(1), out.dtype.type(1),
     )  # fmt: skip
 
 

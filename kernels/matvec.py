@@ -1,0 +1,181 @@
+"""A matrix and one sample: what training on batches of one is made of.
+
+With one sample there is nothing to keep in registers but sums: the time is that of moving W through the processor. So W
+is moved once a step. The update that the last sample left, W += x_old^T change, and the product with the next sample,
+x_new W, are one pass over W, which reads each element, changes it, uses it and writes it back.
+"""
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from .activations import activation_forward_block
+from .blocks import STREAM, stream_panel
+from .jit import shared
+from .threads import share
+from .vectors import INT, Memory, Writer, array_at, bits_of, itemsize
+
+# Rows of W that `_Dots` works on at once: so many sums that do not wait for each other.
+DOT_ROWS = 8
+
+STREAM_ARGUMENTS = ("depth", "weight", "weight_row", "old", "new", "change", "start", "out", "width")
+DOT_ARGUMENTS = ("width", "weight", "weight_row", "x", "out")
+
+
+class _Stream(Writer):
+    """W = shrink W + old^T change and out = start + new W, for a panel of so many vectors of W; the last may be cut."""
+
+    def __init__(self, module: ir.Module, real: ir.Type, vectors: int, masked: bool) -> None:
+        self.vectors, self.masked = vectors, masked
+        name = f"stream_{vectors}_{'masked' if masked else 'full'}"
+        super().__init__(module, real, stream_panel(bits_of(real)).lanes, name, [INT] * len(STREAM_ARGUMENTS) + [real])
+
+    def body(self) -> None:
+        builder, columns = self.builder, range(self.vectors)
+        arg = dict(zip((*STREAM_ARGUMENTS, "shrink"), self.function.args, strict=True))
+        item = INT(self.bits // 8)
+        if self.masked:
+            self.masks = [None] * (self.vectors - 1) + [self.mask(arg["width"], self.vectors - 1)]
+        change = [self.load(arg["change"], j) for j in columns]
+        acc = [self.load(arg["start"], j) for j in columns]
+        shrink = self.splat(arg["shrink"])
+
+        def step(values: list) -> list:
+            weight, old, new, *acc = values
+            x_old, x_new = self.splat(self.element(old)), self.splat(self.element(new))
+            row = [self.multiply_add(x_old, change[j], builder.fmul(shrink, self.load(weight, j))) for j in columns]
+            for j in columns:
+                self.store(row[j], weight, j)
+            acc = [self.multiply_add(x_new, row[j], acc[j]) for j in columns]
+            return [builder.add(weight, arg["weight_row"]), builder.add(old, item), builder.add(new, item), *acc]
+
+        _, _, _, *acc = self.loop(arg["depth"], [arg["weight"], arg["old"], arg["new"], *acc], step)
+        for j in columns:
+            self.store(acc[j], arg["out"], j)
+
+
+class _Dots(Writer):
+    """out = W x for so many rows of W: sums of whole vectors, whose lanes are added at the end."""
+
+    def __init__(self, module: ir.Module, real: ir.Type, rows: int) -> None:
+        self.rows = rows
+        super().__init__(module, real, stream_panel(bits_of(real)).lanes, f"dots_{rows}", [INT] * len(DOT_ARGUMENTS))
+
+    def body(self) -> None:
+        builder = self.builder
+        arg = dict(zip(DOT_ARGUMENTS, self.function.args, strict=True))
+        whole = builder.sdiv(builder.sub(arg["width"], INT(1)), INT(self.lanes))  # the last vector is cut
+        size = INT(self.lanes * self.bits // 8)
+
+        def step(values: list) -> list:
+            weight, x, *acc = values
+            factor = self.load(x, 0)
+            rows = [self.load(self.row(weight, arg["weight_row"], i), 0) for i in range(self.rows)]
+            acc = [self.multiply_add(row, factor, value) for row, value in zip(rows, acc, strict=True)]
+            return [builder.add(weight, size), builder.add(x, size), *acc]
+
+        values = self.loop(whole, [arg["weight"], arg["x"], *[self.zero] * self.rows], step)
+        self.masks = [self.mask(builder.sub(arg["width"], builder.mul(whole, INT(self.lanes))), 0)]
+        _, _, *acc = step(values)
+        for i, value in enumerate(acc):
+            address = builder.add(arg["out"], INT(i * self.bits // 8))
+            builder.store(self.lanes_added(value), builder.inttoptr(address, self.real.as_pointer()))
+
+
+@intrinsic
+def _stream_tile(_context, depth, weight, weight_row, old, new, change, start, out, width, shrink):
+    real = shrink
+
+    def code(context, builder, _signature, values):
+        """A switch over the number of vectors that `width` needs, and whether the last is whole."""
+        kind = context.get_value_type(real)
+        panel = stream_panel(bits_of(kind))
+        lanes, width = panel.lanes, values[-2]
+        needed = builder.sdiv(builder.add(width, INT(lanes - 1)), INT(lanes))
+        cut = builder.icmp_signed("!=", builder.srem(width, INT(lanes)), INT(0))
+        number = builder.add(builder.mul(needed, INT(2)), builder.zext(cut, INT))
+        after = builder.append_basic_block("after")
+        switch = builder.switch(number, after)
+        for vectors in range(1, panel.vectors + 1):
+            for masked in (False, True):
+                block = builder.append_basic_block(f"stream_{vectors}_{masked}")
+                switch.add_case(INT(2 * vectors + masked), block)
+                case = ir.IRBuilder(block)
+                case.call(_Stream(builder.module, kind, vectors, masked).write(), values)
+                case.branch(after)
+        builder.position_at_end(after)
+        return context.get_dummy_value()
+
+    return types.void(*[types.intp] * len(STREAM_ARGUMENTS), real), code
+
+
+@intrinsic
+def _dot_tile(_context, several, width, weight, weight_row, x, out, one):
+    def code(context, builder, _signature, values):
+        kind = context.get_value_type(one)
+        with builder.if_else(builder.icmp_signed("!=", values[0], INT(0))) as (many, single):
+            for branch, rows in ((many, DOT_ROWS), (single, 1)):
+                with branch:
+                    builder.call(_Dots(builder.module, kind, rows).write(), values[1:-1])
+        return context.get_dummy_value()
+
+    return types.void(*[types.intp] * (1 + len(DOT_ARGUMENTS)), one), code
+
+
+def _at(address, rows, columns, row, dtype):
+    return np.asarray(Memory(address, (int(rows), int(columns)), (int(row), dtype.itemsize), dtype))
+
+
+def _plain_stream_tile(depth, weight, weight_row, old, new, change, start, out, width, shrink):
+    """The same in NumPy."""
+    dtype = np.dtype(type(shrink))
+    matrix = _at(weight, depth, width, weight_row, dtype)
+    matrix[...] = shrink * matrix + _at(old, depth, 1, dtype.itemsize, dtype) * _at(change, 1, width, 0, dtype)
+    _at(out, 1, width, 0, dtype)[...] = _at(start, 1, width, 0, dtype) + _at(new, 1, depth, 0, dtype) @ matrix
+
+
+def _plain_dot_tile(several, width, weight, weight_row, x, out, one):
+    """The same in NumPy."""
+    dtype = np.dtype(type(one))
+    rows = DOT_ROWS if several else 1
+    _at(out, 1, rows, 0, dtype)[0] = _at(weight, rows, width, weight_row, dtype) @ _at(x, 1, width, 0, dtype)[0]
+
+
+stream_tile = _plain_stream_tile if numba.config.DISABLE_JIT else _stream_tile
+dot_tile = _plain_dot_tile if numba.config.DISABLE_JIT else _dot_tile
+
+
+@shared("void(intp, intp, intp, intp, intp, intp, intp, intp, intp, intp, intp, real)")
+def update_and_multiply(out, code, weight, bias, old, new, change, rows, columns, parts, part, shrink):
+    """W = shrink W + old^T change, b += change, then out = f(new W + b), for a share of the columns.
+
+    All are addresses of contiguous elements: out, change and bias (columns,), old and new (rows,), weight (rows,
+    columns); out and change in buffers of padded rows. code is that of the activation f.
+    """
+    item = itemsize(shrink)
+    width = STREAM // (item // 4)
+    first, last = share((columns + width - 1) // width, parts, part)
+    for column in range(first * width, min(last * width, columns), width):
+        count, shift = min(width, columns - column), column * item
+        target = array_at(bias + shift, count, shrink)
+        add = array_at(change + shift, count, shrink)
+        for j in range(count):
+            target[j] += add[j]
+        stream_tile(
+            rows, weight + shift, columns * item, old, new, change + shift, bias + shift, out + shift, count, shrink
+        )
+        activation_forward_block(out + shift, 0, 1, count, code, target.dtype.type(1))
+
+
+@shared("void(intp, intp, intp, intp, intp, intp, real)")
+def row_products(out, weight, x, start, stop, columns, one):
+    """out[i] = the sum over j of W[i, j] x[j], for i from start to stop: addresses of contiguous elements."""
+    item = itemsize(one)
+    row = columns * item
+    i = start
+    while i < stop:
+        several = i + DOT_ROWS <= stop
+        dot_tile(several, columns, weight + i * row, row, x, out + i * item, one)
+        i += DOT_ROWS if several else 1

@@ -1,0 +1,243 @@
+"""What of LLVM the kernels need apart from tiles: vectors, squares transposed in registers, arrays at addresses."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from .jit import inner
+
+INT = ir.IntType(64)
+INT32 = ir.IntType(32)
+BIT = ir.IntType(1)
+
+# Side of the square that is transposed in registers: 8 vectors of 8 elements fit every instruction set.
+SQUARE = 8
+
+
+class Writer:
+    """Writes an LLVM function that works on vectors of `lanes` elements.
+
+    The function is compiled once for a module, however often it is asked for, and is not inlined.
+    """
+
+    def __init__(self, module: ir.Module, real: ir.Type, lanes: int, name: str, arguments: list[ir.Type]) -> None:
+        self.module, self.real, self.lanes = module, real, lanes
+        self.bits = bits_of(real)
+        self.vector = ir.VectorType(real, lanes)
+        self.zero = ir.Constant(self.vector, [0.0] * lanes)
+        self.masks: list[Any] = []  # of the vectors of a row that are not whole; None for one that is
+        name = f"fastfnn_{name}_f{self.bits}"
+        self.exists = name in module.globals
+        if self.exists:
+            self.function = module.globals[name]
+            return
+        self.function = ir.Function(module, ir.FunctionType(ir.VoidType(), arguments), name)
+        self.function.linkage = "linkonce_odr"
+        self.function.attributes.add("noinline")
+        self.function.attributes.add("nounwind")
+        self.builder = ir.IRBuilder(self.function.append_basic_block("entry"))
+
+    def write(self) -> ir.Function:
+        """The function, written if it does not exist yet."""
+        if not self.exists:
+            self.body()
+            self.builder.ret_void()
+        return self.function
+
+    def body(self) -> None:
+        raise NotImplementedError
+
+    def loop(self, count: Any, first: list[Any], step: Callable[[list[Any]], list[Any]]) -> list[Any]:
+        """`count` times values = step(values), from `first`; returns the last values."""
+        builder, before = self.builder, self.builder.block
+        repeat, after = (self.function.append_basic_block(name) for name in ("repeat", "after"))
+        builder.cbranch(builder.icmp_signed(">", count, INT(0)), repeat, after)
+        builder.position_at_end(repeat)
+        number, *values = [builder.phi(value.type) for value in (count, *first)]
+        following = [builder.add(number, INT(1)), *step(values)]
+        end = builder.block
+        for phi, begin, value in zip((number, *values), (INT(0), *first), following, strict=True):
+            phi.add_incoming(begin, before)
+            phi.add_incoming(value, end)
+        builder.cbranch(builder.icmp_signed("<", following[0], count), repeat, after)
+        builder.position_at_end(after)
+        return [self.either((begin, before), (value, end)) for begin, value in zip(first, following[1:], strict=True)]
+
+    def either(self, *sources: tuple[Any, ir.Block]) -> Any:
+        """The value of the block that control came from."""
+        phi = self.builder.phi(sources[0][0].type)
+        for value, block in sources:
+            phi.add_incoming(value, block)
+        return phi
+
+    def row(self, base: Any, stride: Any, i: int) -> Any:
+        return base if i == 0 else self.builder.add(base, self.builder.mul(stride, INT(i)))
+
+    def pointer(self, row: Any, j: int) -> Any:
+        offset = j * self.lanes * self.bits // 8
+        address = self.builder.add(row, INT(offset)) if offset else row
+        return self.builder.inttoptr(address, self.vector.as_pointer())
+
+    def element(self, address: Any) -> Any:
+        """The one number at an address."""
+        return self.builder.load(self.builder.inttoptr(address, self.real.as_pointer()))
+
+    def mask(self, width: Any, j: int) -> Any:
+        """Which lanes of vector j lie inside `width` columns: the others are neither read nor written."""
+        index = ir.VectorType(INT32, self.lanes)
+        lanes = ir.Constant(index, [j * self.lanes + lane for lane in range(self.lanes)])
+        limit = self.splat(self.builder.trunc(width, INT32), index)
+        return self.builder.icmp_signed("<", lanes, limit)
+
+    def splat(self, scalar: Any, vector: Any = None) -> Any:
+        vector = vector or self.vector
+        undefined = ir.Constant(vector, ir.Undefined)
+        one = self.builder.insert_element(undefined, scalar, INT32(0))
+        zeros = ir.Constant(ir.VectorType(INT32, vector.count), [0] * vector.count)
+        return self.builder.shuffle_vector(one, undefined, zeros)
+
+    def _intrinsic(self, name: str, result: Any, arguments: list[Any]) -> Any:
+        return cgutils.get_or_insert_function(self.module, ir.FunctionType(result, arguments), name)
+
+    def _suffix(self) -> str:
+        return f"v{self.lanes}f{self.bits}"
+
+    def multiply_add(self, x: Any, y: Any, z: Any) -> Any:
+        # fmuladd is a fused multiply-add where the processor has one, else a multiplication and an addition
+        function = self._intrinsic(f"llvm.fmuladd.{self._suffix()}", self.vector, [self.vector] * 3)
+        return self.builder.call(function, [x, y, z])
+
+    def lanes_added(self, vector: Any) -> Any:
+        """The sum of a vector's elements, added in pairs."""
+        function = self._intrinsic(f"llvm.vector.reduce.fadd.{self._suffix()}", self.real, [self.real, self.vector])
+        return self.builder.call(function, [ir.Constant(self.real, -0.0), vector], fastmath=("reassoc",))
+
+    def load(self, row: Any, j: int) -> Any:
+        pointer, alignment = self.pointer(row, j), self.bits // 8
+        if not self.masks or self.masks[j] is None:
+            load = self.builder.load(pointer)
+            load.align = alignment
+            return load
+        mask_type = ir.VectorType(BIT, self.lanes)
+        arguments = [self.vector.as_pointer(), INT32, mask_type, self.vector]
+        function = self._intrinsic(f"llvm.masked.load.{self._suffix()}.p0", self.vector, arguments)
+        return self.builder.call(function, [pointer, INT32(alignment), self.masks[j], self.zero])
+
+    def store(self, value: Any, row: Any, j: int) -> None:
+        pointer, alignment = self.pointer(row, j), self.bits // 8
+        if not self.masks or self.masks[j] is None:
+            self.builder.store(value, pointer).align = alignment
+            return
+        mask_type = ir.VectorType(BIT, self.lanes)
+        arguments = [self.vector, self.vector.as_pointer(), INT32, mask_type]
+        function = self._intrinsic(f"llvm.masked.store.{self._suffix()}.p0", ir.VoidType(), arguments)
+        self.builder.call(function, [value, pointer, INT32(alignment), self.masks[j]])
+
+
+def bits_of(real: ir.Type) -> int:
+    return 32 if isinstance(real, ir.FloatType) else 64
+
+
+class _Transposer(Writer):
+    """Transposes SQUARE x SQUARE elements in registers.
+
+    Round r of log2(SQUARE) exchanges, between rows i and i + 2^r, the blocks of 2^r columns that lie off the diagonal.
+    """
+
+    def __init__(self, module: ir.Module, real: ir.Type) -> None:
+        super().__init__(module, real, SQUARE, "transpose", [INT] * 4)
+
+    def body(self) -> None:
+        out, out_row, x, x_row = self.function.args
+        rows = [self.load(self.row(x, x_row, i), 0) for i in range(SQUARE)]
+        distance = 1
+        while distance < SQUARE:
+            upper = [c if not c & distance else SQUARE + c - distance for c in range(SQUARE)]
+            lower = [c + distance if not c & distance else SQUARE + c for c in range(SQUARE)]
+            for i in range(SQUARE):
+                if not i & distance:
+                    pair = rows[i], rows[i + distance]
+                    for row, lanes in ((i, upper), (i + distance, lower)):
+                        mask = ir.Constant(ir.VectorType(INT32, SQUARE), lanes)
+                        rows[row] = self.builder.shuffle_vector(*pair, mask)
+            distance *= 2
+        for i in range(SQUARE):
+            self.store(rows[i], self.row(out, out_row, i), 0)
+
+
+@intrinsic
+def _transpose_square(_context, out, out_row, x, x_row, one):
+    def code(context, builder, signature, values):
+        real = context.get_value_type(signature.args[-1])
+        builder.call(_Transposer(builder.module, real).write(), values[:-1])
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp, types.intp, types.intp, one), code
+
+
+@intrinsic
+def _pointer(_context, address, like):
+    """`address` as a pointer to elements of the type of `like`."""
+
+    def code(context, builder, signature, values):
+        return builder.inttoptr(values[0], context.get_value_type(signature.return_type))
+
+    return types.CPointer(like)(types.intp, like), code
+
+
+@inner
+def _array_at(address, count, like):
+    """A contiguous array of `count` elements of the type of `like` at an address."""
+    return numba.carray(_pointer(address, like), count)
+
+
+class Memory:
+    """An array at an address."""
+
+    def __init__(self, address: int, shape: tuple[int, ...], strides: tuple[int, ...], dtype: np.dtype) -> None:
+        self.__array_interface__ = {
+            "data": (int(address), False), "shape": shape, "strides": strides, "typestr": dtype.str, "version": 3
+        }  # fmt: skip
+
+
+def _plain_array_at(address, count, like):
+    dtype = np.dtype(type(like))
+    return np.asarray(Memory(address, (int(count),), (dtype.itemsize,), dtype))
+
+
+def _plain_transpose_square(out, out_row, x, x_row, one):
+    """The same in NumPy."""
+    dtype = np.dtype(type(one))
+    shape = (SQUARE, SQUARE)
+    source = np.asarray(Memory(x, shape, (int(x_row), dtype.itemsize), dtype))
+    np.asarray(Memory(out, shape, (int(out_row), dtype.itemsize), dtype))[...] = source.T
+
+
+transpose_square = _plain_transpose_square if numba.config.DISABLE_JIT else _transpose_square
+array_at = _plain_array_at if numba.config.DISABLE_JIT else _array_at
+
+
+def contiguous_rows(x: np.ndarray) -> np.ndarray:
+    """`x` if its rows can be loaded as vectors, else a copy whose rows can."""
+    return x if x.shape[1] < 2 or x.strides[1] == x.itemsize else np.ascontiguousarray(x)
+
+
+@inner
+def itemsize(like):
+    """Bytes of a scalar."""
+    return array_at(0, 0, like).itemsize
+
+
+@inner
+def keep(array):
+    """0, and the array is alive up to here if the 0 is used.
+
+    Numba frees an array after its last use, of which taking its address is none, and drops a call of no use.
+    """
+    return 0 * array.shape[0]
