@@ -281,7 +281,7 @@ class FNN:
     def _order(self, count: int, batch: int, sampling: str) -> np.ndarray:
         if sampling == "replacement":
             return self._rng.integers(count, size=count)
-        return self._rng.permutation(count) if batch < count else np.arange(count)
+        return self._rng.permutation(count) if batch < count else np.empty(0, np.int64)  # all, as they come
 
     def _train(
         self,

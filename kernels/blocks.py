@@ -52,11 +52,12 @@ _FLOAT32_PANELS: dict[str, tuple[Panel, ...]] = {
     "sse2": (Panel(4, 2, 6), Panel(4, 1, 12)),
 }  # fmt: skip
 
-# The panel of a matrix that moves past one sample, see matvec.py: the sums of its columns and what is added to them stay
-# in registers, 4 to 8 of each, so that a sum waits for no other; one row, so the width is what counts.
+# The panel of a matrix that moves past one sample, see matvec.py. The sums of its columns and the change of its rows
+# stay in registers: 4 sums at least, so that none waits for itself. The 256-bit vectors of processors with half-wide
+# units cross fewer cache lines than those of 512 bits: 50 columns take 2.55 us instead of 2.8.
 _FLOAT32_STREAM = {
     "avx512": Panel(16, 4, 1),
-    "avx512_256": Panel(16, 4, 1),
+    "avx512_256": Panel(8, 8, 1),
     "avx2": Panel(8, 4, 1),
     "neon": Panel(4, 8, 1),
     "sse2": Panel(4, 4, 1),

@@ -8,7 +8,7 @@ import numpy as np
 from numba import prange
 
 from .activations import TRANSCENDENTAL
-from .elementary import exp, log, log1p, where
+from .elementary import exp, log, log1p, mul_add, where
 from .jit import entry, inner
 from .threads import share, threads_for
 from .vectors import array_at, contiguous_rows, itemsize
@@ -99,7 +99,7 @@ def sigmoid_run(grad, logits, targets, scale, terms):
         z, t = np.float64(logits[j]), np.float64(targets[j])
         e = exp(-abs(z))
         grad[j] = scale * (where(z < 0.0, e, 1.0) / (1.0 + e) - t)
-        terms[j] = where(z < 0.0, 0.0, z) - z * t + log1p(e)
+        terms[j] = mul_add(-z, t, where(z < 0.0, 0.0, z)) + log1p(e)
 
 
 @inner
@@ -115,7 +115,7 @@ def squared_error_run(grad, out, targets, scale, terms):
 def loss_block(
     grad, grad_row, out, out_row, rows, columns, labels, targets, targets_row, scale, terms, code, one
 ):  # fmt: skip
-    """The gradient of the loss of a block, times scale; terms (loss_terms,) float64 becomes what the loss is the sum of.
+    """The gradient of the loss of a block, times scale; and the terms (loss_terms,) float64 that the loss is the sum of.
 
     labels (rows,) int64 where targets is 0, else the address of the targets
     """

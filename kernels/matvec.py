@@ -5,13 +5,15 @@ is moved once a step. The update that the last sample left, W += x_old^T change,
 x_new W, are one pass over W, which reads each element, changes it, uses it and writes it back.
 """
 
+from typing import Any
+
 import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .activations import activation_forward_block
+from .activations import CHUNK, activation_forward_block
 from .blocks import STREAM, stream_panel
 from .jit import shared
 from .threads import share
@@ -20,40 +22,55 @@ from .vectors import INT, Memory, Writer, array_at, bits_of, itemsize
 # Rows of W that `_Dots` works on at once: so many sums that do not wait for each other.
 DOT_ROWS = 8
 
+# Panels begin at multiples of so many columns: activations are applied to whole such pieces.
+LINE = CHUNK
+
 STREAM_ARGUMENTS = ("depth", "weight", "weight_row", "old", "new", "change", "start", "out", "width")
 DOT_ARGUMENTS = ("width", "weight", "weight_row", "x", "out")
 
 
 class _Stream(Writer):
-    """W = shrink W + old^T change and out = start + new W, for a panel of so many vectors of W; the last may be cut."""
+    """W = shrink W + old^T change and out = start + new W, for a panel of so many vectors of W.
 
-    def __init__(self, module: ir.Module, real: ir.Type, vectors: int, masked: bool) -> None:
-        self.vectors, self.masked = vectors, masked
-        name = f"stream_{vectors}_{'masked' if masked else 'full'}"
-        super().__init__(module, real, stream_panel(bits_of(real)).lanes, name, [INT] * len(STREAM_ARGUMENTS) + [real])
+    The last vector ends at column `width`, and so may overlap the one before it: their common columns are computed
+    twice, to the same numbers, and so need no mask. (A masked store would make the next row's loads wait, as processors
+    compare addresses of whole vectors.) All of a row is loaded before any of it is stored.
+    """
+
+    def __init__(self, module: ir.Module, real: ir.Type, lanes: int, vectors: int) -> None:
+        self.vectors = vectors
+        super().__init__(module, real, lanes, f"stream_{vectors}x{lanes}", [INT] * len(STREAM_ARGUMENTS) + [real])
 
     def body(self) -> None:
-        builder, columns = self.builder, range(self.vectors)
+        builder = self.builder
         arg = dict(zip((*STREAM_ARGUMENTS, "shrink"), self.function.args, strict=True))
-        item = INT(self.bits // 8)
-        if self.masked:
-            self.masks = [None] * (self.vectors - 1) + [self.mask(arg["width"], self.vectors - 1)]
-        change = [self.load(arg["change"], j) for j in columns]
-        acc = [self.load(arg["start"], j) for j in columns]
-        shrink = self.splat(arg["shrink"])
+        item, size = INT(self.bits // 8), self.lanes * self.bits // 8
+        places: list[Any] = [INT(j * size) for j in range(self.vectors - 1)]
+        places.append(builder.mul(builder.sub(arg["width"], INT(self.lanes)), item))
 
-        def step(values: list) -> list:
-            weight, old, new, *acc = values
+        def vectors_at(row: Any) -> list[Any]:
+            return [self.load(builder.add(row, place), 0) for place in places]
+
+        def store_at(row: Any, values: list[Any]) -> None:
+            for value, place in zip(values, places, strict=True):
+                self.store(value, builder.add(row, place), 0)
+
+        change, shrink = vectors_at(arg["change"]), self.splat(arg["shrink"])
+
+        def step(values: list[Any]) -> list[Any]:
+            row, old, new, *acc = values
             x_old, x_new = self.splat(self.element(old)), self.splat(self.element(new))
-            row = [self.multiply_add(x_old, change[j], builder.fmul(shrink, self.load(weight, j))) for j in columns]
-            for j in columns:
-                self.store(row[j], weight, j)
-            acc = [self.multiply_add(x_new, row[j], acc[j]) for j in columns]
-            return [builder.add(weight, arg["weight_row"]), builder.add(old, item), builder.add(new, item), *acc]
+            weights = [
+                self.multiply_add(x_old, change_j, builder.fmul(shrink, weight))
+                for change_j, weight in zip(change, vectors_at(row), strict=True)
+            ]
+            store_at(row, weights)
+            acc = [self.multiply_add(x_new, weight, value) for weight, value in zip(weights, acc, strict=True)]
+            return [builder.add(row, arg["weight_row"]), builder.add(old, item), builder.add(new, item), *acc]
 
-        _, _, _, *acc = self.loop(arg["depth"], [arg["weight"], arg["old"], arg["new"], *acc], step)
-        for j in columns:
-            self.store(acc[j], arg["out"], j)
+        first = [arg["weight"], arg["old"], arg["new"], *vectors_at(arg["start"])]
+        _, _, _, *acc = self.loop(arg["depth"], first, step)
+        store_at(arg["out"], acc)
 
 
 class _Dots(Writer):
@@ -69,7 +86,7 @@ class _Dots(Writer):
         whole = builder.sdiv(builder.sub(arg["width"], INT(1)), INT(self.lanes))  # the last vector is cut
         size = INT(self.lanes * self.bits // 8)
 
-        def step(values: list) -> list:
+        def step(values: list[Any]) -> list[Any]:
             weight, x, *acc = values
             factor = self.load(x, 0)
             rows = [self.load(self.row(weight, arg["weight_row"], i), 0) for i in range(self.rows)]
@@ -89,22 +106,25 @@ def _stream_tile(_context, depth, weight, weight_row, old, new, change, start, o
     real = shrink
 
     def code(context, builder, _signature, values):
-        """A switch over the number of vectors that `width` needs, and whether the last is whole."""
+        """The widest vectors that fit into the width, as many as it needs."""
         kind = context.get_value_type(real)
-        panel = stream_panel(bits_of(kind))
-        lanes, width = panel.lanes, values[-2]
-        needed = builder.sdiv(builder.add(width, INT(lanes - 1)), INT(lanes))
-        cut = builder.icmp_signed("!=", builder.srem(width, INT(lanes)), INT(0))
-        number = builder.add(builder.mul(needed, INT(2)), builder.zext(cut, INT))
+        panel, width = stream_panel(bits_of(kind)), values[-2]
         after = builder.append_basic_block("after")
-        switch = builder.switch(number, after)
-        for vectors in range(1, panel.vectors + 1):
-            for masked in (False, True):
-                block = builder.append_basic_block(f"stream_{vectors}_{masked}")
-                switch.add_case(INT(2 * vectors + masked), block)
+        lanes, most = panel.lanes, panel.vectors
+        while lanes > 0:
+            fits, otherwise = (builder.append_basic_block(name) for name in ("fits", "otherwise"))
+            builder.cbranch(builder.icmp_signed(">=", width, INT(lanes)), fits, otherwise)
+            builder.position_at_end(fits)
+            switch = builder.switch(builder.sdiv(builder.add(width, INT(lanes - 1)), INT(lanes)), after)
+            for vectors in range(1, most + 1):
+                block = builder.append_basic_block(f"stream_{vectors}x{lanes}")
+                switch.add_case(INT(vectors), block)
                 case = ir.IRBuilder(block)
-                case.call(_Stream(builder.module, kind, vectors, masked).write(), values)
+                case.call(_Stream(builder.module, kind, lanes, vectors).write(), values)
                 case.branch(after)
+            builder.position_at_end(otherwise)
+            lanes, most = lanes // 2, 2  # a width of fewer than twice so many lanes is left
+        builder.branch(after)
         builder.position_at_end(after)
         return context.get_dummy_value()
 
@@ -156,9 +176,12 @@ def update_and_multiply(out, code, weight, bias, old, new, change, rows, columns
     """
     item = itemsize(shrink)
     width = STREAM // (item // 4)
-    first, last = share((columns + width - 1) // width, parts, part)
-    for column in range(first * width, min(last * width, columns), width):
-        count, shift = min(width, columns - column), column * item
+    panels, lines = (columns + width - 1) // width, (columns + LINE - 1) // LINE
+    first, last = share(panels, parts, part)
+    for panel in range(first, last):
+        begin, end = share(lines, panels, panel)  # panels of about the same width
+        column = begin * LINE
+        count, shift = min(end * LINE, columns) - column, column * item
         target = array_at(bias + shift, count, shrink)
         add = array_at(change + shift, count, shrink)
         for j in range(count):

@@ -6,9 +6,8 @@ A network is data, so that one compiled function serves them all:
     params       (P,)      real     W1 (I, O) row by row, b1 (O,), W2, b2, ... one after another
 
 This becomes a table with a line for each layer: its sizes, its activation, where its weights begin, and the addresses
-of its buffers. Outputs and deltas lie in buffers of padded rows. Behind the last element of a sample's input to a layer
-stands a 1: the bias is the weight of that input, and lies in memory as the last row of W. So one product,
-(x 1)^T delta, gives the gradients of both.
+of its buffers: outputs and deltas, in padded rows. The input is not copied to a buffer. Products take their left factor
+by lists of addresses, see products.py: that of the input's rows, written anew for each batch, points at the samples.
 
 The functions here are called by each thread of a team, see team.py. Samples do not meet in the forward pass and in
 back-propagation: each thread carries a share of the batch from layer to layer. But of a large W it pays to let each
@@ -21,7 +20,7 @@ from numba import prange
 
 from .activations import IDENTITY, SOFTMAX, activation_backward_row, activation_forward_row
 from .jit import entry, inner, shared
-from .products import BACKWARD, FORWARD, NOTHING, multiply
+from .products import BACKWARD, FORWARD, NOTHING, fill, multiply
 from .team import meet
 from .threads import share, threads_for
 from .vectors import array_at, itemsize, keep
@@ -36,33 +35,49 @@ LARGE_WEIGHT = 256 << 10
 SHORT = 16
 
 # The columns of the table; line 0 is the input, line l layer l. Addresses, and strides of rows in bytes.
-FIELDS = 8
+FIELDS = 10
 (
     INPUTS, OUTPUTS, CODE,  # sizes, activation
     OFFSET,                 # bytes from the beginning of params, or of whatever is laid out like it, to the layer's W
     OUT, OUT_ROW,           # the layer's output (B, O)
-    DELTA, DELTA_ROW,       # dE/du (B, O), u the input sum
+    ROWS, ELEMENTS,         # lists for products: addresses of its rows, distances of the elements in a row
+    DELTA, DELTA_ROWS,      # dE/du (B, O), u the input sum: rows as far apart as those of the output; their addresses
 ) = range(FIELDS)  # fmt: skip
 
 
 @inner
 def padded(size):
-    """The distance of rows of `size` elements and a 1: whole cache lines, and not a multiple of 512 bytes.
+    """The distance of rows of `size` elements: whole cache lines, and not a multiple of 512 bytes.
 
     Column-wise walks, as the weight gradient makes them, would else hit the same few sets of the cache again and again.
     """
-    distance = size // 16 * 16 + 16
+    distance = (size + 15) // 16 * 16
     return distance + 16 if distance % 128 == 0 else distance
 
 
 @inner
-def layer_table(room, sizes, activations, batch):
-    """The table of a network, with buffers for `batch` samples in the array `room`: all outputs, then all deltas."""
+def list_size(sizes, batch):
+    """Elements of the array that holds the lists of `layer_table`."""
+    return 2 * sizes.shape[0] * batch + sizes[0] + sizes.max() + 1  # a tile reads one element more
+
+
+@inner
+def layer_table(room, lists, x_column, sizes, activations, batch):
+    """The table of a network for `batch` samples, whose features are x_column bytes apart.
+
+    room   array: the outputs, of which the input has two rows only, for training on one sample; then the deltas
+    lists  (list_size,)  int64; the first `batch` are the addresses of samples, to be filled in
+    """
     item = room.itemsize
     layers = sizes.shape[0] - 1
     table = np.zeros((layers + 1, FIELDS), np.int64)
-    offset = 0
-    place = room.ctypes.data
+    place, offset = room.ctypes.data, 0
+    free = lists.ctypes.data
+    table[0, ELEMENTS] = free
+    fill(free, 0, x_column, sizes[0])
+    elements = free + 8 * sizes[0]
+    fill(elements, 0, item, sizes.max())
+    free = elements + 8 * sizes.max()
     for layer in range(layers + 1):
         line = table[layer]
         line[OUTPUTS] = sizes[layer]
@@ -71,14 +86,20 @@ def layer_table(room, sizes, activations, batch):
             line[INPUTS] = sizes[layer - 1]
             line[CODE] = activations[layer - 1]
             line[OFFSET] = offset
+            line[ELEMENTS] = elements
             offset += (sizes[layer - 1] + 1) * sizes[layer] * item
             if layer == layers and line[CODE] == IDENTITY and sizes[layer] < SHORT:
                 distance = sizes[layer] * item
-        line[OUT], line[OUT_ROW] = place, distance
-        place += batch * distance
+        line[OUT], line[OUT_ROW], line[ROWS] = place, distance, free
+        if layer > 0:
+            fill(free, place, distance, batch)
+        free += 8 * batch
+        place += (batch if layer > 0 else 2) * distance
     for layer in range(1, layers + 1):
         line = table[layer]
-        line[DELTA], line[DELTA_ROW] = place, line[OUT_ROW]
+        line[DELTA], line[DELTA_ROWS] = place, free
+        fill(free, place, line[OUT_ROW], batch)
+        free += 8 * batch
         place += batch * line[OUT_ROW]
     return table
 
@@ -107,25 +128,17 @@ def forward(table_address, layers, params, start, stop, batch, team, members, ra
         parts, part = (members, rank) if columns else (1, 0)
         weight, row = params + line[OFFSET], line[OUTPUTS] * item
         multiply(
-            line[OUT] + top * line[OUT_ROW], line[OUT_ROW], below[OUT] + top * below[OUT_ROW], below[OUT_ROW], item,
+            line[OUT] + top * line[OUT_ROW], line[OUT_ROW], below[ROWS] + 8 * top, below[ELEMENTS],
             weight, row, item, rows, line[OUTPUTS], line[INPUTS], weight + line[INPUTS] * row, 0, 0,
             NOTHING if line[CODE] == SOFTMAX else FORWARD + line[CODE], 0, 0, parts, part, one, one,
         )  # fmt: skip
         if columns:
             meet(team, members)
         met = columns
-        for i in range(start, stop):
-            if layer < layers:
-                set_one(line[OUT] + i * line[OUT_ROW], line[OUTPUTS], one)
-            elif line[CODE] == SOFTMAX:  # it needs whole rows
+        if line[CODE] == SOFTMAX:  # it needs whole rows
+            for i in range(start, stop):
                 out = array_at(line[OUT] + i * line[OUT_ROW], line[OUTPUTS], one)
                 activation_forward_row(out, out, SOFTMAX)
-
-
-@inner
-def set_one(row, count, one):
-    """The 1 behind the `count` elements of a row."""
-    array_at(row, count + 1, one)[count] = one
 
 
 @shared("void(intp, intp, intp, intp, intp, intp, intp, intp, intp, real)", calls=[multiply])
@@ -142,8 +155,7 @@ def backward(table_address, layers, params, start, stop, batch, team, members, r
         top, rows = (0, batch) if columns else (start, stop - start)
         parts, part = (members, rank) if columns else (1, 0)
         multiply(
-            below[DELTA] + top * below[DELTA_ROW], below[DELTA_ROW],
-            line[DELTA] + top * line[DELTA_ROW], line[DELTA_ROW], item,
+            below[DELTA] + top * below[OUT_ROW], below[OUT_ROW], line[DELTA_ROWS] + 8 * top, line[ELEMENTS],
             params + line[OFFSET], item, line[OUTPUTS] * item, rows, line[INPUTS], line[OUTPUTS], 0, 0, 0,
             BACKWARD + below[CODE], below[OUT] + top * below[OUT_ROW], below[OUT_ROW], parts, part, one, one,
         )  # fmt: skip
@@ -158,47 +170,47 @@ def last_delta(line, start, stop, one):
     if line[CODE] != IDENTITY:
         for i in range(start, stop):
             out = array_at(line[OUT] + i * line[OUT_ROW], line[OUTPUTS], one)
-            delta = array_at(line[DELTA] + i * line[DELTA_ROW], line[OUTPUTS], one)
+            delta = array_at(line[DELTA] + i * line[OUT_ROW], line[OUTPUTS], one)
             activation_backward_row(delta, delta, out, line[CODE])
 
 
 @inner
 def weight_gradient(line, below, target, start, stop, top, batch, scaled, shrink, alpha):
-    """target = (x 1)^T delta, or target = shrink target + alpha (x 1)^T delta: the last row is that of the bias.
+    """target = x^T delta, or target = shrink target + alpha x^T delta, for rows start to stop of an (I, O) matrix.
 
-    For rows start to stop of a matrix (I + 1, O) at an address; the sum is over `batch` samples from row `top` of the
-    buffers.
+    target is its address; the sum is over `batch` samples from row `top` of the buffers.
     """
     item = itemsize(alpha)
     row = line[OUTPUTS] * item
     multiply(
-        target + start * row, row, below[OUT] + top * below[OUT_ROW] + start * item, item, below[OUT_ROW],
-        line[DELTA] + top * line[DELTA_ROW], line[DELTA_ROW], item,
+        target + start * row, row, below[ELEMENTS] + 8 * start, below[ROWS] + 8 * top,
+        line[DELTA] + top * line[OUT_ROW], line[OUT_ROW], item,
         stop - start, line[OUTPUTS], batch, 0, 0, scaled, NOTHING, 0, 0, 1, 0, shrink, alpha,
     )  # fmt: skip
 
 
 @inner
-def copy_row(out, x, x_column, count, one):
-    """The `count` elements at address x, x_column bytes apart, to address out."""
-    target = array_at(out, count, one)
-    if x_column == itemsize(one):
-        source = array_at(x, count, one)
+def bias_gradient(line, target, start, stop, top, batch, add, one):
+    """target = sum of delta over the same samples, or target += that, for elements start to stop of an (O,) vector."""
+    item = itemsize(one)
+    count = stop - start
+    result = array_at(target + start * item, count, one)
+    if not add:
         for j in range(count):
-            target[j] = source[j]
-    else:
+            result[j] = 0
+    first, row = line[DELTA] + top * line[OUT_ROW] + start * item, line[OUT_ROW]
+    whole = batch // 8 * 8
+    for i in range(0, whole, 8):  # in eights, so that a sum in memory is read and written once for eight samples
+        d0, d1 = array_at(first + i * row, count, one), array_at(first + (i + 1) * row, count, one)
+        d2, d3 = array_at(first + (i + 2) * row, count, one), array_at(first + (i + 3) * row, count, one)
+        d4, d5 = array_at(first + (i + 4) * row, count, one), array_at(first + (i + 5) * row, count, one)
+        d6, d7 = array_at(first + (i + 6) * row, count, one), array_at(first + (i + 7) * row, count, one)
         for j in range(count):
-            target[j] = array_at(x + j * x_column, 1, one)[0]
-
-
-@inner
-def copy_rows(out, out_row, x, x_row, x_column, rows, columns, one):
-    """A matrix at address x, with any strides, to address out."""
-    if x_column == itemsize(one):  # a product over nothing begins with x, and copies many rows at once
-        multiply(out, out_row, 0, 0, 0, 0, 0, x_column, rows, columns, 0, x, x_row, 0, NOTHING, 0, 0, 1, 0, one, one)
-    else:
-        for i in range(rows):
-            copy_row(out + i * out_row, x + i * x_row, x_column, columns, one)
+            result[j] += ((d0[j] + d1[j]) + (d2[j] + d3[j])) + ((d4[j] + d5[j]) + (d6[j] + d7[j]))
+    for i in range(whole, batch):
+        delta = array_at(first + i * row, count, one)
+        for j in range(count):
+            result[j] += delta[j]
 
 
 @inner
@@ -206,23 +218,22 @@ def forward_blocks(out, params, x, sizes, activations, start, stop):
     """out[start:stop] = the network's output for x[start:stop], a block of rows at a time."""
     layers = sizes.shape[0] - 1
     one = params.dtype.type(1)
-    elements = 0
-    for layer in range(layers + 1):
+    elements = 2 * padded(sizes[0])
+    for layer in range(1, layers + 1):
         elements += BLOCK * padded(sizes[layer])
-    room = np.empty(elements, params.dtype)  # for the outputs only
-    table = layer_table(room, sizes, activations, BLOCK)
-    first, last = table[0], table[layers]
-    row = out.strides[0]
+    room = np.empty(elements, params.dtype)  # for the outputs: `forward` touches no delta
+    lists = np.empty(list_size(sizes, BLOCK), np.int64)
+    table = layer_table(room, lists, x.strides[1], sizes, activations, BLOCK)
+    last = table[layers]
     for top in range(start, stop, BLOCK):
         count = min(BLOCK, stop - top)
-        source = x.ctypes.data + top * x.strides[0]
-        copy_rows(first[OUT], first[OUT_ROW], source, x.strides[0], x.strides[1], count, first[OUTPUTS], one)
+        fill(table[0, ROWS], x.ctypes.data + top * x.strides[0], x.strides[0], count)
         forward(table.ctypes.data, layers, params.ctypes.data, 0, count, count, 0, 1, 0, one)
         for i in range(count):
             result = array_at(last[OUT] + i * last[OUT_ROW], last[OUTPUTS], one)
             for k in range(last[OUTPUTS]):
-                array_at(out.ctypes.data + (top + i) * row + k * out.strides[1], 1, one)[0] = result[k]
-    return keep(room) + keep(table)
+                out[top + i, k] = result[k]
+    return keep(room) + keep(lists) + keep(table)
 
 
 @entry("void(real[:, :], real[::1], real[:, :], int64[::1], int64[::1], intp)", calls=[forward, multiply])

@@ -85,9 +85,11 @@ def update_row(param, first, second, grad, factor, optimizer):
             param[o] -= eta * grad[o] / (np.sqrt(first[o]) + epsilon)
     else:  # Adam, and AdamW, whose shrink is not 1
         for o in range(count):
-            first[o] = mul_add(beta1, first[o], rest1 * grad[o])
-            second[o] = mul_add(beta2, second[o], rest2 * (grad[o] * grad[o]))
-            param[o] = mul_add(shrink, param[o], -eta * first[o] / (np.sqrt(second[o] * correction) + epsilon))
+            g, w = grad[o], param[o]
+            m = mul_add(beta1, first[o], rest1 * g)
+            v = mul_add(beta2, second[o], rest2 * (g * g))
+            first[o], second[o] = m, v
+            param[o] = mul_add(shrink, w, -eta * m / (np.sqrt(v * correction) + epsilon))
 
 
 @inner

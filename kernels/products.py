@@ -4,9 +4,11 @@ Forward    out         = x W + b      sums over the in_features
 Backward   grad_x      = grad_out W^T sums over the out_features
            grad_weight = x^T grad_out sums over the batch
 
-All three are `multiply`, with other strides. The left factor may have any strides: its elements are loaded one by one
-and broadcast. The rows of the right factor and of the result are loaded as vectors and must be contiguous; of a right
-factor whose columns are contiguous, as those of W^T, a panel is transposed just before it is used.
+All three are `multiply`. The elements of the left factor are loaded one by one and broadcast, and may lie anywhere: one
+list has the addresses of its rows, another the distances of its columns. So the samples of a batch need not be gathered
+from the data, and x^T is x with the lists exchanged. The rows of the right factor and of the result are loaded as vectors
+and must be contiguous; of a right factor whose columns are contiguous, as those of W^T, a panel is transposed just before
+it is used.
 """
 
 import numpy as np
@@ -63,15 +65,16 @@ def pack(out, b, b_row, depth, width, one):
             out[k * width + j] = row[j]
 
 
-@shared(f"intp({19 * 'intp, '}real, real)")
+@shared(f"intp({18 * 'intp, '}real, real)")
 def multiply(
-    c, c_row, a, a_row, a_column, b, b_row, b_column, rows, columns, depth,
+    c, c_row, a_rows, a_columns, b, b_row, b_column, rows, columns, depth,
     start, start_row, scaled, epilogue, y, y_row, parts, part, shrink, alpha,
 ):  # fmt: skip
     """C = start + A B, or C = shrink C + alpha A B if `scaled`; addresses and strides in bytes.
 
     c  (rows, columns)   address, stride of rows
-    a  (rows, depth)     address, stride of rows, stride of columns
+    a  (rows, depth)     addresses of two lists of int64: element (i, k) lies at address a_rows[i] + a_columns[k], and
+                         behind the second list one more number can be read
     b  (depth, columns)  address, stride of rows, stride of columns; one of the two is that of contiguous elements
     start                0, or the address of what the sums begin with: a row stride of 0 makes it a bias
     epilogue             NOTHING, FORWARD + code, or BACKWARD + code with the activation's output y (rows, columns); c
@@ -106,7 +109,7 @@ def multiply(
                 first = rows * t // tiles
                 height = rows * (t + 1) // tiles - first
                 tile(
-                    variant + height - 1, depth, a + first * a_row, a_row, a_column, b_panel, b_panel_row,
+                    variant + height - 1, depth, a_rows + 8 * first, a_columns, b_panel, b_panel_row,
                     c + first * c_row + shift, c_row, start + first * start_row + shift if start != 0 else 0, start_row,
                     width, scaled, shrink, alpha,
                 )  # fmt: skip
@@ -140,22 +143,34 @@ def address(x, row):
 @inner
 def product(out, a, b, start, stop):
     """out[start:stop] = a[start:stop] @ b"""
-    _product(out, a, b, 0, start, stop)
+    return _product(out, a, b, 0, start, stop)
 
 
 @inner
 def affine_rows(out, x, weight, bias, start, stop):
     """out[start:stop] = x[start:stop] @ weight + bias"""
-    _product(out, x, weight, address(bias, 0), start, stop)
+    return _product(out, x, weight, address(bias, 0), start, stop)
 
 
 @inner
 def _product(out, a, b, bias, start, stop):
+    rows, columns = np.empty(stop - start, np.int64), np.empty(a.shape[1] + 1, np.int64)
+    fill(rows.ctypes.data, address(a, start), a.strides[0], stop - start)
+    fill(columns.ctypes.data, 0, a.strides[1], a.shape[1])
     multiply(
-        address(out, start), out.strides[0], address(a, start), a.strides[0], a.strides[1],
+        address(out, start), out.strides[0], rows.ctypes.data, columns.ctypes.data,
         address(b, 0), b.strides[0], b.strides[1] if b.shape[1] > 1 else b.itemsize,
         stop - start, b.shape[1], b.shape[0], bias, 0, 0, NOTHING, 0, 0, 1, 0, out.dtype.type(1), out.dtype.type(1),
     )  # fmt: skip
+    return keep(rows) + keep(columns)
+
+
+@inner
+def fill(numbers, first, step, count):
+    """The list of `count` int64 at an address: first, first + step, ..."""
+    values = array_at(numbers, count, np.int64(0))
+    for i in range(count):
+        values[i] = first + i * step
 
 
 @inner

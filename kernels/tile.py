@@ -10,6 +10,8 @@ Every shape of tile is an LLVM function of its own, written here instruction by 
 number, see blocks.py; it takes addresses, and checks nothing.
 """
 
+from typing import Any
+
 import numba
 import numpy as np
 from llvmlite import ir
@@ -17,10 +19,11 @@ from numba import types
 from numba.extending import intrinsic
 
 from .blocks import Panel, variants
-from .vectors import INT, Memory, Writer, bits_of
+from .vectors import INT, Memory, Writer, array_at, bits_of
 
-# The arguments of a tile: addresses are integers, strides are in bytes; two factors of the dtype.
-ARGUMENTS = ("depth", "a", "a_row", "a_column", "b", "b_row", "c", "c_row", "start", "start_row", "width", "scaled")
+# The arguments of a tile: addresses are integers, strides are in bytes; two factors of the dtype. a_rows and a_columns
+# are addresses of lists: a[i, k] lies at address a_rows[i] + a_columns[k].
+ARGUMENTS = ("depth", "a_rows", "a_columns", "b", "b_row", "c", "c_row", "start", "start_row", "width", "scaled")
 FACTORS = ("shrink", "alpha")
 
 
@@ -50,17 +53,22 @@ class _Tile(Writer):
         builder.position_at_end(begin)
         acc = [self.either((self.zero, entry), (value, load_block)) for value in loaded]
 
-        def step(values: list) -> list:
-            a, b, *acc = values
-            row_of_b = [self.load(b, j) for j in range(vectors)]
-            column_of_a = [self.splat(self.element(self.row(a, arg["a_row"], i))) for i in range(rows)]
-            total = [
-                self.multiply_add(column_of_a[i], row_of_b[j], value)
-                for (i, j), value in zip(elements, acc, strict=True)
-            ]
-            return [builder.add(a, arg["a_column"]), builder.add(b, arg["b_row"]), *total]
+        row_of_a = [self.integer(builder.add(arg["a_rows"], INT(8 * i))) for i in range(rows)]
 
-        _, _, *acc = self.loop(arg["depth"], [arg["a"], arg["b"], *acc], step)
+        # The next shift is loaded at the end of a step. Loaded where it is used it would delay all elements of a, which
+        # the compiler would then load side by side, into registers that the sums need.
+        def step(values: list[Any]) -> list[Any]:
+            column, shift, b, *acc = values
+            row_of_b = [self.load(b, j) for j in range(vectors)]
+            total = []
+            for i, row in enumerate(row_of_a):  # one element of a at a time: there is no register for more
+                element = self.splat(self.element(builder.add(row, shift)))
+                total += [self.multiply_add(element, row_of_b[j], acc[i * vectors + j]) for j in range(vectors)]
+            column = builder.add(column, INT(8))
+            return [column, self.integer(column), builder.add(b, arg["b_row"]), *total]
+
+        first = [arg["a_columns"], self.integer(arg["a_columns"]), arg["b"]]
+        _, _, _, *acc = self.loop(arg["depth"], [*first, *acc], step)
 
         # c = acc, or c = shrink c + alpha acc
         with builder.if_else(builder.icmp_signed("!=", arg["scaled"], INT(0))) as (scaled, plain):
@@ -101,7 +109,7 @@ def _dispatcher(module: ir.Module, real: ir.Type) -> ir.Function:
 
 @intrinsic
 def _tile(
-    _context, variant, depth, a, a_row, a_column, b, b_row, c, c_row, start, start_row, width, scaled, shrink, alpha
+    _context, variant, depth, a_rows, a_columns, b, b_row, c, c_row, start, start_row, width, scaled, shrink, alpha
 ):  # fmt: skip
     real = alpha
     signature = types.void(*([types.intp] * (1 + len(ARGUMENTS))), real, real)
@@ -113,20 +121,22 @@ def _tile(
     return signature, code
 
 
-def _plain_tile(
-    variant, depth, a, a_row, a_column, b, b_row, c, c_row, start, start_row, width, scaled, shrink, alpha
-):  # fmt: skip
+def _plain_tile(variant, depth, a_rows, a_columns, b, b_row, c, c_row, start, start_row, width, scaled, shrink, alpha):
     """What a tile does, in NumPy, for runs without the compiler."""
     dtype = np.dtype(type(alpha))
     panel, rows, masked = variants(8 * dtype.itemsize)[variant]
     width = width if masked else panel.width
 
-    def at(address, height, stride, columns, column_stride=dtype.itemsize):
-        return np.asarray(Memory(address, (int(height), int(columns)), (int(stride), int(column_stride)), dtype))
+    def at(address, height, stride, columns):
+        return np.asarray(Memory(address, (int(height), int(columns)), (int(stride), dtype.itemsize), dtype))
 
     total = np.zeros((rows, width), dtype) if start == 0 else at(start, rows, start_row, width).copy()
     if depth > 0:
-        total += at(a, rows, a_row, depth, a_column) @ at(b, depth, b_row, width)
+        a = np.empty((rows, depth), dtype)
+        for i, k in np.ndindex(a.shape):
+            address = array_at(a_rows, rows, np.int64(0))[i] + array_at(a_columns, depth, np.int64(0))[k]
+            a[i, k] = array_at(address, 1, alpha)[0]
+        total += a @ at(b, depth, b_row, width)
     out = at(c, rows, c_row, width)
     out[...] = shrink * out + alpha * total if scaled else total
 

@@ -88,6 +88,10 @@ class Writer:
         """The one number at an address."""
         return self.builder.load(self.builder.inttoptr(address, self.real.as_pointer()))
 
+    def integer(self, address: Any) -> Any:
+        """The integer at an address. It is loaded where it stands in the code, since it is loaded as an atomic one."""
+        return self.builder.load_atomic(self.builder.inttoptr(address, INT.as_pointer()), "monotonic", 8)
+
     def mask(self, width: Any, j: int) -> Any:
         """Which lanes of vector j lie inside `width` columns: the others are neither read nor written."""
         index = ir.VectorType(INT32, self.lanes)

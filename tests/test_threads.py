@@ -101,7 +101,7 @@ def train_steps(dtype):
     order = np.random.default_rng(1).permutation(301)
     step_losses = np.full(5, np.nan)
     first, second = np.zeros_like(params), np.zeros_like(params)
-    settings = np.array([0.01, 0.9, 0.999, 1e-8, 0.0])
+    settings = np.array([0.01, 0.9, 0.999, 1e-8, 0.0, 0.0])
     adam = kernels.OPTIMIZERS.index("adam")
     kernels.train_steps(params, first, second, step_losses, x, labels, order, *NETWORK, settings, 0, adam, 67, 0)
     return [params, step_losses]
