@@ -115,7 +115,7 @@ def squared_error_run(grad, out, targets, scale, terms):
 def loss_block(
     grad, grad_row, out, out_row, rows, columns, labels, targets, targets_row, scale, terms, code, one
 ):  # fmt: skip
-    """The gradient of the loss of a block, times scale; and the terms (loss_terms,) float64 that the loss is the sum of.
+    """The gradient of a block's loss, times scale; and the terms (loss_terms,) float64 that the loss is the sum of.
 
     labels (rows,) int64 where targets is 0, else the address of the targets
     """

@@ -6,9 +6,9 @@ Backward   grad_x      = grad_out W^T sums over the out_features
 
 All three are `multiply`. The elements of the left factor are loaded one by one and broadcast, and may lie anywhere: one
 list has the addresses of its rows, another the distances of its columns. So the samples of a batch need not be gathered
-from the data, and x^T is x with the lists exchanged. The rows of the right factor and of the result are loaded as vectors
-and must be contiguous; of a right factor whose columns are contiguous, as those of W^T, a panel is transposed just before
-it is used.
+from the data, and x^T is x with the lists exchanged. The rows of the right factor and of the result are loaded as
+vectors and must be contiguous; of a right factor whose columns are contiguous, as those of W^T, a panel is transposed
+just before it is used.
 """
 
 import numpy as np

@@ -170,7 +170,7 @@ def lead(team, step, steps):
 
 @inner
 def follow(team, rank, step):
-    """The others': wait for a step after `step` that has this rank as a member; returns it and the members, as `lead`."""
+    """The others': wait for the next step that has this rank as a member; returns it and the members, as `lead`."""
     looks = 0
     while True:
         opened = load(team + OPENED)
