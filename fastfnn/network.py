@@ -185,19 +185,23 @@ class FNN:
         held_out = self._validation_data(validation_data)
         steps = math.ceil(len(rows) / batch)
         history = History(step_loss=np.empty(epochs * steps))
-        with _progress(progress, epochs * steps) as report:
+        pace = _Pace()
+        with _progress(progress, epochs * steps) as (advance, report):
             self._train(history.step_loss[:0], rows, targets, np.empty(0, np.int64), batch, optimizer)  # compiles
             for epoch in range(epochs):
                 order = self._order(len(rows), batch, sampling)
                 step_loss = history.step_loss[epoch * steps : (epoch + 1) * steps]
                 start = time.perf_counter()
-                self._train(step_loss, rows, targets, order, batch, optimizer)
+                for first, last in pace.slices(steps):
+                    samples = order[first * batch : last * batch]
+                    self._train(step_loss[first:last], rows, targets, samples, batch, optimizer)
+                    advance(last - first)
                 seconds = time.perf_counter() - start
                 history.seconds.append(seconds)
                 history.samples_per_second.append(len(rows) / seconds)
                 history.loss.append(_epoch_loss(step_loss, batch, len(rows)))
                 self._measure(history, rows, targets, held_out)
-                report(history, epochs, steps)
+                report(history, epochs)
         if not math.isfinite(history.loss[-1]):
             warnings.warn("the training loss is not finite: try a smaller learning rate", RuntimeWarning, stacklevel=2)
         return history
@@ -393,11 +397,35 @@ def _epoch_loss(step_loss: np.ndarray, batch: int, samples: int) -> float:
     return float(step_loss @ counts / samples)
 
 
+class _Pace:
+    """How many steps to take in a compiled call: as many as take a fifth of a second, so that Python gets its turn.
+
+    Between calls the progress bar moves and Ctrl-C is heard. A single step is not divided, however long it takes.
+    """
+
+    SECONDS = 0.2
+
+    def __init__(self) -> None:
+        self.count = 1
+
+    def slices(self, steps: int) -> Iterator[tuple[int, int]]:
+        """Ranges of steps, one for each call, which are timed while the caller is at them."""
+        first = 0
+        while first < steps:
+            last = min(first + self.count, steps)
+            start = time.perf_counter()
+            yield first, last
+            seconds = max(time.perf_counter() - start, 1e-6)
+            possible = int((last - first) * self.SECONDS / seconds)
+            self.count = max(1, min(possible, 10 * (last - first)))  # the first steps may be slower or faster than most
+            first = last
+
+
 @contextlib.contextmanager
 def _progress(show: bool, steps: int) -> Iterator[Any]:
-    """A function to call after each epoch; it draws a progress bar of so many steps and a line per epoch."""
+    """Two functions, to call after some steps and after each epoch: for a bar of so many steps and a line per epoch."""
     if not show:
-        yield lambda history, epochs, steps: None
+        yield lambda count: None, lambda history, epochs: None
         return
     from tqdm import tqdm
 
@@ -405,12 +433,7 @@ def _progress(show: bool, steps: int) -> Iterator[Any]:
         tqdm.write("compiling the kernels for this machine: once, then they are loaded from disk")
 
     with tqdm(total=steps, unit="step", dynamic_ncols=True) as bar, on_first_compilation(announce):
-
-        def report(history: History, epochs: int, steps_per_epoch: int) -> None:
-            bar.update(steps_per_epoch)
-            tqdm.write(_epoch_line(history, epochs))
-
-        yield report
+        yield bar.update, lambda history, epochs: tqdm.write(_epoch_line(history, epochs))
 
 
 def _epoch_line(history: History, epochs: int) -> str:

@@ -94,28 +94,43 @@ def update_row(param, first, second, grad, factor, optimizer):
 
 @inner
 def update_rows(param, first, second, grad, factor, optimizer, start, stop):
-    # all (I, O); a row of contiguous elements is taken as such, so that the loop over it vectorises
+    # all (I, O); rows of contiguous elements are taken as such, so that the loop over them vectorises, and rows that
+    # follow one another without a gap as one
     count, item, one = param.shape[1], param.itemsize, param.dtype.type(1)
-    contiguous = (
-        param.strides[1] == item and first.strides[1] == item and second.strides[1] == item and grad.strides[1] == item
-    )
-    for i in range(start, stop):
-        if contiguous:
-            update_row(
-                array_at(param.ctypes.data + i * param.strides[0], count, one),
-                array_at(first.ctypes.data + i * first.strides[0], count, one),
-                array_at(second.ctypes.data + i * second.strides[0], count, one),
-                array_at(grad.ctypes.data + i * grad.strides[0], count, one),
-                factor,
-                optimizer,
-            )
-        else:
+    row, rows = param.strides[0], stop - start
+    if not (contiguous(param) and contiguous(first) and contiguous(second) and contiguous(grad)):
+        for i in range(start, stop):
             update_row(param[i], first[i], second[i], grad[i], factor, optimizer)
+        return
+    if row == first.strides[0] and row == second.strides[0] and row == grad.strides[0] and row == count * item:
+        count, rows = count * rows, 1
+    for i in range(start, start + rows):
+        update_row(
+            array_at(param.ctypes.data + i * row, count, one),
+            array_at(first.ctypes.data + i * first.strides[0], count, one),
+            array_at(second.ctypes.data + i * second.strides[0], count, one),
+            array_at(grad.ctypes.data + i * grad.strides[0], count, one),
+            factor,
+            optimizer,
+        )
 
 
-@entry("void(real[:, :], real[:, :], real[:, :], real[:, :], float64[::1], intp, intp, intp)")
-def _update(param, first, second, grad, settings, optimizer, step, threads):
-    factor = np.empty(FACTORS, param.dtype)
+@inner
+def contiguous(x):
+    """Whether the rows of a matrix have contiguous elements."""
+    return x.strides[1] == x.itemsize
+
+
+@entry(
+    "void(real[:, :], real[:, :], real[:, :], real[:, :], float64, float64, float64, float64, float64, intp, intp,"
+    " intp)"
+)
+def _update(
+    param, first, second, grad, learning_rate, beta1, beta2, epsilon, decay, optimizer, step, threads
+):  # fmt: skip
+    settings, factor = np.zeros(len(SETTINGS), np.float64), np.empty(FACTORS, param.dtype)
+    settings[LEARNING_RATE], settings[BETA1], settings[BETA2] = learning_rate, beta1, beta2
+    settings[EPSILON], settings[DECAY] = epsilon, decay
     factors(factor, settings, optimizer, step)
     if threads == 1:
         update_rows(param, first, second, grad, factor, optimizer, 0, param.shape[0])
@@ -132,16 +147,21 @@ def _as_rows(x: np.ndarray) -> np.ndarray:
 def _run(
     optimizer: int,
     param: np.ndarray,
-    state: tuple[np.ndarray, ...],
+    first: np.ndarray,
+    second: np.ndarray,
     grad: np.ndarray,
-    settings: tuple[float, ...],
+    learning_rate: float,
+    beta1: float = 0.0,
+    beta2: float = 0.0,
+    epsilon: float = 0.0,
+    decay: float = 0.0,
     step: int = 1,
 ) -> None:
-    rows = _as_rows(param)
-    first = _as_rows(state[0]) if state else rows
-    second = _as_rows(state[1]) if len(state) > 1 else first
-    values = np.array(settings + (0.0,) * (len(SETTINGS) - len(settings)), np.float64)
-    _update(rows, first, second, _as_rows(grad), values, optimizer, step, threads_for(4 * param.size))
+    """A rule without some state gets the parameters for it, and leaves them alone."""
+    _update(
+        _as_rows(param), _as_rows(first), _as_rows(second), _as_rows(grad), learning_rate, beta1, beta2, epsilon, decay,
+        optimizer, step, threads_for(4 * param.size),
+    )  # fmt: skip
 
 
 def sgd_update(param: np.ndarray, grad: np.ndarray, learning_rate: float) -> None:
@@ -153,7 +173,7 @@ def sgd_update(param: np.ndarray, grad: np.ndarray, learning_rate: float) -> Non
     Error: 1 ulp of the exact result, or 1 ulp of learning_rate * grad where the two cancel.
     Source: section 4 of the notes, step (4) of gradient descent.
     """
-    _run(SGD, param, (), grad, (learning_rate,))
+    _run(SGD, param, param, param, grad, learning_rate)
 
 
 def momentum_update(
@@ -166,7 +186,7 @@ def momentum_update(
 
     Source: Polyak 1964.
     """
-    _run(MOMENTUM, param, (velocity,), grad, (learning_rate, momentum))
+    _run(MOMENTUM, param, velocity, param, grad, learning_rate, momentum)
 
 
 def nesterov_update(
@@ -179,7 +199,7 @@ def nesterov_update(
 
     Source: Nesterov 1983, in the form of Bengio et al. 2013.
     """
-    _run(NESTEROV, param, (velocity,), grad, (learning_rate, momentum))
+    _run(NESTEROV, param, velocity, param, grad, learning_rate, momentum)
 
 
 def adagrad_update(
@@ -192,7 +212,7 @@ def adagrad_update(
 
     Source: Duchi et al. 2011.
     """
-    _run(ADAGRAD, param, (squares,), grad, (learning_rate, 0.0, 0.0, epsilon))
+    _run(ADAGRAD, param, squares, param, grad, learning_rate, epsilon=epsilon)
 
 
 def rmsprop_update(
@@ -205,7 +225,7 @@ def rmsprop_update(
 
     Source: Tieleman and Hinton 2012.
     """
-    _run(RMSPROP, param, (squares,), grad, (learning_rate, decay_rate, 0.0, epsilon))
+    _run(RMSPROP, param, squares, param, grad, learning_rate, decay_rate, epsilon=epsilon)
 
 
 def adam_update(
@@ -226,7 +246,7 @@ def adam_update(
 
     Source: Kingma and Ba 2015, algorithm 1, epsilon outside the root of the corrected square.
     """
-    _run(ADAM, param, (mean, square), grad, (learning_rate, beta1, beta2, epsilon), step)
+    _run(ADAM, param, mean, square, grad, learning_rate, beta1, beta2, epsilon, step=step)
 
 
 def adamw_update(
@@ -248,4 +268,4 @@ def adamw_update(
 
     Source: Loshchilov and Hutter 2019.
     """
-    _run(ADAMW, param, (mean, square), grad, (learning_rate, beta1, beta2, epsilon, decay), step)
+    _run(ADAMW, param, mean, square, grad, learning_rate, beta1, beta2, epsilon, decay, step)

@@ -553,13 +553,16 @@ def test_both_backends_give_the_same_curve_on_digits(dtype, rtol):
 
 @pytest.fixture
 def recorded_orders(monkeypatch):
-    """The order of samples that each epoch of a fit of a reference network hands to its training loop."""
-    seen = []
+    """The order of samples that each epoch, of 20, of a fit of a reference network hands to its training loop."""
+    seen = [np.empty(0, np.int64)]
     train_steps = reference.train_steps
 
     def spy(params, first, second, step_losses, x, targets, order, *rest):
         if len(step_losses):
-            seen.append(order.copy())
+            if len(seen[-1]) == 20:
+                seen.append(order.copy())
+            else:  # an epoch may be several calls
+                seen[-1] = np.concatenate((seen[-1], order))
         train_steps(params, first, second, step_losses, x, targets, order, *rest)
 
     monkeypatch.setattr(reference, "train_steps", spy)
@@ -592,6 +595,33 @@ def test_defaults_of_fit():
     assert bits(net) == bits(plain)
     assert len(history.loss) == 10
     assert history.step_loss.shape == (20,)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, None])
+def test_an_epoch_in_several_calls_is_the_same_epoch(monkeypatch, batch_size):
+    x, t = samples(count=50)
+    whole, divided = network(), network()
+    monkeypatch.setattr(fnn.network._Pace, "SECONDS", 1e9)
+    want = whole.fit(x, t, epochs=3, batch_size=batch_size, optimizer=fnn.Adam())
+    monkeypatch.setattr(fnn.network._Pace, "SECONDS", 0)  # a call for each step
+    got = divided.fit(x, t, epochs=3, batch_size=batch_size, optimizer=fnn.Adam())
+    np.testing.assert_array_equal(got.step_loss, want.step_loss)
+    assert bits(divided) == bits(whole)
+
+
+@pytest.mark.parametrize("seconds", [1e-4, 2e-3, 0.05, 3.0])
+def test_pace_follows_the_time_of_a_step(monkeypatch, seconds):
+    clock = [0.0]
+    monkeypatch.setattr(fnn.network.time, "perf_counter", lambda: clock[0])
+    pace, taken = fnn.network._Pace(), []
+    for _ in range(2):  # epochs
+        for first, last in pace.slices(10_000):
+            taken.append((first, last))
+            clock[0] += (last - first) * seconds
+    steps = [step for first, last in taken for step in range(first, last)]
+    assert steps == 2 * list(range(10_000))
+    assert max((last - first) * seconds for first, last in taken) <= max(0.25, seconds)
+    assert len(taken) <= 20 + 20_000 * seconds / (0.2 - seconds if seconds < 0.1 else seconds)
 
 
 # History
