@@ -54,55 +54,56 @@ def activation_backward_row(grad_x, grad_out, out, code):
             grad_x[o] = zero if out[o] <= 0 else grad_out[o]
 
 
-# Blocks in buffers are worked on in whole chunks of so many elements, to which rows are padded there: the last few
-# columns of a panel would else fall into the scalar rest of the compiler's vector loop.
+# Rows in buffers are padded to a multiple of so many elements. Blocks are worked on up to there: the last few columns
+# would else fall into the scalar rest of the compiler's vector loop.
 CHUNK = 16
 
 
 @inner
-def activation_forward_block(address, row, rows, columns, code, one):
-    """Apply an activation in place to a block in a buffer of padded rows, which may change the padding too.
+def with_padding(columns):
+    """The columns of a matrix in a buffer of padded rows, with the padding."""
+    return (columns + CHUNK - 1) // CHUNK * CHUNK
 
-    address of the block, bytes from row to row, its size
-    """
+
+@inner
+def activation_forward_block(address, row, rows, columns, code, one):
+    """Apply an activation in place to a block: its address, bytes from row to row, its size."""
     zero = one - one
-    width = (columns + CHUNK - 1) // CHUNK * CHUNK
     if code == SIGMOID:
         for i in range(rows):
-            x = array_at(address + i * row, width, one)
-            for o in range(width):
+            x = array_at(address + i * row, columns, one)
+            for o in range(columns):
                 x[o] = sigmoid(x[o])
     elif code == TANH:
         for i in range(rows):
-            x = array_at(address + i * row, width, one)
-            for o in range(width):
+            x = array_at(address + i * row, columns, one)
+            for o in range(columns):
                 x[o] = tanh(x[o])
     elif code == RELU:
         for i in range(rows):
-            x = array_at(address + i * row, width, one)
-            for o in range(width):
+            x = array_at(address + i * row, columns, one)
+            for o in range(columns):
                 x[o] = where(x[o] < zero, zero, x[o])
 
 
 @inner
 def activation_backward_block(address, row, y_address, y_row, rows, columns, code, one):
-    """Multiply a block in a buffer of padded rows by the derivative at the activation's output, a block as large."""
+    """Multiply a block by the derivative at the activation's output, a block as large."""
     zero = one - one
-    width = (columns + CHUNK - 1) // CHUNK * CHUNK
     if code == SIGMOID:
         for i in range(rows):
-            grad, y = array_at(address + i * row, width, one), array_at(y_address + i * y_row, width, one)
-            for o in range(width):
+            grad, y = array_at(address + i * row, columns, one), array_at(y_address + i * y_row, columns, one)
+            for o in range(columns):
                 grad[o] *= y[o] * (one - y[o])
     elif code == TANH:
         for i in range(rows):
-            grad, y = array_at(address + i * row, width, one), array_at(y_address + i * y_row, width, one)
-            for o in range(width):
+            grad, y = array_at(address + i * row, columns, one), array_at(y_address + i * y_row, columns, one)
+            for o in range(columns):
                 grad[o] *= (one - y[o]) * (one + y[o])
     elif code == RELU:
         for i in range(rows):
-            grad, y = array_at(address + i * row, width, one), array_at(y_address + i * y_row, width, one)
-            for o in range(width):
+            grad, y = array_at(address + i * row, columns, one), array_at(y_address + i * y_row, columns, one)
+            for o in range(columns):
                 grad[o] = where(y[o] <= zero, zero, grad[o])
 
 

@@ -13,7 +13,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .activations import CHUNK, activation_forward_block
+from .activations import CHUNK, activation_forward_block, with_padding
 from .blocks import STREAM, stream_panel
 from .jit import shared
 from .threads import share
@@ -189,7 +189,7 @@ def update_and_multiply(out, code, weight, bias, old, new, change, rows, columns
         stream_tile(
             rows, weight + shift, columns * item, old, new, change + shift, bias + shift, out + shift, count, shrink
         )
-        activation_forward_block(out + shift, 0, 1, count, code, target.dtype.type(1))
+        activation_forward_block(out + shift, 0, 1, with_padding(count), code, target.dtype.type(1))
 
 
 @shared("void(intp, intp, intp, intp, intp, intp, real)")

@@ -13,7 +13,7 @@ just before it is used.
 
 import numpy as np
 
-from .activations import activation_backward_block, activation_forward_block
+from .activations import activation_backward_block, activation_forward_block, with_padding
 from .blocks import FIRST_FULL, FIRST_MASKED, ROWS, WIDTHS
 from .jit import inner, shared
 from .threads import share
@@ -31,6 +31,11 @@ BACKWARD = 200
 # memory, and where their distance is a power of two, in a few sets of the cache.
 PACK_BYTES = 4 << 20
 PACK_ROWS = 48
+
+# A transposed left factor is packed if the result has rows of so many bytes, that is if many panels use it: a tile
+# would else find each of its few bytes a step in another page. It is packed in groups of as many rows as a line holds.
+LEFT_BYTES = 1 << 10
+GROUP = 16
 
 
 @inner
@@ -60,9 +65,46 @@ def transpose(out, out_row, x, x_row, rows, columns, one):
 def pack(out, b, b_row, depth, width, one):
     """Copy a (depth, width) matrix at an address to a contiguous one."""
     for k in range(depth):
-        row = array_at(b + k * b_row, width, one)
+        row, target = array_at(b + k * b_row, width, one), array_at(out + k * width * itemsize(one), width, one)
         for j in range(width):
-            out[k * width + j] = row[j]
+            target[j] = row[j]
+
+
+@inner
+def is_transposed(rows_list, columns_list, rows, depth, item):
+    """Whether the rows of a left factor lie side by side, as those of x^T do, and its columns do not."""
+    if rows < 2 or depth < 2:
+        return False
+    row, column = array_at(rows_list, 2, np.int64(0)), array_at(columns_list, 2, np.int64(0))
+    return row[1] - row[0] == item and abs(column[1] - column[0]) > item
+
+
+@inner
+def left_bytes(rows, depth, item):
+    """The room that `pack_left` needs: two lists, and whole groups."""
+    return 8 * (rows + depth + 1) + (rows + GROUP - 1) // GROUP * GROUP * depth * item
+
+
+@inner
+def pack_left(out, rows_list, columns_list, rows, depth, one):
+    """Copy a left factor whose rows lie side by side, a group of GROUP rows after the other; returns its new lists."""
+    item = itemsize(one)
+    new_rows, new_columns = out, out + 8 * rows
+    out += 8 * (rows + depth + 1)
+    row, column = array_at(rows_list, rows, np.int64(0)), array_at(columns_list, depth, np.int64(0))
+    place, shift = array_at(new_rows, rows, np.int64(0)), array_at(new_columns, depth + 1, np.int64(0))
+    for k in range(depth + 1):
+        shift[k] = k * GROUP * item
+    for first in range(0, rows, GROUP):
+        height = min(GROUP, rows - first)
+        for i in range(height):
+            place[first + i] = out + (first * depth + i) * item
+        for k in range(depth):
+            source = array_at(row[first] + column[k], height, one)
+            target = array_at(place[first] + shift[k], height, one)
+            for i in range(height):
+                target[i] = source[i]
+    return new_rows, new_columns
 
 
 @shared(f"intp({18 * 'intp, '}real, real)")
@@ -87,7 +129,13 @@ def multiply(
     scale = item // 4
     transposed = b_column != item
     far = depth * b_row > PACK_BYTES
-    packed = np.empty(depth * min(WIDTHS[0] // scale, columns) if transposed or far else 0, array_at(c, 0, alpha).dtype)
+    left = columns * item >= LEFT_BYTES and is_transposed(a_rows, a_columns, rows, depth, item)
+    panel_size = depth * min(WIDTHS[0] // scale, columns) * item if transposed or far else 0
+    left_size = left_bytes(rows, depth, item) if left else 0
+    room = np.empty((panel_size + left_size) // 8 + 1, np.int64)
+    packed = room.ctypes.data + left_size
+    if left:
+        a_rows, a_columns = pack_left(room.ctypes.data, a_rows, a_columns, rows, depth, alpha)
     tile_from, tile_to = share(count_tiles(rows, columns, scale), parts, part)
     column = 0
     while column < columns and tile_to > 0:
@@ -100,7 +148,7 @@ def multiply(
         if top < bottom:
             b_panel, b_panel_row = b + column * b_column, b_row
             if transposed or (far and bottom - top > PACK_ROWS):
-                b_panel, b_panel_row = packed.ctypes.data, width * item
+                b_panel, b_panel_row = packed, width * item
                 if transposed:
                     transpose(b_panel, b_panel_row, b + column * b_column, b_column, width, depth, alpha)
                 else:
@@ -114,13 +162,14 @@ def multiply(
                     width, scaled, shrink, alpha,
                 )  # fmt: skip
             height, target, source = bottom - top, c + top * c_row + shift, y + top * y_row + shift
+            reach = width if column + width < columns else with_padding(columns) - column  # no other panel's columns
             if epilogue >= BACKWARD:
-                activation_backward_block(target, c_row, source, y_row, height, width, epilogue - BACKWARD, alpha)
+                activation_backward_block(target, c_row, source, y_row, height, reach, epilogue - BACKWARD, alpha)
             elif epilogue >= FORWARD:
-                activation_forward_block(target, c_row, height, width, epilogue - FORWARD, alpha)
+                activation_forward_block(target, c_row, height, reach, epilogue - FORWARD, alpha)
         column += width
         tile_from, tile_to = max(tile_from - tiles, 0), tile_to - tiles
-    return keep(packed)
+    return keep(room)
 
 
 @inner

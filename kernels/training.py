@@ -19,7 +19,7 @@ import threading
 import numpy as np
 from numba import prange
 
-from .activations import activation_backward_block
+from .activations import CHUNK, activation_backward_block, with_padding
 from .elementary import mul_add
 from .jit import entry, inner, shared
 from .losses import NO_LABELS, loss_block, loss_terms, split_targets, total
@@ -34,7 +34,6 @@ from .network import (
     OUT_ROW,
     OUTPUTS,
     ROWS,
-    SHORT,
     backward,
     bias_gradient,
     forward,
@@ -305,8 +304,8 @@ def sample_step(job_address, step, factor_address, members, rank, one):
     for layer in range(layers, 0, -1):
         meet(team, members)
         line = table[layer]
-        start, stop = share((line[OUTPUTS] + SHORT - 1) // SHORT, members, rank)
-        delta_and_change(job, table, layer, new, SHORT * start, min(SHORT * stop, line[OUTPUTS]), factor)
+        start, stop = share((line[OUTPUTS] + CHUNK - 1) // CHUNK, members, rank)
+        delta_and_change(job, table, layer, new, CHUNK * start, min(CHUNK * stop, line[OUTPUTS]), factor)
 
 
 @inner
@@ -363,7 +362,8 @@ def delta_and_change(job, table, layer, new, start, stop, factor):
         above = table[layer + 1]
         delta_above = above[DELTA] + new * above[OUT_ROW]
         row_products(delta, job[PARAMS] + above[OFFSET], delta_above, start, stop, above[OUTPUTS], one)
-        activation_backward_block(delta + shift, 0, out + shift, 0, 1, stop - start, line[CODE], one)
+        count = with_padding(stop - start)
+        activation_backward_block(delta + shift, 0, out + shift, 0, 1, count, line[CODE], one)
     values = array_at(delta, stop, one)
     change = array_at(line[DELTA] + (1 - new) * line[OUT_ROW], stop, one)
     for j in range(start, stop):
