@@ -344,7 +344,7 @@ def train_steps(case, dtype, rng):
     order = rng.integers(0, samples, count)
     order[:1], order[-1:] = samples - 1, 0
     # after a true update the sums that a ReLU gets are not exact any more
-    settings = np.array([0.0 if "relu" in HIDDEN[hidden] else 0.125, 0.5, 0.5, 1.0, 0.5])
+    settings = np.array([0.0 if "relu" in HIDDEN[hidden] else 0.125, 0.5, 0.5, 1.0, 0.5, 0.25])
     optimizer = (len(hidden) + count + batch_size) % len(kernels.OPTIMIZERS)
     chain = TOLERANCES[dtype].chain
     return Call(

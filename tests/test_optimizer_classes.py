@@ -515,20 +515,20 @@ def test_settings_of_any_real_type_are_taken(value, name, setting):
 # The settings in sight
 
 
-FLAT = {  # learning_rate, beta1, beta2, epsilon, decay
-    "SGD": [0.125, 0, 0, 0, 0],
-    "Momentum": [0.125, 0.75, 0, 0, 0],
-    "Nesterov": [0.125, 0.75, 0, 0, 0],
-    "AdaGrad": [0.125, 0, 0, 0.03125, 0],
-    "RMSprop": [0.125, 0.75, 0, 0.03125, 0],
-    "Adam": [0.125, 0.75, 0.9375, 0.03125, 0],
-    "AdamW": [0.125, 0.75, 0.9375, 0.03125, 0.5],
+FLAT = {  # learning_rate, beta1, beta2, epsilon, decay, l2
+    "SGD": [0.125, 0, 0, 0, 0, 0],
+    "Momentum": [0.125, 0.75, 0, 0, 0, 0],
+    "Nesterov": [0.125, 0.75, 0, 0, 0, 0],
+    "AdaGrad": [0.125, 0, 0, 0.03125, 0, 0],
+    "RMSprop": [0.125, 0.75, 0, 0.03125, 0, 0],
+    "Adam": [0.125, 0.75, 0.9375, 0.03125, 0, 0],
+    "AdamW": [0.125, 0.75, 0.9375, 0.03125, 0.5, 0],
 }
 
 
 @every_class
 def test_flat_settings_are_in_the_order_of_the_compiled_loop(name):
-    assert reference.SETTINGS == ("learning_rate", "beta1", "beta2", "epsilon", "decay")
+    assert reference.SETTINGS == ("learning_rate", "beta1", "beta2", "epsilon", "decay", "l2")
     flat = new(name).flat_settings()
     assert flat.dtype == np.float64 and flat.flags.c_contiguous
     np.testing.assert_array_equal(flat, FLAT[name])
@@ -542,13 +542,13 @@ def test_the_code_is_that_of_the_rule(name):
 
 
 DEFAULTS = {
-    "SGD": [0.01, 0, 0, 0, 0],
-    "Momentum": [0.01, 0.9, 0, 0, 0],
-    "Nesterov": [0.01, 0.9, 0, 0, 0],
-    "AdaGrad": [0.01, 0, 0, 1e-7, 0],
-    "RMSprop": [0.01, 0.99, 0, 1e-7, 0],
-    "Adam": [0.001, 0.9, 0.999, 1e-8, 0],
-    "AdamW": [0.001, 0.9, 0.999, 1e-8, 0.01],
+    "SGD": [0.01, 0, 0, 0, 0, 0],
+    "Momentum": [0.01, 0.9, 0, 0, 0, 0],
+    "Nesterov": [0.01, 0.9, 0, 0, 0, 0],
+    "AdaGrad": [0.01, 0, 0, 1e-7, 0, 0],
+    "RMSprop": [0.01, 0.99, 0, 1e-7, 0, 0],
+    "Adam": [0.001, 0.9, 0.999, 1e-8, 0, 0],
+    "AdamW": [0.001, 0.9, 0.999, 1e-8, 0.01, 0],
 }
 
 

@@ -267,7 +267,7 @@ def test_train_steps():
     params, losses = np.zeros(2), np.full(3, np.nan)
     x, targets = np.array([[1.0], [3]]), np.array([[1.0], [0]])
     order, sizes, codes = np.array([0, 1, 0]), np.array([1, 1]), np.array([0])
-    none, settings = np.empty(0), np.array([0.5, 0, 0, 0, 0])
+    none, settings = np.empty(0), np.array([0.5, 0, 0, 0, 0, 0])
     reference.train_steps(params, none, none, losses, x, targets, order, sizes, codes, settings, 2, 0, 1, 0)
     np.testing.assert_array_equal(losses, [0.5, 2, 8])
     np.testing.assert_array_equal(params, [-0.5, 1.5])
@@ -278,7 +278,7 @@ def test_train_steps_with_momentum():
     # v = 1/4 - 3, 1/4 - 1, w = -9/4, b = -1/4.
     params, velocity, losses = np.zeros(2), np.zeros(2), np.full(2, np.nan)
     x, targets = np.array([[1.0], [3]]), np.array([[1.0], [0]])
-    order, sizes, codes, settings = np.array([0, 1]), np.array([1, 1]), np.array([0]), np.array([0.5, 0.5, 0, 0, 0])
+    order, sizes, codes, settings = np.array([0, 1]), np.array([1, 1]), np.array([0]), np.array([0.5, 0.5, 0, 0, 0, 0])
     momentum = reference.OPTIMIZERS.index("momentum")
     reference.train_steps(
         params, velocity, np.empty(0), losses, x, targets, order, sizes, codes, settings, 2, momentum, 1, 0
@@ -288,11 +288,62 @@ def test_train_steps_with_momentum():
     np.testing.assert_array_equal(params, [-2.25, -0.25])
 
 
+def test_train_steps_add_the_penalty_to_the_gradient_of_weights():
+    # y = w x + b from w = 2, b = 1, learning rate 1/2, l2 = 1/4. Step 1, x = 1, t = 1: y = 3, E = 2, gradient 2, 2;
+    # with 1/4 * 2 it is 5/2, 2: w = 3/4, b = 0. Step 2, x = 2, t = 0: y = 3/2, E = 9/8, gradient 3, 3/2;
+    # with 1/4 * 3/4 it is 51/16, 3/2: w = -27/32, b = -3/4.
+    params, losses, none = np.array([2.0, 1]), np.full(2, np.nan), np.empty(0)
+    x, targets = np.array([[1.0], [2]]), np.array([[1.0], [0]])
+    order, sizes, codes = np.array([0, 1]), np.array([1, 1]), np.array([0])
+    settings = np.array([0.5, 0, 0, 0, 0, 0.25])
+    reference.train_steps(params, none, none, losses, x, targets, order, sizes, codes, settings, 2, 0, 1, 0)
+    np.testing.assert_array_equal(losses, [2, 1.125])
+    np.testing.assert_array_equal(params, [-27 / 32, -0.75])
+
+
+def test_the_penalty_goes_through_the_rule():
+    # Momentum 1/2 on the same: v = -5/4, -1 and w = 3/4, b = 0. Step 2: gradient 51/16, 3/2:
+    # v = -5/8 - 51/32, -1/2 - 3/4
+    params, velocity, losses = np.array([2.0, 1]), np.zeros(2), np.full(2, np.nan)
+    x, targets = np.array([[1.0], [2]]), np.array([[1.0], [0]])
+    order, sizes, codes = np.array([0, 1]), np.array([1, 1]), np.array([0])
+    momentum, settings = reference.OPTIMIZERS.index("momentum"), np.array([0.5, 0.5, 0, 0, 0, 0.25])
+    reference.train_steps(
+        params, velocity, np.empty(0), losses, x, targets, order, sizes, codes, settings, 2, momentum, 1, 0
+    )
+    np.testing.assert_array_equal(velocity, [-71 / 32, -1.25])
+    np.testing.assert_array_equal(params, [0.75 - 71 / 32, -1.25])
+
+
+def test_the_penalty_is_on_the_weights_of_every_layer():
+    # a learning rate of 1 on the gradient itself: what l2 = 1/2 takes away is 1/2 W1 and 1/2 W2
+    x, targets, none = np.array([[3.0, -1], [1, 2]]), np.array([[4.0], [20]]), np.empty(0)
+    plain, penalized = PARAMS.copy(), PARAMS.copy()
+    for params, l2 in ((plain, 0), (penalized, 0.5)):
+        settings = np.array([1.0, 0, 0, 0, 0, l2])
+        reference.train_steps(
+            params, none, none, np.empty(1), x, targets, np.arange(2), SIZES, CODES, settings, 2, 0, 2, 0
+        )
+    np.testing.assert_array_equal(plain - penalized, [0.5, -0.5, 1, 0.5, 0, 0, 1.5, 2.5, 0])
+
+
+def test_an_empty_order_is_every_sample_as_it_comes():
+    # y = w x + b from w = b = 0, learning rate 1/2; the last of two batches has one sample. Step 1, x = 1, 3, t = 1, 0:
+    # E = 1/4, gradient -1/2, -1/2: w = b = 1/4. Step 2, x = 2, t = 1: y = 3/4, E = 1/32, gradient -1/2, -1/4.
+    params, losses, none = np.zeros(2), np.full(2, np.nan), np.empty(0)
+    x, targets = np.array([[1.0], [3], [2]]), np.array([[1.0], [0], [1]])
+    order, sizes, codes = np.empty(0, np.int64), np.array([1, 1]), np.array([0])
+    settings = np.array([0.5, 0, 0, 0, 0, 0])
+    reference.train_steps(params, none, none, losses, x, targets, order, sizes, codes, settings, 2, 0, 2, 0)
+    np.testing.assert_array_equal(losses, [0.25, 0.03125])
+    np.testing.assert_array_equal(params, [0.5, 0.375])
+
+
 @pytest.mark.parametrize(("name", "shrink"), [("adam", 1), ("adamw", 0.85)])
 def test_train_steps_count_on_from_the_steps_before(name, shrink):
     # The first parameter of Adam's second step above, twice: x = 1, so that both gradients are y - t = 2
     params, mean, square, losses = np.full(2, 0.5), np.ones(2), np.ones(2), np.full(1, np.nan)
-    x, targets, settings = np.array([[1.0]]), np.array([[-1.0]]), np.array([0.3, 0.5, 0.75, 1, 0.5])
+    x, targets, settings = np.array([[1.0]]), np.array([[-1.0]]), np.array([0.3, 0.5, 0.75, 1, 0.5, 0])
     order, sizes, codes, code = np.array([0]), np.array([1, 1]), np.array([0]), reference.OPTIMIZERS.index(name)
     reference.train_steps(params, mean, square, losses, x, targets, order, sizes, codes, settings, 2, code, 1, 1)
     np.testing.assert_array_equal(mean, [1.5, 1.5])
@@ -306,7 +357,7 @@ def test_train_steps_dispatch_on_the_code(name):
     rng = np.random.default_rng(0)
     params, first, second = np.abs(rng.standard_normal((3, 9)))
     x, targets, losses = rng.standard_normal((4, 2)), rng.standard_normal((4, 1)), np.empty(1)
-    settings = np.array([0.1, 0.7, 0.8, 0.3, 0.2])
+    settings = np.array([0.1, 0.7, 0.8, 0.3, 0.2, 0])
     want, grad = params.copy(), np.empty(9)
     reference.network_gradient(grad, params, x, targets, SIZES, CODES, 2)
     state = {"sgd": 0, "adam": 2, "adamw": 2}.get(name, 1)
