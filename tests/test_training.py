@@ -47,6 +47,9 @@ EVERY = np.empty(0, np.int64)  # the order of all samples as they come
 
 # Samples and batch_size of each form; in the first two the last batch is smaller, in the second it is not tall.
 FORMS = {"batch": (20, 8), "tall batch": (1400, 1025), "one sample": (4, 1)}
+every_form = pytest.mark.parametrize(
+    "form", [pytest.param(form, marks=pytest.mark.jit if form == "tall batch" else ()) for form in FORMS]
+)
 
 
 def train(
@@ -275,7 +278,7 @@ def test_every_rule_in_every_form(form, optimizer, l2, dtype):
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("labels", [True, False])
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-@pytest.mark.parametrize("form", FORMS)
+@every_form
 def test_no_order_is_the_order_of_the_samples(form, optimizer, labels, layout, dtype):
     rng = np.random.default_rng(11)
     samples, batch_size = FORMS[form]
@@ -293,7 +296,7 @@ def test_no_order_is_the_order_of_the_samples(form, optimizer, labels, layout, d
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 @pytest.mark.parametrize(("shape", "names"), [((3, 2), ("identity",)), ((3, 5, 2), ("tanh", "identity"))])
 @pytest.mark.parametrize("which", [0, 1, -1])
-@pytest.mark.parametrize("form", FORMS)
+@every_form
 def test_nan_and_infinity_go_where_they_go_in_the_reference(form, which, shape, names, bad, dtype):
     rng = np.random.default_rng(12)
     samples, batch_size = FORMS[form]
@@ -325,6 +328,7 @@ def test_the_tall_batches_are_tall():
     assert training._tall_groups(FORMS["tall batch"][0] - FORMS["tall batch"][1], 10_000) == 0
 
 
+@pytest.mark.jit
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("layout", ["C", "F", "strided"])
 @pytest.mark.parametrize("labels", [True, False])
@@ -332,7 +336,7 @@ def test_the_tall_batches_are_tall():
 @pytest.mark.parametrize("outputs", [3, training.SHORT + 1])
 def test_tall_batches_match_the_reference(outputs, loss, labels, layout, dtype):
     shape, names = (6, 9, outputs), ("sigmoid", "identity")
-    for batch in TALL if not NOJIT else [769, 1025]:
+    for batch in TALL:
         rng = np.random.default_rng(batch)
         params, x = random_parameters(rng, shape, dtype), arrange(few_bits(rng, (batch, 6), dtype), layout)
         targets = arrange(targets_for(rng, loss, batch, outputs, dtype, labels), layout)
@@ -345,6 +349,7 @@ def test_tall_batches_match_the_reference(outputs, loss, labels, layout, dtype):
         assert_training_close(params, x, targets, rng.integers(0, batch, batch), shape, names, loss, batch)
 
 
+@pytest.mark.jit
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("labels", [True, False])
 @pytest.mark.parametrize("last", [1, 255, 257, 768, 769, 1024])
