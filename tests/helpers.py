@@ -177,8 +177,8 @@ def central_difference(function, x, step=1e-6):
     return grad
 
 
-def run_python(code, *arguments, root=ROOT, **environment):
-    """Run `code` in a new interpreter that finds fastfnn under `root`, and return what it prints."""
+def run_python(code, *arguments, root=ROOT, timeout=900, **environment):
+    """Run `code` in a new interpreter that finds fastfnn under `root`, and return what it prints; seconds to do it."""
     path = os.pathsep.join([str(root), str(pathlib.Path(__file__).parent)])
     result = subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)],
@@ -186,7 +186,7 @@ def run_python(code, *arguments, root=ROOT, **environment):
         cwd=root,
         capture_output=True,
         text=True,
-        timeout=900,
+        timeout=timeout,
         check=False,
     )
     assert result.returncode == 0, f"exit status {result.returncode}\n{result.stdout}\n{result.stderr}"
