@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 from fastfnn import kernels
 from fastfnn.kernels import threads
+from fastfnn.kernels import training as training_module
+from fastfnn.kernels.network import LARGE_WEIGHT
 
 ACTIVATION_NAMES = ("identity", "sigmoid", "tanh", "relu")
 NETWORK = np.array([40, 50, 10]), np.array([3, 0])  # ReLU, identity
@@ -107,6 +109,47 @@ def train_steps(dtype):
     return [params, step_losses]
 
 
+def random_network(dtype, sizes, samples):
+    """Parameters, samples, targets, and the description of a network of tanh and, at the end, the identity."""
+    count = sum((inputs + 1) * outputs for inputs, outputs in itertools.pairwise(sizes))
+    params, x, targets = inputs(dtype, count, (samples, sizes[0]), (samples, sizes[-1]))
+    params *= dtype.type(0.125)
+    codes = np.array([kernels.ACTIVATIONS.index("tanh")] * (len(sizes) - 2) + [0])
+    return params, x, targets, np.array(sizes), codes
+
+
+def training(optimizer, sizes, samples, batch_size):
+    """Steps with an L2 penalty, on samples in an order, the last of which may be a small batch."""
+
+    def case(dtype):
+        params, x, targets, *description = random_network(dtype, sizes, samples)
+        order = np.random.default_rng(1).permutation(samples)
+        step_losses = np.full(-(-samples // batch_size), np.nan)
+        first, second = np.zeros_like(params), np.zeros_like(params)
+        settings = np.array([0.01, 0.9, 0.999, 1e-8, 0.0, 0.01])
+        codes = kernels.LOSSES.index("squared_error"), kernels.OPTIMIZERS.index(optimizer)
+        kernels.train_steps(
+            params, first, second, step_losses, x, targets, order, *description, settings, *codes, batch_size, 0
+        )
+        return [params, first, second, step_losses]
+
+    return case
+
+
+def gradient_of_a_tall_batch(dtype):
+    params, x, targets, *description = random_network(dtype, (4, 32, 16, 4), 2001)
+    grad_params = poisoned(params.shape, dtype)
+    squared_error = kernels.LOSSES.index("squared_error")
+    return [kernels.network_gradient(grad_params, params, x, targets, *description, squared_error), grad_params]
+
+
+def forward_of_a_wide_network(dtype):
+    params, x, _, *description = random_network(dtype, (300, 400, 400, 10), 300)
+    out = poisoned((300, 10), dtype)
+    kernels.network_forward(out, params, x, *description)
+    return [out]
+
+
 CASES = {
     "affine_forward": affine_forward,
     "affine_backward": affine_backward,
@@ -121,6 +164,14 @@ CASES = {
     "network_forward": network_forward,
     "network_gradient": network_gradient,
     "train_steps": train_steps,
+    "network_forward, wide": forward_of_a_wide_network,
+    "network_gradient of a tall batch": gradient_of_a_tall_batch,
+    "train_steps on tall batches": training("adam", (4, 32, 16, 4), 4101, 2000),  # the last is not tall
+    "train_steps, weights divided by columns": training("sgd", (300, 400, 400, 10), 150, 64),
+    "train_steps, weights divided by columns, with state": training("adam", (300, 400, 400, 10), 70, 64),
+    "train_steps on one sample": training("sgd", (810, 830, 10), 5, 1),
+    "train_steps on one sample, three layers": training("sgd", (610, 640, 640, 10), 5, 1),
+    "train_steps on one sample, with state": training("momentum", (600, 700, 10), 3, 1),
 }
 
 
@@ -194,6 +245,13 @@ for name, case in test_threads.CASES.items():
     assert answers and answers[-1] == threads.max_threads() == 4, (name, answers)
 """
     run_python(code, NUMBA_NUM_THREADS=COUNT)
+
+
+def test_the_cases_take_every_form():
+    assert training_module._tall_groups(2000, (5 * 32 + 33 * 16 + 17 * 4) * 8) > 0
+    assert training_module._tall_groups(64, 10_000) == 0
+    for weight in (300 * 400, 400 * 400):
+        assert weight * 4 >= LARGE_WEIGHT
 
 
 FORK = """
