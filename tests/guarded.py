@@ -276,7 +276,8 @@ def update_cases(kernel):
 
 
 # The shape of a case is that of the batch, or the number of samples and the batch_size, and the sizes of the network.
-# Its options are the hidden activations, the kind of targets where there are any, and the last activation.
+# Its options are the hidden activations, the kind of targets where there are any, and the last activation; of
+# train_steps also the name of the optimizer, and "as they come" where there is no order.
 HEAD = {"network_forward": 1, "network_gradient": 1, "train_steps": 2}
 STARTS = ((9, 4), (0, 4), (4, 9), (128, 127), (129, 64), (257, 129))
 SMALL_NETWORK = (5, 17, 8, 3)
@@ -336,16 +337,18 @@ def network_gradient(case, dtype, rng):
 
 
 def train_steps(case, dtype, rng):
-    hidden, kind = case.options
+    hidden, kind, *more = case.options
     count, batch_size = case.shape[:2]
     params, sizes, codes = network(case, dtype, rng)
-    samples = count // 2 + 1
+    samples = count if count == 0 or "as they come" in more else count // 2 + 1
     x = grid(rng, (samples, sizes[0]), dtype)
-    order = rng.integers(0, samples, count)
+    order = rng.integers(0, samples, count if samples != count else 0)
     order[:1], order[-1:] = samples - 1, 0
     # after a true update the sums that a ReLU gets are not exact any more
     settings = np.array([0.0 if "relu" in HIDDEN[hidden] else 0.125, 0.5, 0.5, 1.0, 0.5, 0.25])
     optimizer = (len(hidden) + count + batch_size) % len(kernels.OPTIMIZERS)
+    if more:
+        optimizer = kernels.OPTIMIZERS.index(more[0])
     chain = TOLERANCES[dtype].chain
     return Call(
         [params, np.zeros_like(params), np.zeros_like(params), blank((-(-count // batch_size),), np.dtype(float))],
@@ -353,6 +356,32 @@ def train_steps(case, dtype, rng):
         (KINDS[kind], optimizer, batch_size, 0),
         lambda *want: [np.full(array.shape, chain * (1 + np.max(np.abs(array), initial=0))) for array in want],
     )
+
+
+# Of a tall batch: the samples, and a batch_size that leaves a last batch which is not tall.
+TALL = ((1025, 1025), (1300, 1030), (769, 9000), (3000, 1026))
+SAMPLES = (5, 1)  # and of steps on one sample
+
+
+def form_cases(kernel, options, free):
+    """Tall batches and, in training, steps on one sample and samples as they come."""
+    turns = itertools.cycle(options)
+    for start, depth, option in zip(TALL * 6, (2, 3, 4) * 8, turns, strict=False):
+        yield Case(kernel, start[: HEAD[kernel]] + SMALL_NETWORK[:depth], (), option)
+    for layouts in layouts_for(free):
+        yield Case(kernel, TALL[1][: HEAD[kernel]] + SMALL_NETWORK, layouts, next(turns))
+    if kernel != "train_steps":
+        return
+    for number, shape in enumerate(pairwise(SOME, 4)):
+        yield Case(kernel, SAMPLES + shape[: 2 + number % 3], (), (*next(turns), "sgd"))
+    for order, layouts in itertools.product(((), ("as they come",)), layouts_for(free)):
+        yield Case(kernel, SAMPLES + SMALL_NETWORK, layouts, (*next(turns), "sgd", *order))
+    for start, optimizer in itertools.product((SAMPLES, (9, 4), (0, 4), *TALL[:2]), ("sgd", "adam")):
+        for option in options[::2]:
+            yield Case(kernel, start + SMALL_NETWORK, (), (*option, optimizer, "as they come"))
+    for layouts in layouts_for(free[1:-1]):
+        for start in ((9, 4), TALL[1]):
+            yield Case(kernel, start + SMALL_NETWORK, layouts, (*next(turns), "adam", "as they come"))
 
 
 def network_cases(kernel):
@@ -374,6 +403,8 @@ def network_cases(kernel):
         yield Case(kernel, (100, 64)[:head] + sizes, (), options[0])
     for option, layouts in itertools.product(options[::3], layouts_for(free)):
         yield Case(kernel, STARTS[0][:head] + SMALL_NETWORK, layouts, option)
+    if kernel != "network_forward":
+        yield from form_cases(kernel, options, free)
 
 
 # Wrong kernels, which show that a crash would be seen
