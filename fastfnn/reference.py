@@ -9,7 +9,7 @@ import numpy as np
 ACTIVATIONS = ("identity", "sigmoid", "tanh", "relu", "softmax")
 LOSSES = ("softmax_cross_entropy", "sigmoid_cross_entropy", "squared_error")
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw")
-SETTINGS = ("learning_rate", "beta1", "beta2", "epsilon", "decay")
+SETTINGS = ("learning_rate", "beta1", "beta2", "epsilon", "decay", "l2")
 
 
 def affine_forward(out: np.ndarray, x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> None:

@@ -562,10 +562,14 @@ def _run(
     if _tall_groups(batch, params.nbytes) > 0:
         capacity = max(threads * TALL_BLOCK, TALL_BLOCK * TALL_BLOCKS)  # the last batch may not be tall
     room = room_for(sizes, capacity, params.dtype)
+    losses = np.ascontiguousarray(step_losses)
     _train(
-        params, first, second, grad_params, step_losses, x, np.ascontiguousarray(labels), contiguous_rows(rows), order,
-        sizes, activations, settings, room, loss, optimizer, batch, capacity, steps_before, threads,
+        params, first, second, grad_params, losses, x, np.ascontiguousarray(labels), contiguous_rows(rows),
+        np.ascontiguousarray(order), sizes, activations, settings, room, loss, optimizer, batch, capacity, steps_before,
+        threads,
     )  # fmt: skip
+    if losses is not step_losses:
+        step_losses[...] = losses
 
 
 _kept = threading.local()

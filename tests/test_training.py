@@ -40,6 +40,7 @@ from networks import (
 
 from fastfnn import kernels, reference
 from fastfnn.kernels import LOSSES, OPTIMIZERS, training
+from fastfnn.kernels.network import SHORT
 
 SGD = OPTIMIZERS.index("sgd")
 STATES = {"sgd": 0, "adam": 2, "adamw": 2}  # vectors of state; of the others, one
@@ -333,7 +334,7 @@ def test_the_tall_batches_are_tall():
 @pytest.mark.parametrize("layout", ["C", "F", "strided"])
 @pytest.mark.parametrize("labels", [True, False])
 @pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("outputs", [3, training.SHORT + 1])
+@pytest.mark.parametrize("outputs", [3, SHORT + 1])
 def test_tall_batches_match_the_reference(outputs, loss, labels, layout, dtype):
     shape, names = (6, 9, outputs), ("sigmoid", "identity")
     for batch in TALL:
