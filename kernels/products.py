@@ -32,11 +32,6 @@ BACKWARD = 200
 PACK_BYTES = 4 << 20
 PACK_ROWS = 48
 
-# A transposed left factor is packed if the result has rows of so many bytes, that is if many panels use it: a tile
-# would else find each of its few bytes a step in another page. It is packed in groups of as many rows as a line holds.
-LEFT_BYTES = 1 << 10
-GROUP = 16
-
 
 @inner
 def panel_for(columns, scale):
@@ -70,43 +65,6 @@ def pack(out, b, b_row, depth, width, one):
             target[j] = row[j]
 
 
-@inner
-def is_transposed(rows_list, columns_list, rows, depth, item):
-    """Whether the rows of a left factor lie side by side, as those of x^T do, and its columns do not."""
-    if rows < 2 or depth < 2:
-        return False
-    row, column = array_at(rows_list, 2, np.int64(0)), array_at(columns_list, 2, np.int64(0))
-    return row[1] - row[0] == item and abs(column[1] - column[0]) > item
-
-
-@inner
-def left_bytes(rows, depth, item):
-    """The room that `pack_left` needs: two lists, and whole groups."""
-    return 8 * (rows + depth + 1) + (rows + GROUP - 1) // GROUP * GROUP * depth * item
-
-
-@inner
-def pack_left(out, rows_list, columns_list, rows, depth, one):
-    """Copy a left factor whose rows lie side by side, a group of GROUP rows after the other; returns its new lists."""
-    item = itemsize(one)
-    new_rows, new_columns = out, out + 8 * rows
-    out += 8 * (rows + depth + 1)
-    row, column = array_at(rows_list, rows, np.int64(0)), array_at(columns_list, depth, np.int64(0))
-    place, shift = array_at(new_rows, rows, np.int64(0)), array_at(new_columns, depth + 1, np.int64(0))
-    for k in range(depth + 1):
-        shift[k] = k * GROUP * item
-    for first in range(0, rows, GROUP):
-        height = min(GROUP, rows - first)
-        for i in range(height):
-            place[first + i] = out + (first * depth + i) * item
-        for k in range(depth):
-            source = array_at(row[first] + column[k], height, one)
-            target = array_at(place[first] + shift[k], height, one)
-            for i in range(height):
-                target[i] = source[i]
-    return new_rows, new_columns
-
-
 @shared(f"intp({18 * 'intp, '}real, real)")
 def multiply(
     c, c_row, a_rows, a_columns, b, b_row, b_column, rows, columns, depth,
@@ -129,13 +87,8 @@ def multiply(
     scale = item // 4
     transposed = b_column != item
     far = depth * b_row > PACK_BYTES
-    left = columns * item >= LEFT_BYTES and is_transposed(a_rows, a_columns, rows, depth, item)
-    panel_size = depth * min(WIDTHS[0] // scale, columns) * item if transposed or far else 0
-    left_size = left_bytes(rows, depth, item) if left else 0
-    room = np.empty((panel_size + left_size) // 8 + 1, np.int64)
-    packed = room.ctypes.data + left_size
-    if left:
-        a_rows, a_columns = pack_left(room.ctypes.data, a_rows, a_columns, rows, depth, alpha)
+    room = np.empty(depth * min(WIDTHS[0] // scale, columns) if transposed or far else 0, array_at(c, 0, alpha).dtype)
+    packed = room.ctypes.data
     tile_from, tile_to = share(count_tiles(rows, columns, scale), parts, part)
     column = 0
     while column < columns and tile_to > 0:
