@@ -6,7 +6,7 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -187,14 +187,14 @@ class FNN:
         history = History(step_loss=np.empty(epochs * steps))
         pace = _Pace()
         with _progress(progress, epochs * steps) as (advance, report):
-            self._train(history.step_loss[:0], rows, targets, np.empty(0, np.int64), batch, optimizer)  # compiles
+            take = self._trainer(rows, targets, batch, optimizer)
+            take(history.step_loss[:0], np.empty(0, np.int64))  # compiles
             for epoch in range(epochs):
                 order = self._order(len(rows), batch, sampling)
                 step_loss = history.step_loss[epoch * steps : (epoch + 1) * steps]
                 start = time.perf_counter()
                 for first, last in pace.slices(steps):
-                    samples = order[first * batch : last * batch]
-                    self._train(step_loss[first:last], rows, targets, samples, batch, optimizer)
+                    take(step_loss[first:last], order[first * batch : last * batch])
                     advance(last - first)
                 seconds = time.perf_counter() - start
                 history.seconds.append(seconds)
@@ -287,21 +287,21 @@ class FNN:
             return self._rng.integers(count, size=count)
         return self._rng.permutation(count) if batch < count else np.empty(0, np.int64)  # all, as they come
 
-    def _train(
-        self,
-        step_loss: np.ndarray,
-        rows: np.ndarray,
-        targets: np.ndarray,
-        order: np.ndarray,
-        batch: int,
-        optimizer: Optimizer,
-    ) -> None:
+    def _trainer(
+        self, rows: np.ndarray, targets: np.ndarray, batch: int, optimizer: Optimizer
+    ) -> Callable[[np.ndarray, np.ndarray], None]:
+        """A function of step losses to be written and the order of samples, which takes that many steps."""
         first, second = optimizer.flat_state(self.params)
-        self._kernels.train_steps(
-            self._flat, first, second, step_loss, rows, targets, order, self._sizes, self._codes("identity"),
-            optimizer.flat_settings(), self._loss_code, optimizer.code, batch, optimizer.steps,
-        )  # fmt: skip
-        optimizer.steps += len(step_loss)
+        codes, loss, train_steps = self._codes("identity"), self._loss_code, self._kernels.train_steps
+
+        def take(step_loss: np.ndarray, order: np.ndarray) -> None:
+            train_steps(
+                self._flat, first, second, step_loss, rows, targets, order, self._sizes, codes,
+                optimizer.flat_settings(), loss, optimizer.code, batch, optimizer.steps,
+            )  # fmt: skip
+            optimizer.steps += len(step_loss)
+
+        return take
 
     def _measure(
         self,
@@ -392,9 +392,8 @@ def _init_std(init: float | str, inputs: int) -> float:
 
 def _epoch_loss(step_loss: np.ndarray, batch: int, samples: int) -> float:
     """The mean over samples of the batches' mean losses: the last batch may be smaller."""
-    counts = np.full(len(step_loss), batch)
-    counts[-1] = samples - batch * (len(step_loss) - 1)
-    return float(step_loss @ counts / samples)
+    last = samples - batch * (len(step_loss) - 1)
+    return float((batch * step_loss[:-1].sum() + last * step_loss[-1]) / samples)
 
 
 class _Pace:

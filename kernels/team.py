@@ -32,8 +32,8 @@ from .vectors import array_at
 
 # Elements of the array, and the place of each number in it, in bytes. Processors fetch lines in pairs.
 LINES = 128
-JOINED, OPENED, COUNTED, MET = (place * LINES for place in range(4))
-TEAM_SIZE = 4 * LINES // 8
+JOINED, OPENED, COUNTED, MET, TAKEN = (place * LINES for place in range(5))
+TEAM_SIZE = 5 * LINES // 8
 
 # OPENED holds the number of the step, counted from 1, times this, plus the members; or DONE.
 STEP = 1 << 16
@@ -164,6 +164,7 @@ def lead(team, step, steps):
         store(team + OPENED, DONE)
         return following, 0
     members = load(team + JOINED)
+    store(team + TAKEN, 0)
     store(team + OPENED, (following + 1) * STEP + members)
     return following, members
 
@@ -182,6 +183,12 @@ def follow(team, rank, step):
         pause()
         if looks % LOOKS == 0:
             offer_core()
+
+
+@inner
+def take(team):
+    """The number of the next piece of work in this step, from 0: each goes to one member, whoever comes first."""
+    return add(team + TAKEN, 1)
 
 
 @inner
