@@ -23,10 +23,12 @@ from typing import Any
 import llvmlite
 import numba
 import numpy as np
+from llvmlite import ir
+from numba import types
 from numba.core.caching import FunctionCache
 from numba.core.sigutils import normalize_signature
 from numba.core.types import ExternalFunction
-from numba.extending import overload
+from numba.extending import intrinsic, overload
 
 Kernel = Callable[..., Any]
 
@@ -119,7 +121,7 @@ def entry(signature: str, calls: Sequence[Kernel] = ()) -> Callable[[Kernel], Ke
 
 _compiling = threading.RLock()
 _define: dict[Kernel, Callable[[np.dtype[Any]], None]] = {}  # of each shared function
-_defined: dict[tuple[Kernel, np.dtype[Any]], Any] = {}  # keeps their code alive
+_defined: dict[tuple[Kernel, np.dtype[Any]], tuple[Any, int]] = {}  # keeps their code alive; its address
 
 
 def _link(functions: Sequence[Kernel], dtype: np.dtype[Any]) -> None:
@@ -151,7 +153,7 @@ def shared(signature: str, calls: Sequence[Kernel] = ()) -> Callable[[Kernel], K
             (code,) = dispatcher.overloads.values()
             address = code.library.get_pointer_to_function(code.fndesc.llvm_cfunc_wrapper_name)
             llvmlite.binding.add_symbol(symbol(dtype), address)
-            _defined[function, dtype] = dispatcher
+            _defined[function, dtype] = dispatcher, address
 
         _define[function] = define
 
@@ -165,6 +167,40 @@ def shared(signature: str, calls: Sequence[Kernel] = ()) -> Callable[[Kernel], K
         return function
 
     return decorate
+
+
+def address_of(function: Kernel, dtype: np.dtype[Any]) -> int:
+    """The address of a shared function, for `call_at`. So it can be chosen at run time, and compiled only if it is."""
+    if numba.config.DISABLE_JIT:
+        _plain[id(function)] = function
+        return id(function)
+    if (function, dtype) not in _defined:
+        with _compiling:
+            _link([function], dtype)
+    return _defined[function, dtype][1]
+
+
+_plain: dict[int, Kernel] = {}
+
+
+@intrinsic
+def _call_at(_context, address, a, b, c, d, e, one):
+    """Call the shared function at an address: one of five integers and a scalar of the dtype, that returns nothing."""
+
+    def code(context, builder, _signature, values):
+        target, *arguments = values
+        kind = ir.FunctionType(ir.VoidType(), [value.type for value in arguments])
+        builder.call(builder.inttoptr(target, kind.as_pointer()), arguments)
+        return context.get_dummy_value()
+
+    return types.void(*[types.intp] * 6, one), code
+
+
+def _plain_call_at(address, *arguments):
+    _plain[address](*arguments)
+
+
+call_at = _plain_call_at if numba.config.DISABLE_JIT else _call_at
 
 
 def inner(function: Kernel) -> Kernel:

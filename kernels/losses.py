@@ -9,7 +9,7 @@ from numba import prange
 
 from .activations import TRANSCENDENTAL
 from .elementary import exp, log, log1p, mul_add, where
-from .jit import entry, inner
+from .jit import entry, inner, shared
 from .threads import share, threads_for
 from .vectors import array_at, contiguous_rows, itemsize
 
@@ -111,14 +111,17 @@ def squared_error_run(grad, out, targets, scale, terms):
         terms[j] = 0.5 * difference * difference
 
 
-@inner
+@shared("void(intp, intp, intp, intp, intp, intp, intp, intp, intp, intp, intp, float64, real)")
 def loss_block(
-    grad, grad_row, out, out_row, rows, columns, labels, targets, targets_row, scale, terms, code, one
+    grad, grad_row, out, out_row, rows, columns, labels_at, targets, targets_row, terms_at, code, scale, one
 ):  # fmt: skip
-    """The gradient of a block's loss, times scale; and the terms (loss_terms,) float64 that the loss is the sum of.
+    """The gradient of a block's loss, times scale; and the terms that the loss is the sum of.
 
-    labels (rows,) int64 where targets is 0, else the address of the targets
+    labels_at, targets  the address of (rows,) int64 labels and 0, or anything and the address of (rows, columns)
+    terms_at            the address of (loss_terms,) float64
     """
+    labels = array_at(labels_at, 0 if targets != 0 else rows, np.int64(0))
+    terms = array_at(terms_at, loss_terms(code, rows, columns), 1.0)
     if code == SOFTMAX_CROSS_ENTROPY:
         softmax_block(grad, grad_row, out, out_row, rows, columns, labels, targets, targets_row, scale, terms, one)
         return
@@ -158,7 +161,7 @@ def total(terms):
     return (((s0 + s4) + (s2 + s6)) + ((s1 + s5) + (s3 + s7))) + rest
 
 
-@entry("float64(real[:, :], real[:, :], int64[::1], real[:, :], intp, intp)")
+@entry("float64(real[:, :], real[:, :], int64[::1], real[:, :], intp, intp)", calls=[loss_block])
 def _loss(grad, out, labels, targets, code, threads):
     batch = out.shape[0]
     terms = np.empty(loss_terms(code, batch, out.shape[1]), np.float64)
@@ -178,9 +181,9 @@ def _loss_part(grad, out, labels, targets, terms, code, parts, part):
     has_rows = targets.shape[0] > 0
     loss_block(
         grad.ctypes.data + start * grad.strides[0], grad.strides[0], out.ctypes.data + start * out.strides[0],
-        out.strides[0], stop - start, columns, labels if has_rows else labels[start:],
-        targets.ctypes.data + start * targets.strides[0] if has_rows else 0, targets.strides[0], 1.0 / max(batch, 1),
-        terms[loss_terms(code, start, columns) : loss_terms(code, stop, columns)], code, out.dtype.type(1),
+        out.strides[0], stop - start, columns, labels.ctypes.data + 8 * start,
+        targets.ctypes.data + start * targets.strides[0] if has_rows else 0, targets.strides[0],
+        terms.ctypes.data + 8 * loss_terms(code, start, columns), code, 1.0 / max(batch, 1), out.dtype.type(1),
     )  # fmt: skip
 
 

@@ -213,37 +213,47 @@ def bias_gradient(line, target, start, stop, top, batch, add, one):
             result[j] += delta[j]
 
 
-@inner
-def forward_blocks(out, params, x, sizes, activations, start, stop):
-    """out[start:stop] = the network's output for x[start:stop], a block of rows at a time."""
-    layers = sizes.shape[0] - 1
-    one = params.dtype.type(1)
+@shared(f"intp({11 * 'intp, '}real)", calls=[forward])
+def predict(
+    out, out_row, out_column, params, x, x_row, x_column, samples, sizes_at, activations_at, layers, one
+):  # fmt: skip
+    """The network's output for `samples` rows of x, a block at a time: addresses, and strides in bytes."""
+    sizes, activations = array_at(sizes_at, layers + 1, samples), array_at(activations_at, layers, samples)
     elements = 2 * padded(sizes[0])
     for layer in range(1, layers + 1):
         elements += BLOCK * padded(sizes[layer])
-    room = np.empty(elements, params.dtype)  # for the outputs: `forward` touches no delta
+    room = np.empty(elements, array_at(out, 0, one).dtype)  # for the outputs: `forward` touches no delta
     lists = np.empty(list_size(sizes, BLOCK), np.int64)
-    table = layer_table(room, lists, x.strides[1], sizes, activations, BLOCK)
+    table = layer_table(room, lists, x_column, sizes, activations, BLOCK)
     last = table[layers]
-    for top in range(start, stop, BLOCK):
-        count = min(BLOCK, stop - top)
-        fill(table[0, ROWS], x.ctypes.data + top * x.strides[0], x.strides[0], count)
-        forward(table.ctypes.data, layers, params.ctypes.data, 0, count, count, 0, 1, 0, one)
+    for top in range(0, samples, BLOCK):
+        count = min(BLOCK, samples - top)
+        fill(table[0, ROWS], x + top * x_row, x_row, count)
+        forward(table.ctypes.data, layers, params, 0, count, count, 0, 1, 0, one)
         for i in range(count):
             result = array_at(last[OUT] + i * last[OUT_ROW], last[OUTPUTS], one)
             for k in range(last[OUTPUTS]):
-                out[top + i, k] = result[k]
+                array_at(out + (top + i) * out_row + k * out_column, 1, one)[0] = result[k]
     return keep(room) + keep(lists) + keep(table)
 
 
-@entry("void(real[:, :], real[::1], real[:, :], int64[::1], int64[::1], intp)", calls=[forward, multiply])
+@entry("void(real[:, :], real[::1], real[:, :], int64[::1], int64[::1], intp)", calls=[predict])
 def _network_forward(out, params, x, sizes, activations, threads):
     if threads == 1:
-        forward_blocks(out, params, x, sizes, activations, 0, out.shape[0])
+        predict_share(out, params, x, sizes, activations, 1, 0)
     else:
         for part in prange(threads):
-            start, stop = share(out.shape[0], threads, part)
-            forward_blocks(out, params, x, sizes, activations, start, stop)
+            predict_share(out, params, x, sizes, activations, threads, part)
+
+
+@inner
+def predict_share(out, params, x, sizes, activations, parts, part):
+    start, stop = share(out.shape[0], parts, part)
+    predict(
+        out.ctypes.data + start * out.strides[0], out.strides[0], out.strides[1], params.ctypes.data,
+        x.ctypes.data + start * x.strides[0], x.strides[0], x.strides[1], stop - start, sizes.ctypes.data,
+        activations.ctypes.data, activations.shape[0], params.dtype.type(1),
+    )  # fmt: skip
 
 
 def network_forward(

@@ -21,7 +21,7 @@ import numpy as np
 from numba import prange
 
 from .elementary import mul_add
-from .jit import entry, inner
+from .jit import entry, inner, shared
 from .threads import share, threads_for
 from .vectors import array_at
 
@@ -90,6 +90,20 @@ def update_row(param, first, second, grad, factor, optimizer):
             v = mul_add(beta2, second[o], rest2 * (g * g))
             first[o], second[o] = m, v
             param[o] = mul_add(shrink, w, -eta * m / (np.sqrt(v * correction) + epsilon))
+
+
+@shared("void(intp, intp, intp, intp, intp, intp, intp, intp, real)")
+def update(param, first, second, grad, count, decayed, factor_at, optimizer, one):
+    """The update of `count` contiguous parameters at an address; the gradient may be overwritten.
+
+    The first `decayed` of them are weights, to whose gradient the L2 penalty adds.
+    """
+    factor = array_at(factor_at, FACTORS, one)
+    params, gradient = array_at(param, count, one), array_at(grad, count, one)
+    if factor[L2] != 0:
+        for j in range(decayed):
+            gradient[j] = mul_add(factor[L2], params[j], gradient[j])
+    update_row(params, array_at(first, count, one), array_at(second, count, one), gradient, factor, optimizer)
 
 
 @inner

@@ -20,8 +20,7 @@ import numpy as np
 from numba import prange
 
 from .activations import CHUNK, activation_backward_block, with_padding
-from .elementary import mul_add
-from .jit import entry, inner, shared
+from .jit import address_of, call_at, entry, inner, shared
 from .losses import NO_LABELS, loss_block, loss_terms, split_targets, total
 from .matvec import row_products, update_and_multiply
 from .network import (
@@ -43,7 +42,7 @@ from .network import (
     table_at,
     weight_gradient,
 )  # fmt: skip
-from .optimizers import FACTORS, L2, SETTINGS, SGD, SHRINK, factors, update_row
+from .optimizers import FACTORS, SETTINGS, SGD, SHRINK, factors, update
 from .products import fill, multiply
 from .team import TEAM_SIZE, await_others, follow, join, lead, meet, take
 from .threads import share, threads_for
@@ -62,8 +61,9 @@ TALL_BLOCKS = 4
 GROUPS = 32
 GROUPS_BYTES = 4 << 20
 
-# Bytes of the scratch of each thread besides those rows: the factors of its optimizer, and a gap to the next thread's.
-SCRATCH_LINES = 256
+# Where those rows begin in a thread's scratch, behind the factors of its optimizer; and a gap to the next thread's.
+ROOM = 128
+GAP = 128
 
 NO_ORDER = NO_LABELS
 NO_SETTINGS = np.empty(0, np.float64)
@@ -72,17 +72,18 @@ NO_SETTINGS = np.empty(0, np.float64)
 KEEP_BYTES = 64 << 20
 
 # The job. Addresses, and strides in bytes; 0 where there is nothing.
-JOB_SIZE = 31
+JOB_SIZE = 32
 (
     LAYERS, TABLE, PARAMS, COUNT,                   # the network; COUNT parameters
     FIRST, SECOND, GRADS,                           # laid out like the parameters: the optimizer's state, the gradient
     LOSS, OPTIMIZER, SETTING,                       # codes; the optimizer's settings
-    X, X_ROW, X_COLUMN,                             # the samples (N, I)
+    X, X_ROW,                                       # the samples (N, I)
     LABELS, TARGETS, TARGETS_ROW,                   # labels (N,) or targets (N, K)
     ORDER, SAMPLES, BATCH, STEPS, STEPS_BEFORE,     # ORDER 0: the samples as they come; SAMPLES to take, BATCH a step
     BATCH_LABELS, BATCH_TARGETS, TERMS,             # those of the batch; what its loss is the sum of
     GROUP_GRADS, GROUP_LOSSES,                      # for a tall batch
     SCRATCH, SCRATCH_BYTES,                         # for each part
+    FORM, CALLS,                                    # the address of a step's function; how often it is called
     STEP_LOSSES, TEAM, PARTS,
 ) = range(JOB_SIZE)  # fmt: skip
 
@@ -127,7 +128,7 @@ def loss_of_rows(job, table, first, start, stop, batch, one):
     last, outputs = table[job[LAYERS]], table[job[LAYERS], OUTPUTS]
     begin = loss_terms(job[LOSS], start, outputs)
     count = loss_terms(job[LOSS], stop, outputs) - begin
-    terms = array_at(job[TERMS] + begin * 8, count, 1.0)
+    terms = job[TERMS] + begin * 8
     targets, targets_row = job[TARGETS] + first * job[TARGETS_ROW], job[TARGETS_ROW]
     if job[TARGETS] == 0:
         targets = 0
@@ -136,28 +137,20 @@ def loss_of_rows(job, table, first, start, stop, batch, one):
         targets = job[BATCH_TARGETS] + start * targets_row
     loss_block(
         last[DELTA] + start * last[OUT_ROW], last[OUT_ROW], last[OUT] + start * last[OUT_ROW], last[OUT_ROW],
-        stop - start, outputs, array_at(job[BATCH_LABELS], stop, np.int64(0))[start:], targets, targets_row,
-        1.0 / max(batch, 1), terms, job[LOSS], one,
+        stop - start, outputs, job[BATCH_LABELS] + 8 * start, targets, targets_row, terms, job[LOSS],
+        1.0 / max(batch, 1), one,
     )  # fmt: skip
-    return terms
+    return array_at(terms, count, 1.0)
 
 
 @inner
-def update_at(job, shift, grad, count, decayed, factor):
-    """Update `count` parameters, `shift` bytes from the first, with their gradient at an address.
-
-    The first `decayed` of them are weights, to whose gradient the L2 penalty adds; the gradient may be overwritten.
-    """
-    one = factor[0]
-    param, gradient = array_at(job[PARAMS] + shift, count, one), array_at(grad, count, one)
-    if factor[L2] != 0:
-        for j in range(decayed):
-            gradient[j] = mul_add(factor[L2], param[j], gradient[j])
-    first, second = array_at(job[FIRST] + shift, count, one), array_at(job[SECOND] + shift, count, one)
-    update_row(param, first, second, gradient, factor, job[OPTIMIZER])
+def update_at(job, shift, grad, count, decayed, factor_address, one):
+    """Update `count` parameters, `shift` bytes from the first, with their gradient at an address, see `update`."""
+    param, first, second = job[PARAMS] + shift, job[FIRST] + shift, job[SECOND] + shift
+    update(param, first, second, grad, count, decayed, factor_address, job[OPTIMIZER], one)
 
 
-@shared("void(intp, intp, intp, intp, intp, intp, real)", calls=[multiply])
+@shared("void(intp, intp, intp, intp, intp, intp, real)", calls=[multiply, update])
 def update_layers(job_address, batch, factor_address, scratch, parts, part, one):
     """The weight gradient of the batch, and the update with it, for a share of each layer's inputs.
 
@@ -165,13 +158,12 @@ def update_layers(job_address, batch, factor_address, scratch, parts, part, one)
     """
     job = job_at(job_address)
     table = table_at(job[TABLE], job[LAYERS])
-    factor = array_at(factor_address, FACTORS, one)
     for layer in range(1, job[LAYERS] + 1):
         line, below = table[layer], table[layer - 1]
         start, stop = share(line[INPUTS], parts, part)
         at_once = UPDATE_ROWS if job[OPTIMIZER] > SGD else max(stop - start, 1)
         for top in range(start, stop, at_once):
-            update_weights(job, line, below, top, min(top + at_once, stop), batch, factor, scratch)
+            update_weights(job, line, below, top, min(top + at_once, stop), batch, factor_address, scratch, one)
         start, stop = share(line[OUTPUTS], parts, part)
         shift = line[OFFSET] + line[INPUTS] * line[OUTPUTS] * itemsize(one)
         if job[OPTIMIZER] == GRADIENT:
@@ -179,13 +171,13 @@ def update_layers(job_address, batch, factor_address, scratch, parts, part, one)
         else:
             bias_gradient(line, scratch, start, stop, 0, batch, 0, one)
             start_shift = start * itemsize(one)
-            update_at(job, shift + start_shift, scratch + start_shift, stop - start, 0, factor)
+            update_at(job, shift + start_shift, scratch + start_shift, stop - start, 0, factor_address, one)
 
 
 @inner
-def update_weights(job, line, below, start, stop, batch, factor, scratch):
+def update_weights(job, line, below, start, stop, batch, factor_address, scratch, one):
     """The same for inputs start to stop of a layer."""
-    one = factor.dtype.type(1)
+    factor = array_at(factor_address, FACTORS, one)
     row = line[OUTPUTS] * itemsize(one)
     if job[OPTIMIZER] == GRADIENT:
         weight_gradient(line, below, job[GRADS] + line[OFFSET], start, stop, 0, batch, 0, one, one)
@@ -194,21 +186,46 @@ def update_weights(job, line, below, start, stop, batch, factor, scratch):
     else:
         weight_gradient(line, below, scratch - start * row, start, stop, 0, batch, 0, one, one)
         count = (stop - start) * line[OUTPUTS]
-        update_at(job, line[OFFSET] + start * row, scratch, count, count, factor)
+        update_at(job, line[OFFSET] + start * row, scratch, count, count, factor_address, one)
 
 
-@shared("void(intp, intp, intp, intp, intp, intp, intp, real)", calls=[multiply, forward, backward, update_layers])
-def batch_step(job_address, first, batch, factor_address, scratch, members, rank, one):
-    """A step on the samples first to first + batch of the order."""
+@inner
+def batch_of(job, step):
+    """The number in the order of a step's first sample, and of samples: the last batch may be smaller."""
+    first = step * job[BATCH]
+    return first, min(job[BATCH], job[SAMPLES] - first)
+
+
+@inner
+def note_loss(job, step, terms, batch):
+    array_at(job[STEP_LOSSES], job[STEPS], 1.0)[step] = total(terms) / np.float64(batch)
+
+
+# The three forms of a step have the same arguments, so that a job can hold the address of the one that it needs:
+#     job_address    the job
+#     step           its number, from 0
+#     scratch        address of this thread's scratch: the optimizer's factors, then room at ROOM
+#     members, rank  the threads of the team in this step, and which of them this is
+#     one            1, of the dtype
+
+
+@shared("void(intp, intp, intp, intp, intp, real)", calls=[multiply, forward, backward, loss_block, update_layers])
+def batch_step(job_address, step, scratch, members, rank, one):
+    """A step on a batch."""
     job = job_at(job_address)
     team, table = job[TEAM], table_at(job[TABLE], job[LAYERS])
+    first, batch = batch_of(job, step)
     start, stop = share(batch, members, rank)
     choose(job, table, first + start, start, stop - start, one)
     forward(job[TABLE], job[LAYERS], job[PARAMS], start, stop, batch, team, members, rank, one)
     loss_of_rows(job, table, first + start, start, stop, batch, one)
     backward(job[TABLE], job[LAYERS], job[PARAMS], start, stop, batch, team, members, rank, one)
     meet(team, members)
-    update_layers(job_address, batch, factor_address, scratch, members, rank, one)
+    if rank == 0:
+        count = loss_terms(job[LOSS], batch, table[job[LAYERS], OUTPUTS])
+        note_loss(job, step, array_at(job[TERMS], count, 1.0), batch)
+    update_layers(job_address, batch, scratch, scratch + ROOM, members, rank, one)
+    meet(team, members)
 
 
 def _tall_groups(batch, size):
@@ -221,10 +238,15 @@ def _tall_groups(batch, size):
 tall_groups = inner(_tall_groups)
 
 
-@shared("void(intp, intp, intp, intp, intp, intp, intp, real)", calls=[multiply, forward, backward])
-def tall_step(job_address, first, batch, groups, factor_address, members, rank, one):
-    """The same for a tall batch."""
+@shared("void(intp, intp, intp, intp, intp, real)", calls=[multiply, forward, backward, loss_block, update, batch_step])
+def tall_step(job_address, step, scratch, members, rank, one):
+    """The same for a tall batch; the last may not be one."""
     job = job_at(job_address)
+    first, batch = batch_of(job, step)
+    groups = tall_groups(batch, job[COUNT] * itemsize(one))
+    if groups == 0:
+        batch_step(job_address, step, scratch, members, rank, one)
+        return
     table, size = table_at(job[TABLE], job[LAYERS]), job[COUNT] * itemsize(one)
     blocks = (batch + TALL_BLOCK - 1) // TALL_BLOCK
     group_losses = array_at(job[GROUP_LOSSES], groups, 1.0)
@@ -249,14 +271,16 @@ def tall_step(job_address, first, batch, groups, factor_address, members, rank, 
                 bias = target + line[INPUTS] * line[OUTPUTS] * itemsize(one)
                 bias_gradient(line, bias, 0, line[OUTPUTS], room, count, add, one)
     meet(job[TEAM], members)
+    if rank == 0:
+        note_loss(job, step, group_losses, batch)
     begin, end = share((job[COUNT] + 15) // 16, members, rank)
-    sum_groups(job, table, groups, begin * 16, min(end * 16, job[COUNT]), array_at(factor_address, FACTORS, one))
+    sum_groups(job, table, groups, begin * 16, min(end * 16, job[COUNT]), scratch, one)
+    meet(job[TEAM], members)
 
 
 @inner
-def sum_groups(job, table, groups, start, stop, factor):
+def sum_groups(job, table, groups, start, stop, factor_address, one):
     """The gradients of all groups added to the first one's, and the update, for parameters start to stop."""
-    one = factor[0]
     item = itemsize(one)
     grad = array_at(job[GROUP_GRADS], job[COUNT], one)
     for group in range(1, groups):
@@ -274,11 +298,11 @@ def sum_groups(job, table, groups, start, stop, factor):
         low, high = max(start, first), min(stop, weights + table[layer, OUTPUTS])
         if low < high:
             decayed = max(min(high, weights) - low, 0)
-            update_at(job, low * item, job[GROUP_GRADS] + low * item, high - low, decayed, factor)
+            update_at(job, low * item, job[GROUP_GRADS] + low * item, high - low, decayed, factor_address, one)
 
 
-@shared("void(intp, intp, intp, intp, intp, real)", calls=[multiply, update_and_multiply, row_products])
-def sample_step(job_address, step, factor_address, members, rank, one):
+@shared("void(intp, intp, intp, intp, intp, real)", calls=[update_and_multiply, row_products, loss_block])
+def sample_step(job_address, step, scratch, members, rank, one):
     """A step of gradient descent on one sample, but for the change of the weights, which is left to the next step.
 
     After the last step comes one without a sample. Row `step` modulo 2 of the buffers is that of this step's outputs
@@ -287,7 +311,7 @@ def sample_step(job_address, step, factor_address, members, rank, one):
     job = job_at(job_address)
     layers, team = job[LAYERS], job[TEAM]
     table = table_at(job[TABLE], layers)
-    factor = array_at(factor_address, FACTORS, one)
+    factor = array_at(scratch, FACTORS, one)
     new = step % 2
     if rank == 0:
         if step == 0:
@@ -374,13 +398,7 @@ def delta_and_change(job, table, layer, new, start, stop, factor):
         change[j] = -factor[0] * values[j]
 
 
-@inner
-def one_sample(job):
-    """Whether steps are of the third form."""
-    return job[BATCH] == 1 and job[OPTIMIZER] == SGD
-
-
-@shared("void(intp, real)", calls=[batch_step, tall_step, sample_step])
+@shared("void(intp, real)")
 def take_steps(job_address, one):
     """All steps of a job, as a member of its team."""
     job = job_at(job_address)
@@ -388,63 +406,41 @@ def take_steps(job_address, one):
     if rank == 0:
         await_others(job[TEAM], job[PARTS])
     scratch = job[SCRATCH] + rank * job[SCRATCH_BYTES]
-    factor = array_at(scratch, FACTORS, one)
-    rows = scratch + SCRATCH_LINES // 2
-    settings = array_at(job[SETTING], len(SETTINGS), 1.0)
-    steps = job[STEPS] + (1 if one_sample(job) else 0)
+    factor, settings = array_at(scratch, FACTORS, one), array_at(job[SETTING], len(SETTINGS), 1.0)
     step = -1
     while True:
-        step, members = lead(job[TEAM], step, steps) if rank == 0 else follow(job[TEAM], rank, step)
+        step, members = lead(job[TEAM], step, job[CALLS]) if rank == 0 else follow(job[TEAM], rank, step)
         if members == 0:
             break
         if job[OPTIMIZER] != GRADIENT:
             factors(factor, settings, job[OPTIMIZER], job[STEPS_BEFORE] + step + 1)
-        first = step * job[BATCH]
-        batch = min(job[BATCH], job[SAMPLES] - first)  # the last may be smaller
-        groups = tall_groups(batch, job[COUNT] * itemsize(one))
-        if one_sample(job):
-            sample_step(job_address, step, scratch, members, rank, one)
-        elif groups > 0:
-            tall_step(job_address, first, batch, groups, scratch, members, rank, one)
-        else:
-            batch_step(job_address, first, batch, scratch, rows, members, rank, one)
-        meet(job[TEAM], members)
-        if rank == 0 and not one_sample(job):
-            if groups > 0:
-                terms = array_at(job[GROUP_LOSSES], groups, 1.0)
-            else:
-                count = loss_terms(job[LOSS], batch, table_at(job[TABLE], job[LAYERS])[job[LAYERS], OUTPUTS])
-                terms = array_at(job[TERMS], count, 1.0)
-            array_at(job[STEP_LOSSES], job[STEPS], 1.0)[step] = total(terms) / np.float64(batch)
+        call_at(job[FORM], job_address, step, scratch, members, rank, one)
 
 
-@entry(
-    "intp(real[::1], real[::1], real[::1], real[::1], float64[::1], real[:, :], int64[::1], real[:, :], int64[::1],"
-    " int64[::1], int64[::1], float64[::1], real[::1], intp, intp, intp, intp, intp, intp)",
-    calls=[take_steps],
-)
-def _train(
+@inner
+def prepare(
     params, first, second, grad_params, step_losses, x, labels, targets, order, sizes, activations, settings, room,
-    loss, optimizer, batch, capacity, steps_before, threads,
+    loss, optimizer, batch, capacity, steps_before, form, calls, threads,
 ):  # fmt: skip
-    layers, item, one = sizes.shape[0] - 1, params.itemsize, params.dtype.type(1)
+    """The job, and the arrays that it has the addresses of, to be kept alive."""
+    layers, item = sizes.shape[0] - 1, params.itemsize
     outputs = sizes[layers]
     job = np.zeros(JOB_SIZE, np.int64)
     lists = np.empty(list_size(sizes, capacity), np.int64)
     table = layer_table(room, lists, x.strides[1], sizes, activations, capacity)
     team = np.zeros(TEAM_SIZE, np.int64)
     group_count = tall_groups(batch, params.size * item)
-    scratch_bytes = (UPDATE_ROWS if optimizer > SGD else 1) * sizes.max() * item + SCRATCH_LINES
-    scratch = np.empty(threads * scratch_bytes, np.uint8)
     group_grads = np.empty(group_count * params.size, params.dtype)
     group_losses = np.empty(group_count, np.float64)
     terms = np.empty(loss_terms(loss, capacity, outputs), np.float64)
     batch_labels = np.empty(capacity if labels.shape[0] > 0 else 0, np.int64)
     batch_targets = np.empty(capacity * outputs if targets.shape[0] > 0 else 0, params.dtype)
+    scratch_bytes = (UPDATE_ROWS if optimizer > SGD else 1) * sizes.max() * item + ROOM + GAP
+    scratch = np.empty(threads * scratch_bytes, np.uint8)
     job[LAYERS], job[TABLE], job[PARAMS], job[COUNT] = layers, table.ctypes.data, params.ctypes.data, params.size
     job[FIRST], job[SECOND], job[GRADS] = first.ctypes.data, second.ctypes.data, grad_params.ctypes.data
     job[LOSS], job[OPTIMIZER], job[SETTING] = loss, optimizer, settings.ctypes.data
-    job[X], job[X_ROW], job[X_COLUMN] = x.ctypes.data, x.strides[0], x.strides[1]
+    job[X], job[X_ROW] = x.ctypes.data, x.strides[0]
     job[LABELS] = labels.ctypes.data
     if targets.shape[0] > 0:
         job[TARGETS], job[TARGETS_ROW] = targets.ctypes.data, targets.strides[0]
@@ -457,13 +453,38 @@ def _train(
     job[GROUP_GRADS], job[GROUP_LOSSES] = group_grads.ctypes.data, group_losses.ctypes.data
     job[SCRATCH], job[SCRATCH_BYTES] = scratch.ctypes.data, scratch_bytes
     job[STEP_LOSSES], job[TEAM], job[PARTS] = step_losses.ctypes.data, team.ctypes.data, threads
+    job[FORM], job[CALLS] = form, calls
+    return job, lists, table, team, group_grads, group_losses, terms, batch_labels, batch_targets, scratch
+
+
+@inner
+def keep_all(arrays):
+    """As `keep`, for what `prepare` returns."""
+    job, lists, table, team, group_grads, group_losses, terms, batch_labels, batch_targets, scratch = arrays
+    held = keep(job) + keep(lists) + keep(table) + keep(team) + keep(group_grads) + keep(group_losses)
+    return held + keep(terms) + keep(batch_labels) + keep(batch_targets) + keep(scratch)
+
+
+@entry(
+    "intp(real[::1], real[::1], real[::1], real[::1], float64[::1], real[:, :], int64[::1], real[:, :], int64[::1],"
+    " int64[::1], int64[::1], float64[::1], real[::1], intp, intp, intp, intp, intp, intp, intp, intp)",
+    calls=[take_steps],
+)
+def _train(
+    params, first, second, grad_params, step_losses, x, labels, targets, order, sizes, activations, settings, room,
+    loss, optimizer, batch, capacity, steps_before, form, calls, threads,
+):  # fmt: skip
+    arrays = prepare(
+        params, first, second, grad_params, step_losses, x, labels, targets, order, sizes, activations, settings, room,
+        loss, optimizer, batch, capacity, steps_before, form, calls, threads,
+    )  # fmt: skip
+    job, one = arrays[0].ctypes.data, params.dtype.type(1)
     if threads == 1:
-        take_steps(job.ctypes.data, one)
+        take_steps(job, one)
     else:
         for _ in prange(threads):
-            take_steps(job.ctypes.data, one)
-    held = keep(job) + keep(table) + keep(lists) + keep(team) + keep(scratch) + keep(group_grads) + keep(group_losses)
-    return held + keep(terms) + keep(batch_labels) + keep(batch_targets)
+            take_steps(job, one)
+    return keep_all(arrays)
 
 
 def network_gradient(
@@ -561,16 +582,17 @@ def _run(
     steps_before: int,
 ) -> None:
     labels, rows = split_targets(targets, params.dtype)
-    threads = threads_for(params.size // 4 if batch == 1 and optimizer == SGD else 3 * batch * params.size)
-    capacity = max(batch, 2)  # two for the form of one sample
-    if _tall_groups(batch, params.nbytes) > 0:
-        capacity = max(threads * TALL_BLOCK, TALL_BLOCK * TALL_BLOCKS)  # the last batch may not be tall
+    threads, capacity, form, calls = threads_for(3 * batch * params.size), batch, batch_step, len(step_losses)
+    if batch == 1 and optimizer == SGD:
+        threads, capacity, form, calls = threads_for(params.size // 4), 2, sample_step, len(step_losses) + 1
+    elif _tall_groups(batch, params.nbytes) > 0:
+        capacity, form = max(threads, TALL_BLOCKS) * TALL_BLOCK, tall_step  # the last batch may not be tall
     room = room_for(sizes, capacity, params.dtype)
     losses = np.ascontiguousarray(step_losses)
     _train(
         params, first, second, grad_params, losses, x, np.ascontiguousarray(labels), contiguous_rows(rows),
         np.ascontiguousarray(order), sizes, activations, settings, room, loss, optimizer, batch, capacity, steps_before,
-        threads,
+        address_of(form, params.dtype), calls, threads,
     )  # fmt: skip
     if losses is not step_losses:
         step_losses[...] = losses
