@@ -9,12 +9,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help train test test-nojit lint bench peers clean
+.PHONY: help train test test-nojit test-cpus lint bench peers clean
 
 help:
 	@echo "make train       train on handwritten digits and draw the curve into loss.png"
 	@echo "make test        run all tests"
 	@echo "make test-nojit  run the kernels' Python code without the compiler, with coverage"
+	@echo "make test-cpus   run the tests of kernels as compiled for lesser processors: AVX2, and no extension at all"
 	@echo "make lint        check style and types"
 	@echo "make bench       run every benchmark once, quickly"
 	@echo "make peers       install PyTorch, JAX and scikit-learn, and compare the speed with theirs"
@@ -29,6 +30,14 @@ test: $(VENV)/.installed-dev
 # Large shapes and all that needs the compiler are left out. A subprocess that a test starts is not counted.
 test-nojit: $(VENV)/.installed-dev
 	NUMBA_DISABLE_JIT=1 $(BIN)/pytest -m "not jit" --cov --cov-report=term-missing:skip-covered $(ARGS)
+
+# For x86-64. The name alone would leave the features of this machine on.
+KERNEL_TESTS := $(addprefix tests/test_,affine.py activations.py losses.py products.py matvec.py network.py training.py)
+HASWELL := NUMBA_CPU_NAME=haswell NUMBA_CPU_FEATURES=+avx,+avx2,+bmi,+bmi2,+fma,+f16c,+popcnt,+sse4.1,+sse4.2,+ssse3
+
+test-cpus: $(VENV)/.installed-dev
+	$(HASWELL) $(BIN)/pytest $(KERNEL_TESTS) $(ARGS)
+	NUMBA_CPU_NAME=generic $(BIN)/pytest $(KERNEL_TESTS) $(ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check

@@ -41,7 +41,7 @@ from .network import (
     list_size,
     table_at,
     weight_gradient,
-)  # fmt: skip
+)
 from .optimizers import FACTORS, SETTINGS, SGD, SHRINK, factors, update
 from .products import fill, multiply
 from .team import TEAM_SIZE, await_others, follow, join, lead, meet, take

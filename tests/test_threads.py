@@ -18,7 +18,7 @@ from fastfnn.kernels import threads
 from fastfnn.kernels import training as training_module
 from fastfnn.kernels.network import LARGE_WEIGHT
 
-ACTIVATION_NAMES = ("identity", "sigmoid", "tanh", "relu")
+ACTIVATION_NAMES = ("sigmoid", "tanh", "relu")  # the identity is NumPy's copy, on one thread
 NETWORK = np.array([40, 50, 10]), np.array([3, 0])  # ReLU, identity
 COUNT = 4  # threads of the child processes, whatever the machine has
 
