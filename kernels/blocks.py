@@ -60,7 +60,7 @@ _FLOAT32_STREAM = {
     "avx512_256": Panel(8, 8, 1),
     "avx2": Panel(8, 4, 1),
     "neon": Panel(4, 8, 1),
-    "sse2": Panel(4, 4, 1),
+    "sse2": Panel(4, 8, 1),  # too many for its registers, but panels have at least 16 columns, in float64 too
 }
 
 # Processors with AVX-512 whose vector units are 256 bits wide.
