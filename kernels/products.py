@@ -29,7 +29,7 @@ BACKWARD = 200
 
 # A panel of a large right factor is packed if enough rows of the product use it: its rows lie in as many pages of
 # memory, and where their distance is a power of two, in a few sets of the cache.
-PACK_BYTES = 4 << 20
+PACK_BYTES = 2 << 20
 PACK_ROWS = 48
 
 
@@ -86,7 +86,7 @@ def multiply(
     item = itemsize(alpha)
     scale = item // 4
     transposed = b_column != item
-    far = depth * b_row > PACK_BYTES
+    far = depth * b_row >= PACK_BYTES
     room = np.empty(depth * min(WIDTHS[0] // scale, columns) if transposed or far else 0, array_at(c, 0, alpha).dtype)
     packed = room.ctypes.data
     tile_from, tile_to = share(count_tiles(rows, columns, scale), parts, part)
