@@ -20,7 +20,7 @@ from numba import prange
 
 from .activations import IDENTITY, SOFTMAX, activation_backward_row, activation_forward_row
 from .jit import entry, inner, shared
-from .products import BACKWARD, FORWARD, NOTHING, fill, multiply
+from .products import BACKWARD, FORWARD, NOTHING, fill, multiply, room_bytes
 from .team import meet
 from .threads import share, threads_for
 from .vectors import array_at, itemsize, keep
@@ -114,9 +114,12 @@ def divided_by_columns(line, members, one):
     return members > 1 and line[INPUTS] * line[OUTPUTS] * itemsize(one) >= LARGE_WEIGHT
 
 
-@shared("void(intp, intp, intp, intp, intp, intp, intp, intp, intp, real)", calls=[multiply])
-def forward(table_address, layers, params, start, stop, batch, team, members, rank, one):
-    """Every layer's output: x_l = f_l(x_{l-1} W_l + b_l), for rows start to stop, this thread's, of the batch."""
+@shared(f"void({10 * 'intp, '}real)", calls=[multiply])
+def forward(table_address, layers, params, start, stop, batch, team, members, rank, room, one):
+    """Every layer's output: x_l = f_l(x_{l-1} W_l + b_l), for rows start to stop, this thread's, of the batch.
+
+    room  the address of room for products over a layer's inputs or outputs
+    """
     table, item = table_at(table_address, layers), itemsize(one)
     met = False  # since the last output was written
     for layer in range(1, layers + 1):
@@ -130,7 +133,7 @@ def forward(table_address, layers, params, start, stop, batch, team, members, ra
         multiply(
             line[OUT] + top * line[OUT_ROW], line[OUT_ROW], below[ROWS] + 8 * top, below[ELEMENTS],
             weight, row, item, rows, line[OUTPUTS], line[INPUTS], weight + line[INPUTS] * row, 0, 0,
-            NOTHING if line[CODE] == SOFTMAX else FORWARD + line[CODE], 0, 0, parts, part, one, one,
+            NOTHING if line[CODE] == SOFTMAX else FORWARD + line[CODE], 0, 0, parts, part, room, one, one,
         )  # fmt: skip
         if columns:
             meet(team, members)
@@ -141,8 +144,8 @@ def forward(table_address, layers, params, start, stop, batch, team, members, ra
                 activation_forward_row(out, out, SOFTMAX)
 
 
-@shared("void(intp, intp, intp, intp, intp, intp, intp, intp, intp, real)", calls=[multiply])
-def backward(table_address, layers, params, start, stop, batch, team, members, rank, one):
+@shared(f"void({10 * 'intp, '}real)", calls=[multiply])
+def backward(table_address, layers, params, start, stop, batch, team, members, rank, room, one):
     """delta_l = f_l'(u_l) * (delta_{l+1} W_{l+1}^T), from dE/dy in the last layer's delta down to the first layer's."""
     table, item = table_at(table_address, layers), itemsize(one)
     last_delta(table[layers], start, stop, one)
@@ -157,7 +160,7 @@ def backward(table_address, layers, params, start, stop, batch, team, members, r
         multiply(
             below[DELTA] + top * below[OUT_ROW], below[OUT_ROW], line[DELTA_ROWS] + 8 * top, line[ELEMENTS],
             params + line[OFFSET], item, line[OUTPUTS] * item, rows, line[INPUTS], line[OUTPUTS], 0, 0, 0,
-            BACKWARD + below[CODE], below[OUT] + top * below[OUT_ROW], below[OUT_ROW], parts, part, one, one,
+            BACKWARD + below[CODE], below[OUT] + top * below[OUT_ROW], below[OUT_ROW], parts, part, room, one, one,
         )  # fmt: skip
         if columns:
             meet(team, members)
@@ -175,17 +178,17 @@ def last_delta(line, start, stop, one):
 
 
 @inner
-def weight_gradient(line, below, target, start, stop, top, batch, scaled, shrink, alpha):
+def weight_gradient(line, below, target, start, stop, top, batch, scaled, room, shrink, alpha):
     """target = x^T delta, or target = shrink target + alpha x^T delta, for rows start to stop of an (I, O) matrix.
 
-    target is its address; the sum is over `batch` samples from row `top` of the buffers.
+    target is its address; the sum is over `batch` samples from row `top` of the buffers; room is as in `multiply`.
     """
     item = itemsize(alpha)
     row = line[OUTPUTS] * item
     multiply(
         target + start * row, row, below[ELEMENTS] + 8 * start, below[ROWS] + 8 * top,
         line[DELTA] + top * line[OUT_ROW], line[OUT_ROW], item,
-        stop - start, line[OUTPUTS], batch, 0, 0, scaled, NOTHING, 0, 0, 1, 0, shrink, alpha,
+        stop - start, line[OUTPUTS], batch, 0, 0, scaled, NOTHING, 0, 0, 1, 0, room, shrink, alpha,
     )  # fmt: skip
 
 
@@ -224,17 +227,18 @@ def predict(
         elements += BLOCK * padded(sizes[layer])
     room = np.empty(elements, array_at(out, 0, one).dtype)  # for the outputs: `forward` touches no delta
     lists = np.empty(list_size(sizes, BLOCK), np.int64)
+    packing = np.empty(room_bytes(sizes.max()), np.uint8)
     table = layer_table(room, lists, x_column, sizes, activations, BLOCK)
     last = table[layers]
     for top in range(0, samples, BLOCK):
         count = min(BLOCK, samples - top)
         fill(table[0, ROWS], x + top * x_row, x_row, count)
-        forward(table.ctypes.data, layers, params, 0, count, count, 0, 1, 0, one)
+        forward(table.ctypes.data, layers, params, 0, count, count, 0, 1, 0, packing.ctypes.data, one)
         for i in range(count):
             result = array_at(last[OUT] + i * last[OUT_ROW], last[OUTPUTS], one)
             for k in range(last[OUTPUTS]):
                 array_at(out + (top + i) * out_row + k * out_column, 1, one)[0] = result[k]
-    return keep(room) + keep(lists) + keep(table)
+    return keep(room) + keep(lists) + keep(packing) + keep(table)
 
 
 @entry("void(real[:, :], real[::1], real[:, :], int64[::1], int64[::1], intp)", calls=[predict])

@@ -65,10 +65,16 @@ def pack(out, b, b_row, depth, width, one):
             target[j] = row[j]
 
 
-@shared(f"intp({18 * 'intp, '}real, real)")
+@inner
+def room_bytes(depth):
+    """The room that a product over `depth` needs for a packed panel."""
+    return depth * WIDTHS[0] * 4  # in float64 a panel has half the columns
+
+
+@shared(f"void({19 * 'intp, '}real, real)")
 def multiply(
     c, c_row, a_rows, a_columns, b, b_row, b_column, rows, columns, depth,
-    start, start_row, scaled, epilogue, y, y_row, parts, part, shrink, alpha,
+    start, start_row, scaled, epilogue, y, y_row, parts, part, room, shrink, alpha,
 ):  # fmt: skip
     """C = start + A B, or C = shrink C + alpha A B if `scaled`; addresses and strides in bytes.
 
@@ -80,6 +86,7 @@ def multiply(
     epilogue             NOTHING, FORWARD + code, or BACKWARD + code with the activation's output y (rows, columns); c
                          and y are then in buffers of padded rows
     parts, part          this is part number `part` of the tiles, panel after panel
+    room                 address of `room_bytes`, to pack a panel in
 
     Each element is one sum over k in ascending order, whatever the tile that it falls into.
     """
@@ -87,8 +94,6 @@ def multiply(
     scale = item // 4
     transposed = b_column != item
     far = depth * b_row >= PACK_BYTES
-    room = np.empty(depth * min(WIDTHS[0] // scale, columns) if transposed or far else 0, array_at(c, 0, alpha).dtype)
-    packed = room.ctypes.data
     tile_from, tile_to = share(count_tiles(rows, columns, scale), parts, part)
     column = 0
     while column < columns and tile_to > 0:
@@ -101,11 +106,11 @@ def multiply(
         if top < bottom:
             b_panel, b_panel_row = b + column * b_column, b_row
             if transposed or (far and bottom - top > PACK_ROWS):
-                b_panel, b_panel_row = packed, width * item
+                b_panel, b_panel_row = room, width * item
                 if transposed:
                     transpose(b_panel, b_panel_row, b + column * b_column, b_column, width, depth, alpha)
                 else:
-                    pack(packed, b + shift, b_row, depth, width, alpha)
+                    pack(room, b + shift, b_row, depth, width, alpha)
             for t in range(tile_from, min(tile_to, tiles)):
                 first = rows * t // tiles
                 height = rows * (t + 1) // tiles - first
@@ -122,7 +127,6 @@ def multiply(
                 activation_forward_block(target, c_row, height, reach, epilogue - FORWARD, alpha)
         column += width
         tile_from, tile_to = max(tile_from - tiles, 0), tile_to - tiles
-    return keep(room)
 
 
 @inner
@@ -157,14 +161,16 @@ def affine_rows(out, x, weight, bias, start, stop):
 @inner
 def _product(out, a, b, bias, start, stop):
     rows, columns = np.empty(stop - start, np.int64), np.empty(a.shape[1] + 1, np.int64)
+    room = np.empty(room_bytes(a.shape[1]), np.uint8)
     fill(rows.ctypes.data, address(a, start), a.strides[0], stop - start)
     fill(columns.ctypes.data, 0, a.strides[1], a.shape[1])
     multiply(
         address(out, start), out.strides[0], rows.ctypes.data, columns.ctypes.data,
         address(b, 0), b.strides[0], b.strides[1] if b.shape[1] > 1 else b.itemsize,
-        stop - start, b.shape[1], b.shape[0], bias, 0, 0, NOTHING, 0, 0, 1, 0, out.dtype.type(1), out.dtype.type(1),
+        stop - start, b.shape[1], b.shape[0], bias, 0, 0, NOTHING, 0, 0, 1, 0, room.ctypes.data,
+        out.dtype.type(1), out.dtype.type(1),
     )  # fmt: skip
-    return keep(rows) + keep(columns)
+    return keep(rows) + keep(columns) + keep(room)
 
 
 @inner

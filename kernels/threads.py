@@ -16,7 +16,7 @@ import numpy as np
 from .jit import inner
 
 # Multiply-adds, or operations of like cost, that a thread must have before another one pays. A core does some 50,000 in
-# a microsecond; a parallel region costs one with two threads and six with sixteen, and a training step has two regions.
+# a microsecond; a parallel region costs one with two threads and six with sixteen.
 GRAIN = 40_000
 
 _limit = numba.config.NUMBA_NUM_THREADS

@@ -43,7 +43,7 @@ from .network import (
     weight_gradient,
 )
 from .optimizers import FACTORS, SETTINGS, SGD, SHRINK, factors, update
-from .products import fill, multiply
+from .products import fill, multiply, room_bytes
 from .team import TEAM_SIZE, await_others, follow, join, lead, meet, take
 from .threads import share, threads_for
 from .vectors import array_at, contiguous_rows, itemsize, keep
@@ -61,7 +61,7 @@ TALL_BLOCKS = 4
 GROUPS = 32
 GROUPS_BYTES = 4 << 20
 
-# Where those rows begin in a thread's scratch, behind the factors of its optimizer; and a gap to the next thread's.
+# A thread's scratch: the factors of its optimizer, those rows from ROOM on, room for packing; a gap to the next one's.
 ROOM = 128
 GAP = 128
 
@@ -72,7 +72,7 @@ NO_SETTINGS = np.empty(0, np.float64)
 KEEP_BYTES = 64 << 20
 
 # The job. Addresses, and strides in bytes; 0 where there is nothing.
-JOB_SIZE = 32
+JOB_SIZE = 33
 (
     LAYERS, TABLE, PARAMS, COUNT,                   # the network; COUNT parameters
     FIRST, SECOND, GRADS,                           # laid out like the parameters: the optimizer's state, the gradient
@@ -82,7 +82,7 @@ JOB_SIZE = 32
     ORDER, SAMPLES, BATCH, STEPS, STEPS_BEFORE,     # ORDER 0: the samples as they come; SAMPLES to take, BATCH a step
     BATCH_LABELS, BATCH_TARGETS, TERMS,             # those of the batch; what its loss is the sum of
     GROUP_GRADS, GROUP_LOSSES,                      # for a tall batch
-    SCRATCH, SCRATCH_BYTES,                         # for each part
+    SCRATCH, SCRATCH_BYTES, PACKING,                # for each part; where its room for packing begins
     FORM, CALLS,                                    # the address of a step's function; how often it is called
     STEP_LOSSES, TEAM, PARTS,
 ) = range(JOB_SIZE)  # fmt: skip
@@ -150,12 +150,9 @@ def update_at(job, shift, grad, count, decayed, factor_address, one):
     update(param, first, second, grad, count, decayed, factor_address, job[OPTIMIZER], one)
 
 
-@shared("void(intp, intp, intp, intp, intp, intp, real)", calls=[multiply, update])
-def update_layers(job_address, batch, factor_address, scratch, parts, part, one):
-    """The weight gradient of the batch, and the update with it, for a share of each layer's inputs.
-
-    scratch is the address of room for UPDATE_ROWS rows of the widest layer
-    """
+@shared("void(intp, intp, intp, intp, intp, real)", calls=[multiply, update])
+def update_layers(job_address, batch, scratch, parts, part, one):
+    """The weight gradient of the batch, and the update with it, for a share of each layer's inputs."""
     job = job_at(job_address)
     table = table_at(job[TABLE], job[LAYERS])
     for layer in range(1, job[LAYERS] + 1):
@@ -163,30 +160,31 @@ def update_layers(job_address, batch, factor_address, scratch, parts, part, one)
         start, stop = share(line[INPUTS], parts, part)
         at_once = UPDATE_ROWS if job[OPTIMIZER] > SGD else max(stop - start, 1)
         for top in range(start, stop, at_once):
-            update_weights(job, line, below, top, min(top + at_once, stop), batch, factor_address, scratch, one)
+            update_weights(job, line, below, top, min(top + at_once, stop), batch, scratch, one)
         start, stop = share(line[OUTPUTS], parts, part)
         shift = line[OFFSET] + line[INPUTS] * line[OUTPUTS] * itemsize(one)
         if job[OPTIMIZER] == GRADIENT:
             bias_gradient(line, job[GRADS] + shift, start, stop, 0, batch, 0, one)
         else:
-            bias_gradient(line, scratch, start, stop, 0, batch, 0, one)
+            bias_gradient(line, scratch + ROOM, start, stop, 0, batch, 0, one)
             start_shift = start * itemsize(one)
-            update_at(job, shift + start_shift, scratch + start_shift, stop - start, 0, factor_address, one)
+            update_at(job, shift + start_shift, scratch + ROOM + start_shift, stop - start, 0, scratch, one)
 
 
 @inner
-def update_weights(job, line, below, start, stop, batch, factor_address, scratch, one):
+def update_weights(job, line, below, start, stop, batch, scratch, one):
     """The same for inputs start to stop of a layer."""
-    factor = array_at(factor_address, FACTORS, one)
-    row = line[OUTPUTS] * itemsize(one)
+    factor, room = array_at(scratch, FACTORS, one), scratch + job[PACKING]
+    weight, row = job[PARAMS] + line[OFFSET], line[OUTPUTS] * itemsize(one)
     if job[OPTIMIZER] == GRADIENT:
-        weight_gradient(line, below, job[GRADS] + line[OFFSET], start, stop, 0, batch, 0, one, one)
+        weight_gradient(line, below, job[GRADS] + line[OFFSET], start, stop, 0, batch, 0, room, one, one)
     elif job[OPTIMIZER] == SGD:
-        weight_gradient(line, below, job[PARAMS] + line[OFFSET], start, stop, 0, batch, 1, factor[SHRINK], -factor[0])
+        weight_gradient(line, below, weight, start, stop, 0, batch, 1, room, factor[SHRINK], -factor[0])
     else:
-        weight_gradient(line, below, scratch - start * row, start, stop, 0, batch, 0, one, one)
+        grad = scratch + ROOM
+        weight_gradient(line, below, grad - start * row, start, stop, 0, batch, 0, room, one, one)
         count = (stop - start) * line[OUTPUTS]
-        update_at(job, line[OFFSET] + start * row, scratch, count, count, factor_address, one)
+        update_at(job, line[OFFSET] + start * row, grad, count, count, scratch, one)
 
 
 @inner
@@ -204,7 +202,7 @@ def note_loss(job, step, terms, batch):
 # The three forms of a step have the same arguments, so that a job can hold the address of the one that it needs:
 #     job_address    the job
 #     step           its number, from 0
-#     scratch        address of this thread's scratch: the optimizer's factors, then room at ROOM
+#     scratch        address of this thread's scratch
 #     members, rank  the threads of the team in this step, and which of them this is
 #     one            1, of the dtype
 
@@ -216,15 +214,16 @@ def batch_step(job_address, step, scratch, members, rank, one):
     team, table = job[TEAM], table_at(job[TABLE], job[LAYERS])
     first, batch = batch_of(job, step)
     start, stop = share(batch, members, rank)
+    room = scratch + job[PACKING]
     choose(job, table, first + start, start, stop - start, one)
-    forward(job[TABLE], job[LAYERS], job[PARAMS], start, stop, batch, team, members, rank, one)
+    forward(job[TABLE], job[LAYERS], job[PARAMS], start, stop, batch, team, members, rank, room, one)
     loss_of_rows(job, table, first + start, start, stop, batch, one)
-    backward(job[TABLE], job[LAYERS], job[PARAMS], start, stop, batch, team, members, rank, one)
+    backward(job[TABLE], job[LAYERS], job[PARAMS], start, stop, batch, team, members, rank, room, one)
     meet(team, members)
     if rank == 0:
         count = loss_terms(job[LOSS], batch, table[job[LAYERS], OUTPUTS])
         note_loss(job, step, array_at(job[TERMS], count, 1.0), batch)
-    update_layers(job_address, batch, scratch, scratch + ROOM, members, rank, one)
+    update_layers(job_address, batch, scratch, members, rank, one)
     meet(team, members)
 
 
@@ -250,7 +249,7 @@ def tall_step(job_address, step, scratch, members, rank, one):
     table, size = table_at(job[TABLE], job[LAYERS]), job[COUNT] * itemsize(one)
     blocks = (batch + TALL_BLOCK - 1) // TALL_BLOCK
     group_losses = array_at(job[GROUP_LOSSES], groups, 1.0)
-    room = rank * TALL_BLOCK  # each thread has rows of its own in the buffers
+    start, room = rank * TALL_BLOCK, scratch + job[PACKING]  # each thread has rows of its own in the buffers
     while True:
         group = take(job[TEAM])  # not a share each: a thread that is slowed down takes fewer
         if group >= groups:
@@ -260,16 +259,16 @@ def tall_step(job_address, step, scratch, members, rank, one):
         for block in range(top, bottom):
             sample = block * TALL_BLOCK
             count = min(TALL_BLOCK, batch - sample)
-            choose(job, table, first + sample, room, count, one)
-            forward(job[TABLE], job[LAYERS], job[PARAMS], room, room + count, 0, 0, 1, 0, one)
-            group_losses[group] += total(loss_of_rows(job, table, first + sample, room, room + count, batch, one))
-            backward(job[TABLE], job[LAYERS], job[PARAMS], room, room + count, 0, 0, 1, 0, one)
+            choose(job, table, first + sample, start, count, one)
+            forward(job[TABLE], job[LAYERS], job[PARAMS], start, start + count, 0, 0, 1, 0, room, one)
+            group_losses[group] += total(loss_of_rows(job, table, first + sample, start, start + count, batch, one))
+            backward(job[TABLE], job[LAYERS], job[PARAMS], start, start + count, 0, 0, 1, 0, room, one)
             for layer in range(1, job[LAYERS] + 1):
                 line, target = table[layer], job[GROUP_GRADS] + group * size + table[layer, OFFSET]
                 add = 1 if block > top else 0
-                weight_gradient(line, table[layer - 1], target, 0, line[INPUTS], room, count, add, one, one)
+                weight_gradient(line, table[layer - 1], target, 0, line[INPUTS], start, count, add, room, one, one)
                 bias = target + line[INPUTS] * line[OUTPUTS] * itemsize(one)
-                bias_gradient(line, bias, 0, line[OUTPUTS], room, count, add, one)
+                bias_gradient(line, bias, 0, line[OUTPUTS], start, count, add, one)
     meet(job[TEAM], members)
     if rank == 0:
         note_loss(job, step, group_losses, batch)
@@ -435,7 +434,8 @@ def prepare(
     terms = np.empty(loss_terms(loss, capacity, outputs), np.float64)
     batch_labels = np.empty(capacity if labels.shape[0] > 0 else 0, np.int64)
     batch_targets = np.empty(capacity * outputs if targets.shape[0] > 0 else 0, params.dtype)
-    scratch_bytes = (UPDATE_ROWS if optimizer > SGD else 1) * sizes.max() * item + ROOM + GAP
+    packing = ROOM + (UPDATE_ROWS if optimizer > SGD else 1) * sizes.max() * item
+    scratch_bytes = (packing + room_bytes(max(sizes.max(), min(batch, capacity)))) // GAP * GAP + 2 * GAP
     scratch = np.empty(threads * scratch_bytes, np.uint8)
     job[LAYERS], job[TABLE], job[PARAMS], job[COUNT] = layers, table.ctypes.data, params.ctypes.data, params.size
     job[FIRST], job[SECOND], job[GRADS] = first.ctypes.data, second.ctypes.data, grad_params.ctypes.data
@@ -451,7 +451,7 @@ def prepare(
     job[BATCH_LABELS], job[BATCH_TARGETS] = batch_labels.ctypes.data, batch_targets.ctypes.data
     job[TERMS] = terms.ctypes.data
     job[GROUP_GRADS], job[GROUP_LOSSES] = group_grads.ctypes.data, group_losses.ctypes.data
-    job[SCRATCH], job[SCRATCH_BYTES] = scratch.ctypes.data, scratch_bytes
+    job[SCRATCH], job[SCRATCH_BYTES], job[PACKING] = scratch.ctypes.data, scratch_bytes, packing
     job[STEP_LOSSES], job[TEAM], job[PARTS] = step_losses.ctypes.data, team.ctypes.data, threads
     job[FORM], job[CALLS] = form, calls
     return job, lists, table, team, group_grads, group_losses, terms, batch_labels, batch_targets, scratch

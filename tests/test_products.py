@@ -25,10 +25,10 @@ if NOJIT:
 
 
 @numba.njit
-def compiled_multiply(n, parts, part, shrink, alpha):
+def compiled_multiply(n, parts, part, room, shrink, alpha):
     multiply(
         n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[9], n[10], n[11], n[12], n[13], n[14], n[15],
-        parts, part, shrink, alpha,
+        parts, part, room, shrink, alpha,
     )  # fmt: skip
 
 
@@ -36,7 +36,10 @@ def call(numbers, parts, part, shrink, alpha):
     """One part of a product; numbers are its arguments up to y_row."""
     if not NOJIT:
         jit._link([multiply], np.dtype(type(alpha)))
-    compiled_multiply(np.array(numbers, np.int64), parts, part, shrink, alpha)
+    size = numbers[9] * int(WIDTHS[0]) * 4  # what `room_bytes` says, and marks behind it
+    room = np.full(size + 64, 0xA5, np.uint8)
+    compiled_multiply(np.array(numbers, np.int64), parts, part, room.ctypes.data, shrink, alpha)
+    assert np.all(room[size:] == 0xA5)
 
 
 class Product:
