@@ -132,7 +132,7 @@ def _link(functions: Sequence[Kernel], dtype: np.dtype[Any]) -> None:
 
 
 def shared(signature: str, calls: Sequence[Kernel] = ()) -> Callable[[Kernel], Kernel]:
-    """Decorate a function of integers (sizes, strides, addresses) whose last argument is a scalar of the dtype.
+    """Decorate a function of sizes, strides, addresses and other numbers whose last argument is a scalar of the dtype.
 
     signature  Numba's, with `real` for the dtype
     calls      the shared functions that it calls
