@@ -31,7 +31,7 @@ class Writer:
         self.bits = bits_of(real)
         self.vector = ir.VectorType(real, lanes)
         self.zero = ir.Constant(self.vector, [0.0] * lanes)
-        self.masks: list[Any] = []  # of the vectors of a row that are not whole; None for one that is
+        self.masks: list[Any] = []  # of the vectors of a row, where they may not be whole
         name = f"fastfnn_{name}_f{self.bits}"
         self.exists = name in module.globals
         if self.exists:
@@ -124,7 +124,7 @@ class Writer:
 
     def load(self, row: Any, j: int) -> Any:
         pointer, alignment = self.pointer(row, j), self.bits // 8
-        if not self.masks or self.masks[j] is None:
+        if not self.masks:
             load = self.builder.load(pointer)
             load.align = alignment
             return load
@@ -135,7 +135,7 @@ class Writer:
 
     def store(self, value: Any, row: Any, j: int) -> None:
         pointer, alignment = self.pointer(row, j), self.bits // 8
-        if not self.masks or self.masks[j] is None:
+        if not self.masks:
             self.builder.store(value, pointer).align = alignment
             return
         mask_type = ir.VectorType(BIT, self.lanes)
