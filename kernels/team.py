@@ -40,8 +40,8 @@ STEP = 1 << 16
 DONE = -1
 
 # How often the leader looks for the others before the first step. They come within 2 us, or 50 if they slept: this is
-# 50 to 150 us, and lost only where the threading layer cannot give a thread for each part.
-PATIENCE = 4000
+# 50 to 150 us, and lost only where the threading layer cannot give a thread for each part, as never without the JIT.
+PATIENCE = 0 if numba.config.DISABLE_JIT else 4000
 
 # After so many looks a waiting thread offers its core to others: there may be fewer cores than threads.
 LOOKS = 2000
