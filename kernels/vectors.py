@@ -51,6 +51,7 @@ class Writer:
         return self.function
 
     def body(self) -> None:
+        """Write the instructions of the function, all but its return."""
         raise NotImplementedError
 
     def loop(self, count: Any, first: list[Any], step: Callable[[list[Any]], list[Any]]) -> list[Any]:
@@ -100,6 +101,7 @@ class Writer:
         return self.builder.icmp_signed("<", lanes, limit)
 
     def splat(self, scalar: Any, vector: Any = None) -> Any:
+        """A vector, of the kind given or of this writer's, whose elements are all the scalar."""
         vector = vector or self.vector
         undefined = ir.Constant(vector, ir.Undefined)
         one = self.builder.insert_element(undefined, scalar, INT32(0))
@@ -113,7 +115,7 @@ class Writer:
         return f"v{self.lanes}f{self.bits}"
 
     def multiply_add(self, x: Any, y: Any, z: Any) -> Any:
-        # fmuladd is a fused multiply-add where the processor has one, else a multiplication and an addition
+        """x y + z: fused where the processor can, else a multiplication and an addition."""
         function = self._intrinsic(f"llvm.fmuladd.{self._suffix()}", self.vector, [self.vector] * 3)
         return self.builder.call(function, [x, y, z])
 
@@ -123,6 +125,7 @@ class Writer:
         return self.builder.call(function, [ir.Constant(self.real, -0.0), vector], fastmath=("reassoc",))
 
     def load(self, row: Any, j: int) -> Any:
+        """Vector j of the row at an address; lanes that `masks` leaves out are 0 and not read."""
         pointer, alignment = self.pointer(row, j), self.bits // 8
         if not self.masks:
             load = self.builder.load(pointer)
@@ -134,6 +137,7 @@ class Writer:
         return self.builder.call(function, [pointer, INT32(alignment), self.masks[j], self.zero])
 
     def store(self, value: Any, row: Any, j: int) -> None:
+        """Write vector j of the row at an address; lanes that `masks` leaves out are not touched."""
         pointer, alignment = self.pointer(row, j), self.bits // 8
         if not self.masks:
             self.builder.store(value, pointer).align = alignment
@@ -145,6 +149,7 @@ class Writer:
 
 
 def bits_of(real: ir.Type) -> int:
+    """Bits of a floating-point type."""
     return 32 if isinstance(real, ir.FloatType) else 64
 
 
