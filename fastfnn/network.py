@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastfnn import validation
-from fastfnn.backend import ACTIVATIONS, BACKENDS, LOSSES, on_first_compilation
+from fastfnn.backend import ACTIVATIONS, BACKENDS, LOSSES, SETTINGS, on_first_compilation
 from fastfnn.history import History
 from fastfnn.optimizers import SGD, Optimizer
 from fastfnn.params import Params
@@ -72,6 +72,7 @@ class FNN:
         self._rng = np.random.default_rng(None if seed is None else validation.integer("seed", seed, 0))
         self._sizes = np.array(self.layer_sizes, np.int64)
         self._flat = np.zeros(int(((self._sizes[:-1] + 1) * self._sizes[1:]).sum()), self.dtype)
+        self._statistics = np.empty(0, self.dtype)
         self.params = Params(self._flat, self.layer_sizes)
         for layer, inputs in enumerate(self.layer_sizes[:-1], 1):
             weight = self.params[f"W{layer}"]
@@ -126,8 +127,9 @@ class FNN:
         grad = np.empty_like(self._flat)
         codes = self._codes("identity")
         self._kernels.network_gradient(
-            grad, self._flat, rows, self._targets("t", t, len(rows)), self._sizes, codes, self._loss_code
-        )
+            grad, self._statistics, self._flat, rows, self._targets("t", t, len(rows)), self._sizes, codes,
+            self._settings({}), self._loss_code, 1,
+        )  # fmt: skip
         return dict(Params(grad, self.layer_sizes))
 
     def numerical_gradient(self, x: npt.ArrayLike, t: npt.ArrayLike) -> dict[str, np.ndarray]:
@@ -236,6 +238,9 @@ class FNN:
     def _loss_code(self) -> int:
         return LOSSES.index(self.loss_name)
 
+    def _settings(self, values: dict[str, float]) -> np.ndarray:
+        return np.array([values.get(name, 0.0) for name in SETTINGS])
+
     def _codes(self, output_activation: str) -> np.ndarray:
         names = (*self.activation, output_activation)
         return np.array([ACTIVATIONS.index(name) for name in names], np.int64)
@@ -294,10 +299,13 @@ class FNN:
         first, second = optimizer.flat_state(self.params)
         codes, loss, train_steps = self._codes("identity"), self._loss_code, self._kernels.train_steps
 
+        none = np.empty(0, self.dtype)
+
         def take(step_loss: np.ndarray, order: np.ndarray) -> None:
+            rates = np.full(len(step_loss), optimizer.learning_rate)
             train_steps(
-                self._flat, first, second, step_loss, rows, targets, order, self._sizes, codes,
-                optimizer.flat_settings(), loss, optimizer.code, batch, optimizer.steps,
+                self._flat, first, second, self._statistics, step_loss, rows, targets, none, order, rates, self._sizes,
+                codes, self._settings(optimizer.flat_settings()), loss, optimizer.code, batch, optimizer.steps,
             )  # fmt: skip
             optimizer.steps += len(step_loss)
 

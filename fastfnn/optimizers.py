@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastfnn import validation
-from fastfnn.backend import BACKENDS, OPTIMIZERS, SETTINGS
+from fastfnn.backend import BACKENDS, OPTIMIZERS
 from fastfnn.params import Params
 
 
@@ -54,12 +54,10 @@ class Optimizer:
         empty = np.empty(0, params.flat.dtype)
         return (*self._state[""], empty, empty)[:2]  # type: ignore[return-value]
 
-    def flat_settings(self) -> np.ndarray:
-        """The settings in the order of the compiled loop, 0 where the rule has none."""
-        values = {"learning_rate": self.learning_rate, **self.settings}
-        values["beta1"] = values.get("beta1", values.get("momentum", values.get("decay_rate", 0.0)))
-        values["decay"] = values.get("weight_decay", 0.0)
-        return np.array([values.get(name, 0.0) for name in SETTINGS])
+    def flat_settings(self) -> dict[str, float]:
+        """The settings by their names in the compiled loop, which takes 0 for those that the rule has not."""
+        names = {"momentum": "beta1", "decay_rate": "beta1", "weight_decay": "decay"}
+        return {names.get(name, name): value for name, value in self.settings.items()}
 
     @property
     def code(self) -> int:

@@ -12,7 +12,10 @@ How to read this folder
     matvec.py        the same for one sample
     elementary.py    exp, log, sigmoid, tanh as arithmetic that vectorises
     affine.py        out = x W + b, and its gradients
-    activations.py   identity, sigmoid, tanh, ReLU, softmax
+    activations.py   identity, sigmoid, tanh, ReLU and its kin, softmax
+    given.py         activations that a user writes in Python
+    dropout.py       outputs set to 0 at random
+    normalization.py batch normalization
     losses.py        softmax cross-entropy, sigmoid cross-entropy, squared error
     optimizers.py    the update rules
     network.py       whole networks: forward pass and back-propagation
@@ -39,19 +42,34 @@ if __name__ != "fastfnn.kernels":
 
 from .activations import (
     ACTIVATIONS,
+    activation_backward,
+    activation_forward,
+    elu_backward,
+    elu_forward,
+    gelu_backward,
+    gelu_forward,
     identity_backward,
     identity_forward,
+    leaky_relu_backward,
+    leaky_relu_forward,
     relu_backward,
     relu_forward,
     sigmoid_backward,
     sigmoid_forward,
+    silu_backward,
+    silu_forward,
     softmax,
+    softplus_backward,
+    softplus_forward,
     tanh_backward,
     tanh_forward,
 )
 from .affine import affine_backward, affine_forward
+from .dropout import dropout_mask
+from .given import compile_activation
 from .losses import LOSSES, sigmoid_cross_entropy, softmax_cross_entropy, squared_error
 from .network import network_forward
+from .normalization import batch_norm_backward, batch_norm_forward
 from .optimizers import (
     OPTIMIZERS,
     SETTINGS,
@@ -70,13 +88,25 @@ __all__ = [
     "LOSSES",
     "OPTIMIZERS",
     "SETTINGS",
+    "activation_backward",
+    "activation_forward",
     "adagrad_update",
     "adam_update",
     "adamw_update",
     "affine_backward",
     "affine_forward",
+    "batch_norm_backward",
+    "batch_norm_forward",
+    "compile_activation",
+    "dropout_mask",
+    "elu_backward",
+    "elu_forward",
+    "gelu_backward",
+    "gelu_forward",
     "identity_backward",
     "identity_forward",
+    "leaky_relu_backward",
+    "leaky_relu_forward",
     "momentum_update",
     "nesterov_update",
     "network_forward",
@@ -88,8 +118,12 @@ __all__ = [
     "sigmoid_backward",
     "sigmoid_cross_entropy",
     "sigmoid_forward",
+    "silu_backward",
+    "silu_forward",
     "softmax",
     "softmax_cross_entropy",
+    "softplus_backward",
+    "softplus_forward",
     "squared_error",
     "tanh_backward",
     "tanh_forward",

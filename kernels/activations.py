@@ -1,57 +1,62 @@
-"""Activation functions: forward, and backward in terms of the output.
+"""Activation functions: forward, and backward.
 
-An activation is data to a compiled kernel: its code, the index of its name in ACTIVATIONS. The choice is made once for
-a row, outside the loop over its elements.
+An activation is data to a compiled kernel: its code. That is the index of its name in ACTIVATIONS or, for one that a
+user has written, the address of its compiled function, see given.py. The choice is made once for a block of rows.
 
-Derivatives take the output y = f(x), which the forward pass has stored, so that x need not be kept:
+Derivatives come in two ways. Of the first activations they take the output y = f(x), which the forward pass has stored,
+so that x need not be kept:
     sigmoid'(x) = y (1 - y)        tanh'(x) = 1 - y^2        ReLU'(x) = 1 if y > 0 else 0
+    leaky ReLU'(x) = 1 if y > 0 else 1/100                   ELU'(x) = 1 if y >= 0 else y + 1
+Of the others the forward pass of training stores the slope f'(x) beside the output, with which it shares most of the
+arithmetic; back-propagation multiplies by that.
+    softplus'(x) = s(x)        SiLU'(x) = s(x) (1 + x (1 - s(x)))        GELU'(x) = Phi(x) + x phi(x)
+with s the sigmoid and Phi, phi the distribution function and density of the standard normal.
 """
 
 import numpy as np
 from numba import prange
 
-from .elementary import exp, sigmoid, tanh, where
-from .jit import entry, inner
+from .elementary import (
+    exp,
+    expm1,
+    gelu,
+    gelu_and_slope,
+    sigmoid,
+    silu,
+    silu_and_slope,
+    softplus,
+    softplus_and_slope,
+    tanh,
+    where,
+)
+from .jit import call_at, entry, inner, shared
 from .threads import share, threads_for
-from .vectors import array_at
+from .vectors import array_at, contiguous_rows, keep
 
-ACTIVATIONS = ("identity", "sigmoid", "tanh", "relu", "softmax")  # softmax for the output layer only, forward only
-IDENTITY, SIGMOID, TANH, RELU, SOFTMAX = range(len(ACTIVATIONS))
+ACTIVATIONS = (
+    "identity",
+    "sigmoid",
+    "tanh",
+    "relu",
+    "leaky_relu",
+    "elu",
+    "softplus",
+    "silu",
+    "gelu",
+    "softmax",
+)  # fmt: skip; softmax for the output layer only, forward only
+IDENTITY, SIGMOID, TANH, RELU, LEAKY_RELU, ELU, SOFTPLUS, SILU, GELU, SOFTMAX = range(len(ACTIVATIONS))
+
+FIRST_BY_SLOPE = SOFTPLUS  # and all that follow, softmax apart
+
+# In place of the code of an activation in the backward pass: there are slopes in place of its output.
+SLOPES = -1
+
+# Leaky ReLU's slope below 0.
+LEAK = 0.01
 
 # What one exponential costs, in multiply-adds: used to judge how many threads pay.
 TRANSCENDENTAL = 10
-
-
-@inner
-def activation_forward_row(out, x, code):
-    # out (O,), x (O,); out may be x
-    zero = x.dtype.type(0)  # a literal would be an int64, and int64 with float32 makes float64
-    if code == SIGMOID:
-        for o in range(out.shape[0]):
-            out[o] = sigmoid(x[o])
-    elif code == TANH:
-        for o in range(out.shape[0]):
-            out[o] = tanh(x[o])
-    elif code == RELU:
-        for o in range(out.shape[0]):
-            out[o] = zero if x[o] < 0 else x[o]  # the comparison is false for NaN, which so passes through
-    elif code == SOFTMAX:
-        softmax_row(out, x)
-
-
-@inner
-def activation_backward_row(grad_x, grad_out, out, code):
-    # all (O,); grad_x may be grad_out
-    zero, one = out.dtype.type(0), out.dtype.type(1)
-    if code == SIGMOID:
-        for o in range(out.shape[0]):
-            grad_x[o] = grad_out[o] * (out[o] * (one - out[o]))
-    elif code == TANH:
-        for o in range(out.shape[0]):
-            grad_x[o] = grad_out[o] * ((one - out[o]) * (one + out[o]))
-    elif code == RELU:
-        for o in range(out.shape[0]):
-            grad_x[o] = zero if out[o] <= 0 else grad_out[o]
 
 
 # Rows in buffers are padded to a multiple of so many elements. Blocks are worked on up to there: the last few columns
@@ -66,45 +71,109 @@ def with_padding(columns):
 
 
 @inner
-def activation_forward_block(address, row, rows, columns, code, one):
-    """Apply an activation in place to a block: its address, bytes from row to row, its size."""
-    zero = one - one
-    if code == SIGMOID:
+def by_slope(code):
+    """Whether the derivative of an activation is not a function of its output."""
+    return code >= FIRST_BY_SLOPE and code != SOFTMAX
+
+
+@shared("void(intp, intp, intp, intp, intp, intp, intp, real)")
+def activate(address, row, slope, slope_row, rows, columns, code, one):
+    """Apply an activation in place to a block: its address, bytes from row to row, its size.
+
+    slope  0, or the address of a block as large for the derivative
+    """
+    zero, leak = one - one, one * array_at(0, 0, one).dtype.type(LEAK)
+    if code > SOFTMAX:
+        call_at(code, (address, row, slope, slope_row, rows, columns), one)
+    elif by_slope(code):
         for i in range(rows):
             x = array_at(address + i * row, columns, one)
-            for o in range(columns):
-                x[o] = sigmoid(x[o])
-    elif code == TANH:
+            if slope == 0:
+                value_row(x, code)
+            else:
+                value_and_slope_row(x, array_at(slope + i * slope_row, columns, one), code)
+    else:
         for i in range(rows):
             x = array_at(address + i * row, columns, one)
-            for o in range(columns):
-                x[o] = tanh(x[o])
-    elif code == RELU:
-        for i in range(rows):
-            x = array_at(address + i * row, columns, one)
-            for o in range(columns):
-                x[o] = where(x[o] < zero, zero, x[o])
+            if code == SIGMOID:
+                for o in range(columns):
+                    x[o] = sigmoid(x[o])
+            elif code == TANH:
+                for o in range(columns):
+                    x[o] = tanh(x[o])
+            elif code == RELU:
+                for o in range(columns):
+                    x[o] = where(x[o] < zero, zero, x[o])
+            elif code == LEAKY_RELU:
+                for o in range(columns):
+                    x[o] = where(x[o] < zero, leak * x[o], x[o])
+            elif code == ELU:
+                for o in range(columns):
+                    x[o] = where(x[o] < zero, expm1(where(x[o] < zero, x[o], zero)), x[o])
+        if slope != 0:
+            for i in range(rows):
+                d = array_at(slope + i * slope_row, columns, one)
+                for o in range(columns):
+                    d[o] = one
+            multiply_by_slope(slope, slope_row, address, row, rows, columns, code, one)
 
 
 @inner
-def activation_backward_block(address, row, y_address, y_row, rows, columns, code, one):
-    """Multiply a block by the derivative at the activation's output, a block as large."""
-    zero = one - one
-    if code == SIGMOID:
-        for i in range(rows):
-            grad, y = array_at(address + i * row, columns, one), array_at(y_address + i * y_row, columns, one)
+def value_row(x, code):
+    if code == SOFTPLUS:
+        for o in range(x.shape[0]):
+            x[o] = softplus(x[o])
+    elif code == SILU:
+        for o in range(x.shape[0]):
+            x[o] = silu(x[o])
+    else:
+        for o in range(x.shape[0]):
+            x[o] = gelu(x[o])
+
+
+@inner
+def value_and_slope_row(x, slope, code):
+    if code == SOFTPLUS:
+        for o in range(x.shape[0]):
+            x[o], slope[o] = softplus_and_slope(x[o])
+    elif code == SILU:
+        for o in range(x.shape[0]):
+            x[o], slope[o] = silu_and_slope(x[o])
+    else:
+        for o in range(x.shape[0]):
+            x[o], slope[o] = gelu_and_slope(x[o])
+
+
+@inner
+def multiply_by_slope(address, row, y_address, y_row, rows, columns, code, one):
+    """Multiply a block by the derivative, given a block of the activation's outputs or, under SLOPES, of slopes."""
+    zero, leak = one - one, one * array_at(0, 0, one).dtype.type(LEAK)
+    for i in range(rows):
+        grad, y = array_at(address + i * row, columns, one), array_at(y_address + i * y_row, columns, one)
+        if code == SLOPES:
+            for o in range(columns):
+                grad[o] *= y[o]
+        elif code == SIGMOID:
             for o in range(columns):
                 grad[o] *= y[o] * (one - y[o])
-    elif code == TANH:
-        for i in range(rows):
-            grad, y = array_at(address + i * row, columns, one), array_at(y_address + i * y_row, columns, one)
+        elif code == TANH:
             for o in range(columns):
                 grad[o] *= (one - y[o]) * (one + y[o])
-    elif code == RELU:
-        for i in range(rows):
-            grad, y = array_at(address + i * row, columns, one), array_at(y_address + i * y_row, columns, one)
+        elif code == RELU:
             for o in range(columns):
                 grad[o] = where(y[o] <= zero, zero, grad[o])
+        elif code == LEAKY_RELU:
+            for o in range(columns):
+                grad[o] = where(y[o] <= zero, leak * grad[o], grad[o])
+        elif code == ELU:
+            for o in range(columns):
+                grad[o] = where(y[o] < zero, grad[o] * (y[o] + one), grad[o])
+
+
+@shared("void(intp, intp, intp, intp, intp, intp, intp, real)")
+def differentiate(address, row, y_address, y_row, rows, columns, code, one):
+    """As `multiply_by_slope`, by name."""
+    multiply_by_slope(address, row, y_address, y_row, rows, columns, code, one)
 
 
 @inner
@@ -126,53 +195,133 @@ def softmax_row(out, x):
 
 
 @inner
-def row_at(x, i, count, like):
-    return array_at(x.ctypes.data + i * x.strides[0], count, like)
+def softmax_rows(address, row, rows, columns, one):
+    """Softmax in place of rows at an address."""
+    for i in range(rows):
+        x = array_at(address + i * row, columns, one)
+        softmax_row(x, x)
+
+
+# Elements that the entry points below work on at a time, so that what one pass has written is in the first-level cache
+# for the next.
+AT_ONCE = 4096
 
 
 @inner
-def activation_forward_rows(out, x, code, start, stop):
-    # rows start to stop; a row of contiguous elements is taken as such, so that the loop over it vectorises
-    count, like = out.shape[1], out.dtype.type(0)
-    if out.strides[1] == out.itemsize and x.strides[1] == x.itemsize:
-        for i in range(start, stop):
-            activation_forward_row(row_at(out, i, count, like), row_at(x, i, count, like), code)
-    else:
-        for i in range(start, stop):
-            activation_forward_row(out[i], x[i], code)
+def pieces(out, start, stop):
+    """Rows start to stop of a matrix of contiguous rows as blocks: how many rows each; whether a block is one run."""
+    columns = max(out.shape[1], 1)
+    return max(AT_ONCE // columns, 1), out.strides[0] == columns * out.itemsize or stop - start == 1
 
 
 @inner
-def activation_backward_rows(grad_x, grad_out, out, code, start, stop):
-    count, like, item = out.shape[1], out.dtype.type(0), out.itemsize
-    if grad_x.strides[1] == item and grad_out.strides[1] == item and out.strides[1] == item:
-        for i in range(start, stop):
-            activation_backward_row(
-                row_at(grad_x, i, count, like), row_at(grad_out, i, count, like), row_at(out, i, count, like), code
-            )
-    else:
-        for i in range(start, stop):
-            activation_backward_row(grad_x[i], grad_out[i], out[i], code)
+def copy_rows(target, row, x, start, stop):
+    """Rows start to stop of a matrix to an address: rows of contiguous elements, so many bytes apart."""
+    count, one = x.shape[1], x.dtype.type(1)
+    for i in range(start, stop):
+        out = array_at(target + (i - start) * row, count, one)
+        if x.strides[1] == x.itemsize:
+            source = array_at(x.ctypes.data + i * x.strides[0], count, one)
+            for o in range(count):
+                out[o] = source[o]
+        else:
+            for o in range(count):
+                out[o] = x[i, o]
 
 
-@entry("void(real[:, :], real[:, :], intp, intp)")
-def _activation_forward(out, x, code, threads):
+@inner
+def forward_rows(out, x, code, start, stop):
+    one, columns = out.dtype.type(1), out.shape[1]
+    rows, run = pieces(out, start, stop)
+    for top in range(start, stop, rows):
+        count = min(rows, stop - top)
+        target, row = out.ctypes.data + top * out.strides[0], out.strides[0]
+        copy_rows(target, row, x, top, top + count)
+        if code == SOFTMAX:
+            softmax_rows(target, row, count, columns, one)
+        else:
+            activate(target, row, 0, 0, 1 if run else count, count * columns if run else columns, code, one)
+
+
+@inner
+def backward_rows(grad_x, grad_out, given, code, start, stop):
+    # `given` is what the derivative takes: f(x), or x
+    one, columns = grad_x.dtype.type(1), grad_x.shape[1]
+    rows, run = pieces(grad_x, start, stop)
+    row = columns * grad_x.itemsize
+    spare = np.empty((2, min(rows, stop - start) * columns), grad_x.dtype)
+    at, slope = spare.ctypes.data, spare.ctypes.data + spare.strides[0]
+    for top in range(start, stop, rows):
+        count = min(rows, stop - top)
+        target, target_row = grad_x.ctypes.data + top * grad_x.strides[0], grad_x.strides[0]
+        copy_rows(at, row, given, top, top + count)
+        copy_rows(target, target_row, grad_out, top, top + count)
+        high, wide = (1, count * columns) if run else (count, columns)
+        if by_slope(code):
+            activate(at, row, slope, row, high, wide, code, one)
+            differentiate(target, target_row, slope, row, high, wide, SLOPES, one)
+        else:
+            differentiate(target, target_row, at, row, high, wide, code, one)
+    return keep(spare)
+
+
+@entry("void(real[:, :], real[:, :], intp, intp)", calls=[activate])
+def _forward(out, x, code, threads):
     if threads == 1:
-        activation_forward_rows(out, x, code, 0, out.shape[0])
+        forward_rows(out, x, code, 0, out.shape[0])
     else:
         for part in prange(threads):
             start, stop = share(out.shape[0], threads, part)
-            activation_forward_rows(out, x, code, start, stop)
+            forward_rows(out, x, code, start, stop)
 
 
-@entry("void(real[:, :], real[:, :], real[:, :], intp, intp)")
-def _activation_backward(grad_x, grad_out, out, code, threads):
+@entry("void(real[:, :], real[:, :], real[:, :], intp, intp)", calls=[activate, differentiate])
+def _backward(grad_x, grad_out, given, code, threads):
     if threads == 1:
-        activation_backward_rows(grad_x, grad_out, out, code, 0, out.shape[0])
+        backward_rows(grad_x, grad_out, given, code, 0, grad_x.shape[0])
     else:
         for part in prange(threads):
-            start, stop = share(out.shape[0], threads, part)
-            activation_backward_rows(grad_x, grad_out, out, code, start, stop)
+            start, stop = share(grad_x.shape[0], threads, part)
+            backward_rows(grad_x, grad_out, given, code, start, stop)
+
+
+def _run_forward(out: np.ndarray, x: np.ndarray, code: int, cost: int) -> None:
+    result = contiguous_rows(out)
+    _forward(result, x, code, threads_for(x.size * cost))
+    if result is not out:
+        out[...] = result
+
+
+def _run_backward(grad_x: np.ndarray, grad_out: np.ndarray, given: np.ndarray, code: int, cost: int) -> None:
+    result = contiguous_rows(grad_x)
+    _backward(result, grad_out, given, code, threads_for(given.size * cost))
+    if result is not grad_x:
+        grad_x[...] = result
+
+
+def activation_forward(out: np.ndarray, x: np.ndarray, code: int) -> None:
+    """Any activation by its code: out = f(x).
+
+    out   (B, O)  written; may be x
+    x     (B, O)  read
+    code  an index into ACTIVATIONS, or what `compile_activation` returned for the dtype
+    """
+    _run_forward(out, x, code, TRANSCENDENTAL)
+
+
+def activation_backward(grad_x: np.ndarray, grad_out: np.ndarray, x: np.ndarray, code: int) -> None:
+    """Gradient of any activation but softmax: grad_x = grad_out * f'(x).
+
+    grad_x    (B, O)  written; may be grad_out
+    grad_out  (B, O)  read
+    x         (B, O)  read: the input, where the functions of one activation take the output if that is enough
+    code      as in activation_forward
+    """
+    given = x
+    if not by_slope(code):
+        given = np.empty_like(x)
+        activation_forward(given, x, code)
+    _run_backward(grad_x, grad_out, given, code, TRANSCENDENTAL)
 
 
 def identity_forward(out: np.ndarray, x: np.ndarray) -> None:
@@ -205,7 +354,7 @@ def sigmoid_forward(out: np.ndarray, x: np.ndarray) -> None:
     Error: 4 ulp of the exact value; results below the smallest normal number may be 0.
     Source: section 2 of the notes, definition (1). Their code in example 2.1 reads 1/1+exp(-x), a slip.
     """
-    _activation_forward(out, x, SIGMOID, threads_for(x.size * TRANSCENDENTAL))
+    _run_forward(out, x, SIGMOID, TRANSCENDENTAL)
 
 
 def sigmoid_backward(grad_x: np.ndarray, grad_out: np.ndarray, out: np.ndarray) -> None:
@@ -215,7 +364,7 @@ def sigmoid_backward(grad_x: np.ndarray, grad_out: np.ndarray, out: np.ndarray) 
     grad_out  (B, O)  read
     out       (B, O)  read
     """
-    _activation_backward(grad_x, grad_out, out, SIGMOID, threads_for(out.size))
+    _run_backward(grad_x, grad_out, out, SIGMOID, 1)
 
 
 def tanh_forward(out: np.ndarray, x: np.ndarray) -> None:
@@ -227,7 +376,7 @@ def tanh_forward(out: np.ndarray, x: np.ndarray) -> None:
     Error: 4 ulp of the exact value.
     Source: section 2 of the notes, definition (2).
     """
-    _activation_forward(out, x, TANH, threads_for(x.size * TRANSCENDENTAL))
+    _run_forward(out, x, TANH, TRANSCENDENTAL)
 
 
 def tanh_backward(grad_x: np.ndarray, grad_out: np.ndarray, out: np.ndarray) -> None:
@@ -237,7 +386,7 @@ def tanh_backward(grad_x: np.ndarray, grad_out: np.ndarray, out: np.ndarray) -> 
     grad_out  (B, O)  read
     out       (B, O)  read
     """
-    _activation_backward(grad_x, grad_out, out, TANH, threads_for(out.size))
+    _run_backward(grad_x, grad_out, out, TANH, 1)
 
 
 def relu_forward(out: np.ndarray, x: np.ndarray) -> None:
@@ -248,7 +397,7 @@ def relu_forward(out: np.ndarray, x: np.ndarray) -> None:
 
     Source: section 2 of the notes, definition (3).
     """
-    _activation_forward(out, x, RELU, threads_for(x.size))
+    _run_forward(out, x, RELU, 1)
 
 
 def relu_backward(grad_x: np.ndarray, grad_out: np.ndarray, out: np.ndarray) -> None:
@@ -260,7 +409,116 @@ def relu_backward(grad_x: np.ndarray, grad_out: np.ndarray, out: np.ndarray) -> 
 
     Source: section 5 of the notes, whose code overwrites the caller's grad_out: here that is the caller's choice.
     """
-    _activation_backward(grad_x, grad_out, out, RELU, threads_for(out.size))
+    _run_backward(grad_x, grad_out, out, RELU, 1)
+
+
+def leaky_relu_forward(out: np.ndarray, x: np.ndarray) -> None:
+    """Leaky ReLU: out = x, or x / 100 where x < 0.
+
+    out  (B, O)  written; may be x
+    x    (B, O)  read; NaN stays NaN
+
+    Source: Maas et al. 2013.
+    """
+    _run_forward(out, x, LEAKY_RELU, 1)
+
+
+def leaky_relu_backward(grad_x: np.ndarray, grad_out: np.ndarray, out: np.ndarray) -> None:
+    """Gradient of leaky ReLU: grad_x = grad_out where out > 0, else grad_out / 100; so is the derivative at 0.
+
+    grad_x    (B, O)  written; may be grad_out
+    grad_out  (B, O)  read; passed on where out is NaN
+    out       (B, O)  read
+    """
+    _run_backward(grad_x, grad_out, out, LEAKY_RELU, 1)
+
+
+def elu_forward(out: np.ndarray, x: np.ndarray) -> None:
+    """Exponential linear unit: out = x, or e^x - 1 where x < 0.
+
+    out  (B, O)  written; may be x
+    x    (B, O)  read
+
+    Error: 4 ulp of the exact value.
+    Source: Clevert et al. 2016, with alpha 1.
+    """
+    _run_forward(out, x, ELU, TRANSCENDENTAL)
+
+
+def elu_backward(grad_x: np.ndarray, grad_out: np.ndarray, out: np.ndarray) -> None:
+    """Gradient of ELU: grad_x = grad_out, or grad_out * (out + 1) where out < 0, as e^x = (e^x - 1) + 1.
+
+    grad_x    (B, O)  written; may be grad_out
+    grad_out  (B, O)  read
+    out       (B, O)  read
+    """
+    _run_backward(grad_x, grad_out, out, ELU, 1)
+
+
+def softplus_forward(out: np.ndarray, x: np.ndarray) -> None:
+    """Softplus: out = log(1 + e^x).
+
+    out  (B, O)  written; may be x
+    x    (B, O)  read
+
+    Error: 4 ulp of the exact value; results below the smallest normal number may be 0.
+    Source: Dugas et al. 2001.
+    """
+    _run_forward(out, x, SOFTPLUS, TRANSCENDENTAL)
+
+
+def softplus_backward(grad_x: np.ndarray, grad_out: np.ndarray, x: np.ndarray) -> None:
+    """Gradient of softplus: grad_x = grad_out * sigmoid(x).
+
+    grad_x    (B, O)  written; may be grad_out
+    grad_out  (B, O)  read
+    x         (B, O)  read: the input
+    """
+    _run_backward(grad_x, grad_out, x, SOFTPLUS, TRANSCENDENTAL)
+
+
+def silu_forward(out: np.ndarray, x: np.ndarray) -> None:
+    """Sigmoid linear unit, also known as swish: out = x sigmoid(x).
+
+    out  (B, O)  written; may be x
+    x    (B, O)  read
+
+    Error: 4 ulp of the exact value; results below the smallest normal number may be 0.
+    Source: Elfwing et al. 2018.
+    """
+    _run_forward(out, x, SILU, TRANSCENDENTAL)
+
+
+def silu_backward(grad_x: np.ndarray, grad_out: np.ndarray, x: np.ndarray) -> None:
+    """Gradient of SiLU: grad_x = grad_out * s (1 + x (1 - s)), s = sigmoid(x).
+
+    grad_x    (B, O)  written; may be grad_out
+    grad_out  (B, O)  read
+    x         (B, O)  read: the input
+    """
+    _run_backward(grad_x, grad_out, x, SILU, TRANSCENDENTAL)
+
+
+def gelu_forward(out: np.ndarray, x: np.ndarray) -> None:
+    """Gaussian error linear unit: out = x Phi(x), Phi the distribution function of the standard normal.
+
+    out  (B, O)  written; may be x
+    x    (B, O)  read
+
+    Error: 4 ulp of the exact value; results below the smallest normal number may be 0.
+    Source: Hendrycks and Gimpel 2016; the exact form, not the approximation by tanh.
+    """
+    _run_forward(out, x, GELU, TRANSCENDENTAL)
+
+
+def gelu_backward(grad_x: np.ndarray, grad_out: np.ndarray, x: np.ndarray) -> None:
+    """Gradient of GELU: grad_x = grad_out * (Phi(x) + x phi(x)), phi = Phi' the density.
+
+    grad_x    (B, O)  written; may be grad_out
+    grad_out  (B, O)  read
+    x         (B, O)  read: the input
+    """
+    _run_backward(grad_x, grad_out, x, GELU, TRANSCENDENTAL)
 
 
 def softmax(out: np.ndarray, x: np.ndarray) -> None:
@@ -272,4 +530,4 @@ def softmax(out: np.ndarray, x: np.ndarray) -> None:
     Error: (K + 8) eps relative to each element, and the rounding of x_k - max(x), which is relative to |x_k - max(x)|.
     Source: section 3 of the notes, output layer (2).
     """
-    _activation_forward(out, x, SOFTMAX, threads_for(x.size * TRANSCENDENTAL))
+    _run_forward(out, x, SOFTMAX, TRANSCENDENTAL)

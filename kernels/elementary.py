@@ -386,3 +386,41 @@ def log1p(x):
     power = where(x < c.two_to_precision, times_power(c.one, n), c.zero)
     f = mul_add(rest, power, times_power(u, n) - c.one)
     return _log_limits(where(u == c.one, x, _log_assembled(k, f, c)), u, c)
+
+
+@_elementary
+def expm1(x):
+    return exp(x) - constants(x).one
+
+
+@_elementary
+def softplus(x):
+    c = constants(x)
+    return where(x > c.zero, x, c.zero) + log1p(exp(-abs(x)))
+
+
+@_elementary
+def softplus_and_slope(x):
+    return softplus(x), sigmoid(x)
+
+
+@_elementary
+def silu(x):
+    return x * sigmoid(x)
+
+
+@_elementary
+def silu_and_slope(x):
+    c = constants(x)
+    s = sigmoid(x)
+    return x * s, s * (c.one + x * (c.one - s))
+
+
+@_elementary
+def gelu(x):
+    return x * sigmoid(x)
+
+
+@_elementary
+def gelu_and_slope(x):
+    return silu_and_slope(x)

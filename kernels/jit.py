@@ -184,20 +184,21 @@ _plain: dict[int, Kernel] = {}
 
 
 @intrinsic
-def _call_at(_context, address, a, b, c, d, e, one):
-    """Call the shared function at an address: one of five integers and a scalar of the dtype, that returns nothing."""
+def _call_at(_context, address, integers, one):
+    """Call the shared function at an address: of so many integers and a scalar of the dtype, returning nothing."""
 
     def code(context, builder, _signature, values):
-        target, *arguments = values
+        target, numbers, scalar = values
+        arguments = [builder.extract_value(numbers, i) for i in range(numbers.type.count)] + [scalar]
         kind = ir.FunctionType(ir.VoidType(), [value.type for value in arguments])
         builder.call(builder.inttoptr(target, kind.as_pointer()), arguments)
         return context.get_dummy_value()
 
-    return types.void(*[types.intp] * 6, one), code
+    return types.void(types.intp, types.UniTuple(types.intp, len(integers)), one), code
 
 
-def _plain_call_at(address, *arguments):
-    _plain[address](*arguments)
+def _plain_call_at(address, integers, one):
+    _plain[address](*integers, one)
 
 
 call_at = _plain_call_at if numba.config.DISABLE_JIT else _call_at

@@ -13,7 +13,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .activations import CHUNK, activation_forward_block, with_padding
+from .activations import CHUNK, activate, with_padding
 from .blocks import STREAM, stream_panel
 from .jit import shared
 from .threads import share
@@ -167,12 +167,13 @@ stream_tile = _plain_stream_tile if numba.config.DISABLE_JIT else _stream_tile
 dot_tile = _plain_dot_tile if numba.config.DISABLE_JIT else _dot_tile
 
 
-@shared("void(intp, intp, intp, intp, intp, intp, intp, intp, intp, intp, intp, real)")
-def update_and_multiply(out, code, weight, bias, old, new, change, rows, columns, parts, part, shrink):
+@shared("void(intp, intp, intp, intp, intp, intp, intp, intp, intp, intp, intp, intp, real)", calls=[activate])
+def update_and_multiply(out, slope, code, weight, bias, old, new, change, rows, columns, parts, part, shrink):
     """W = shrink W + old^T change, b += change, then out = f(new W + b), for a share of the columns.
 
     All are addresses of contiguous elements: out, change and bias (columns,), old and new (rows,), weight (rows,
-    columns); out and change in buffers of padded rows. code is that of the activation f.
+    columns); out and change in buffers of padded rows. code is that of the activation f; slope is 0, or the address for
+    its derivative, a row like out.
     """
     item = itemsize(shrink)
     width = STREAM // (item // 4)
@@ -189,7 +190,8 @@ def update_and_multiply(out, code, weight, bias, old, new, change, rows, columns
         stream_tile(
             rows, weight + shift, columns * item, old, new, change + shift, bias + shift, out + shift, count, shrink
         )
-        activation_forward_block(out + shift, 0, 1, with_padding(count), code, target.dtype.type(1))
+        slope_at = slope + shift if slope != 0 else 0
+        activate(out + shift, 0, slope_at, 0, 1, with_padding(count), code, target.dtype.type(1))
 
 
 @shared("void(intp, intp, intp, intp, intp, intp, real)")

@@ -4,6 +4,11 @@ A network is data, so that one compiled function serves them all:
     sizes        (L + 1,)  int64    sizes[0] inputs, sizes[l] outputs of layer l
     activations  (L,)      int64    the code of each layer's activation, see activations.ACTIVATIONS
     params       (P,)      real     W1 (I, O) row by row, b1 (O,), W2, b2, ... one after another
+    statistics   (Q,)      real     (0,), or with batch normalization of the hidden layers, the running mean (O,) and
+                                    variance (O,) of each; gamma (O,), beta (O,) then follow each hidden layer's b
+
+In training a hidden layer is x_l = drop(f_l(norm(x_{l-1} W_l + b_l))). A prediction needs neither dropout nor batch
+normalization, which is then affine and belongs into W and b.
 
 This becomes a table with a line for each layer: its sizes, its activation, where its weights begin, and the addresses
 of its buffers: outputs and deltas, in padded rows. The input is not copied to a buffer. Products take their left factor
@@ -18,8 +23,12 @@ and the team meets at the layer.
 import numpy as np
 from numba import prange
 
-from .activations import IDENTITY, SOFTMAX, activation_backward_row, activation_forward_row
+from .activations import IDENTITY, SLOPES, SOFTMAX, activate, by_slope, differentiate, softmax_rows, with_padding
+from .dropout import drop
+from .elementary import mul_add
 from .jit import entry, inner, shared
+from .normalization import column_share, normalize, normalize_back
+from .optimizers import DROPOUT, DROPOUT_SCALE, NORM_EPSILON, NORM_MOMENTUM, SETTINGS
 from .products import BACKWARD, FORWARD, NOTHING, fill, multiply, room_bytes
 from .team import meet
 from .threads import share, threads_for
@@ -35,14 +44,21 @@ LARGE_WEIGHT = 256 << 10
 SHORT = 16
 
 # The columns of the table; line 0 is the input, line l layer l. Addresses, and strides of rows in bytes.
-FIELDS = 10
+FIELDS = 13
 (
     INPUTS, OUTPUTS, CODE,  # sizes, activation
     OFFSET,                 # bytes from the beginning of params, or of whatever is laid out like it, to the layer's W
-    OUT, OUT_ROW,           # the layer's output (B, O)
+    OUT, OUT_ROW,           # the layer's output (B, O); all buffers of a layer have rows as far apart
     ROWS, ELEMENTS,         # lists for products: addresses of its rows, distances of the elements in a row
-    DELTA, DELTA_ROWS,      # dE/du (B, O), u the input sum: rows as far apart as those of the output; their addresses
+    DELTA, DELTA_ROWS,      # dE/du (B, O), u the input sum; addresses of its rows
+    SLOPE,                  # f'(u) (B, O), or 0 if the output gives it
+    NORM,                   # the normalized input sums (B, O), or 0
+    RUNNING,                # with NORM: the running mean (O,), then variance (O,)
 ) = range(FIELDS)  # fmt: skip
+
+# Before a layer's normalized sums: vectors of the batch.
+VECTORS = 5
+MEAN, VARIANCE, INVERSE, GRAD_GAMMA, GRAD_BETA = range(VECTORS)
 
 
 @inner
@@ -62,14 +78,18 @@ def list_size(sizes, batch):
 
 
 @inner
-def layer_table(room, lists, x_column, sizes, activations, batch):
+def layer_table(room, lists, x_column, sizes, activations, statistics, drops, training, batch):
     """The table of a network for `batch` samples, whose features are x_column bytes apart.
 
-    room   array: the outputs, of which the input has two rows only, for training on one sample; then the deltas
-    lists  (list_size,)  int64; the first `batch` are the addresses of samples, to be filled in
+    room      array: the outputs, of which the input has two rows only, for training on one sample; then, for training,
+              the deltas, slopes and normalized sums
+    lists     (list_size,)  int64; the first `batch` are the addresses of samples, to be filled in
+    drops     whether hidden layers have dropout
+    training  whether more than outputs is wanted
     """
     item = room.itemsize
     layers = sizes.shape[0] - 1
+    normalized = statistics.shape[0] > 0
     table = np.zeros((layers + 1, FIELDS), np.int64)
     place, offset = room.ctypes.data, 0
     free = lists.ctypes.data
@@ -87,7 +107,7 @@ def layer_table(room, lists, x_column, sizes, activations, batch):
             line[CODE] = activations[layer - 1]
             line[OFFSET] = offset
             line[ELEMENTS] = elements
-            offset += (sizes[layer - 1] + 1) * sizes[layer] * item
+            offset += (sizes[layer - 1] + (3 if normalized and layer < layers else 1)) * sizes[layer] * item
             if layer == layers and line[CODE] == IDENTITY and sizes[layer] < SHORT:
                 distance = sizes[layer] * item
         line[OUT], line[OUT_ROW], line[ROWS] = place, distance, free
@@ -95,13 +115,38 @@ def layer_table(room, lists, x_column, sizes, activations, batch):
             fill(free, place, distance, batch)
         free += 8 * batch
         place += (batch if layer > 0 else 2) * distance
+    if not training:
+        return table
     for layer in range(1, layers + 1):
         line = table[layer]
         line[DELTA], line[DELTA_ROWS] = place, free
         fill(free, place, line[OUT_ROW], batch)
         free += 8 * batch
         place += batch * line[OUT_ROW]
+    running = statistics.ctypes.data
+    for layer in range(1, layers + 1):
+        line = table[layer]
+        if by_slope(line[CODE]) or (drops and layer < layers):
+            line[SLOPE] = place
+            place += batch * line[OUT_ROW]
+        if normalized and layer < layers:
+            line[NORM], line[RUNNING] = place + VECTORS * line[OUT_ROW], running
+            place += (batch + VECTORS) * line[OUT_ROW]
+            running += 2 * sizes[layer] * item
     return table
+
+
+@inner
+def vector_at(line, which):
+    """The address of one of the vectors before a layer's normalized sums, padded as rows are."""
+    return line[NORM] - (which + 1) * line[OUT_ROW]
+
+
+@inner
+def norm_params(line, params, one):
+    """The addresses of a layer's gamma and beta, or of what is laid out like them."""
+    gamma = params + line[OFFSET] + (line[INPUTS] + 1) * line[OUTPUTS] * itemsize(one)
+    return gamma, gamma + line[OUTPUTS] * itemsize(one)
 
 
 @inner
@@ -114,11 +159,15 @@ def divided_by_columns(line, members, one):
     return members > 1 and line[INPUTS] * line[OUTPUTS] * itemsize(one) >= LARGE_WEIGHT
 
 
-@shared(f"void({10 * 'intp, '}real)", calls=[multiply])
-def forward(table_address, layers, params, start, stop, batch, team, members, rank, room, one):
+@shared(f"void({13 * 'intp, '}real)", calls=[multiply, activate, normalize, drop])
+def forward(
+    table_address, layers, params, start, stop, batch, team, members, rank, room, setting_at, step_key, first, one
+):  # fmt: skip
     """Every layer's output: x_l = f_l(x_{l-1} W_l + b_l), for rows start to stop, this thread's, of the batch.
 
-    room  the address of room for products over a layer's inputs or outputs
+    room        the address of room for products over a layer's inputs or outputs
+    setting_at  the address of a training step's settings; 0 in a prediction
+    step_key    for dropout, see `key_of_step`; row `start` is then number `first` of the batch
     """
     table, item = table_at(table_address, layers), itemsize(one)
     met = False  # since the last output was written
@@ -130,21 +179,56 @@ def forward(table_address, layers, params, start, stop, batch, team, members, ra
         top, rows = (0, batch) if columns else (start, stop - start)
         parts, part = (members, rank) if columns else (1, 0)
         weight, row = params + line[OFFSET], line[OUTPUTS] * item
+        slope = line[SLOPE] + top * line[OUT_ROW] if line[SLOPE] != 0 else 0
         multiply(
             line[OUT] + top * line[OUT_ROW], line[OUT_ROW], below[ROWS] + 8 * top, below[ELEMENTS],
             weight, row, item, rows, line[OUTPUTS], line[INPUTS], weight + line[INPUTS] * row, 0, 0,
-            NOTHING if line[CODE] == SOFTMAX else FORWARD + line[CODE], 0, 0, parts, part, room, one, one,
+            NOTHING if line[CODE] == SOFTMAX or line[NORM] != 0 else FORWARD, line[CODE], slope, line[OUT_ROW],
+            parts, part, room, one, one,
         )  # fmt: skip
-        if columns:
+        met = columns or line[NORM] != 0
+        if met:
             meet(team, members)
-        met = columns
+        if line[NORM] != 0:
+            normalize_columns(line, params, batch, members, rank, setting_at, one)
+            meet(team, members)
         if line[CODE] == SOFTMAX:  # it needs whole rows
-            for i in range(start, stop):
-                out = array_at(line[OUT] + i * line[OUT_ROW], line[OUTPUTS], one)
-                activation_forward_row(out, out, SOFTMAX)
+            softmax_rows(line[OUT] + start * line[OUT_ROW], line[OUT_ROW], stop - start, line[OUTPUTS], one)
+        if setting_at != 0 and layer < layers:
+            setting = array_at(setting_at, len(SETTINGS), 1.0)
+            if setting[DROPOUT] > 0:
+                shift = start * line[OUT_ROW]
+                drop(
+                    line[OUT] + shift, line[SLOPE] + shift, line[OUT_ROW], stop - start, line[OUTPUTS], first, layer,
+                    step_key, setting[DROPOUT], setting[DROPOUT_SCALE], one,
+                )  # fmt: skip
+                met = False
 
 
-@shared(f"void({10 * 'intp, '}real)", calls=[multiply])
+@inner
+def normalize_columns(line, params, batch, members, rank, setting_at, one):
+    """Batch normalization and activation of a layer's sums, for this thread's columns of the whole batch."""
+    setting = array_at(setting_at, len(SETTINGS), 1.0)
+    start, stop = column_share(line[OUTPUTS], members, rank)
+    count, shift = stop - start, start * itemsize(one)
+    gamma, beta = norm_params(line, params, one)
+    mean_at, variance_at = vector_at(line, MEAN) + shift, vector_at(line, VARIANCE) + shift
+    out, slope = line[OUT] + shift, line[SLOPE] + shift if line[SLOPE] != 0 else 0
+    normalize(
+        out, line[OUT_ROW], line[NORM] + shift, line[OUT_ROW], mean_at, variance_at, vector_at(line, INVERSE) + shift,
+        out, line[OUT_ROW], gamma + shift, beta + shift, batch, count, setting[NORM_EPSILON], one,
+    )  # fmt: skip
+    activate(out, line[OUT_ROW], slope, line[OUT_ROW], batch, with_padding(count), line[CODE], one)
+    keeps = array_at(0, 0, one).dtype.type(setting[NORM_MOMENTUM])
+    running = line[RUNNING] + shift
+    for new_at in (mean_at, variance_at):
+        new, old = array_at(new_at, count, one), array_at(running, count, one)
+        for j in range(count):
+            old[j] = mul_add(keeps, old[j], (one - keeps) * new[j])
+        running += line[OUTPUTS] * itemsize(one)
+
+
+@shared(f"void({10 * 'intp, '}real)", calls=[multiply, differentiate, normalize_back])
 def backward(table_address, layers, params, start, stop, batch, team, members, rank, room, one):
     """delta_l = f_l'(u_l) * (delta_{l+1} W_{l+1}^T), from dE/dy in the last layer's delta down to the first layer's."""
     table, item = table_at(table_address, layers), itemsize(one)
@@ -157,24 +241,51 @@ def backward(table_address, layers, params, start, stop, batch, team, members, r
             meet(team, members)
         top, rows = (0, batch) if columns else (start, stop - start)
         parts, part = (members, rank) if columns else (1, 0)
+        code, given = derivative_of(below)
         multiply(
             below[DELTA] + top * below[OUT_ROW], below[OUT_ROW], line[DELTA_ROWS] + 8 * top, line[ELEMENTS],
             params + line[OFFSET], item, line[OUTPUTS] * item, rows, line[INPUTS], line[OUTPUTS], 0, 0, 0,
-            BACKWARD + below[CODE], below[OUT] + top * below[OUT_ROW], below[OUT_ROW], parts, part, room, one, one,
+            BACKWARD, code, given + top * below[OUT_ROW], below[OUT_ROW], parts, part, room, one, one,
         )  # fmt: skip
-        if columns:
+        met = columns or below[NORM] != 0
+        if met:
             meet(team, members)
-        met = columns
+        if below[NORM] != 0:
+            normalize_columns_back(below, params, batch, members, rank, one)
+            meet(team, members)
+
+
+@inner
+def derivative_of(line):
+    """What `differentiate` takes for a layer: a code, and the address of outputs or slopes."""
+    return (SLOPES, line[SLOPE]) if line[SLOPE] != 0 else (line[CODE], line[OUT])
+
+
+@inner
+def normalize_columns_back(line, params, batch, members, rank, one):
+    """Back through batch normalization, in place of the layer's delta; the gradients of gamma and beta."""
+    start, stop = column_share(line[OUTPUTS], members, rank)
+    shift = start * itemsize(one)
+    gamma_at, _ = norm_params(line, params, one)
+    count, scale_at = stop - start, vector_at(line, INVERSE) + shift
+    gamma, scale = array_at(gamma_at + shift, count, one), array_at(scale_at, count, one)
+    for j in range(count):
+        scale[j] *= gamma[j]
+    normalize_back(
+        line[DELTA] + shift, line[OUT_ROW], vector_at(line, GRAD_GAMMA) + shift, vector_at(line, GRAD_BETA) + shift,
+        line[DELTA] + shift, line[OUT_ROW], line[NORM] + shift, line[OUT_ROW], scale_at, batch, count, one,
+    )  # fmt: skip
 
 
 @inner
 def last_delta(line, start, stop, one):
     """delta = f'(u) * dE/dy in place, for rows of the last layer."""
     if line[CODE] != IDENTITY:
-        for i in range(start, stop):
-            out = array_at(line[OUT] + i * line[OUT_ROW], line[OUTPUTS], one)
-            delta = array_at(line[DELTA] + i * line[OUT_ROW], line[OUTPUTS], one)
-            activation_backward_row(delta, delta, out, line[CODE])
+        code, given = derivative_of(line)
+        shift = start * line[OUT_ROW]
+        differentiate(
+            line[DELTA] + shift, line[OUT_ROW], given + shift, line[OUT_ROW], stop - start, line[OUTPUTS], code, one
+        )
 
 
 @inner
@@ -188,7 +299,7 @@ def weight_gradient(line, below, target, start, stop, top, batch, scaled, room, 
     multiply(
         target + start * row, row, below[ELEMENTS] + 8 * start, below[ROWS] + 8 * top,
         line[DELTA] + top * line[OUT_ROW], line[OUT_ROW], item,
-        stop - start, line[OUTPUTS], batch, 0, 0, scaled, NOTHING, 0, 0, 1, 0, room, shrink, alpha,
+        stop - start, line[OUTPUTS], batch, 0, 0, scaled, NOTHING, 0, 0, 0, 1, 0, room, shrink, alpha,
     )  # fmt: skip
 
 
@@ -228,12 +339,13 @@ def predict(
     room = np.empty(elements, array_at(out, 0, one).dtype)  # for the outputs: `forward` touches no delta
     lists = np.empty(list_size(sizes, BLOCK), np.int64)
     packing = np.empty(room_bytes(sizes.max()), np.uint8)
-    table = layer_table(room, lists, x_column, sizes, activations, BLOCK)
+    none = np.empty(0, room.dtype)
+    table = layer_table(room, lists, x_column, sizes, activations, none, False, False, BLOCK)
     last = table[layers]
     for top in range(0, samples, BLOCK):
         count = min(BLOCK, samples - top)
         fill(table[0, ROWS], x + top * x_row, x_row, count)
-        forward(table.ctypes.data, layers, params, 0, count, count, 0, 1, 0, packing.ctypes.data, one)
+        forward(table.ctypes.data, layers, params, 0, count, count, 0, 1, 0, packing.ctypes.data, 0, 0, 0, one)
         for i in range(count):
             result = array_at(last[OUT] + i * last[OUT_ROW], last[OUTPUTS], one)
             for k in range(last[OUTPUTS]):

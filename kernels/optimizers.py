@@ -11,6 +11,9 @@ With g the gradient, eta the learning rate, t the number of the step from 1, eve
               w -= eta (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps)
     AdamW     w -= eta decay w, then as Adam
 
+A common variant of Adam, the book's, has eps under the correction of v: ... / ((sqrt v + eps) / sqrt(1 - beta2^t)). It
+is Adam with eps / sqrt(1 - beta2^t) for eps.
+
 Sources: for SGD section 4 of the notes; Polyak 1964, Nesterov 1983 (in the form of Bengio et al. 2013), Duchi et al.
 2011, Tieleman and Hinton 2012, Kingma and Ba 2015 (algorithm 1), Loshchilov and Hutter 2019.
 
@@ -28,9 +31,16 @@ from .vectors import array_at
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw")
 SGD, MOMENTUM, NESTEROV, ADAGRAD, RMSPROP, ADAM, ADAMW = range(len(OPTIMIZERS))
 
-# The settings of a rule, float64: not every rule reads all of them.
-SETTINGS = ("learning_rate", "beta1", "beta2", "epsilon", "decay", "l2")
-LEARNING_RATE, BETA1, BETA2, EPSILON, DECAY, PENALTY = range(len(SETTINGS))
+# The settings of a training step, float64: those of its rule, not all of which a rule reads; then the gradient's; then
+# those of the network.
+SETTINGS = (
+    "beta1", "beta2", "epsilon", "decay", "book", "l2", "clip_norm",
+    "dropout", "dropout_scale", "norm_epsilon", "norm_momentum", "seed",
+)  # fmt: skip
+(
+    BETA1, BETA2, EPSILON, DECAY, BOOK, PENALTY, CLIP_NORM,
+    DROPOUT, DROPOUT_SCALE, NORM_EPSILON, NORM_MOMENTUM, SEED,
+) = range(len(SETTINGS))  # fmt: skip
 
 # What `factors` writes: so many, the last two in these places.
 FACTORS = 9
@@ -38,20 +48,20 @@ SHRINK, L2 = 7, 8
 
 
 @inner
-def factors(out, settings, optimizer, step):
+def factors(out, settings, learning_rate, optimizer, step):
     """The factors of step `step`, counted from 1, rounded once from float64 to the dtype of `out` (8,):
 
     eta (corrected for the mean's bias), beta1, 1 - beta1, beta2, 1 - beta2, eps, 1 / (1 - beta2^t); then SHRINK, which
     multiplies w: 1 - eta decay in AdamW, 1 - eta l2 in gradient descent; and L2, which times w adds to the gradient of
     the other rules
     """
-    eta, beta1, beta2 = settings[LEARNING_RATE], settings[BETA1], settings[BETA2]
+    eta, beta1, beta2 = learning_rate, settings[BETA1], settings[BETA2]
     adaptive = optimizer in (ADAM, ADAMW)
     out[0] = eta / (1.0 - beta1**step) if adaptive else eta
     out[1], out[2] = beta1, 1.0 - beta1
     out[3], out[4] = beta2, 1.0 - beta2
-    out[5] = settings[EPSILON]
     out[6] = 1.0 / (1.0 - beta2**step) if adaptive else 1.0
+    out[5] = settings[EPSILON] * (np.sqrt(1.0 / (1.0 - beta2**step)) if settings[BOOK] != 0 else 1.0)
     decay = settings[DECAY] if optimizer == ADAMW else settings[PENALTY] if optimizer == SGD else 0.0
     out[SHRINK] = 1.0 - eta * decay
     out[L2] = settings[PENALTY]
@@ -143,9 +153,8 @@ def _update(
     param, first, second, grad, learning_rate, beta1, beta2, epsilon, decay, optimizer, step, threads
 ):  # fmt: skip
     settings, factor = np.zeros(len(SETTINGS), np.float64), np.empty(FACTORS, param.dtype)
-    settings[LEARNING_RATE], settings[BETA1], settings[BETA2] = learning_rate, beta1, beta2
-    settings[EPSILON], settings[DECAY] = epsilon, decay
-    factors(factor, settings, optimizer, step)
+    settings[BETA1], settings[BETA2], settings[EPSILON], settings[DECAY] = beta1, beta2, epsilon, decay
+    factors(factor, settings, learning_rate, optimizer, step)
     if threads == 1:
         update_rows(param, first, second, grad, factor, optimizer, 0, param.shape[0])
     else:

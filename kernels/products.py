@@ -13,7 +13,7 @@ just before it is used.
 
 import numpy as np
 
-from .activations import activation_backward_block, activation_forward_block, with_padding
+from .activations import activate, differentiate, with_padding
 from .blocks import FIRST_FULL, FIRST_MASKED, ROWS, WIDTHS
 from .jit import inner, shared
 from .threads import share
@@ -21,10 +21,8 @@ from .tile import tile
 from .vectors import SQUARE, array_at, itemsize, keep, transpose_square
 
 # What `multiply` does to a panel of the result while it is in the cache: nothing, apply an activation, or multiply by
-# the derivative of one. The code of the activation is added.
-NOTHING = 0
-FORWARD = 100
-BACKWARD = 200
+# the derivative of one.
+NOTHING, FORWARD, BACKWARD = range(3)
 
 
 # A panel of a large right factor is packed if enough rows of the product use it: its rows lie in as many pages of
@@ -71,10 +69,10 @@ def room_bytes(depth):
     return depth * WIDTHS[0] * 4  # in float64 a panel has half the columns
 
 
-@shared(f"void({19 * 'intp, '}real, real)")
+@shared(f"void({20 * 'intp, '}real, real)", calls=[activate, differentiate])
 def multiply(
     c, c_row, a_rows, a_columns, b, b_row, b_column, rows, columns, depth,
-    start, start_row, scaled, epilogue, y, y_row, parts, part, room, shrink, alpha,
+    start, start_row, scaled, epilogue, code, y, y_row, parts, part, room, shrink, alpha,
 ):  # fmt: skip
     """C = start + A B, or C = shrink C + alpha A B if `scaled`; addresses and strides in bytes.
 
@@ -83,8 +81,9 @@ def multiply(
                          behind the second list one more number can be read
     b  (depth, columns)  address, stride of rows, stride of columns; one of the two is that of contiguous elements
     start                0, or the address of what the sums begin with: a row stride of 0 makes it a bias
-    epilogue             NOTHING, FORWARD + code, or BACKWARD + code with the activation's output y (rows, columns); c
-                         and y are then in buffers of padded rows
+    epilogue, code       NOTHING, FORWARD or BACKWARD, and the activation's code
+    y  (rows, columns)   address, stride of rows: forward, of slopes to be written, or 0; backward, of the activation's
+                         output or, with the code SLOPES, of slopes; c and y are then in buffers of padded rows
     parts, part          this is part number `part` of the tiles, panel after panel
     room                 address of `room_bytes`, to pack a panel in
 
@@ -121,10 +120,10 @@ def multiply(
                 )  # fmt: skip
             height, target, source = bottom - top, c + top * c_row + shift, y + top * y_row + shift
             reach = width if column + width < columns else with_padding(columns) - column  # no other panel's columns
-            if epilogue >= BACKWARD:
-                activation_backward_block(target, c_row, source, y_row, height, reach, epilogue - BACKWARD, alpha)
-            elif epilogue >= FORWARD:
-                activation_forward_block(target, c_row, height, reach, epilogue - FORWARD, alpha)
+            if epilogue == BACKWARD:
+                differentiate(target, c_row, source, y_row, height, reach, code, alpha)
+            elif epilogue == FORWARD:
+                activate(target, c_row, source if y != 0 else 0, y_row, height, reach, code, alpha)
         column += width
         tile_from, tile_to = max(tile_from - tiles, 0), tile_to - tiles
 
@@ -167,7 +166,7 @@ def _product(out, a, b, bias, start, stop):
     multiply(
         address(out, start), out.strides[0], rows.ctypes.data, columns.ctypes.data,
         address(b, 0), b.strides[0], b.strides[1] if b.shape[1] > 1 else b.itemsize,
-        stop - start, b.shape[1], b.shape[0], bias, 0, 0, NOTHING, 0, 0, 1, 0, room.ctypes.data,
+        stop - start, b.shape[1], b.shape[0], bias, 0, 0, NOTHING, 0, 0, 0, 1, 0, room.ctypes.data,
         out.dtype.type(1), out.dtype.type(1),
     )  # fmt: skip
     return keep(rows) + keep(columns) + keep(room)
