@@ -9,22 +9,25 @@ net.accuracy(x_test, t_test)
 """
 
 from fastfnn import datasets, optimizers
+from fastfnn.activation import Activation
 from fastfnn.backend import get_num_threads, set_num_threads, show_config
 from fastfnn.history import History
 from fastfnn.network import FNN, load
 from fastfnn.optimizers import SGD, AdaGrad, Adam, AdamW, Momentum, Nesterov, RMSprop
-from fastfnn.textbook import TwoLayerNet
+from fastfnn.textbook import MultiLayerNet, TwoLayerNet
 
 __version__ = "0.1.0"
 
 __all__ = [
     "FNN",
     "SGD",
+    "Activation",
     "AdaGrad",
     "Adam",
     "AdamW",
     "History",
     "Momentum",
+    "MultiLayerNet",
     "Nesterov",
     "RMSprop",
     "TwoLayerNet",

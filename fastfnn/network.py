@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastfnn import validation
+from fastfnn.activation import Activation
 from fastfnn.backend import ACTIVATIONS, BACKENDS, LOSSES, SETTINGS, on_first_compilation
 from fastfnn.history import History
 from fastfnn.optimizers import SGD, Optimizer
@@ -30,6 +31,9 @@ OUTPUT_ACTIVATION = {
 # Weights of a layer with n inputs have standard deviation sqrt(gain / n).
 INIT_GAIN = {"he": 2.0, "xavier": 1.0}
 
+# Batch normalization: what is added to the variance, and how much of the running statistics a step keeps.
+NORM_EPSILON, BOOK_NORM_EPSILON, NORM_MOMENTUM = 1e-5, 1e-6, 0.9
+
 # Step of the central difference: its error h^2 f'''/6 and the rounding error eps f / h are both below 1e-8 in float64.
 DIFFERENCE_STEP = 1e-4
 
@@ -40,7 +44,8 @@ class FNN:
     """A feed-forward neural network: x_l = f_l(x_{l-1} W_l + b_l) for layers l = 1 to L.
 
     layer_sizes  units of the input, of each hidden layer and of the output: at least two
-    activation   of the hidden layers: "identity", "sigmoid", "tanh" or "relu", or a sequence with one per hidden layer
+    activation   of the hidden layers: "identity", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "softplus", "silu",
+                 "gelu" or an `Activation`; or a sequence with one per hidden layer
     loss         "softmax_cross_entropy" (classes; softmax output), "sigmoid_cross_entropy" (binary or multi-label;
                  sigmoid output) or "squared_error" (real targets; identity output)
     init         standard deviation of the initial weights: a number, "he" for sqrt(2 / in_features) or "xavier" for
@@ -48,6 +53,14 @@ class FNN:
     dtype        "float32" or "float64": of the parameters and of all arithmetic but the losses, which are float64
     seed         an int makes the initial weights and every `fit` repeat bit for bit, with any number of threads
     backend      "kernels", or "reference" for the same in plain NumPy
+    weight_decay the L2 penalty: weight_decay * W is added to the gradient of each W, as by weight_decay / 2 ||W||^2 on
+                 the loss, which is reported without it; biases are not decayed
+    dropout      in training, the share of outputs of hidden layers that are set to 0 at random; the others are divided
+                 by 1 - dropout, so that a prediction needs neither
+    batch_norm   normalize the sums of hidden layers over the batch, x_l = f_l(gamma_l n(x_{l-1} W_l + b_l) + beta_l);
+                 predictions use running statistics
+    book         dropout that multiplies by 1 - dropout in predictions instead, and 1e-6 instead of 1e-5 added to the
+                 variance, as in the book that the notes draw on
 
     Inputs of any real dtype are converted to `dtype`. Bad input raises TypeError or ValueError and changes nothing.
     Source: sections 1 and 3 of the notes, in the orientation of their code (W of shape (in, out)).
@@ -57,30 +70,48 @@ class FNN:
         self,
         layer_sizes: Sequence[int],
         *,
-        activation: str | Sequence[str] = "relu",
+        activation: str | Activation | Sequence[str | Activation] = "relu",
         loss: str = "softmax_cross_entropy",
         init: float | str = "he",
         dtype: npt.DTypeLike = "float32",
         seed: int | None = None,
         backend: str = "kernels",
+        weight_decay: float = 0.0,
+        dropout: float = 0.0,
+        batch_norm: bool = False,
+        book: bool = False,
     ) -> None:
         self.layer_sizes = _layer_sizes(layer_sizes)
         self.activation = _activations(activation, len(self.layer_sizes) - 2)
         self.loss_name = validation.choice("loss", loss, tuple(OUTPUT_ACTIVATION))
         self.dtype = _dtype(dtype)
         self.backend = validation.choice("backend", backend, tuple(BACKENDS))
+        self.weight_decay = validation.nonnegative("weight_decay", weight_decay)
+        self.dropout = validation.fraction("dropout", dropout)
+        self.batch_norm = validation.boolean("batch_norm", batch_norm)
+        self.book = validation.boolean("book", book)
         self._rng = np.random.default_rng(None if seed is None else validation.integer("seed", seed, 0))
         self._sizes = np.array(self.layer_sizes, np.int64)
-        self._flat = np.zeros(int(((self._sizes[:-1] + 1) * self._sizes[1:]).sum()), self.dtype)
-        self._statistics = np.empty(0, self.dtype)
-        self.params = Params(self._flat, self.layer_sizes)
+        self._flat = np.zeros(Params.count(self.layer_sizes, self.batch_norm), self.dtype)
+        self.params = Params(self._flat, self.layer_sizes, self.batch_norm)
+        self._statistics = np.zeros(2 * sum(self.layer_sizes[1:-1]) if self.batch_norm else 0, self.dtype)
+        for name, values in self._running().items():
+            values[...] = name.startswith("variance")
+        self._codes_for: dict[str, np.ndarray] = {}
+        self._steps, self._seed = 0, 0  # of dropout
         for layer, inputs in enumerate(self.layer_sizes[:-1], 1):
             weight = self.params[f"W{layer}"]
-            weight[...] = _init_std(init, inputs) * self._rng.standard_normal(weight.shape)
+            weight[...] = init_std(init, inputs) * self._rng.standard_normal(weight.shape)
+            if f"gamma{layer}" in self.params:
+                self.params[f"gamma{layer}"] = np.ones(self.layer_sizes[layer])
+        if self.dropout:
+            self._seed = int(self._rng.integers(2**32))
+        self._codes("identity")  # compiles an activation of the user's, so that its errors come here
 
     def __repr__(self) -> str:
         sizes = "-".join(map(str, self.layer_sizes))
-        return f"FNN({sizes}, {', '.join(self.activation) or 'no hidden layer'}; {self.loss_name}; {self.dtype})"
+        names = ", ".join(map(_name, self.activation)) or "no hidden layer"
+        return f"FNN({sizes}, {names}; {self.loss_name}; {self.dtype})"
 
     def predict(self, x: npt.ArrayLike) -> np.ndarray:
         """The network's output: probabilities for the cross-entropies, values for the squared error.
@@ -122,20 +153,27 @@ class FNN:
         return self._evaluate(rows, self._targets("t", t, len(rows)))
 
     def gradient(self, x: npt.ArrayLike, t: npt.ArrayLike) -> dict[str, np.ndarray]:
-        """The gradient of `loss` with respect to every parameter, by back-propagation: an array for each name."""
+        """The gradient of `loss` with respect to every parameter, by back-propagation: an array for each name.
+
+        It is that of a training step: with the weight decay's part, with dropout drawn anew at each call, and with
+        batch normalization over the rows of x, which also moves its running statistics.
+        """
         rows = self._samples("x", x)
+        targets = self._targets("t", t, len(rows))
+        self._steps += 1
         grad = np.empty_like(self._flat)
-        codes = self._codes("identity")
-        self._kernels.network_gradient(
-            grad, self._statistics, self._flat, rows, self._targets("t", t, len(rows)), self._sizes, codes,
-            self._settings({}), self._loss_code, 1,
-        )  # fmt: skip
-        return dict(Params(grad, self.layer_sizes))
+        self._training_gradient(grad, self._statistics, rows, targets)
+        grads = dict(self.params.like(grad))
+        if self.weight_decay:
+            for layer in range(1, len(self.layer_sizes)):
+                grads[f"W{layer}"] += self.dtype.type(self.weight_decay) * self.params[f"W{layer}"]
+        return grads
 
     def numerical_gradient(self, x: npt.ArrayLike, t: npt.ArrayLike) -> dict[str, np.ndarray]:
         """The same by central differences, (E(w + h) - E(w - h)) / 2h for each w in turn: slow, to check `gradient`.
 
-        Computed in float64 whatever the network's dtype, and returned so.
+        Computed in float64 whatever the network's dtype, and returned so. What dropout leaves out is what it left out
+        in the last call of `gradient`.
         """
         twin = self._in_float64()
         rows = twin._samples("x", x)
@@ -143,12 +181,12 @@ class FNN:
         grad = np.empty_like(twin._flat)
         for i, value in enumerate(twin._flat):
             twin._flat[i] = value + DIFFERENCE_STEP
-            above = twin._loss_of(twin._forward(rows, "identity"), targets)
+            above = twin._training_loss(rows, targets)
             twin._flat[i] = value - DIFFERENCE_STEP
-            below = twin._loss_of(twin._forward(rows, "identity"), targets)
+            below = twin._training_loss(rows, targets)
             twin._flat[i] = value
             grad[i] = (above - below) / (2 * DIFFERENCE_STEP)
-        return dict(Params(grad, self.layer_sizes))
+        return dict(twin.params.like(grad))
 
     def fit(
         self,
@@ -210,25 +248,35 @@ class FNN:
 
     def summary(self) -> None:
         """Print a line for each layer: its weights, activation and number of parameters."""
-        names = [*self.activation, OUTPUT_ACTIVATION[self.loss_name]]
+        names = [*map(_name, self.activation), OUTPUT_ACTIVATION[self.loss_name]]
         print(f"{'layer':>5}  {'weights':>14}  {'activation':<10}  {'parameters':>10}")
         for layer, name in enumerate(names, 1):
             inputs, outputs = self.layer_sizes[layer - 1 : layer + 1]
-            print(f"{layer:>5}  {f'{inputs} x {outputs}':>14}  {name:<10}  {(inputs + 1) * outputs:>10,}")
+            count = sum(self.params[key].size for key in self.params if key.endswith(str(layer)))
+            print(f"{layer:>5}  {f'{inputs} x {outputs}':>14}  {name:<10}  {count:>10,}")
         print(f"total {self._flat.size:,} parameters of {self.dtype}, loss {self.loss_name}")
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the parameters and the description of the network to a safetensors file; `fastfnn.load` reads it."""
+        """Write the parameters and the description of the network to a safetensors file; `fastfnn.load` reads it.
+
+        Of an `Activation` it holds the name, not the code.
+        """
         from safetensors.numpy import save
 
         description = {
             "layer_sizes": list(self.layer_sizes),
-            "activation": list(self.activation),
+            "activation": list(map(_name, self.activation)),
             "loss": self.loss_name,
             "dtype": self.dtype.name,
+            "weight_decay": self.weight_decay,
+            "dropout": self.dropout,
+            "batch_norm": self.batch_norm,
+            "book": self.book,
         }
         with open(path, "wb") as file:  # so that a bad path raises OSError, which names it
-            file.write(save(dict(self.params), {"format": FILE_FORMAT, "network": json.dumps(description)}))
+            file.write(
+                save({**self.params, **self._running()}, {"format": FILE_FORMAT, "network": json.dumps(description)})
+            )
 
     @property
     def _kernels(self) -> Any:
@@ -239,11 +287,31 @@ class FNN:
         return LOSSES.index(self.loss_name)
 
     def _settings(self, values: dict[str, float]) -> np.ndarray:
-        return np.array([values.get(name, 0.0) for name in SETTINGS])
+        """The vector that the compiled loop takes: the network's settings, and an optimizer's."""
+        named = {
+            **values,
+            "l2": self.weight_decay,
+            "dropout": self.dropout,
+            "dropout_scale": 1.0 if self.book else 1 / (1 - self.dropout),
+            "norm_epsilon": self._norm_epsilon,
+            "norm_momentum": NORM_MOMENTUM,
+            "seed": self._seed,
+        }
+        return np.array([named.get(name, 0.0) for name in SETTINGS])
+
+    @property
+    def _norm_epsilon(self) -> float:
+        return BOOK_NORM_EPSILON if self.book else NORM_EPSILON
 
     def _codes(self, output_activation: str) -> np.ndarray:
-        names = (*self.activation, output_activation)
-        return np.array([ACTIVATIONS.index(name) for name in names], np.int64)
+        """The codes of all layers' activations."""
+        if output_activation not in self._codes_for:
+            codes = [
+                item.code(self.backend, self.dtype) if isinstance(item, Activation) else ACTIVATIONS.index(item)
+                for item in (*self.activation, output_activation)
+            ]
+            self._codes_for[output_activation] = np.array(codes, np.int64)
+        return self._codes_for[output_activation]
 
     def _samples(self, name: str, value: npt.ArrayLike) -> np.ndarray:
         return validation.samples(name, value, self.layer_sizes[0], self.dtype)
@@ -261,14 +329,71 @@ class FNN:
         return rows, self._targets("validation_data[1]", pair[1], len(rows))
 
     def _in_float64(self) -> "FNN":
-        options = {"activation": self.activation, "loss": self.loss_name, "backend": self.backend}
-        twin = FNN(self.layer_sizes, dtype="float64", init=0.0, **options)  # type: ignore[arg-type]
-        twin._flat[...] = self._flat
+        twin = FNN(
+            self.layer_sizes, activation=self.activation, loss=self.loss_name, init=0.0, dtype="float64",
+            backend=self.backend, weight_decay=self.weight_decay, dropout=self.dropout, batch_norm=self.batch_norm,
+            book=self.book,
+        )  # fmt: skip
+        twin._flat[...], twin._steps, twin._seed = self._flat, self._steps, self._seed
         return twin
+
+    def _training_gradient(
+        self, grad: np.ndarray, statistics: np.ndarray, rows: np.ndarray, targets: np.ndarray
+    ) -> float:
+        loss: float = self._kernels.network_gradient(
+            grad, statistics, self._flat, rows, targets, self._sizes, self._codes("identity"), self._settings({}),
+            self._loss_code, max(self._steps, 1),
+        )  # fmt: skip
+        return loss
+
+    def _training_loss(self, rows: np.ndarray, targets: np.ndarray) -> float:
+        """What a training step lowers: with dropout, the batch's own statistics, and the penalty of weight decay."""
+        if self.dropout or self.batch_norm:
+            loss = self._training_gradient(np.empty_like(self._flat), self._statistics.copy(), rows, targets)
+        else:
+            loss = self._loss_of(self._forward(rows, "identity"), targets)
+        return loss + self._penalty()
+
+    def _penalty(self) -> float:
+        """weight_decay / 2 times the sum of the squares of all weights."""
+        if not self.weight_decay:
+            return 0.0
+        weights = [self.params[f"W{layer}"].astype(np.float64) for layer in range(1, len(self.layer_sizes))]
+        return 0.5 * self.weight_decay * sum(float((weight * weight).sum()) for weight in weights)
+
+    def _running(self) -> dict[str, np.ndarray]:
+        """Views of the running statistics of batch normalization: mean1, variance1, mean2, ..."""
+        views, start = {}, 0
+        for layer, size in enumerate(self.layer_sizes[1:-1] if self.batch_norm else (), 1):
+            for name in ("mean", "variance"):
+                views[f"{name}{layer}"] = self._statistics[start : start + size]
+                start += size
+        return views
+
+    def _prediction_params(self) -> np.ndarray:
+        """The parameters of the network that predicts the same without batch normalization and dropout.
+
+        With the running mean m and variance v, s = gamma / sqrt(v + eps): gamma n(x W + b) + beta = x (W s) +
+        ((b - m) s + beta). What the book's dropout multiplies outputs by goes into the weights that follow.
+        """
+        if not self.batch_norm and not (self.book and self.dropout):
+            return self._flat
+        flat = np.empty(Params.count(self.layer_sizes), self.dtype)
+        folded, running, keep = Params(flat, self.layer_sizes), self._running(), 1.0
+        for layer in range(1, len(self.layer_sizes)):
+            weight, bias = self.params[f"W{layer}"] * self.dtype.type(keep), self.params[f"b{layer}"]
+            if f"gamma{layer}" in self.params:
+                gamma, beta = self.params[f"gamma{layer}"], self.params[f"beta{layer}"]
+                scale = gamma / np.sqrt(running[f"variance{layer}"] + self.dtype.type(self._norm_epsilon))
+                weight, bias = weight * scale, (bias - running[f"mean{layer}"]) * scale + beta
+            folded[f"W{layer}"][...], folded[f"b{layer}"][...] = weight, bias
+            keep = 1 - self.dropout if self.book else 1.0
+        return flat
 
     def _forward(self, rows: np.ndarray, output_activation: str) -> np.ndarray:
         out = np.empty((len(rows), self.layer_sizes[-1]), self.dtype)
-        self._kernels.network_forward(out, self._flat, rows, self._sizes, self._codes(output_activation))
+        params = self._prediction_params()
+        self._kernels.network_forward(out, params, rows, self._sizes, self._codes(output_activation))
         return out
 
     def _loss_of(self, out: np.ndarray, targets: np.ndarray) -> float:
@@ -327,8 +452,10 @@ class FNN:
             history.accuracy.append(self._accuracy_of(self._forward(rows, "identity"), targets))
 
 
-def load(path: str | os.PathLike[str]) -> FNN:
+def load(path: str | os.PathLike[str], *, activations: Sequence[Activation] = ()) -> FNN:
     """The network that `FNN.save` wrote to a safetensors file: the same predictions, bit for bit.
+
+    activations  those of the user that the network has, found by their names
 
     Raises FileNotFoundError, or ValueError if the file is not one of ours.
     """
@@ -348,20 +475,26 @@ def load(path: str | os.PathLike[str]) -> FNN:
             f"got format {metadata.get('format')!r}"
         )
     try:
-        net = _from_description(json.loads(metadata["network"]))
-        if set(tensors) != set(net.params):
-            raise ValueError(f"it must hold {', '.join(net.params)}; got {', '.join(sorted(tensors))}")
+        net = _from_description(json.loads(metadata["network"]), {item.name: item for item in activations})
+        expected = {**net.params, **net._running()}
+        if set(tensors) != set(expected):
+            raise ValueError(f"it must hold {', '.join(expected)}; got {', '.join(sorted(tensors))}")
         for name, tensor in tensors.items():  # NaN too: a network that diverged loads as it was saved
-            if tensor.shape != net.params[name].shape or tensor.dtype != net.dtype:
-                raise ValueError(f"{name} must be {net.params[name].shape} of {net.dtype}, got {tensor.shape}")
-            net.params[name][...] = tensor
+            if tensor.shape != expected[name].shape or tensor.dtype != net.dtype:
+                raise ValueError(f"{name} must be {expected[name].shape} of {net.dtype}, got {tensor.shape}")
+            expected[name][...] = tensor
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{os.fspath(path)} is damaged: {error}") from error
     return net
 
 
-def _from_description(description: dict[str, Any]) -> FNN:
-    return FNN(description.pop("layer_sizes"), init=0.0, **description)
+def _from_description(description: dict[str, Any], given: dict[str, Activation]) -> FNN:
+    names = description.pop("activation")
+    for name in names:
+        if name not in given and name not in ACTIVATIONS:
+            raise ValueError(f"activations must hold the network's own activation {name!r}")
+    activation = [given.get(name, name) for name in names]
+    return FNN(description.pop("layer_sizes"), init=0.0, activation=activation, **description)
 
 
 def _layer_sizes(value: Any) -> tuple[int, ...]:
@@ -372,14 +505,22 @@ def _layer_sizes(value: Any) -> tuple[int, ...]:
     return tuple(validation.integer(f"layer_sizes[{i}]", size, 1) for i, size in enumerate(value))
 
 
-def _activations(value: Any, hidden: int) -> tuple[str, ...]:
-    if isinstance(value, str):
-        return (validation.choice("activation", value, HIDDEN_ACTIVATIONS),) * hidden
+def _activations(value: Any, hidden: int) -> tuple[str | Activation, ...]:
+    def one(name: str, item: Any) -> str | Activation:
+        return item if isinstance(item, Activation) else validation.choice(name, item, HIDDEN_ACTIVATIONS)
+
+    if isinstance(value, (str, Activation)):
+        return (one("activation", value),) * hidden
     if not isinstance(value, Sequence):
-        raise TypeError(f"activation must be a name or a sequence of names, got {type(value).__name__}")
+        kinds = "a name, an Activation or a sequence of these"
+        raise TypeError(f"activation must be {kinds}, got {type(value).__name__}")
     if len(value) != hidden:
         raise ValueError(f"activation must have one name per hidden layer, {hidden}, got {len(value)}")
-    return tuple(validation.choice(f"activation[{i}]", name, HIDDEN_ACTIVATIONS) for i, name in enumerate(value))
+    return tuple(one(f"activation[{i}]", item) for i, item in enumerate(value))
+
+
+def _name(activation: str | Activation) -> str:
+    return activation.name if isinstance(activation, Activation) else activation
 
 
 def _dtype(value: npt.DTypeLike) -> np.dtype[Any]:
@@ -392,7 +533,8 @@ def _dtype(value: npt.DTypeLike) -> np.dtype[Any]:
     return dtype
 
 
-def _init_std(init: float | str, inputs: int) -> float:
+def init_std(init: float | str, inputs: int) -> float:
+    """The standard deviation of the initial weights of a layer, see FNN."""
     if isinstance(init, str):
         return math.sqrt(INIT_GAIN[validation.choice("init", init, tuple(INIT_GAIN))] / inputs)
     return validation.nonnegative("init", init)

@@ -69,7 +69,7 @@ class Optimizer:
             self._bind(params)
             return self._state
         self._bind({"": params.flat})
-        views = [Params(state, params.layer_sizes) for state in self._state[""]]
+        views = [params.like(state) for state in self._state[""]]
         return {name: tuple(view[name] for view in views) for name in params}
 
     def _bind(self, arrays: Mapping[str, np.ndarray]) -> None:

@@ -13,19 +13,32 @@ from fastfnn import validation
 class Params(MutableMapping[str, np.ndarray]):
     """The parameters by name, W1, b1, W2, ...: writable views of one flat vector.
 
-    W (in_features, out_features) and b (out_features,). A view may be changed in place; assigning to a name copies the
+    W (in_features, out_features) and b (out_features,); with batch normalization also gamma and beta (out_features,)
+    after the b of each hidden layer. A view may be changed in place; assigning to a name copies the
     values in. Names and shapes are fixed.
     """
 
-    def __init__(self, flat: np.ndarray, layer_sizes: Sequence[int]) -> None:
+    def __init__(self, flat: np.ndarray, layer_sizes: Sequence[int], batch_norm: bool = False) -> None:
         self.flat = flat
         self.layer_sizes = tuple(layer_sizes)
+        self.batch_norm = batch_norm
         self._place: dict[str, tuple[int, tuple[int, ...]]] = {}
         start = 0
         for layer, (inputs, outputs) in enumerate(itertools.pairwise(layer_sizes), 1):
-            for name, shape in ((f"W{layer}", (inputs, outputs)), (f"b{layer}", (outputs,))):
-                self._place[name] = (start, shape)
+            vectors = ("b", "gamma", "beta") if batch_norm and layer < len(layer_sizes) - 1 else ("b",)
+            for name, shape in (("W", (inputs, outputs)), *((name, (outputs,)) for name in vectors)):
+                self._place[f"{name}{layer}"] = (start, shape)
                 start += math.prod(shape)
+
+    @staticmethod
+    def count(layer_sizes: Sequence[int], batch_norm: bool = False) -> int:
+        """The number of parameters."""
+        vectors = 2 * sum(layer_sizes[1:-1]) if batch_norm else 0
+        return sum((inputs + 1) * outputs for inputs, outputs in itertools.pairwise(layer_sizes)) + vectors
+
+    def like(self, flat: np.ndarray) -> "Params":
+        """Another vector by the same names."""
+        return Params(flat, self.layer_sizes, self.batch_norm)
 
     def __getitem__(self, name: str) -> np.ndarray:
         start, shape = self._place[name]

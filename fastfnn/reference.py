@@ -5,6 +5,7 @@ its arguments; only losses are float64. Of what is not Python's own it imports N
 docstrings of the kernels.
 """
 
+import inspect
 import itertools
 import math
 from collections.abc import Callable
@@ -155,8 +156,10 @@ def softmax(out: np.ndarray, x: np.ndarray) -> None:
 
 
 def compile_activation(forward: Callable[..., float], derivative: Callable[..., float], dtype: np.dtype) -> int:
-    """The code of an activation given by scalar functions forward(x) and derivative(x, y)"""
-    _given.append((np.vectorize(forward, otypes=[dtype]), np.vectorize(derivative, otypes=[dtype])))
+    """The code of an activation given by scalar functions: forward(x), and derivative(x) or derivative(x, y)"""
+    by_input = len(inspect.signature(derivative).parameters) == 1
+    slope = np.vectorize((lambda x, y: derivative(x)) if by_input else derivative, otypes=[dtype])
+    _given.append((np.vectorize(forward, otypes=[dtype]), slope))
     return FIRST_GIVEN + len(_given) - 1
 
 

@@ -149,8 +149,9 @@ def compile_activation(forward: Function, derivative: Function, dtype: np.dtype)
     derivative  f'(x), or f' as a function of x and y = f(x)
     dtype       float32 or float64
 
-    Both see numbers of the dtype. They may call functions of math and NumPy and others like themselves, and may not
-    raise. The compiled code is cached on disk under a fingerprint of their code and of what it refers to.
+    Neither has optional arguments. Both see numbers of the dtype. They may call functions of math and NumPy and others
+    like themselves, and may not raise. The compiled code is cached on disk under a fingerprint of their code and of what
+    it refers to.
 
     Raises ValueError, with the line of the user's code, if Numba cannot compile one of them.
     """
@@ -164,17 +165,15 @@ def compile_activation(forward: Function, derivative: Function, dtype: np.dtype)
         _made[key] = shared("void(intp, intp, intp, intp, intp, intp, real)")(block)
     try:
         return address_of(_made[key], np.dtype(dtype))
-    except errors.NumbaError:
+    except Exception:
         for name, function in (("forward", forward), ("derivative", derivative)):
             _check(name, function, np.dtype(dtype))
         raise
 
 
 def takes(function: Function) -> int:
-    """The number of arguments that a function is called with: 1, or 2 if it has two that are not optional."""
-    parameters = inspect.signature(function).parameters.values()
-    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return sum(p.kind in positional and p.default is inspect.Parameter.empty for p in parameters)
+    """The number of a function's arguments."""
+    return len(inspect.signature(function).parameters)
 
 
 def _check(name: str, function: Function, dtype: np.dtype) -> None:
@@ -182,11 +181,11 @@ def _check(name: str, function: Function, dtype: np.dtype) -> None:
     arguments = (numba.from_dtype(dtype),) * takes(function)
     try:
         _jitted(function).compile(arguments)
-    except errors.NumbaError as error:
-        reason = str(error).strip().splitlines()
-        said = next((line for line in reason if line and not line.startswith("Failed in")), "it gives no reason")
+    except Exception as error:
+        lines = str(error).strip().splitlines()
+        reason = next((line for line in lines if line and not line.startswith("Failed in")), type(error).__name__)
         raise ValueError(
-            f"{name} must be a function that Numba can compile: {said}\n{_place(function, error)}"
+            f"{name} must be a function that Numba can compile: {reason}\n{_place(function, error)}"
         ) from error
     returned = _jitted(function).overloads[arguments].signature.return_type
     if not isinstance(returned, (numba_types.Float, numba_types.Integer, numba_types.Boolean)):
@@ -196,15 +195,11 @@ def _check(name: str, function: Function, dtype: np.dtype) -> None:
 def _place(function: Function, error: Exception | None = None) -> str:
     """The line of a function that an error names, else its first."""
     code = function.__code__
-    lines = [code.co_firstlineno]
-    lines += [
-        int(number)
-        for file, number in re.findall(r'File "([^"]*)", line (\d+)', str(error))
-        if file and code.co_filename.endswith(file.lstrip("."))
-    ]
-    return (
-        f"  File {code.co_filename!r}, line {lines[-1]}\n    {linecache.getline(code.co_filename, lines[-1]).strip()}"
-    )
+    lines = {line for _, _, line in code.co_lines() if line}
+    named = [int(line) for line in re.findall(r"line (\d+)", str(error)) if int(line) in lines]
+    named.append(getattr(getattr(error, "loc", None), "line", 0))
+    line = max(named) if max(named) in lines else code.co_firstlineno
+    return f"  File {code.co_filename!r}, line {line}\n    {linecache.getline(code.co_filename, line).strip()}"
 
 
 def _fingerprint(*functions: Function) -> str:
