@@ -20,8 +20,8 @@ class TwoLayerNet(FNN):
     input_size, hidden_size, output_size  numbers of units
     weight_init_std                       standard deviation of the initial weights; biases start at 0
     activation                            "sigmoid" as in section 4 of the notes, or "relu" as in section 5
-    dtype, seed, backend                  as in FNN, but without a seed the weights are drawn by np.random.randn, so that
-                                          np.random.seed repeats a script of the book
+    dtype, seed, backend                  as in FNN, but without a seed the weights are drawn by np.random.randn, so
+                                          that np.random.seed repeats a script of the book
 
     Like the notes' class, it takes one-hot rows or integer labels, and `params` may be updated in place:
 
@@ -58,7 +58,8 @@ class MultiLayerNet(FNN):
     hidden_size_list    units of each hidden layer
     output_size         classes
     activation          of the hidden layers, as in FNN; the book has "relu" and "sigmoid"
-    weight_init_std     a number, "relu" or "he" for sqrt(2 / in_features), "sigmoid" or "xavier" for sqrt(1 / in_features)
+    weight_init_std     a number; "relu" or "he" for sqrt(2 / in_features); "sigmoid" or "xavier" for
+                        sqrt(1 / in_features)
     weight_decay_lambda the L2 penalty lambda / 2 ||W||^2, which `loss` contains here, as in the book
     use_dropout         dropout after the activation of each hidden layer
     dropout_ratio       the share that it sets to 0; the book spells it dropout_ration, which is taken too
@@ -67,9 +68,9 @@ class MultiLayerNet(FNN):
                         book's dropout, which multiplies by 1 - ratio in predictions and by nothing in training, and its
                         epsilon in batch normalization, 10e-7
 
-    A call of `gradient` is one of the book's, which does not tell a training step from others: with dropout, drawn anew,
-    and with the batch's own mean and variance. `predict`, `loss` and `accuracy` are those of the finished network, the
-    book's train_flg=False. `predict` returns probabilities; the book's logits have the same argmax.
+    `gradient` is that of a training step: with dropout, drawn anew at each call, and with the batch's own mean and
+    variance. `predict`, `loss` and `accuracy` are those of the finished network, the book's train_flg=False. `predict`
+    returns probabilities; the book's logits have the same argmax.
     """
 
     def __init__(

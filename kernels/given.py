@@ -150,8 +150,8 @@ def compile_activation(forward: Function, derivative: Function, dtype: np.dtype)
     dtype       float32 or float64
 
     Neither has optional arguments. Both see numbers of the dtype. They may call functions of math and NumPy and others
-    like themselves, and may not raise. The compiled code is cached on disk under a fingerprint of their code and of what
-    it refers to.
+    like themselves, and may not raise. The compiled code is cached on disk under a fingerprint of their code and of
+    what it refers to.
 
     Raises ValueError, with the line of the user's code, if Numba cannot compile one of them.
     """
