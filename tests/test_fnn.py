@@ -557,13 +557,13 @@ def recorded_orders(monkeypatch):
     seen = [np.empty(0, np.int64)]
     train_steps = reference.train_steps
 
-    def spy(params, first, second, step_losses, x, targets, order, *rest):
+    def spy(params, first, second, statistics, step_losses, x, targets, weights, order, *rest):
         if len(step_losses):
             if len(seen[-1]) == 20:
                 seen.append(order.copy())
             else:  # an epoch may be several calls
                 seen[-1] = np.concatenate((seen[-1], order))
-        train_steps(params, first, second, step_losses, x, targets, order, *rest)
+        train_steps(params, first, second, statistics, step_losses, x, targets, weights, order, *rest)
 
     monkeypatch.setattr(reference, "train_steps", spy)
     return seen
