@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Iterator, MutableMapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -45,16 +46,16 @@ class Params(MutableMapping[str, np.ndarray]):
         return self.flat[start : start + math.prod(shape)].reshape(shape)
 
     def __setitem__(self, name: str, value: npt.ArrayLike) -> None:
-        if name not in self._place:
-            raise KeyError(f"params has {', '.join(self._place)}; got {name!r}")
-        param = self[name]
-        array = validation.real_array(f"params[{name!r}]", value, param.dtype)
-        if array.shape != param.shape:
-            raise ValueError(f"params[{name!r}] must have shape {param.shape}, got {array.shape}")
-        param[...] = array
+        self[name][...] = self._checked(name, value)
 
     def __delitem__(self, name: str) -> None:
         raise TypeError("params has fixed names: an entry cannot be deleted")
+
+    def update(self, values: Any = (), /, **more: Any) -> None:
+        """Assign each entry of a mapping, or of pairs: all of them, or none if one is wrong."""
+        checked = {name: self._checked(name, value).copy() for name, value in dict(values, **more).items()}
+        for name, array in checked.items():  # copies, lest an entry be a view of one that is assigned before it
+            self[name][...] = array
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._place)
@@ -64,3 +65,12 @@ class Params(MutableMapping[str, np.ndarray]):
 
     def __repr__(self) -> str:
         return f"Params({', '.join(f'{name} {shape}' for name, (_, shape) in self._place.items())})"
+
+    def _checked(self, name: str, value: npt.ArrayLike) -> np.ndarray:
+        if name not in self._place:
+            raise KeyError(f"params has {', '.join(self._place)}; got {name!r}")
+        param = self[name]
+        array = validation.real_array(f"params[{name!r}]", value, param.dtype)
+        if array.shape != param.shape:
+            raise ValueError(f"params[{name!r}] must have shape {param.shape}, got {array.shape}")
+        return array

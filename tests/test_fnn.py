@@ -164,6 +164,33 @@ def test_wrong_values_for_params_are_rejected_and_change_nothing(name, value, er
     assert bits(net) == before
 
 
+@pytest.mark.parametrize("bad", [{"b2": [0, math.nan]}, {"b2": [1, 2, 3]}, {"b3": [1, 2]}, {"b2": None}])
+def test_an_update_of_params_with_a_bad_entry_changes_nothing(bad):
+    net = fnn.FNN((2, 3, 2), seed=0)
+    before = bits(net)
+    with pytest.raises((KeyError, TypeError, ValueError), match=next(iter(bad))):
+        net.params.update({"b1": [1, 2, 3], "W2": np.ones((3, 2))} | bad)
+    assert bits(net) == before
+
+
+def test_an_update_of_params_takes_what_that_of_a_dict_takes():
+    net, other = fnn.FNN((2, 3, 2), seed=0), fnn.FNN((2, 3, 2), seed=1)
+    net.params.update(other.params)
+    assert bits(net) == bits(other)
+    net.params.update([("b1", [1, 2, 3])], b2=[4, 5])
+    assert (net.params["b1"].tolist(), net.params["b2"].tolist()) == ([1, 2, 3], [4, 5])
+    net.params.update()
+    assert net.params["b1"].tolist() == [1, 2, 3]
+
+
+def test_an_update_of_params_may_exchange_two():
+    net = fnn.FNN((3, 3, 3), seed=0)
+    first, second = net.params["W1"].copy(), net.params["W2"].copy()
+    net.params.update({"W1": net.params["W2"], "W2": net.params["W1"]})
+    np.testing.assert_array_equal(net.params["W1"], second)
+    np.testing.assert_array_equal(net.params["W2"], first)
+
+
 def test_params_keep_their_names():
     net = fnn.FNN((2, 3), seed=0)
     before = bits(net)
