@@ -148,7 +148,8 @@ class AdaGrad(Optimizer):
 
     h <- h + g^2,  w <- w - learning_rate g / (sqrt h + eps).
 
-    learning_rate, epsilon  finite, not negative
+    learning_rate  finite, not negative
+    epsilon        finite, above 0: without it a gradient of 0 would be divided by 0
 
     Source: Duchi et al. 2011.
     """
@@ -156,14 +157,15 @@ class AdaGrad(Optimizer):
     rule, states = "adagrad", 1
 
     def __init__(self, learning_rate: float = 0.01, epsilon: float = 1e-7) -> None:
-        super().__init__(learning_rate, epsilon=validation.nonnegative("epsilon", epsilon))
+        super().__init__(learning_rate, epsilon=validation.positive("epsilon", epsilon))
 
 
 class RMSprop(Optimizer):
     """AdaGrad that forgets: h <- decay_rate h + (1 - decay_rate) g^2, w <- w - learning_rate g / (sqrt h + eps).
 
-    learning_rate, epsilon  finite, not negative
-    decay_rate              in [0, 1)
+    learning_rate  finite, not negative
+    decay_rate     in [0, 1)
+    epsilon        finite, above 0
 
     Source: Tieleman and Hinton 2012.
     """
@@ -174,15 +176,16 @@ class RMSprop(Optimizer):
         super().__init__(
             learning_rate,
             decay_rate=validation.fraction("decay_rate", decay_rate),
-            epsilon=validation.nonnegative("epsilon", epsilon),
+            epsilon=validation.positive("epsilon", epsilon),
         )
 
 
 class Adam(Optimizer):
     """Running means of gradient and square, corrected for their start at 0: w <- w - learning_rate m / (sqrt v + eps).
 
-    learning_rate, epsilon  finite, not negative
-    beta1, beta2            in [0, 1): how much of its past each mean keeps
+    learning_rate  finite, not negative
+    beta1, beta2   in [0, 1): how much of its past each mean keeps
+    epsilon        finite, above 0
 
     Source: Kingma and Ba 2015, algorithm 1.
     """
@@ -198,8 +201,9 @@ class Adam(Optimizer):
 class AdamW(Optimizer):
     """Adam with weight decay apart from the gradient: w <- (1 - learning_rate * weight_decay) w, then as Adam.
 
-    learning_rate, epsilon, weight_decay  finite, not negative
-    beta1, beta2                          in [0, 1)
+    learning_rate, weight_decay  finite, not negative
+    beta1, beta2                 in [0, 1)
+    epsilon                      finite, above 0
 
     Source: Loshchilov and Hutter 2019.
     """
@@ -222,7 +226,7 @@ def _adam_settings(beta1: Any, beta2: Any, epsilon: Any) -> dict[str, float]:
     return {
         "beta1": validation.fraction("beta1", beta1),
         "beta2": validation.fraction("beta2", beta2),
-        "epsilon": validation.nonnegative("epsilon", epsilon),
+        "epsilon": validation.positive("epsilon", epsilon),
     }
 
 

@@ -10,6 +10,9 @@ import numpy.typing as npt
 # How far from one a row of target probabilities may sum: rows that were computed in float32 are this good.
 ROW_SUM_TOLERANCE = 1e-3
 
+# The least number above 0 that float32 has.
+LEAST_FLOAT32 = float(np.finfo(np.float32).smallest_subnormal)
+
 
 def integer(name: str, value: Any, least: int) -> int:
     """`value` as an int of at least `least`."""
@@ -30,6 +33,14 @@ def nonnegative(name: str, value: Any) -> float:
         number = math.inf
     if not (math.isfinite(number) and number >= 0):
         raise ValueError(f"{name} must be finite and not negative, got {value}")
+    return number
+
+
+def positive(name: str, value: Any) -> float:
+    """`value` as a finite float above 0, in float32 too."""
+    number = nonnegative(name, value)
+    if number < LEAST_FLOAT32:
+        raise ValueError(f"{name} must be above 0, in float32 too, got {value}")
     return number
 
 

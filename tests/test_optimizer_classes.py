@@ -505,12 +505,28 @@ def test_fractions_are_less_than_one_and_other_settings_need_not_be(name, settin
 @every_setting
 @pytest.mark.parametrize("value", [0, 0.0, np.float32(0.5), np.int64(0)], ids=repr)
 def test_settings_of_any_real_type_are_taken(value, name, setting):
+    value += setting == "epsilon"  # which may not be 0, see below
     optimizer = CLASSES[name](**(SETTINGS[name] | {setting: value}))
     as_float = CLASSES[name](**(SETTINGS[name] | {setting: float(value)}))
     assert optimizer.learning_rate == as_float.learning_rate
     assert optimizer.flat_settings() == as_float.flat_settings()
     params, grads = two_entries()
     optimizer.update(params, grads)
+
+
+@pytest.mark.parametrize("name", ["AdaGrad", "RMSprop", "Adam", "AdamW"])
+@pytest.mark.parametrize("value", [0, 0.0, -0.0, 1e-46, 5e-324])  # the last two are 0 in float32
+def test_an_epsilon_of_zero_would_divide_zero_by_zero(value, name):
+    with pytest.raises(ValueError, match=f"^epsilon must be above 0, in float32 too, got {value}$"):
+        CLASSES[name](0.1, epsilon=value)
+
+
+@pytest.mark.parametrize("name", ["AdaGrad", "RMSprop", "Adam", "AdamW"])
+@every_dtype
+def test_the_least_epsilon_does_not(dtype, name):
+    params = {"p": np.ones(17, dtype)}
+    CLASSES[name](0.1, epsilon=1.5e-45).update(params, {"p": np.zeros(17)})
+    assert np.isfinite(params["p"]).all()
 
 
 # The settings in sight
@@ -564,7 +580,7 @@ def test_repr():
     assert repr(fnn.AdamW()) == "AdamW(0.001, beta1=0.9, beta2=0.999, epsilon=1e-08, weight_decay=0.01)"
 
 
-@given(st.sampled_from(list(CLASSES)), st.floats(0, 1e300), st.floats(0, 1, exclude_max=True))
+@given(st.sampled_from(list(CLASSES)), st.floats(1e-40, 1e300), st.floats(0, 1, exclude_max=True))
 @example("Adam", 0.1, 0.9999999)  # six digits of it make 1
 @example("SGD", 0.12345678, 0.5)
 def test_repr_makes_the_same_optimizer(name, number, fraction):
