@@ -8,7 +8,7 @@ history = net.fit(x, t, epochs=10, batch_size=100, optimizer=fnn.SGD(0.1), valid
 net.accuracy(x_test, t_test)
 """
 
-from fastfnn import datasets, optimizers
+from fastfnn import datasets, optimizers, schedules
 from fastfnn.activation import Activation
 from fastfnn.backend import get_num_threads, set_num_threads, show_config
 from fastfnn.history import History
@@ -35,6 +35,7 @@ __all__ = [
     "get_num_threads",
     "load",
     "optimizers",
+    "schedules",
     "set_num_threads",
     "show_config",
 ]

@@ -427,10 +427,10 @@ class FNN:
         none = np.empty(0, self.dtype)
 
         def take(step_loss: np.ndarray, order: np.ndarray) -> None:
-            rates = np.full(len(step_loss), optimizer.learning_rate)
+            rates, settings = optimizer.rates(len(step_loss)), self._settings(optimizer.flat_settings())
             train_steps(
-                self._flat, first, second, self._statistics, step_loss, rows, targets, none, order, rates, self._sizes,
-                codes, self._settings(optimizer.flat_settings()), loss, optimizer.code, batch, optimizer.steps,
+                self._flat, first, second, self._statistics, step_loss, rows, targets, none, order, rates,
+                self._sizes, codes, settings, loss, optimizer.code, batch, optimizer.steps,
             )  # fmt: skip
             optimizer.steps += len(step_loss)
 

@@ -6,7 +6,9 @@ long as it is given the same parameters; with others it starts afresh, as after 
 kernels/optimizers.py.
 """
 
-from collections.abc import Mapping
+import math
+import numbers
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,16 +16,26 @@ import numpy as np
 from fastfnn import validation
 from fastfnn.backend import BACKENDS, OPTIMIZERS
 from fastfnn.params import Params
+from fastfnn.schedules import Schedule
+
+Rate = float | Callable[[int], float]
+
+# What a rule's setting is called in the compiled loop, where that is not its own name.
+LOOP_NAMES = {"momentum": "beta1", "decay_rate": "beta1", "weight_decay": "decay"}
 
 
 class Optimizer:
-    """What all optimizers share: a rule by name, its settings, and its state for the parameters at hand."""
+    """What all optimizers share: a rule by name, its settings, and its state for the parameters at hand.
+
+    learning_rate  finite, not negative; or a schedule, see schedules.py, or any other function from the number of a
+                   step, which the optimizer counts from 0, to the rate of that step
+    """
 
     rule: ClassVar[str]
     states: ClassVar[int] = 0  # arrays of state for each parameter
 
-    def __init__(self, learning_rate: float, **settings: float) -> None:
-        self.learning_rate = validation.nonnegative("learning_rate", learning_rate)
+    def __init__(self, learning_rate: Rate, **settings: float) -> None:
+        self._rate = _checked_rate("learning_rate", learning_rate)
         self.settings = settings
         self.reset()
 
@@ -32,8 +44,17 @@ class Optimizer:
         pairs = zip(self.settings, others, strict=True)
         return f"{type(self).__name__}({rate}{''.join(f', {name}={value}' for name, value in pairs)})"
 
+    @property
+    def learning_rate(self) -> Rate:
+        """The rate, or the function of a step that gives it. It may be changed at any time."""
+        return self._rate
+
+    @learning_rate.setter
+    def learning_rate(self, value: Rate) -> None:
+        self._rate = _checked_rate("learning_rate", value)
+
     def reset(self) -> None:
-        """Forget the state: the next step is the first."""
+        """Forget the state: the next step is the first, for a schedule too."""
         self.steps = 0
         self._places: dict[str, tuple[Any, ...]] = {}
         self._state: dict[str, tuple[np.ndarray, ...]] = {}
@@ -41,48 +62,88 @@ class Optimizer:
     def update(self, params: Mapping[str, np.ndarray], grads: Mapping[str, np.ndarray]) -> None:
         """Change every array of `params` in place by the array of the same name in `grads`, of the same shape."""
         pairs = _pairs(params, grads)
+        rate = self.learning_rate
+        if callable(rate):  # asked before anything changes: what it gives may be no rate
+            (rate,) = self._rates(self.steps if self._holds(_arrays(params)) else 0, 1).tolist()
         state = self._state_of(params)
         self.steps += 1
         update = getattr(BACKENDS["kernels"], f"{self.rule}_update")
-        step = (self.steps,) if self.states == 2 else ()
+        arguments = self._arguments()
         for name, param, grad in pairs:
-            update(param, *state[name], grad, self.learning_rate, *self.settings.values(), *step)
+            update(param, *state[name], grad, rate, *arguments)
+
+    def rates(self, count: int) -> np.ndarray:
+        """The learning rates of the next `count` steps: (count,) float64."""
+        return self._rates(self.steps, count)
 
     def flat_state(self, params: Params) -> tuple[np.ndarray, np.ndarray]:
         """The two state vectors of the compiled loop for the parameters of a network; empty where there is no state."""
-        self._bind({"": params.flat})
+        self._bind(_arrays(params))
         empty = np.empty(0, params.flat.dtype)
         return (*self._state[""], empty, empty)[:2]  # type: ignore[return-value]
 
     def flat_settings(self) -> dict[str, float]:
-        """The settings by their names in the compiled loop, which takes 0 for those that the rule has not."""
-        names = {"momentum": "beta1", "decay_rate": "beta1", "weight_decay": "decay"}
-        return {names.get(name, name): value for name, value in self.settings.items()}
+        """The settings by their names in the compiled loop, but those that are 0 there."""
+        return {LOOP_NAMES.get(name, name): value for name, value in self.settings.items()}
 
     @property
     def code(self) -> int:
         """The rule's code for the compiled loop."""
         return OPTIMIZERS.index(self.rule)
 
+    def _arguments(self) -> tuple[float, ...]:
+        """What the rule's kernel takes after the learning rate."""
+        return (*self.settings.values(), self.steps) if self.states == 2 else tuple(self.settings.values())
+
+    def _rates(self, first: int, count: int) -> np.ndarray:
+        """The learning rates of `count` steps from number `first` on."""
+        rate = self.learning_rate
+        if not callable(rate):
+            return np.full(count, rate)
+        steps = range(first, first + count)
+        if not isinstance(rate, Schedule):
+            return np.array([validation.nonnegative(f"learning_rate({step})", rate(step)) for step in steps])
+        rates: np.ndarray = rate(np.asarray(steps))
+        for i in np.flatnonzero(~((rates >= 0) & (rates < math.inf)))[:1]:
+            validation.nonnegative(f"learning_rate({steps[i]})", rates[i])
+        return rates
+
     def _state_of(self, params: Mapping[str, np.ndarray]) -> Mapping[str, tuple[np.ndarray, ...]]:
+        self._bind(_arrays(params))
         if not isinstance(params, Params):
-            self._bind(params)
             return self._state
-        self._bind({"": params.flat})
         views = [params.like(state) for state in self._state[""]]
         return {name: tuple(view[name] for view in views) for name in params}
 
     def _bind(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Go on with the state if it is that of these arrays, else start afresh."""
-        places = {name: _place(array) for name, array in arrays.items()}
-        if places.keys() == self._places.keys() and all(_same(places[name], self._places[name]) for name in places):
+        if self._holds(arrays):
             return
         self.reset()
-        self._places = places
+        self._places = {name: _place(array) for name, array in arrays.items()}
         self._state = {
             name: tuple(np.zeros(array.shape, array.dtype) for _ in range(self.states))
             for name, array in arrays.items()
         }
+
+    def _holds(self, arrays: Mapping[str, np.ndarray]) -> bool:
+        """Whether the state is that of these arrays."""
+        places = {name: _place(array) for name, array in arrays.items()}
+        return places.keys() == self._places.keys() and all(_same(places[name], self._places[name]) for name in places)
+
+
+def _checked_rate(name: str, value: Any) -> Rate:
+    if callable(value) and not isinstance(value, type):
+        return value  # type: ignore[no-any-return]
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+        got = f"class {value.__name__}" if isinstance(value, type) else type(value).__name__
+        raise TypeError(f"{name} must be a number or a schedule, got {got}")
+    return validation.nonnegative(name, value)
+
+
+def _arrays(params: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+    """The arrays that the state is kept for: all parameters of a network are one."""
+    return {"": params.flat} if isinstance(params, Params) else params
 
 
 def _place(array: np.ndarray) -> tuple[Any, ...]:
@@ -101,21 +162,21 @@ def _same(place: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
 class SGD(Optimizer):
     """Gradient descent: w <- w - learning_rate * g.
 
-    learning_rate  finite, not negative
+    learning_rate  as for every `Optimizer`
 
     Source: section 4 of the notes.
     """
 
     rule = "sgd"
 
-    def __init__(self, learning_rate: float = 0.01) -> None:
+    def __init__(self, learning_rate: Rate = 0.01) -> None:
         super().__init__(learning_rate)
 
 
 class Momentum(Optimizer):
     """Gradient descent with momentum: v <- momentum * v - learning_rate * g, w <- w + v.
 
-    learning_rate  finite, not negative
+    learning_rate  as for every `Optimizer`
     momentum       in [0, 1)
 
     Source: Polyak 1964.
@@ -123,7 +184,7 @@ class Momentum(Optimizer):
 
     rule, states = "momentum", 1
 
-    def __init__(self, learning_rate: float = 0.01, momentum: float = 0.9) -> None:
+    def __init__(self, learning_rate: Rate = 0.01, momentum: float = 0.9) -> None:
         super().__init__(learning_rate, momentum=validation.fraction("momentum", momentum))
 
 
@@ -131,7 +192,7 @@ class Nesterov(Optimizer):
     """Momentum with the gradient as if taken ahead: v <- momentum * v - learning_rate * g, w <- w + momentum * v -
     learning_rate * g.
 
-    learning_rate  finite, not negative
+    learning_rate  as for every `Optimizer`
     momentum       in [0, 1)
 
     Source: Nesterov 1983, in the form of Bengio et al. 2013.
@@ -139,7 +200,7 @@ class Nesterov(Optimizer):
 
     rule, states = "nesterov", 1
 
-    def __init__(self, learning_rate: float = 0.01, momentum: float = 0.9) -> None:
+    def __init__(self, learning_rate: Rate = 0.01, momentum: float = 0.9) -> None:
         super().__init__(learning_rate, momentum=validation.fraction("momentum", momentum))
 
 
@@ -148,7 +209,7 @@ class AdaGrad(Optimizer):
 
     h <- h + g^2,  w <- w - learning_rate g / (sqrt h + eps).
 
-    learning_rate  finite, not negative
+    learning_rate  as for every `Optimizer`
     epsilon        finite, above 0: without it a gradient of 0 would be divided by 0
 
     Source: Duchi et al. 2011.
@@ -156,14 +217,14 @@ class AdaGrad(Optimizer):
 
     rule, states = "adagrad", 1
 
-    def __init__(self, learning_rate: float = 0.01, epsilon: float = 1e-7) -> None:
+    def __init__(self, learning_rate: Rate = 0.01, epsilon: float = 1e-7) -> None:
         super().__init__(learning_rate, epsilon=validation.positive("epsilon", epsilon))
 
 
 class RMSprop(Optimizer):
     """AdaGrad that forgets: h <- decay_rate h + (1 - decay_rate) g^2, w <- w - learning_rate g / (sqrt h + eps).
 
-    learning_rate  finite, not negative
+    learning_rate  as for every `Optimizer`
     decay_rate     in [0, 1)
     epsilon        finite, above 0
 
@@ -172,7 +233,7 @@ class RMSprop(Optimizer):
 
     rule, states = "rmsprop", 1
 
-    def __init__(self, learning_rate: float = 0.01, decay_rate: float = 0.99, epsilon: float = 1e-7) -> None:
+    def __init__(self, learning_rate: Rate = 0.01, decay_rate: float = 0.99, epsilon: float = 1e-7) -> None:
         super().__init__(
             learning_rate,
             decay_rate=validation.fraction("decay_rate", decay_rate),
@@ -183,7 +244,7 @@ class RMSprop(Optimizer):
 class Adam(Optimizer):
     """Running means of gradient and square, corrected for their start at 0: w <- w - learning_rate m / (sqrt v + eps).
 
-    learning_rate  finite, not negative
+    learning_rate  as for every `Optimizer`
     beta1, beta2   in [0, 1): how much of its past each mean keeps
     epsilon        finite, above 0
 
@@ -193,7 +254,11 @@ class Adam(Optimizer):
     rule, states = "adam", 2
 
     def __init__(
-        self, learning_rate: float = 0.001, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8
+        self,
+        learning_rate: Rate = 0.001,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        epsilon: float = 1e-8,
     ) -> None:
         super().__init__(learning_rate, **_adam_settings(beta1, beta2, epsilon))
 
@@ -201,9 +266,10 @@ class Adam(Optimizer):
 class AdamW(Optimizer):
     """Adam with weight decay apart from the gradient: w <- (1 - learning_rate * weight_decay) w, then as Adam.
 
-    learning_rate, weight_decay  finite, not negative
-    beta1, beta2                 in [0, 1)
-    epsilon                      finite, above 0
+    learning_rate  as for every `Optimizer`
+    beta1, beta2   in [0, 1)
+    epsilon        finite, above 0
+    weight_decay   finite, not negative
 
     Source: Loshchilov and Hutter 2019.
     """
@@ -212,14 +278,15 @@ class AdamW(Optimizer):
 
     def __init__(
         self,
-        learning_rate: float = 0.001,
+        learning_rate: Rate = 0.001,
         beta1: float = 0.9,
         beta2: float = 0.999,
         epsilon: float = 1e-8,
         weight_decay: float = 0.01,
     ) -> None:
+        settings = _adam_settings(beta1, beta2, epsilon)
         decay = validation.nonnegative("weight_decay", weight_decay)
-        super().__init__(learning_rate, **_adam_settings(beta1, beta2, epsilon), weight_decay=decay)
+        super().__init__(learning_rate, **settings, weight_decay=decay)
 
 
 def _adam_settings(beta1: Any, beta2: Any, epsilon: Any) -> dict[str, float]:

@@ -481,7 +481,8 @@ every_setting = pytest.mark.parametrize(
 @every_setting
 @pytest.mark.parametrize("value", NOT_NUMBERS, ids=repr)
 def test_settings_of_a_wrong_type_are_rejected_by_name(value, name, setting):
-    with pytest.raises(TypeError, match=f"^{setting} must be a number, got {type(value).__name__}$"):
+    expected = "a number or a schedule" if setting == "learning_rate" else "a number"
+    with pytest.raises(TypeError, match=f"^{setting} must be {expected}, got {type(value).__name__}$"):
         CLASSES[name](**(SETTINGS[name] | {setting: value}))
 
 

@@ -415,12 +415,12 @@ BAD_NUMBERS = [
     (math.inf, ValueError, "finite and not negative, got inf"),
     (-math.inf, ValueError, "finite and not negative, got -inf"),
     (10**400, ValueError, "finite and not negative, got 1000"),
-    ("0.1", TypeError, "a number, got str"),
-    (None, TypeError, "a number, got NoneType"),
-    (True, TypeError, "a number, got bool"),
-    (0.1j, TypeError, "a number, got complex"),
-    ([0.1], TypeError, "a number, got list"),
-    (np.array(0.1), TypeError, "a number, got ndarray"),
+    ("0.1", TypeError, "a number or a schedule, got str"),
+    (None, TypeError, "a number or a schedule, got NoneType"),
+    (True, TypeError, "a number or a schedule, got bool"),
+    (0.1j, TypeError, "a number or a schedule, got complex"),
+    ([0.1], TypeError, "a number or a schedule, got list"),
+    (np.array(0.1), TypeError, "a number or a schedule, got ndarray"),
 ]
 
 
