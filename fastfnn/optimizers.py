@@ -18,10 +18,19 @@ from fastfnn.backend import BACKENDS, OPTIMIZERS
 from fastfnn.params import Params
 from fastfnn.schedules import Schedule
 
+__all__ = ["SGD", "AdaGrad", "Adam", "AdamW", "Momentum", "Nesterov", "RMSprop"]
+
 Rate = float | Callable[[int], float]
 
 # What a rule's setting is called in the compiled loop, where that is not its own name.
 LOOP_NAMES = {"momentum": "beta1", "decay_rate": "beta1", "weight_decay": "decay"}
+
+
+class _Default(float):
+    """The value of an argument that was not given."""
+
+
+RATE, ADAM_RATE = _Default(0.01), _Default(0.001)
 
 
 class Optimizer:
@@ -29,13 +38,16 @@ class Optimizer:
 
     learning_rate  finite, not negative; or a schedule, see schedules.py, or any other function from the number of a
                    step, which the optimizer counts from 0, to the rate of that step
+    lr             another name of learning_rate
     """
 
     rule: ClassVar[str]
     states: ClassVar[int] = 0  # arrays of state for each parameter
 
-    def __init__(self, learning_rate: Rate, **settings: float) -> None:
-        self._rate = _checked_rate("learning_rate", learning_rate)
+    def __init__(self, learning_rate: Rate, lr: Rate | None, **settings: float) -> None:
+        if lr is not None and not isinstance(learning_rate, _Default):
+            raise TypeError("lr is another name of learning_rate: one of them must be given, got both")
+        self._rate = _checked_rate("learning_rate", learning_rate) if lr is None else _checked_rate("lr", lr)
         self.settings = settings
         self.reset()
 
@@ -52,6 +64,15 @@ class Optimizer:
     @learning_rate.setter
     def learning_rate(self, value: Rate) -> None:
         self._rate = _checked_rate("learning_rate", value)
+
+    @property
+    def lr(self) -> Rate:
+        """The same as `learning_rate`."""
+        return self._rate
+
+    @lr.setter
+    def lr(self, value: Rate) -> None:
+        self._rate = _checked_rate("lr", value)
 
     def reset(self) -> None:
         """Forget the state: the next step is the first, for a schedule too."""
@@ -162,46 +183,46 @@ def _same(place: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
 class SGD(Optimizer):
     """Gradient descent: w <- w - learning_rate * g.
 
-    learning_rate  as for every `Optimizer`
+    learning_rate, lr  as for every `Optimizer`
 
     Source: section 4 of the notes.
     """
 
     rule = "sgd"
 
-    def __init__(self, learning_rate: Rate = 0.01) -> None:
-        super().__init__(learning_rate)
+    def __init__(self, learning_rate: Rate = RATE, *, lr: Rate | None = None) -> None:
+        super().__init__(learning_rate, lr)
 
 
 class Momentum(Optimizer):
     """Gradient descent with momentum: v <- momentum * v - learning_rate * g, w <- w + v.
 
-    learning_rate  as for every `Optimizer`
-    momentum       in [0, 1)
+    learning_rate, lr  as for every `Optimizer`
+    momentum           in [0, 1)
 
     Source: Polyak 1964.
     """
 
     rule, states = "momentum", 1
 
-    def __init__(self, learning_rate: Rate = 0.01, momentum: float = 0.9) -> None:
-        super().__init__(learning_rate, momentum=validation.fraction("momentum", momentum))
+    def __init__(self, learning_rate: Rate = RATE, momentum: float = 0.9, *, lr: Rate | None = None) -> None:
+        super().__init__(learning_rate, lr, momentum=validation.fraction("momentum", momentum))
 
 
 class Nesterov(Optimizer):
     """Momentum with the gradient as if taken ahead: v <- momentum * v - learning_rate * g, w <- w + momentum * v -
     learning_rate * g.
 
-    learning_rate  as for every `Optimizer`
-    momentum       in [0, 1)
+    learning_rate, lr  as for every `Optimizer`
+    momentum           in [0, 1)
 
     Source: Nesterov 1983, in the form of Bengio et al. 2013.
     """
 
     rule, states = "nesterov", 1
 
-    def __init__(self, learning_rate: Rate = 0.01, momentum: float = 0.9) -> None:
-        super().__init__(learning_rate, momentum=validation.fraction("momentum", momentum))
+    def __init__(self, learning_rate: Rate = RATE, momentum: float = 0.9, *, lr: Rate | None = None) -> None:
+        super().__init__(learning_rate, lr, momentum=validation.fraction("momentum", momentum))
 
 
 class AdaGrad(Optimizer):
@@ -209,33 +230,41 @@ class AdaGrad(Optimizer):
 
     h <- h + g^2,  w <- w - learning_rate g / (sqrt h + eps).
 
-    learning_rate  as for every `Optimizer`
-    epsilon        finite, above 0: without it a gradient of 0 would be divided by 0
+    learning_rate, lr  as for every `Optimizer`
+    epsilon            finite, above 0: without it a gradient of 0 would be divided by 0
 
     Source: Duchi et al. 2011.
     """
 
     rule, states = "adagrad", 1
 
-    def __init__(self, learning_rate: Rate = 0.01, epsilon: float = 1e-7) -> None:
-        super().__init__(learning_rate, epsilon=validation.positive("epsilon", epsilon))
+    def __init__(self, learning_rate: Rate = RATE, epsilon: float = 1e-7, *, lr: Rate | None = None) -> None:
+        super().__init__(learning_rate, lr, epsilon=validation.positive("epsilon", epsilon))
 
 
 class RMSprop(Optimizer):
     """AdaGrad that forgets: h <- decay_rate h + (1 - decay_rate) g^2, w <- w - learning_rate g / (sqrt h + eps).
 
-    learning_rate  as for every `Optimizer`
-    decay_rate     in [0, 1)
-    epsilon        finite, above 0
+    learning_rate, lr  as for every `Optimizer`
+    decay_rate         in [0, 1)
+    epsilon            finite, above 0
 
     Source: Tieleman and Hinton 2012.
     """
 
     rule, states = "rmsprop", 1
 
-    def __init__(self, learning_rate: Rate = 0.01, decay_rate: float = 0.99, epsilon: float = 1e-7) -> None:
+    def __init__(
+        self,
+        learning_rate: Rate = RATE,
+        decay_rate: float = 0.99,
+        epsilon: float = 1e-7,
+        *,
+        lr: Rate | None = None,
+    ) -> None:
         super().__init__(
             learning_rate,
+            lr,
             decay_rate=validation.fraction("decay_rate", decay_rate),
             epsilon=validation.positive("epsilon", epsilon),
         )
@@ -244,9 +273,9 @@ class RMSprop(Optimizer):
 class Adam(Optimizer):
     """Running means of gradient and square, corrected for their start at 0: w <- w - learning_rate m / (sqrt v + eps).
 
-    learning_rate  as for every `Optimizer`
-    beta1, beta2   in [0, 1): how much of its past each mean keeps
-    epsilon        finite, above 0
+    learning_rate, lr  as for every `Optimizer`
+    beta1, beta2       in [0, 1): how much of its past each mean keeps
+    epsilon            finite, above 0
 
     Source: Kingma and Ba 2015, algorithm 1.
     """
@@ -255,21 +284,23 @@ class Adam(Optimizer):
 
     def __init__(
         self,
-        learning_rate: Rate = 0.001,
+        learning_rate: Rate = ADAM_RATE,
         beta1: float = 0.9,
         beta2: float = 0.999,
         epsilon: float = 1e-8,
+        *,
+        lr: Rate | None = None,
     ) -> None:
-        super().__init__(learning_rate, **_adam_settings(beta1, beta2, epsilon))
+        super().__init__(learning_rate, lr, **_adam_settings(beta1, beta2, epsilon))
 
 
 class AdamW(Optimizer):
     """Adam with weight decay apart from the gradient: w <- (1 - learning_rate * weight_decay) w, then as Adam.
 
-    learning_rate  as for every `Optimizer`
-    beta1, beta2   in [0, 1)
-    epsilon        finite, above 0
-    weight_decay   finite, not negative
+    learning_rate, lr  as for every `Optimizer`
+    beta1, beta2       in [0, 1)
+    epsilon            finite, above 0
+    weight_decay       finite, not negative
 
     Source: Loshchilov and Hutter 2019.
     """
@@ -278,15 +309,17 @@ class AdamW(Optimizer):
 
     def __init__(
         self,
-        learning_rate: Rate = 0.001,
+        learning_rate: Rate = ADAM_RATE,
         beta1: float = 0.9,
         beta2: float = 0.999,
         epsilon: float = 1e-8,
         weight_decay: float = 0.01,
+        *,
+        lr: Rate | None = None,
     ) -> None:
         settings = _adam_settings(beta1, beta2, epsilon)
         decay = validation.nonnegative("weight_decay", weight_decay)
-        super().__init__(learning_rate, **settings, weight_decay=decay)
+        super().__init__(learning_rate, lr, **settings, weight_decay=decay)
 
 
 def _adam_settings(beta1: Any, beta2: Any, epsilon: Any) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """The optimizers as objects: `update` for loops written by hand, and their state between calls and in `fit`."""
 
 import copy
+import inspect
 import math
 import pickle
 
@@ -530,6 +531,44 @@ def test_the_least_epsilon_does_not(dtype, name):
     assert np.isfinite(params["p"]).all()
 
 
+# The name that the book has
+
+
+@every_class
+def test_lr_is_the_learning_rate(name):
+    assert CLASSES[name](lr=0.5).learning_rate == CLASSES[name](0.5).lr == 0.5
+    assert repr(CLASSES[name](lr=0.5)) == repr(CLASSES[name](0.5))
+    optimizer = CLASSES[name]()
+    optimizer.lr = 0.25
+    assert optimizer.learning_rate == 0.25
+
+
+@every_class
+@pytest.mark.parametrize("given", [((0.1,), {}), ((), {"learning_rate": 0.1})])
+def test_two_rates_are_one_too_many(given, name):
+    with pytest.raises(TypeError, match=r"^lr is another name of learning_rate: one of them must be given, got both$"):
+        CLASSES[name](*given[0], **given[1], lr=0.1)
+
+
+@every_class
+def test_a_bad_rate_is_told_by_the_name_that_was_used(name):
+    optimizer = CLASSES[name](0.5)
+    for bad, error in ((-1, ValueError), ("1", TypeError)):
+        with pytest.raises(error, match=r"^lr must be "):
+            CLASSES[name](lr=bad)
+        with pytest.raises(error, match=r"^lr must be "):
+            optimizer.lr = bad
+        with pytest.raises(error, match=r"^learning_rate must be "):
+            optimizer.learning_rate = bad
+    assert optimizer.learning_rate == 0.5
+
+
+@every_class
+def test_signatures_tell_the_default_rate(name):
+    text = str(inspect.signature(CLASSES[name]))
+    assert "= 0.001," in text if name.startswith("Adam") else "= 0.01," in text
+
+
 # The settings in sight
 
 
@@ -596,3 +635,9 @@ def test_repr_makes_the_same_optimizer(name, number, fraction):
 @every_class
 def test_it_is_the_same_class_at_the_top(name):
     assert getattr(fnn, name) is getattr(fnn.optimizers, name) is CLASSES[name]
+
+
+def test_a_star_import_gives_the_optimizers():
+    names = {}
+    exec("from fastfnn.optimizers import *", names)
+    assert {name: names[name] for name in names if name != "__builtins__"} == CLASSES
