@@ -39,21 +39,27 @@ class Optimizer:
     learning_rate  finite, not negative; or a schedule, see schedules.py, or any other function from the number of a
                    step, which the optimizer counts from 0, to the rate of that step
     lr             another name of learning_rate
+    clip_norm      the Euclidean norm that the gradient of all parameters together is scaled down to where it is longer:
+                   above 0, or None to leave the gradient as it is
     """
 
     rule: ClassVar[str]
     states: ClassVar[int] = 0  # arrays of state for each parameter
 
-    def __init__(self, learning_rate: Rate, lr: Rate | None, **settings: float) -> None:
+    def __init__(self, learning_rate: Rate, lr: Rate | None, clip_norm: float | None, **settings: float) -> None:
         if lr is not None and not isinstance(learning_rate, _Default):
             raise TypeError("lr is another name of learning_rate: one of them must be given, got both")
         self._rate = _checked_rate("learning_rate", learning_rate) if lr is None else _checked_rate("lr", lr)
+        self.clip_norm = None if clip_norm is None else validation.positive("clip_norm", clip_norm)
         self.settings = settings
         self.reset()
 
     def __repr__(self) -> str:
-        rate, *others = (repr(value).removesuffix(".0") for value in (self.learning_rate, *self.settings.values()))
-        pairs = zip(self.settings, others, strict=True)
+        settings: dict[str, Any] = self.settings
+        if self.clip_norm is not None:
+            settings["clip_norm"] = self.clip_norm
+        rate, *others = (repr(value).removesuffix(".0") for value in (self.learning_rate, *settings.values()))
+        pairs = zip(settings, others, strict=True)
         return f"{type(self).__name__}({rate}{''.join(f', {name}={value}' for name, value in pairs)})"
 
     @property
@@ -86,6 +92,8 @@ class Optimizer:
         rate = self.learning_rate
         if callable(rate):  # asked before anything changes: what it gives may be no rate
             (rate,) = self._rates(self.steps if self._holds(_arrays(params)) else 0, 1).tolist()
+        if self.clip_norm is not None:
+            pairs = _clipped(pairs, self.clip_norm)
         state = self._state_of(params)
         self.steps += 1
         update = getattr(BACKENDS["kernels"], f"{self.rule}_update")
@@ -105,7 +113,8 @@ class Optimizer:
 
     def flat_settings(self) -> dict[str, float]:
         """The settings by their names in the compiled loop, but those that are 0 there."""
-        return {LOOP_NAMES.get(name, name): value for name, value in self.settings.items()}
+        named = {LOOP_NAMES.get(name, name): value for name, value in self.settings.items()}
+        return named if self.clip_norm is None else named | {"clip_norm": self.clip_norm}
 
     @property
     def code(self) -> int:
@@ -183,46 +192,60 @@ def _same(place: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
 class SGD(Optimizer):
     """Gradient descent: w <- w - learning_rate * g.
 
-    learning_rate, lr  as for every `Optimizer`
+    learning_rate, lr, clip_norm  as for every `Optimizer`
 
     Source: section 4 of the notes.
     """
 
     rule = "sgd"
 
-    def __init__(self, learning_rate: Rate = RATE, *, lr: Rate | None = None) -> None:
-        super().__init__(learning_rate, lr)
+    def __init__(self, learning_rate: Rate = RATE, *, lr: Rate | None = None, clip_norm: float | None = None) -> None:
+        super().__init__(learning_rate, lr, clip_norm)
 
 
 class Momentum(Optimizer):
     """Gradient descent with momentum: v <- momentum * v - learning_rate * g, w <- w + v.
 
-    learning_rate, lr  as for every `Optimizer`
-    momentum           in [0, 1)
+    learning_rate, lr, clip_norm  as for every `Optimizer`
+    momentum                      in [0, 1)
 
     Source: Polyak 1964.
     """
 
     rule, states = "momentum", 1
 
-    def __init__(self, learning_rate: Rate = RATE, momentum: float = 0.9, *, lr: Rate | None = None) -> None:
-        super().__init__(learning_rate, lr, momentum=validation.fraction("momentum", momentum))
+    def __init__(
+        self,
+        learning_rate: Rate = RATE,
+        momentum: float = 0.9,
+        *,
+        lr: Rate | None = None,
+        clip_norm: float | None = None,
+    ) -> None:
+        super().__init__(learning_rate, lr, clip_norm, momentum=validation.fraction("momentum", momentum))
 
 
 class Nesterov(Optimizer):
     """Momentum with the gradient as if taken ahead: v <- momentum * v - learning_rate * g, w <- w + momentum * v -
     learning_rate * g.
 
-    learning_rate, lr  as for every `Optimizer`
-    momentum           in [0, 1)
+    learning_rate, lr, clip_norm  as for every `Optimizer`
+    momentum                      in [0, 1)
 
     Source: Nesterov 1983, in the form of Bengio et al. 2013.
     """
 
     rule, states = "nesterov", 1
 
-    def __init__(self, learning_rate: Rate = RATE, momentum: float = 0.9, *, lr: Rate | None = None) -> None:
-        super().__init__(learning_rate, lr, momentum=validation.fraction("momentum", momentum))
+    def __init__(
+        self,
+        learning_rate: Rate = RATE,
+        momentum: float = 0.9,
+        *,
+        lr: Rate | None = None,
+        clip_norm: float | None = None,
+    ) -> None:
+        super().__init__(learning_rate, lr, clip_norm, momentum=validation.fraction("momentum", momentum))
 
 
 class AdaGrad(Optimizer):
@@ -230,24 +253,31 @@ class AdaGrad(Optimizer):
 
     h <- h + g^2,  w <- w - learning_rate g / (sqrt h + eps).
 
-    learning_rate, lr  as for every `Optimizer`
-    epsilon            finite, above 0: without it a gradient of 0 would be divided by 0
+    learning_rate, lr, clip_norm  as for every `Optimizer`
+    epsilon                       finite, above 0: without it a gradient of 0 would be divided by 0
 
     Source: Duchi et al. 2011.
     """
 
     rule, states = "adagrad", 1
 
-    def __init__(self, learning_rate: Rate = RATE, epsilon: float = 1e-7, *, lr: Rate | None = None) -> None:
-        super().__init__(learning_rate, lr, epsilon=validation.positive("epsilon", epsilon))
+    def __init__(
+        self,
+        learning_rate: Rate = RATE,
+        epsilon: float = 1e-7,
+        *,
+        lr: Rate | None = None,
+        clip_norm: float | None = None,
+    ) -> None:
+        super().__init__(learning_rate, lr, clip_norm, epsilon=validation.positive("epsilon", epsilon))
 
 
 class RMSprop(Optimizer):
     """AdaGrad that forgets: h <- decay_rate h + (1 - decay_rate) g^2, w <- w - learning_rate g / (sqrt h + eps).
 
-    learning_rate, lr  as for every `Optimizer`
-    decay_rate         in [0, 1)
-    epsilon            finite, above 0
+    learning_rate, lr, clip_norm  as for every `Optimizer`
+    decay_rate                    in [0, 1)
+    epsilon                       finite, above 0
 
     Source: Tieleman and Hinton 2012.
     """
@@ -261,10 +291,12 @@ class RMSprop(Optimizer):
         epsilon: float = 1e-7,
         *,
         lr: Rate | None = None,
+        clip_norm: float | None = None,
     ) -> None:
         super().__init__(
             learning_rate,
             lr,
+            clip_norm,
             decay_rate=validation.fraction("decay_rate", decay_rate),
             epsilon=validation.positive("epsilon", epsilon),
         )
@@ -273,9 +305,9 @@ class RMSprop(Optimizer):
 class Adam(Optimizer):
     """Running means of gradient and square, corrected for their start at 0: w <- w - learning_rate m / (sqrt v + eps).
 
-    learning_rate, lr  as for every `Optimizer`
-    beta1, beta2       in [0, 1): how much of its past each mean keeps
-    epsilon            finite, above 0
+    learning_rate, lr, clip_norm  as for every `Optimizer`
+    beta1, beta2                  in [0, 1): how much of its past each mean keeps
+    epsilon                       finite, above 0
 
     Source: Kingma and Ba 2015, algorithm 1.
     """
@@ -290,17 +322,18 @@ class Adam(Optimizer):
         epsilon: float = 1e-8,
         *,
         lr: Rate | None = None,
+        clip_norm: float | None = None,
     ) -> None:
-        super().__init__(learning_rate, lr, **_adam_settings(beta1, beta2, epsilon))
+        super().__init__(learning_rate, lr, clip_norm, **_adam_settings(beta1, beta2, epsilon))
 
 
 class AdamW(Optimizer):
     """Adam with weight decay apart from the gradient: w <- (1 - learning_rate * weight_decay) w, then as Adam.
 
-    learning_rate, lr  as for every `Optimizer`
-    beta1, beta2       in [0, 1)
-    epsilon            finite, above 0
-    weight_decay       finite, not negative
+    learning_rate, lr, clip_norm  as for every `Optimizer`
+    beta1, beta2                  in [0, 1)
+    epsilon                       finite, above 0
+    weight_decay                  finite, not negative
 
     Source: Loshchilov and Hutter 2019.
     """
@@ -316,10 +349,11 @@ class AdamW(Optimizer):
         weight_decay: float = 0.01,
         *,
         lr: Rate | None = None,
+        clip_norm: float | None = None,
     ) -> None:
         settings = _adam_settings(beta1, beta2, epsilon)
         decay = validation.nonnegative("weight_decay", weight_decay)
-        super().__init__(learning_rate, lr, **settings, weight_decay=decay)
+        super().__init__(learning_rate, lr, clip_norm, **settings, weight_decay=decay)
 
 
 def _adam_settings(beta1: Any, beta2: Any, epsilon: Any) -> dict[str, float]:
@@ -350,3 +384,13 @@ def _pairs(
             raise ValueError(f"grads[{name!r}] must have shape {param.shape}, got {grad.shape}")
         pairs.append((name, param, grad))
     return pairs
+
+
+def _clipped(
+    pairs: list[tuple[str, np.ndarray, np.ndarray]], longest: float
+) -> list[tuple[str, np.ndarray, np.ndarray]]:
+    """The same, with the gradients scaled down to the norm `longest` where they are longer together; it is float64."""
+    norm = math.sqrt(sum(float(np.square(grad, dtype=np.float64).sum()) for _, _, grad in pairs))
+    if norm <= longest:
+        return pairs
+    return [(name, param, grad * grad.dtype.type(longest / norm)) for name, param, grad in pairs]

@@ -531,7 +531,7 @@ def test_the_least_epsilon_does_not(dtype, name):
     assert np.isfinite(params["p"]).all()
 
 
-# The name that the book has
+# The names and the limit that all have in common
 
 
 @every_class
@@ -569,6 +569,64 @@ def test_signatures_tell_the_default_rate(name):
     assert "= 0.001," in text if name.startswith("Adam") else "= 0.01," in text
 
 
+@every_class
+@pytest.mark.parametrize("value", [0, -1, math.nan, math.inf, "1", True])
+def test_a_bad_clip_norm_is_rejected_by_name(value, name):
+    with pytest.raises((TypeError, ValueError), match=r"^clip_norm must be "):
+        CLASSES[name](clip_norm=value)
+
+
+GRADS = {"W": np.array([[3.0, 0.0, 0.0], [0.0, -4.0, 0.0]]), "b": np.array([0.0, 12.0, 0.0])}  # 13 long
+
+
+@every_class
+@every_dtype
+@pytest.mark.parametrize("longest", [1.0, 6.5, 13.0, 1e6])
+def test_a_gradient_that_is_too_long_is_scaled_down_as_a_whole(longest, dtype, name):
+    clipped, plain = CLASSES[name](**SETTINGS[name], clip_norm=longest), new(name)
+    (got, _), (want, _) = two_entries(dtype), two_entries(dtype)
+    for _ in range(2):
+        grads = {key: grad.astype(dtype) for key, grad in GRADS.items()}
+        clipped.update(got, grads)
+        assert bits(grads) == {key: grad.astype(dtype).tobytes() for key, grad in GRADS.items()}
+        plain.update(want, {key: grad * min(1.0, longest / 13) for key, grad in GRADS.items()})
+    for key in want:
+        np.testing.assert_allclose(got[key], want[key], rtol=RTOL[dtype], atol=RTOL[dtype])
+
+
+def test_a_gradient_as_long_as_allowed_keeps_its_bits():
+    params, want = ({"W": np.ones((2, 3)), "b": np.ones(3)} for _ in range(2))
+    fnn.SGD(0.1, clip_norm=13).update(params, GRADS)
+    fnn.SGD(0.1).update(want, GRADS)
+    assert bits(params) == bits(want)
+
+
+def test_the_norm_is_computed_in_float64():
+    params, grad = {"p": np.zeros(4, np.float32)}, np.full(4, 1e30, np.float32)  # whose square float32 does not have
+    fnn.SGD(1.0, clip_norm=2).update(params, {"p": grad})
+    np.testing.assert_allclose(params["p"], -1, rtol=1e-6)
+
+
+def test_a_gradient_of_zero_is_not_clipped():
+    params = {"p": np.ones(3)}
+    fnn.SGD(0.1, clip_norm=1e-30).update(params, {"p": np.zeros(3)})
+    np.testing.assert_array_equal(params["p"], 1)
+
+
+@every_class
+@every_dtype
+@pytest.mark.parametrize("longest", [0.05, 0.5, 1e6])  # always too long, sometimes, never
+def test_fit_clips_as_update_does(longest, dtype, name):
+    x, t = samples()
+    net, by_hand, free = (network(dtype=dtype) for _ in range(3))
+    net.fit(x, t, epochs=2, batch_size=4, optimizer=CLASSES[name](**SETTINGS[name], clip_norm=longest))
+    loop_by_hand(by_hand, x, t, CLASSES[name](**SETTINGS[name], clip_norm=longest), 2, 4)
+    free.fit(x, t, epochs=2, batch_size=4, optimizer=new(name))
+    for key, param in net.params.items():  # as the backends agree; the norm is summed in another order
+        np.testing.assert_allclose(param, by_hand.params[key], rtol=16 * RTOL[dtype], atol=16 * RTOL[dtype])
+    assert (bits(net.params) == bits(free.params)) == (longest == 1e6)
+
+
 # The settings in sight
 
 
@@ -586,7 +644,8 @@ FLAT = {  # what is not 0 in the compiled loop
 @every_class
 def test_flat_settings_have_their_names_in_the_compiled_loop(name):
     assert new(name).flat_settings() == FLAT[name]
-    assert set(FLAT[name]) <= set(backend.SETTINGS)
+    assert CLASSES[name](**SETTINGS[name], clip_norm=2).flat_settings() == FLAT[name] | {"clip_norm": 2}
+    assert set(FLAT[name]) | {"clip_norm"} <= set(backend.SETTINGS)
     # positional arguments are in the order of SETTINGS
     assert CLASSES[name](*SETTINGS[name].values()).flat_settings() == FLAT[name]
 
@@ -618,14 +677,16 @@ def test_repr():
     assert repr(fnn.SGD(1)) == "SGD(1)"
     assert repr(fnn.Momentum(0.1)) == "Momentum(0.1, momentum=0.9)"
     assert repr(fnn.AdamW()) == "AdamW(0.001, beta1=0.9, beta2=0.999, epsilon=1e-08, weight_decay=0.01)"
+    assert repr(fnn.SGD(0.1, clip_norm=1)) == "SGD(0.1, clip_norm=1)"
 
 
-@given(st.sampled_from(list(CLASSES)), st.floats(1e-40, 1e300), st.floats(0, 1, exclude_max=True))
-@example("Adam", 0.1, 0.9999999)  # six digits of it make 1
-@example("SGD", 0.12345678, 0.5)
-def test_repr_makes_the_same_optimizer(name, number, fraction):
+@given(st.sampled_from(list(CLASSES)), st.floats(1e-40, 1e300), st.floats(0, 1, exclude_max=True), st.booleans())
+@example("Adam", 0.1, 0.9999999, True)  # six digits of it make 1
+@example("SGD", 0.12345678, 0.5, False)
+def test_repr_makes_the_same_optimizer(name, number, fraction, more):
     settings = {setting: fraction if setting in FRACTIONS else number for setting in SETTINGS[name]}
-    optimizer = CLASSES[name](**settings)
+    options = {"clip_norm": number} if more else {}
+    optimizer = CLASSES[name](**settings, **options)
     again = eval(repr(optimizer), dict(CLASSES))
     assert type(again) is type(optimizer)
     assert again.learning_rate == optimizer.learning_rate == number
