@@ -30,7 +30,8 @@ class _Default(float):
     """The value of an argument that was not given."""
 
 
-RATE, ADAM_RATE = _Default(0.01), _Default(0.001)
+RATE, ADAM_RATE, ADAM_EPSILON = _Default(0.01), _Default(0.001), _Default(1e-8)
+BOOK_EPSILON = 1e-7
 
 
 class Optimizer:
@@ -55,7 +56,7 @@ class Optimizer:
         self.reset()
 
     def __repr__(self) -> str:
-        settings: dict[str, Any] = self.settings
+        settings: dict[str, Any] = self.settings | self._options()
         if self.clip_norm is not None:
             settings["clip_norm"] = self.clip_norm
         rate, *others = (repr(value).removesuffix(".0") for value in (self.learning_rate, *settings.values()))
@@ -113,13 +114,17 @@ class Optimizer:
 
     def flat_settings(self) -> dict[str, float]:
         """The settings by their names in the compiled loop, but those that are 0 there."""
-        named = {LOOP_NAMES.get(name, name): value for name, value in self.settings.items()}
+        named = {LOOP_NAMES.get(name, name): value for name, value in (self.settings | self._options()).items()}
         return named if self.clip_norm is None else named | {"clip_norm": self.clip_norm}
 
     @property
     def code(self) -> int:
         """The rule's code for the compiled loop."""
         return OPTIMIZERS.index(self.rule)
+
+    def _options(self) -> dict[str, bool]:
+        """What changes the rule and is no setting of its kernel."""
+        return {}
 
     def _arguments(self) -> tuple[float, ...]:
         """What the rule's kernel takes after the learning rate."""
@@ -308,8 +313,11 @@ class Adam(Optimizer):
     learning_rate, lr, clip_norm  as for every `Optimizer`
     beta1, beta2                  in [0, 1): how much of its past each mean keeps
     epsilon                       finite, above 0
+    book                          True: epsilon, 1e-7 if it is not given, joins sqrt v before the correction, as in the
+                                  book's code, in Keras and in scikit-learn: with m and v as they are at step t,
+                                  w <- w - learning_rate sqrt(1 - beta2^t) / (1 - beta1^t) m / (sqrt v + eps)
 
-    Source: Kingma and Ba 2015, algorithm 1.
+    Source: Kingma and Ba 2015, algorithm 1; with `book` the other form in their section 2.
     """
 
     rule, states = "adam", 2
@@ -319,12 +327,24 @@ class Adam(Optimizer):
         learning_rate: Rate = ADAM_RATE,
         beta1: float = 0.9,
         beta2: float = 0.999,
-        epsilon: float = 1e-8,
+        epsilon: float = ADAM_EPSILON,
         *,
+        book: bool = False,
         lr: Rate | None = None,
         clip_norm: float | None = None,
     ) -> None:
+        self.book = validation.boolean("book", book)
+        epsilon = BOOK_EPSILON if self.book and isinstance(epsilon, _Default) else epsilon
         super().__init__(learning_rate, lr, clip_norm, **_adam_settings(beta1, beta2, epsilon))
+
+    def _options(self) -> dict[str, bool]:
+        return {"book": True} if self.book else {}
+
+    def _arguments(self) -> tuple[float, ...]:
+        beta1, beta2, epsilon = self.settings.values()
+        if self.book:  # as much smaller as the corrected sqrt v that the kernel adds it to is larger
+            epsilon /= math.sqrt(1 - beta2**self.steps)
+        return beta1, beta2, epsilon, self.steps
 
 
 class AdamW(Optimizer):
@@ -345,7 +365,7 @@ class AdamW(Optimizer):
         learning_rate: Rate = ADAM_RATE,
         beta1: float = 0.9,
         beta2: float = 0.999,
-        epsilon: float = 1e-8,
+        epsilon: float = ADAM_EPSILON,
         weight_decay: float = 0.01,
         *,
         lr: Rate | None = None,

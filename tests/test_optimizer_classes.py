@@ -627,6 +627,87 @@ def test_fit_clips_as_update_does(longest, dtype, name):
     assert (bits(net.params) == bits(free.params)) == (longest == 1e6)
 
 
+# The book's equations
+
+
+def book_momentum(w, g, s, lr, momentum):
+    s["v"] = momentum * s["v"] - lr * g
+    return w + s["v"]
+
+
+def book_nesterov(w, g, s, lr, momentum):
+    s["v"] = momentum * s["v"] - lr * g
+    return w + momentum * s["v"] - lr * g
+
+
+def book_adagrad(w, g, s, lr):
+    s["h"] = s["h"] + g**2
+    return w - lr * g / (np.sqrt(s["h"]) + 1e-7)
+
+
+def book_rmsprop(w, g, s, lr, decay_rate):
+    s["h"] = decay_rate * s["h"] + (1 - decay_rate) * g**2
+    return w - lr * g / (np.sqrt(s["h"]) + 1e-7)
+
+
+def book_adam(w, g, s, lr, beta1, beta2):
+    s["t"] += 1
+    s["m"] = beta1 * s["m"] + (1 - beta1) * g
+    s["v"] = beta2 * s["v"] + (1 - beta2) * g**2
+    rate = lr * math.sqrt(1 - beta2 ** s["t"]) / (1 - beta1 ** s["t"])
+    return w - rate * s["m"] / (np.sqrt(s["v"]) + 1e-7)
+
+
+BOOK = {
+    "SGD": (lambda w, g, s, lr: w - lr * g, {"lr": 0.125}),
+    "Momentum": (book_momentum, {"lr": 0.125, "momentum": 0.75}),
+    "Nesterov": (book_nesterov, {"lr": 0.125, "momentum": 0.75}),
+    "AdaGrad": (book_adagrad, {"lr": 0.125}),
+    "RMSprop": (book_rmsprop, {"lr": 0.125, "decay_rate": 0.75}),
+    "Adam": (book_adam, {"lr": 0.125, "beta1": 0.75, "beta2": 0.9375}),
+}
+
+
+@pytest.mark.parametrize("name", BOOK)
+def test_updates_are_those_of_the_book(name):
+    rng = np.random.default_rng(0)
+    equation, settings = BOOK[name]
+    optimizer = CLASSES[name](**settings, **({"book": True} if name == "Adam" else {}))
+    params = {"W": rng.standard_normal((3, 17)), "b": rng.standard_normal(17)}
+    want = copy.deepcopy(params)
+    state = {key: dict.fromkeys("vhmt", 0) for key in params}
+    for _ in range(6):
+        # down to 1e-8, so that epsilon counts: in another place it would move the result by tens of percent
+        grads = {
+            key: 10.0 ** -rng.integers(0, 9, param.shape) * rng.choice([-1, 1], param.shape)
+            for key, param in params.items()
+        }
+        optimizer.update(params, grads)
+        for key in want:
+            want[key] = equation(want[key], grads[key], state[key], **settings)
+            np.testing.assert_allclose(params[key], want[key], rtol=RTOL["float64"], atol=RTOL["float64"])
+
+
+@every_dtype
+@pytest.mark.parametrize("backend_name", ["kernels", "reference"])
+def test_fit_with_the_books_adam_is_a_loop_of_updates(backend_name, dtype):
+    x, t = samples()
+    settings = {"beta1": 0.75, "beta2": 0.9375, "epsilon": 0.03125}
+    net, by_hand, other = (network(dtype=dtype, backend=backend_name) for _ in range(3))
+    net.fit(x, t, epochs=2, batch_size=4, optimizer=fnn.Adam(0.125, **settings, book=True))
+    loop_by_hand(by_hand, x, t, fnn.Adam(0.125, **settings, book=True), 2, 4)
+    other.fit(x, t, epochs=2, batch_size=4, optimizer=fnn.Adam(0.125, **settings))
+    for key, param in net.params.items():
+        np.testing.assert_allclose(param, by_hand.params[key], rtol=16 * RTOL[dtype], atol=16 * RTOL[dtype])
+    assert np.abs(net.params["W1"] - other.params["W1"]).max() > 1e-3
+
+
+@pytest.mark.parametrize("value", [1, None, "yes"])
+def test_book_is_a_bool(value):
+    with pytest.raises(TypeError, match=f"^book must be True or False, got {type(value).__name__}$"):
+        fnn.Adam(book=value)
+
+
 # The settings in sight
 
 
@@ -645,9 +726,16 @@ FLAT = {  # what is not 0 in the compiled loop
 def test_flat_settings_have_their_names_in_the_compiled_loop(name):
     assert new(name).flat_settings() == FLAT[name]
     assert CLASSES[name](**SETTINGS[name], clip_norm=2).flat_settings() == FLAT[name] | {"clip_norm": 2}
-    assert set(FLAT[name]) | {"clip_norm"} <= set(backend.SETTINGS)
+    assert set(FLAT[name]) | {"clip_norm", "book"} <= set(backend.SETTINGS)
     # positional arguments are in the order of SETTINGS
     assert CLASSES[name](*SETTINGS[name].values()).flat_settings() == FLAT[name]
+
+
+def test_flat_settings_of_the_books_adam():
+    want = {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-7, "book": 1}
+    assert fnn.Adam(book=True).flat_settings() == want
+    assert fnn.Adam(book=True, epsilon=1e-8).flat_settings() == want | {"epsilon": 1e-8}
+    assert fnn.Adam(book=False).flat_settings() == fnn.Adam().flat_settings()
 
 
 @every_class
@@ -678,6 +766,7 @@ def test_repr():
     assert repr(fnn.Momentum(0.1)) == "Momentum(0.1, momentum=0.9)"
     assert repr(fnn.AdamW()) == "AdamW(0.001, beta1=0.9, beta2=0.999, epsilon=1e-08, weight_decay=0.01)"
     assert repr(fnn.SGD(0.1, clip_norm=1)) == "SGD(0.1, clip_norm=1)"
+    assert repr(fnn.Adam(book=True)) == "Adam(0.001, beta1=0.9, beta2=0.999, epsilon=1e-07, book=True)"
 
 
 @given(st.sampled_from(list(CLASSES)), st.floats(1e-40, 1e300), st.floats(0, 1, exclude_max=True), st.booleans())
@@ -685,7 +774,7 @@ def test_repr():
 @example("SGD", 0.12345678, 0.5, False)
 def test_repr_makes_the_same_optimizer(name, number, fraction, more):
     settings = {setting: fraction if setting in FRACTIONS else number for setting in SETTINGS[name]}
-    options = {"clip_norm": number} if more else {}
+    options = {"clip_norm": number} | ({"book": True} if name == "Adam" else {}) if more else {}
     optimizer = CLASSES[name](**settings, **options)
     again = eval(repr(optimizer), dict(CLASSES))
     assert type(again) is type(optimizer)
