@@ -8,9 +8,10 @@ history = net.fit(x, t, epochs=10, batch_size=100, optimizer=fnn.SGD(0.1), valid
 net.accuracy(x_test, t_test)
 """
 
-from fastfnn import datasets, optimizers, schedules
+from fastfnn import callbacks, datasets, optimizers, schedules
 from fastfnn.activation import Activation
 from fastfnn.backend import get_num_threads, set_num_threads, show_config
+from fastfnn.callbacks import Callback, EarlyStopping
 from fastfnn.history import History
 from fastfnn.network import FNN, load
 from fastfnn.optimizers import SGD, AdaGrad, Adam, AdamW, Momentum, Nesterov, RMSprop
@@ -25,12 +26,15 @@ __all__ = [
     "AdaGrad",
     "Adam",
     "AdamW",
+    "Callback",
+    "EarlyStopping",
     "History",
     "Momentum",
     "MultiLayerNet",
     "Nesterov",
     "RMSprop",
     "TwoLayerNet",
+    "callbacks",
     "datasets",
     "get_num_threads",
     "load",

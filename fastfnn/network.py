@@ -15,6 +15,7 @@ import numpy.typing as npt
 from fastfnn import validation
 from fastfnn.activation import Activation
 from fastfnn.backend import ACTIVATIONS, BACKENDS, LOSSES, SETTINGS, on_first_compilation
+from fastfnn.callbacks import Callback, checked_callbacks
 from fastfnn.history import History
 from fastfnn.optimizers import SGD, Optimizer
 from fastfnn.params import Params
@@ -198,6 +199,7 @@ class FNN:
         optimizer: Optimizer | None = None,
         sampling: str = "shuffle",
         validation_data: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
+        callbacks: Sequence[Callback | Callable[["FNN", History], Any]] | None = None,
         progress: bool = False,
     ) -> History:
         """Train on the samples; returns the `History` of the run.
@@ -210,8 +212,11 @@ class FNN:
         sampling         "shuffle": each epoch visits every sample once, in random order; "replacement": each step draws
                          its batch anew from all samples, as the code of the notes does
         validation_data  (x, t) to measure loss and accuracy on after each epoch; the accuracy on x, t is then too
+        callbacks        a list of `Callback` such as EarlyStopping, or of functions (net, history) to call after each
+                         epoch: training stops if one returns something true, and the history ends there
         progress         show a progress bar and a line for each epoch
 
+        An exception, that of Ctrl-C too, leaves the parameters as they are at that point.
         Source: section 4 of the notes.
         """
         rows = self._samples("x", x)
@@ -223,15 +228,19 @@ class FNN:
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"optimizer must be an optimizer such as SGD(0.1), got {type(optimizer).__name__}")
         held_out = self._validation_data(validation_data)
+        watchers = checked_callbacks(callbacks, held_out is not None, self.loss_name != "squared_error")
+        history = History()
+        for watcher in watchers:
+            watcher.begin(self, history)
         steps = math.ceil(len(rows) / batch)
-        history = History(step_loss=np.empty(epochs * steps))
+        step_losses = np.empty(epochs * steps)
         pace = _Pace()
         with _progress(progress, epochs * steps) as (advance, report):
             take = self._trainer(rows, targets, batch, optimizer)
-            take(history.step_loss[:0], np.empty(0, np.int64))  # compiles
+            take(step_losses[:0], np.empty(0, np.int64))  # compiles
             for epoch in range(epochs):
                 order = self._order(len(rows), batch, sampling)
-                step_loss = history.step_loss[epoch * steps : (epoch + 1) * steps]
+                step_loss = step_losses[epoch * steps : (epoch + 1) * steps]
                 start = time.perf_counter()
                 for first, last in pace.slices(steps):
                     take(step_loss[first:last], order[first * batch : last * batch])
@@ -240,8 +249,15 @@ class FNN:
                 history.seconds.append(seconds)
                 history.samples_per_second.append(len(rows) / seconds)
                 history.loss.append(_epoch_loss(step_loss, batch, len(rows)))
+                history.step_loss = step_losses[: (epoch + 1) * steps]
                 self._measure(history, rows, targets, held_out)
                 report(history, epochs)
+                if any([watcher.epoch(self, history) for watcher in watchers]):  # a list: none is left out
+                    break
+        if history.epochs < epochs:
+            history.step_loss = history.step_loss.copy()  # lets go of the room for the others
+        for watcher in watchers:
+            watcher.end(self, history)
         if not math.isfinite(history.loss[-1]):
             warnings.warn("the training loss is not finite: try a smaller learning rate", RuntimeWarning, stacklevel=2)
         return history

@@ -294,6 +294,10 @@ BAD_FIT = {
         ("ab", TypeError, r"a pair \(x, t\), got str"),
         (0, TypeError, r"a pair \(x, t\), got int"),
     ],
+    "callbacks": [
+        (fnn.EarlyStopping(), TypeError, "a list, got EarlyStopping"),
+        (3, TypeError, "a list, got int"),
+    ],
 }
 
 
