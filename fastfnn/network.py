@@ -6,7 +6,7 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -127,15 +127,22 @@ class FNN:
         out = self._forward(rows, OUTPUT_ACTIVATION[self.loss_name])
         return out[0] if single else out
 
-    def loss(self, x: npt.ArrayLike, t: npt.ArrayLike) -> float:
-        """The mean loss over the samples.
+    def loss(self, x: npt.ArrayLike, t: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> float:
+        """The mean loss over the samples: sum over i of w_i E_i, divided by N.
 
-        x  (N, I)
-        t  for softmax cross-entropy integer labels (N,) or rows (N, K) that sum to 1; for sigmoid cross-entropy rows
-           (N, K) in [0, 1]; for the squared error rows (N, K). With K = 1 the last two also take (N,)
+        x              (N, I)
+        t              for softmax cross-entropy integer labels (N,) or rows (N, K) that sum to 1; for sigmoid
+                       cross-entropy rows (N, K) in [0, 1]; for the squared error rows (N, K). With K = 1 the last two
+                       also take (N,)
+        sample_weight  w (N,), finite, not negative; None for 1
         """
         rows = self._samples("x", x)
-        return self._loss_of(self._forward(rows, "identity"), self._targets("t", t, len(rows)))
+        targets = self._targets("t", t, len(rows))
+        weights = self._sample_weights(sample_weight, None, targets)
+        out = self._forward(rows, "identity")
+        if not len(weights):
+            return self._loss_of(out, targets)
+        return float((weights * _loss_of_each(self.loss_name, out, targets)).sum() / len(rows))
 
     def accuracy(self, x: npt.ArrayLike, t: npt.ArrayLike) -> float:
         """The share of samples that are predicted right; x and t as in `loss`.
@@ -199,6 +206,8 @@ class FNN:
         optimizer: Optimizer | None = None,
         sampling: str = "shuffle",
         validation_data: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
+        sample_weight: npt.ArrayLike | None = None,
+        class_weight: Mapping[int, float] | str | None = None,
         callbacks: Sequence[Callback | Callable[["FNN", History], Any]] | None = None,
         progress: bool = False,
     ) -> History:
@@ -212,6 +221,11 @@ class FNN:
         sampling         "shuffle": each epoch visits every sample once, in random order; "replacement": each step draws
                          its batch anew from all samples, as the code of the notes does
         validation_data  (x, t) to measure loss and accuracy on after each epoch; the accuracy on x, t is then too
+        sample_weight    w (N,), finite, not negative: what is made small is the mean over the batch of w_i E_i, divided
+                         by the number of samples, not by the sum of w; the losses of the history are such means
+        class_weight     for softmax cross-entropy with labels or one-hot rows: a dict {label: weight}, 1 where there is
+                         none, or "balanced", N / (number of classes in t * number of samples of the class). It
+                         multiplies sample_weight; neither has an effect on validation_data
         callbacks        a list of `Callback` such as EarlyStopping, or of functions (net, history) to call after each
                          epoch: training stops if one returns something true, and the history ends there
         progress         show a progress bar and a line for each epoch
@@ -228,6 +242,7 @@ class FNN:
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"optimizer must be an optimizer such as SGD(0.1), got {type(optimizer).__name__}")
         held_out = self._validation_data(validation_data)
+        weights = self._sample_weights(sample_weight, class_weight, targets)
         watchers = checked_callbacks(callbacks, held_out is not None, self.loss_name != "squared_error")
         history = History()
         for watcher in watchers:
@@ -236,7 +251,7 @@ class FNN:
         step_losses = np.empty(epochs * steps)
         pace = _Pace()
         with _progress(progress, epochs * steps) as (advance, report):
-            take = self._trainer(rows, targets, batch, optimizer)
+            take = self._trainer(rows, targets, weights, batch, optimizer)
             take(step_losses[:0], np.empty(0, np.int64))  # compiles
             for epoch in range(epochs):
                 order = self._order(len(rows), batch, sampling)
@@ -334,6 +349,20 @@ class FNN:
 
     def _targets(self, name: str, value: npt.ArrayLike, count: int) -> np.ndarray:
         return validation.targets(name, value, count, self.layer_sizes[-1], self.loss_name, self.dtype)
+
+    def _sample_weights(self, sample_weight: Any, class_weight: Any, targets: np.ndarray) -> np.ndarray:
+        """The weight of each sample (N,), or (0,) where all are 1."""
+        weights = np.empty(0, self.dtype)
+        if sample_weight is not None:
+            weights = validation.sample_weight("sample_weight", sample_weight, len(targets), self.dtype)
+        if class_weight is None:
+            return weights
+        if self.loss_name != "softmax_cross_entropy":
+            raise ValueError(f"class_weight needs a network with softmax cross-entropy, got loss {self.loss_name!r}")
+        labels = targets if targets.ndim == 1 else validation.one_hot_labels("t", targets)
+        by_class = validation.class_weight("class_weight", class_weight, labels, self.layer_sizes[-1])[labels]
+        product = by_class * weights if len(weights) else by_class
+        return validation.sample_weight("sample_weight times class_weight", product, len(targets), self.dtype)
 
     def _validation_data(self, pair: Any) -> tuple[np.ndarray, np.ndarray] | None:
         if pair is None:
@@ -434,18 +463,16 @@ class FNN:
         return self._rng.permutation(count) if batch < count else np.empty(0, np.int64)  # all, as they come
 
     def _trainer(
-        self, rows: np.ndarray, targets: np.ndarray, batch: int, optimizer: Optimizer
+        self, rows: np.ndarray, targets: np.ndarray, weights: np.ndarray, batch: int, optimizer: Optimizer
     ) -> Callable[[np.ndarray, np.ndarray], None]:
         """A function of step losses to be written and the order of samples, which takes that many steps."""
         first, second = optimizer.flat_state(self.params)
         codes, loss, train_steps = self._codes("identity"), self._loss_code, self._kernels.train_steps
 
-        none = np.empty(0, self.dtype)
-
         def take(step_loss: np.ndarray, order: np.ndarray) -> None:
             rates, settings = optimizer.rates(len(step_loss)), self._settings(optimizer.flat_settings())
             train_steps(
-                self._flat, first, second, self._statistics, step_loss, rows, targets, none, order, rates,
+                self._flat, first, second, self._statistics, step_loss, rows, targets, weights, order, rates,
                 self._sizes, codes, settings, loss, optimizer.code, batch, optimizer.steps,
             )  # fmt: skip
             optimizer.steps += len(step_loss)
@@ -554,6 +581,20 @@ def init_std(init: float | str, inputs: int) -> float:
     if isinstance(init, str):
         return math.sqrt(INIT_GAIN[validation.choice("init", init, tuple(INIT_GAIN))] / inputs)
     return validation.nonnegative("init", init)
+
+
+def _loss_of_each(loss: str, out: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """The loss E_i of each sample, from the sums of the last layer: (N,) float64."""
+    z = out.astype(np.float64)
+    if loss == "squared_error":
+        terms = 0.5 * np.square(z - targets)
+    elif loss == "sigmoid_cross_entropy":
+        terms = np.logaddexp(0, z) - z * targets
+    else:
+        rows = np.eye(z.shape[1])[targets] if targets.ndim == 1 else targets
+        below = np.logaddexp.reduce(z, axis=1, keepdims=True) - z  # -log of the probabilities; 0 times infinity is 0
+        terms = np.multiply(rows, below, out=np.zeros_like(z), where=rows != 0)
+    return terms.sum(axis=1)  # type: ignore[no-any-return]
 
 
 def _epoch_loss(step_loss: np.ndarray, batch: int, samples: int) -> float:

@@ -114,9 +114,9 @@ class MultiLayerNet(FNN):
         if seed is None:
             _draw_weights(self, init)
 
-    def loss(self, x: npt.ArrayLike, t: npt.ArrayLike, **options: Any) -> float:
+    def loss(self, x: npt.ArrayLike, t: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> float:
         """The mean loss over the samples, and the penalty of weight decay: see FNN.loss."""
-        return super().loss(x, t, **options) + self._penalty()
+        return super().loss(x, t, sample_weight) + self._penalty()
 
 
 def _draw_weights(net: FNN, init: float | str) -> None:

@@ -2,6 +2,7 @@
 
 import math
 import numbers
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -127,6 +128,50 @@ def targets(name: str, value: Any, count: int, width: int, loss: str, dtype: npt
         if abs(sums[worst] - 1) > ROW_SUM_TOLERANCE:
             raise ValueError(f"{name} must have rows that sum to 1, got {sums[worst]:g} in row {worst}")
     return rows
+
+
+def sample_weight(name: str, value: Any, count: int, dtype: npt.DTypeLike) -> np.ndarray:
+    """`value` as the weights of `count` samples: (count,), finite, not negative."""
+    array = real_array(name, value, dtype)
+    if array.ndim != 1:
+        raise ValueError(f"{name} must have shape ({count},), got shape {array.shape}")
+    _same_count(name, array, count)
+    least = int(np.argmin(array)) if count else 0
+    if count and array[least] < 0:
+        raise ValueError(f"{name} must not be negative, got {array[least]:g} at [{least}]")
+    return array
+
+
+def class_weight(name: str, value: Any, labels: np.ndarray, classes: int) -> np.ndarray:
+    """The weight of each class (classes,) float64, from a dict {label: weight} or from "balanced".
+
+    labels  int64 (N,): "balanced" is N / (K count_k), where K is the number of classes that occur among them
+
+    Classes that a dict leaves out have weight 1.
+    """
+    if isinstance(value, str) and value == "balanced":
+        counts = np.bincount(labels, minlength=classes)
+        return len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1))
+    if not isinstance(value, Mapping):
+        got = repr(value) if isinstance(value, str) else type(value).__name__
+        raise TypeError(f"{name} must be a dict {{label: weight}} or 'balanced', got {got}")
+    weights = np.ones(classes)
+    for label, weight in value.items():
+        number = integer(f"a label in {name}", label, 0)
+        if number >= classes:
+            raise ValueError(f"{name} must have labels from 0 to {classes - 1}, got {label}")
+        weights[number] = nonnegative(f"{name}[{label}]", weight)
+    return weights
+
+
+def one_hot_labels(name: str, rows: np.ndarray) -> np.ndarray:
+    """The labels (N,) int64 of one-hot rows (N, K)."""
+    labels: np.ndarray = rows.argmax(axis=1)
+    wrong = (np.count_nonzero(rows, axis=1) != 1) | (rows.max(axis=1) != 1)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise ValueError(f"{name} must be labels or one-hot rows with class_weight, got {rows[row]} in row {row}")
+    return labels
 
 
 def _same_count(name: str, array: np.ndarray, count: int) -> None:

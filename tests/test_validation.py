@@ -294,6 +294,11 @@ BAD_FIT = {
         ("ab", TypeError, r"a pair \(x, t\), got str"),
         (0, TypeError, r"a pair \(x, t\), got int"),
     ],
+    "class_weight": [
+        ([1, 2], TypeError, r"a dict \{label: weight\} or 'balanced', got list"),
+        ("balance", TypeError, r"a dict \{label: weight\} or 'balanced', got 'balance'"),
+        (1.0, TypeError, r"a dict \{label: weight\} or 'balanced', got float"),
+    ],
     "callbacks": [
         (fnn.EarlyStopping(), TypeError, "a list, got EarlyStopping"),
         (3, TypeError, "a list, got int"),
@@ -309,6 +314,67 @@ def test_bad_option_of_fit(option, value, error, message):
     net = network()
     with rejected(net, error, f"^{option} must be {message}"):
         net.fit(X, LABELS, **{"epochs": 1, "batch_size": 2, option: value})
+
+
+BAD_WEIGHTS = [
+    (1.0, ValueError, r"have shape \(4,\), got shape \(\)"),
+    (np.ones((4, 1)), ValueError, r"have shape \(4,\), got shape \(4, 1\)"),
+    ([1, 1, 1], ValueError, "have one entry per row of x, 4, got 3"),
+    ([], ValueError, "have one entry per row of x, 4, got 0"),
+    ([1, 1, -0.5, 1], ValueError, r"not be negative, got -0.5 at \[2\]"),
+    ([1, math.nan, 1, 1], ValueError, r"be finite in float32, got nan at \[1\]"),
+    ([1, 1, 1, math.inf], ValueError, r"be finite in float32, got inf at \[3\]"),
+    ([1, 1, 1, 1e39], ValueError, r"be finite in float32, got inf at \[3\]"),
+    (["1", "1", "1", "1"], TypeError, "hold real numbers, got dtype <U1"),
+    ([1, 1, 1, None], TypeError, "hold real numbers, got dtype object"),
+    ([[1], [1, 2]], ValueError, "be an array with rows of one length"),
+]
+
+
+@pytest.mark.parametrize("method", ["fit", "loss"])
+@pytest.mark.parametrize(("value", "error", "message"), [pytest.param(*bad, id=bad[2]) for bad in BAD_WEIGHTS])
+def test_bad_weights_of_samples(value, error, message, method):
+    net = network()
+    with rejected(net, error, f"^sample_weight must {message}"):
+        getattr(net, method)(X, LABELS, sample_weight=value)
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "message"),
+    [
+        ({2: 1.0}, ValueError, "class_weight must have labels from 0 to 1, got 2"),
+        ({-1: 1.0}, ValueError, "a label in class_weight must be at least 0, got -1"),
+        ({"0": 1.0}, TypeError, "a label in class_weight must be an int, got str"),
+        ({0: -1.0}, ValueError, r"class_weight\[0\] must be finite and not negative, got -1.0"),
+        ({1: math.nan}, ValueError, r"class_weight\[1\] must be finite and not negative, got nan"),
+        ({1: "2"}, TypeError, r"class_weight\[1\] must be a number, got str"),
+        ({1: None}, TypeError, r"class_weight\[1\] must be a number, got NoneType"),
+    ],
+)
+def test_bad_weights_of_classes(value, error, message):
+    net = network()
+    with rejected(net, error, f"^{message}"):
+        net.fit(X, LABELS, class_weight=value)
+
+
+def test_weights_whose_product_is_too_large():
+    net = network()
+    with rejected(net, ValueError, r"^sample_weight times class_weight must be finite in float32, got inf at \[1\]"):
+        net.fit(X, LABELS, sample_weight=[1, 1e30, 1, 1], class_weight={1: 1e30})
+
+
+@pytest.mark.parametrize("rows", [[[0, 1], [0.5, 0.5], [1, 0], [1, 0]], [[0, 1], [0.9999, 0], [1, 0], [1, 0]]])
+def test_class_weights_need_one_class_for_each_sample(rows):
+    net = network()
+    with rejected(net, ValueError, r"^t must be labels or one-hot rows with class_weight, got \[.*\] in row 1$"):
+        net.fit(X, rows, class_weight="balanced")
+
+
+@pytest.mark.parametrize("loss", ["sigmoid_cross_entropy", "squared_error"])
+def test_class_weights_need_classes(loss):
+    net = network(loss)
+    with rejected(net, ValueError, f"^class_weight needs a network with softmax cross-entropy, got loss '{loss}'"):
+        net.fit(X, TARGETS[loss], class_weight={0: 1.0})
 
 
 def test_x_and_t_of_different_lengths():
