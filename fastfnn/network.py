@@ -1,10 +1,13 @@
 """FNN, a feed-forward neural network: parameters, prediction, gradient, training, files."""
 
 import contextlib
+import itertools
 import json
 import math
 import os
+import sys
 import time
+import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -100,6 +103,7 @@ class FNN:
             values[...] = name.startswith("variance")
         self._codes_for: dict[str, np.ndarray] = {}
         self._steps, self._seed = 0, 0  # of dropout
+        self._optimizer: Optimizer | None = None  # of the last training
         for layer, inputs in enumerate(self.layer_sizes[:-1], 1):
             weight = self.params[f"W{layer}"]
             weight[...] = init_std(init, inputs) * self._rng.standard_normal(weight.shape)
@@ -247,6 +251,7 @@ class FNN:
         history = History()
         for watcher in watchers:
             watcher.begin(self, history)
+        self._optimizer = optimizer
         steps = math.ceil(len(rows) / batch)
         step_losses = np.empty(epochs * steps)
         pace = _Pace()
@@ -274,8 +279,27 @@ class FNN:
         for watcher in watchers:
             watcher.end(self, history)
         if not math.isfinite(history.loss[-1]):
-            warnings.warn("the training loss is not finite: try a smaller learning rate", RuntimeWarning, stacklevel=2)
+            message = "the training loss is not finite: try a smaller learning rate"
+            warnings.warn(message, RuntimeWarning, stacklevel=_callers_level())
         return history
+
+    def partial_fit(
+        self,
+        x: npt.ArrayLike,
+        t: npt.ArrayLike,
+        *,
+        batch_size: int | None = 100,
+        optimizer: Optimizer | None = None,
+    ) -> History:
+        """Train for one pass over the samples, shuffled: for data that arrive in parts.
+
+        x, t, batch_size  as in `fit`
+        optimizer         None is that of the last `fit` or `partial_fit` of this network, which goes on from its state,
+                          or SGD(0.1) if there was none
+        """
+        if optimizer is None:
+            optimizer = self._optimizer
+        return self.fit(x, t, epochs=1, batch_size=batch_size, optimizer=optimizer)
 
     def summary(self) -> None:
         """Print a line for each layer: its weights, activation and number of parameters."""
@@ -581,6 +605,12 @@ def init_std(init: float | str, inputs: int) -> float:
     if isinstance(init, str):
         return math.sqrt(INIT_GAIN[validation.choice("init", init, tuple(INIT_GAIN))] / inputs)
     return validation.nonnegative("init", init)
+
+
+def _callers_level() -> int:
+    """The stack level at which a warning points to the code that called into this file."""
+    frames = (frame for frame, _ in traceback.walk_stack(sys._getframe(1)))
+    return 1 + sum(1 for _ in itertools.takewhile(lambda frame: frame.f_globals is globals(), frames))
 
 
 def _loss_of_each(loss: str, out: np.ndarray, targets: np.ndarray) -> np.ndarray:

@@ -1004,10 +1004,79 @@ def test_a_loss_that_is_not_finite_warns(backend):
     assert any(warning.filename == __file__ for warning in caught)  # it points at the caller
 
 
+def test_the_warning_of_a_partial_fit_points_at_the_caller_too():
+    net = network(loss="squared_error", dtype="float32", backend="reference")
+    with np.errstate(all="ignore"), pytest.warns(RuntimeWarning, match="training loss is not finite") as caught:
+        for _ in range(3):
+            net.partial_fit(*samples("squared_error"), batch_size=1, optimizer=fnn.SGD(1e30))
+    assert {warning.filename for warning in caught} == {__file__}
+
+
 def test_a_finite_loss_does_not_warn():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         network().fit(*samples(), epochs=2)
+
+
+# Training in parts
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, None])
+@pytest.mark.parametrize("backend", ["kernels", "reference"])
+def test_partial_fits_are_the_epochs_of_a_fit(backend, batch_size):
+    x, t = samples()
+    at_once, in_parts = network(backend=backend), network(backend=backend)
+    want = at_once.fit(x, t, epochs=3, batch_size=batch_size, optimizer=fnn.Adam(0.1))
+    optimizer = fnn.Adam(0.1)
+    got = [in_parts.partial_fit(x, t, batch_size=batch_size, optimizer=optimizer) for _ in range(3)]
+    assert bits(in_parts) == bits(at_once)
+    assert [history.epochs for history in got] == [1, 1, 1]
+    np.testing.assert_array_equal(np.concatenate([history.step_loss for history in got]), want.step_loss)
+
+
+@pytest.mark.parametrize("first", ["fit", "partial_fit"])
+def test_a_partial_fit_goes_on_with_the_last_optimizer(first):
+    x, t = samples()
+    named, unnamed = network(), network()
+    optimizers = fnn.Adam(0.1), fnn.Adam(0.1)
+    for net, optimizer in zip((named, unnamed), optimizers, strict=True):
+        net.fit(x, t, epochs=1, optimizer=fnn.SGD(0.5))  # not this one
+        getattr(net, first)(x, t, batch_size=3, optimizer=optimizer)
+    named.partial_fit(x, t, batch_size=3, optimizer=optimizers[0])
+    unnamed.partial_fit(x, t, batch_size=3)
+    assert bits(unnamed) == bits(named)
+    assert optimizers[1].steps == optimizers[0].steps > 3
+
+
+def test_a_first_partial_fit_is_a_fit_of_one_epoch():
+    x, t = samples(count=120)
+    first, want = network(), network()
+    first.partial_fit(x, t)
+    want.fit(x, t, epochs=1)
+    assert bits(first) == bits(want)
+    first.partial_fit(x, t)
+    want.fit(x, t, epochs=1, batch_size=100, optimizer=fnn.SGD(0.1))
+    assert bits(first) == bits(want)
+
+
+def test_a_partial_fit_takes_parts_of_any_size():
+    x, t = samples(count=20)
+    net, optimizer = network(), fnn.Momentum(0.1)
+    for start, stop in ((0, 1), (1, 8), (8, 20)):
+        net.partial_fit(x[start:stop], t[start:stop], batch_size=4, optimizer=optimizer)
+    assert optimizer.steps == 1 + 2 + 3
+
+
+def test_a_rejected_fit_does_not_change_the_optimizer_of_a_partial_fit():
+    x, t = samples()
+    net, want = network(), network()
+    for each in (net, want):
+        each.fit(x, t, epochs=1, optimizer=fnn.Adam(0.1))
+    with pytest.raises(ValueError, match="epochs"):
+        net.fit(x, t, epochs=0, optimizer=fnn.SGD(0.5))
+    for each in (net, want):
+        each.partial_fit(x, t)
+    assert bits(net) == bits(want)
 
 
 # Description

@@ -32,6 +32,7 @@ METHODS = {
     "gradient": (lambda net, x, t: net.gradient(x, t), "x", "t"),
     "numerical_gradient": (lambda net, x, t: net.numerical_gradient(x, t), "x", "t"),
     "fit": (lambda net, x, t: net.fit(x, t, epochs=2, batch_size=2), "x", "t"),
+    "partial_fit": (lambda net, x, t: net.partial_fit(x, t, batch_size=2), "x", "t"),
     "validation_data": (
         lambda net, x, t: net.fit(X, TARGETS[net.loss_name], epochs=2, batch_size=2, validation_data=(x, t)),
         "validation_data[0]",
@@ -375,6 +376,14 @@ def test_class_weights_need_classes(loss):
     net = network(loss)
     with rejected(net, ValueError, f"^class_weight needs a network with softmax cross-entropy, got loss '{loss}'"):
         net.fit(X, TARGETS[loss], class_weight={0: 1.0})
+
+
+@pytest.mark.parametrize("option", ["batch_size", "optimizer"])
+def test_bad_option_of_partial_fit(option):
+    for value, error, message in BAD_FIT[option]:
+        net = network()
+        with rejected(net, error, f"^{option} must be {message}"):
+            net.partial_fit(X, LABELS, **{"batch_size": 2, option: value})
 
 
 def test_x_and_t_of_different_lengths():
