@@ -1,5 +1,6 @@
 """The record of a training run."""
 
+import io
 import os
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,7 +35,8 @@ class History:
         return len(self.loss)
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
-        """Draw loss and accuracy over the epochs; save to `path` if given. Returns the matplotlib figure.
+        """Draw loss and accuracy over the epochs; save to `path` if given. Returns the matplotlib figure, which a
+        notebook shows.
 
         Needs matplotlib: pip install 'fastfnn[plot]'.
         """
@@ -52,7 +54,14 @@ class History:
         if self.epochs == 0:
             raise ValueError("plot needs at least one finished epoch, got a history with none")
         drawn = {quantity: lines for quantity, lines in curves.items() if any(lines.values())}
-        figure = Figure(figsize=(5 * len(drawn), 3.8), layout="constrained")
+
+        class Drawing(Figure):
+            def _repr_png_(self) -> bytes:  # what a notebook asks for where pyplot is not in use
+                buffer = io.BytesIO()
+                self.savefig(buffer, format="png")
+                return buffer.getvalue()
+
+        figure = Drawing(figsize=(5 * len(drawn), 3.8), layout="constrained")
         FigureCanvasAgg(figure)
         for column, (quantity, lines) in enumerate(drawn.items(), 1):
             axes = figure.add_subplot(1, len(drawn), column)

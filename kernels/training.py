@@ -142,10 +142,11 @@ def choose(job, table, first, top, count, one):
 def choose_weights(job, first, top, count, one):
     if job[WEIGHTS] == 0:
         return
-    order = array_at(job[ORDER], job[SAMPLES], np.int64(0))
     weights = array_at(job[BATCH_WEIGHTS], top + count, one)
     for i in range(count):
-        sample = first + i if job[ORDER] == 0 else order[first + i]
+        sample = first + i
+        if job[ORDER] != 0:
+            sample = array_at(job[ORDER], job[SAMPLES], np.int64(0))[sample]
         weights[top + i] = array_at(job[WEIGHTS], sample + 1, one)[sample]
 
 
@@ -562,7 +563,8 @@ def take_steps(job_address, one):
         if members == 0:
             break
         if job[OPTIMIZER] != GRADIENT:
-            factors(factor, settings, rates[min(step, job[STEPS] - 1)], job[OPTIMIZER], job[STEPS_BEFORE] + step + 1)
+            rate = rates[step] if step < job[STEPS] else 0.0  # a call without a step comes after those on one sample
+            factors(factor, settings, rate, job[OPTIMIZER], job[STEPS_BEFORE] + step + 1)
         call_at(job[FORM], (job_address, step, scratch, members, rank), one)
 
 
