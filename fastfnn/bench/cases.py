@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastfnn import validation
-from fastfnn.network import FNN, HIDDEN_ACTIVATIONS, INIT_GAIN, OUTPUT_ACTIVATION
+from fastfnn.network import FNN, INIT_GAIN, OUTPUT_ACTIVATION
 from fastfnn.optimizers import SGD, Adam, Optimizer
 
+ACTIVATIONS = ("identity", "sigmoid", "tanh", "relu")  # that every library in the comparison has
 OPTIMIZERS: dict[str, type[SGD] | type[Adam]] = {"sgd": SGD, "adam": Adam}
 LEARNING_RATE = {"sgd": 0.01, "adam": 0.001}
 
@@ -119,7 +120,7 @@ def custom(
         raise ValueError(f"--layers must have at least two entries, input and output, got {len(layers)}")
     sizes = tuple(validation.integer("--layers", size, 1) for size in layers)
     validation.integer("--batch-size", batch_size, 1)
-    validation.choice("--activation", activation, HIDDEN_ACTIVATIONS)
+    validation.choice("--activation", activation, ACTIVATIONS)
     validation.choice("--loss", loss, tuple(OUTPUT_ACTIVATION))
     validation.choice("--optimizer", optimizer, tuple(OPTIMIZERS))
     _check_dtype(dtype)
