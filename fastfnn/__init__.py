@@ -12,6 +12,7 @@ from fastfnn import callbacks, datasets, functions, optimizers, schedules
 from fastfnn.activation import Activation
 from fastfnn.backend import get_num_threads, set_num_threads, show_config
 from fastfnn.callbacks import Callback, EarlyStopping
+from fastfnn.fn import FN
 from fastfnn.history import History
 from fastfnn.network import FNN, load
 from fastfnn.optimizers import SGD, AdaGrad, Adam, AdamW, Momentum, Nesterov, RMSprop
@@ -20,6 +21,7 @@ from fastfnn.textbook import MultiLayerNet, TwoLayerNet
 __version__ = "0.1.0"
 
 __all__ = [
+    "FN",
     "FNN",
     "SGD",
     "Activation",

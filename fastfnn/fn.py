@@ -1,0 +1,196 @@
+"""FN(W, b, f): a feed-forward network as section 1 of the notes writes it, and several of them one after another.
+
+Here, and only here, weights are as in the mathematics of the notes, W x + b with W of shape (d_out, d_in). Their code
+and the rest of this package have x W + b.
+"""
+
+import abc
+import functools
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastfnn import validation
+from fastfnn.arrays import activate, real_array, real_arrays
+from fastfnn.backend import ACTIVATIONS, BACKENDS
+from fastfnn.network import FNN, OUTPUT_ACTIVATION
+from fastfnn.params import Params
+
+kernels = BACKENDS["kernels"]
+
+Function = Callable[[np.ndarray], Any]
+
+
+class _Map(abc.ABC):
+    """What FN and MultilayerFN share: a map from R^in_features to R^out_features, through its layers in turn."""
+
+    @property
+    @abc.abstractmethod
+    def layers(self) -> "tuple[FN, ...]":
+        """The layers, in the order in which x goes through them."""
+
+    @property
+    def in_features(self) -> int:
+        """The dimension of the domain."""
+        return int(self.layers[0].W.shape[1])
+
+    @property
+    def out_features(self) -> int:
+        """The dimension of the range."""
+        return int(self.layers[-1].W.shape[0])
+
+    def __matmul__(self, first: "FN | MultilayerFN") -> "MultilayerFN":
+        """The composition: (second @ first)(x) = second(first(x))."""
+        return MultilayerFN(*first.layers, *self.layers) if isinstance(first, _Map) else NotImplemented
+
+    def to_fnn(self, *, dtype: npt.DTypeLike | None = None) -> FNN:
+        """An `FNN` with the same outputs, which can be trained; it has weights of its own.
+
+        dtype  "float32", "float64", or None for float32 if all W and b are, else float64
+
+        The last f decides on the loss: "identity" the squared error, "sigmoid" and "softmax" their cross-entropies.
+        Raises TypeError or ValueError where an FNN cannot have such an f: a plain function must be an `Activation`.
+        """
+        functions: list[Any] = [layer.f for layer in self.layers]
+        *hidden, last = functions
+        losses = {activation: loss for loss, activation in OUTPUT_ACTIVATION.items()}
+        if not isinstance(last, str) or last not in losses:
+            raise ValueError(f"the last f must be one of {', '.join(losses)} to make an FNN, got {_name(last)}")
+        if dtype is None:
+            common = np.result_type(*(array for layer in self.layers for array in (layer.W, layer.b)))
+            dtype = np.float32 if common == np.float32 else np.float64
+        sizes = (self.in_features, *(layer.out_features for layer in self.layers))
+        try:
+            net = FNN(sizes, activation=hidden, loss=losses[last], init=0.0, dtype=dtype)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"no FNN can be made of {self!r}: {error}") from error
+        for number, layer in enumerate(self.layers, 1):
+            net.params[f"W{number}"] = layer.W.T
+            net.params[f"b{number}"] = layer.b.reshape(-1)
+        return net
+
+
+class FN(_Map):
+    """A feed-forward network of one layer: FN(W, b, f)(x) = f(W x + b).
+
+    W  (d_out, d_in)
+    b  (d_out,), or (1, d_out) as in example 2.1 of the notes, or a number where d_out is 1
+    f  the activation function: a name as in `FNN`, or "softmax"; an `Activation`; or any function of an array
+
+    W and b are kept, not copied. x is a sample (d_in,), or rows of samples (N, d_in); the result is (d_out,) or
+    (N, d_out). With b of shape (1, d_out) that of one sample is a row, (1, d_out), as the notes' code has it.
+    Integers are computed with as integers, in NumPy; all else by the kernels, in float32 where that is NumPy's result
+    type for W, b and x, else in float64.
+
+    `second @ first` is the network that maps x to second(first(x)); its `layers` are in the order of x.
+
+        FN([[1, 2, 3], [4, 5, 6]], [7, 8], lambda z: 2 * z)([1, 2, 3])      array([42, 80])
+
+    Source: section 1 of the notes. The functions that they type for the sigmoid differ: 1/1+np.exp(-x) in example 2.1
+    is 1 + e^-x, and what they print for example 3.1 was computed with it too, though 1/(1+np.exp(-x)) stands there.
+    """
+
+    def __init__(self, W: npt.ArrayLike, b: npt.ArrayLike, f: str | Function) -> None:
+        self.W = real_array("W", W)
+        if isinstance(b, (int, float)):  # a plain number takes the dtype of W, as in NumPy's W + b
+            b = np.asarray(b, np.result_type(self.W, b))
+        self.b = real_array("b", b)
+        self.f = f
+        _check_parameters(self.W, self.b)
+        _function(f)
+
+    @property
+    def layers(self) -> "tuple[FN, ...]":
+        """Itself alone."""
+        return (self,)
+
+    def __call__(self, x: npt.ArrayLike) -> Any:
+        """f(W x + b), for one sample or for rows of samples."""
+        _check_parameters(self.W, self.b)
+        array = real_array("x", x)
+        if array.ndim not in (1, 2) or array.shape[-1] != self.in_features:
+            raise ValueError(
+                f"x must have shape ({self.in_features},) or (samples, {self.in_features}), got shape {array.shape}"
+            )
+        if np.result_type(self.W, self.b, array).kind != "f":
+            return _function(self.f)(array @ self.W.T + self.b)
+        return _function(self.f)(self._affine(array))
+
+    def __repr__(self) -> str:
+        return f"FN({self.in_features} -> {self.out_features}, {_name(self.f)})"
+
+    def _affine(self, x: np.ndarray) -> np.ndarray:
+        x, weight, bias = real_arrays(x=x, W=self.W, b=self.b)
+        rows = np.atleast_2d(x)
+        out = np.empty((len(rows), len(weight)), x.dtype)
+        kernels.affine_forward(out, rows, weight.T, bias.reshape(-1))
+        return out if x.ndim == 2 or bias.ndim == 2 else out[0]
+
+    @staticmethod
+    def from_fnn(net: FNN) -> "FN | MultilayerFN":
+        """The map by which an `FNN` predicts, with copies of its weights.
+
+        What batch normalization and the book's dropout do in predictions goes into W and b.
+        """
+        if not isinstance(net, FNN):
+            raise TypeError(f"net must be an FNN, got {type(net).__name__}")
+        params = Params(net._prediction_params(), net.layer_sizes)
+        layers = [
+            FN(params[f"W{number}"].T.copy(), params[f"b{number}"].copy(), f)
+            for number, f in enumerate((*net.activation, OUTPUT_ACTIVATION[net.loss_name]), 1)
+        ]
+        return layers[0] if len(layers) == 1 else MultilayerFN(*layers)
+
+
+class MultilayerFN(_Map):
+    """A feed-forward network of several layers, f_n(... f_1(x)): what `second @ first` gives.
+
+    layers  FN, in the order of x; each takes as many numbers as the one before gives
+
+    Source: section 1 of the notes.
+    """
+
+    def __init__(self, *layers: FN) -> None:
+        for first, second in itertools.pairwise(layers):
+            if first.out_features != second.in_features:
+                raise ValueError(
+                    f"{second!r} must take as many numbers as {first!r} gives, {first.out_features}, "
+                    f"got {second.in_features}"
+                )
+        self._layers = layers
+
+    @property
+    def layers(self) -> "tuple[FN, ...]":
+        """The layers, in the order of x."""
+        return self._layers
+
+    def __call__(self, x: npt.ArrayLike) -> Any:
+        """f_n(... f_1(x)), for one sample or for rows of samples."""
+        return functools.reduce(lambda values, layer: layer(values), self.layers, x)
+
+    def __repr__(self) -> str:
+        return " @ ".join(map(repr, reversed(self.layers)))
+
+
+def _check_parameters(weight: np.ndarray, bias: np.ndarray) -> None:
+    if weight.ndim != 2 or weight.size == 0:
+        raise ValueError(f"W must have shape (d_out, d_in), neither of them 0, got shape {weight.shape}")
+    outputs = len(weight)
+    if bias.shape not in ((outputs,), (1, outputs)) and (bias.ndim, outputs) != (0, 1):
+        number = " or be a number" if outputs == 1 else ""
+        raise ValueError(f"b must have shape ({outputs},) or (1, {outputs}){number}, got shape {bias.shape}")
+
+
+def _function(f: str | Function) -> Function:
+    if callable(f):
+        return f
+    if not isinstance(f, str):
+        raise TypeError(f"f must be a function or one of {', '.join(ACTIVATIONS)}; got {type(f).__name__}")
+    return functools.partial(activate, validation.choice("f", f, ACTIVATIONS))
+
+
+def _name(f: str | Function) -> str:
+    return f if isinstance(f, str) else getattr(f, "__name__", repr(f))
