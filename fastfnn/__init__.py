@@ -8,7 +8,7 @@ history = net.fit(x, t, epochs=10, batch_size=100, optimizer=fnn.SGD(0.1), valid
 net.accuracy(x_test, t_test)
 """
 
-from fastfnn import callbacks, datasets, functions, optimizers, schedules
+from fastfnn import callbacks, datasets, functions, layers, optimizers, schedules
 from fastfnn.activation import Activation
 from fastfnn.backend import get_num_threads, set_num_threads, show_config
 from fastfnn.callbacks import Callback, EarlyStopping
@@ -40,6 +40,7 @@ __all__ = [
     "datasets",
     "functions",
     "get_num_threads",
+    "layers",
     "load",
     "optimizers",
     "schedules",
