@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastfnn import validation
+from fastfnn.arrays import real_arrays, rows
 from fastfnn.backend import BACKENDS
 
 
@@ -55,20 +55,20 @@ class Activation:
         return self._codes[key]
 
     def __call__(self, x: npt.ArrayLike) -> np.ndarray:
-        """f of every element of x: float32 for float32, else float64."""
-        array = _real("x", x)
-        out = np.empty_like(array)
-        rows = _as_rows(array)
-        BACKENDS["kernels"].activation_forward(_as_rows(out), rows, self.code("kernels", array.dtype))
+        """f of every element of x, of any shape: float32 for float32, else float64."""
+        (array,) = real_arrays(x=x)
+        out = np.empty(array.shape, array.dtype)
+        BACKENDS["kernels"].activation_forward(rows(out), rows(array), self.code("kernels", array.dtype))
         return out
 
     def derivative_at(self, x: npt.ArrayLike) -> np.ndarray:
-        """f' of every element of x: float32 for float32, else float64."""
-        array = _real("x", x)
-        out = np.ones_like(array)
-        rows = _as_rows(out)
-        BACKENDS["kernels"].activation_backward(rows, rows, _as_rows(array), self.code("kernels", array.dtype))
-        return out
+        """f' of every element of x, of any shape: float32 for float32, else float64."""
+        (array,) = real_arrays(x=x)
+        slope = np.ones(array.shape, array.dtype)
+        BACKENDS["kernels"].activation_backward(
+            rows(slope), rows(slope), rows(array), self.code("kernels", array.dtype)
+        )
+        return slope
 
 
 def _function(name: str, value: Any, counts: tuple[int, ...]) -> Callable[..., float]:
@@ -80,14 +80,3 @@ def _function(name: str, value: Any, counts: tuple[int, ...]) -> Callable[..., f
     if len(parameters) not in counts or any(p.kind not in plain or p.default is not p.empty for p in parameters):
         raise ValueError(f"{name} must take {wanted} numbers, got a function of {inspect.signature(value)}")
     return value
-
-
-def _real(name: str, value: npt.ArrayLike) -> np.ndarray:
-    array = validation.as_array(name, value)
-    if array.dtype.kind not in "biuf":
-        raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
-    return np.require(array, np.float32 if array.dtype == np.float32 else np.float64, ("C", "W"))
-
-
-def _as_rows(array: np.ndarray) -> np.ndarray:
-    return array.reshape(-1, array.shape[-1] if array.ndim > 1 else max(array.size, 1))
