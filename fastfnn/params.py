@@ -46,7 +46,9 @@ class Params(MutableMapping[str, np.ndarray]):
         return self.flat[start : start + math.prod(shape)].reshape(shape)
 
     def __setitem__(self, name: str, value: npt.ArrayLike) -> None:
-        self[name][...] = self._checked(name, value)
+        array, param = self._checked(name, value), self[name]
+        if _address(array) != _address(param):  # `params[name] -= change` has changed it in place by now
+            param[...] = array
 
     def __delitem__(self, name: str) -> None:
         raise TypeError("params has fixed names: an entry cannot be deleted")
@@ -74,3 +76,7 @@ class Params(MutableMapping[str, np.ndarray]):
         if array.shape != param.shape:
             raise ValueError(f"params[{name!r}] must have shape {param.shape}, got {array.shape}")
         return array
+
+
+def _address(array: np.ndarray) -> int:
+    return int(array.__array_interface__["data"][0])
