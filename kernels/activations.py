@@ -47,8 +47,6 @@ ACTIVATIONS = (
 )  # fmt: skip; softmax for the output layer only, forward only
 IDENTITY, SIGMOID, TANH, RELU, LEAKY_RELU, ELU, SOFTPLUS, SILU, GELU, SOFTMAX = range(len(ACTIVATIONS))
 
-FIRST_BY_SLOPE = SOFTPLUS  # and all that follow, softmax apart
-
 # In place of the code of an activation in the backward pass: there are slopes in place of its output.
 SLOPES = -1
 
@@ -73,7 +71,7 @@ def with_padding(columns):
 @inner
 def by_slope(code):
     """Whether the derivative of an activation is not a function of its output."""
-    return code >= FIRST_BY_SLOPE and code != SOFTMAX
+    return code >= SOFTPLUS and code != SOFTMAX
 
 
 @shared("void(intp, intp, intp, intp, intp, intp, intp, real)")

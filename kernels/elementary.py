@@ -1,4 +1,8 @@
-"""Elementary functions of one number that the compiler can turn into vector code: exp, log, log1p, sigmoid, tanh.
+"""Elementary functions of one number that the compiler can turn into vector code.
+
+    exp, expm1, log, log1p
+    sigmoid, tanh, softplus, silu, gelu     activations
+    softplus_and_slope and so on            with the derivative, which shares most of the work
 
 Numba's own call the mathematical library of the C compiler, one number at a time. These are arithmetic without
 branches, so that a loop over contiguous arrays becomes vector instructions. They are called from compiled code with a
@@ -21,8 +25,18 @@ x = 2^k (1 + f) with sqrt(1/2) <= 1 + f < sqrt(2) gives log x = k ln 2 + log(1 +
 
 as 2 s = f - s f. In this form f, which is exact, carries the result, and what is rounded is at most a sixth of it.
 
-P and Q are minimax polynomials: Remez's algorithm in 220 bits for the error named at the coefficients. Those for
-float32 were rounded one by one from the lowest order up, and the others fitted anew after each.
+Where 0 <= t <= 1 is known beforehand, a polynomial does without the division:
+
+    log(1 + t) = t + t^2 L(t)                                                  L: `log1p_polynomial`
+
+The distribution function of the standard normal, Phi(-a) for a >= 0, falls like e^(-a^2 / 2) / a. What is left beside
+the power is smooth in w = a / (K + a), which takes all a to 0 <= w < 1:
+
+    Phi(-a) = e^(-a^2 / 2) R(a),  (K + a) R(a) = S(w - 1/2)                    S: `gelu_polynomial`, K: `gelu_scale`
+
+P, Q, L and S are minimax polynomials: Remez's algorithm in 220 bits for the error named at the coefficients. Those for
+float32 were rounded one by one from the lowest order up, and the others fitted anew after each; so were those of L for
+float64. Of the K that are short in binary each type has one that makes S, with its coefficients rounded, good.
 """
 
 import functools
@@ -39,6 +53,7 @@ class Constants(NamedTuple):
     """What the functions need to know about a type. A literal would not do: to Numba, 1.0 is a float64."""
 
     zero: Any
+    half: Any
     one: Any
     two: Any
     infinity: Any
@@ -54,13 +69,22 @@ class Constants(NamedTuple):
     exp_most: Any  # the greatest x with a finite e^x
     infinite: Any  # e^infinite rounds k to the exponent of infinity
     saturated: Any  # 1 + e^saturated is 1
+    splitter: Any  # adding and subtracting it leaves, of a number up to gelu_most, few enough bits for an exact square
+    silu_least: Any  # the least x with a normal silu(x)
+    gelu_most: Any  # the greatest a with a normal gelu(-a)
+    gelu_scale: Any
+    density_0: Any  # 1 / sqrt(2 pi), the density of the standard normal at 0
     exp_polynomial: Any  # from the lowest order
     log_polynomial: Any
+    tanh_polynomial: Any
+    log1p_polynomial: Any
+    gelu_polynomial: Any
 
 
 def _constants(real: Any, precision: int, **more: Any) -> Constants:
     numbers: dict[str, Any] = {
         "zero": 0,
+        "half": 0.5,
         "one": 1,
         "two": 2,
         "infinity": np.inf,
@@ -71,6 +95,7 @@ def _constants(real: Any, precision: int, **more: Any) -> Constants:
         "shifter": 1.5 * 2.0 ** (precision - 1),
         "log2_e": 1.4426950408889634,
         "saturated": -40,
+        "density_0": 0.3989422804014327,
     }
     typed = {
         name: tuple(map(real, number)) if isinstance(number, tuple) else real(number)
@@ -80,8 +105,9 @@ def _constants(real: Any, precision: int, **more: Any) -> Constants:
 
 
 # On |r| <= 0.347, P has the least error of r + r^2 P(r) relative to e^r - 1; on 0 <= z <= 0.0295, Q has that of
-# 2 s + s z Q(z) relative to 2 artanh s. These intervals leave room for a k that was rounded to the farther side. Beside
-# each polynomial stands its error, with the coefficients as they are.
+# 2 s + s z Q(z) relative to 2 artanh s. These intervals leave room for a k that was rounded to the farther side. On
+# 0 <= t <= 1, L has the least error of t + t^2 L(t) relative to log(1 + t); S has the least relative error for a up to
+# 13.2 or 37.7, a little beyond gelu_most. Beside each polynomial stands its error, with the coefficients as they are.
 FLOAT32 = _constants(
     np.float32,
     24,
@@ -90,8 +116,36 @@ FLOAT32 = _constants(
     exp_least=-87.33654,
     exp_most=88.72283,
     infinite=89,
+    splitter=1.5 * 2.0**15,  # leaves multiples of 2^-8
+    silu_least=-91.85677,
+    gelu_most=13.146246,
+    gelu_scale=3.375,
     exp_polynomial=(0.49999997, 0.16666539, 0.04166774, 0.008367048, 0.001383999),  # 2^-26.0
     log_polynomial=(0.66666776, 0.39977556, 0.29872027),  # 2^-30.1
+    tanh_polynomial=(-0.33333322, 0.13331142, -0.052715294),  # 2^-32.4
+    log1p_polynomial=(  # 2^-27.5
+        -0.49999934,
+        0.3333055,
+        -0.2495894,
+        0.19697012,
+        -0.15359621,
+        0.10687165,
+        -0.057725452,
+        0.02023524,
+        -0.0033249387,
+    ),
+    gelu_polynomial=(  # 2^-27.7
+        0.7410803,
+        -1.1059844,
+        1.1815028,
+        -0.78707373,
+        0.1395439,
+        0.2503802,
+        -0.14462435,
+        -0.109017126,
+        0.081963025,
+        0.072529756,
+    ),
 )
 FLOAT64 = _constants(
     np.float64,
@@ -101,6 +155,10 @@ FLOAT64 = _constants(
     exp_least=-708.3964185322641,
     exp_most=709.782712893384,
     infinite=710,
+    splitter=1.5 * 2.0**32,  # leaves multiples of 2^-20
+    silu_least=-714.9686572379665,
+    gelu_most=37.615868313955986,
+    gelu_scale=5.5,
     exp_polynomial=(  # 2^-54.8
         0.5000000000000006,
         0.16666666666666588,
@@ -121,6 +179,60 @@ FLOAT64 = _constants(
         0.18183414608775772,
         0.15317524133287952,
         0.14764041890920626,
+    ),
+    tanh_polynomial=(  # 2^-57.4
+        -0.3333333333333247,
+        0.13333333332777586,
+        -0.0539682527713702,
+        0.021869369923402413,
+        -0.008857282354365465,
+        0.003444512580542151,
+    ),
+    log1p_polynomial=(  # 2^-56.4
+        -0.4999999999999946,
+        0.3333333333323525,
+        -0.24999999993685548,
+        0.19999999791536763,
+        -0.1666666250169876,
+        0.1428565892966568,
+        -0.12499479848563826,
+        0.11107507267491022,
+        -0.09981020138461533,
+        0.09013170214451827,
+        -0.08081252666169715,
+        0.07035622646309578,
+        -0.057503251655111186,
+        0.042301591478531776,
+        -0.026745312598689095,
+        0.013839516412940586,
+        -0.005543572101464709,
+        0.0015959003281915574,
+        -0.0002917948865706996,
+        2.533324100433796e-05,
+    ),
+    gelu_polynomial=(  # 2^-56.5
+        0.7737696342764068,
+        -1.3703668411486762,
+        2.1423859562499787,
+        -2.936392522348958,
+        3.485958925727335,
+        -3.5104988786790186,
+        2.8862451721545064,
+        -1.782209352404515,
+        0.625403564624541,
+        0.1380372483591196,
+        -0.3323111943030129,
+        0.14625761675280355,
+        0.06684663509732937,
+        -0.09927804651021503,
+        0.0073130295866156315,
+        0.04862347014964656,
+        -0.017548725321996056,
+        -0.023278339532228097,
+        0.013171841459466208,
+        0.012027488758926811,
+        -0.005924954102987918,
+        -0.005409118287251977,
     ),
 )
 
@@ -293,6 +405,12 @@ def _exp_reduced(r, c):
     return mul_add(r, mul_add(r, polynomial(c.exp_polynomial, r), c.one), c.one)
 
 
+@_compiled
+def _expm1_reduced(r, c):
+    # e^r - 1 = r + r^2 P(r)
+    return mul_add(r * r, polynomial(c.exp_polynomial, r), r)
+
+
 @_elementary
 def exp(x):
     """e^x: 0 where that is below the smallest normal number, infinity where it is above the largest.
@@ -304,6 +422,24 @@ def exp(x):
     power = times_power(_exp_reduced(r, c), n)
     power = where(x <= c.exp_most, power, x + c.infinity)  # NaN + infinity is NaN
     return where(x < c.exp_least, c.zero, power)
+
+
+@_elementary
+def expm1(x):
+    """e^x - 1: infinity where that is above the largest number.
+
+    With x = k ln 2 + r and q = e^r - 1 it is 2^k q + (2^k - 1). Half of that is computed, as 2^k alone may be infinite.
+
+    Error: 3 ulp; x itself for small x, -0.0 and subnormal numbers included.
+    """
+    c = constants(x)
+    y = where(x < c.saturated, c.saturated, x)
+    r, n = _reduce(y, c)
+    q = _expm1_reduced(r, c)
+    s = times_power(c.half, n)
+    value = where(n == c.shifter, q, c.two * mul_add(s, q, s - c.half))  # half of a subnormal q would lose its last bit
+    value = where(x <= c.exp_most, value, x + c.infinity)  # NaN + infinity is NaN
+    return copysign(value, x)
 
 
 @_elementary
@@ -323,17 +459,24 @@ def sigmoid(x):
 def tanh(x):
     """(1 - e^-2|x|) / (1 + e^-2|x|) with the sign of x.
 
-    With -2|x| = k ln 2 + r and q = e^r - 1 the numerator is (1 - 2^k) - 2^k q: nothing cancels, and for k = 0 it is -q.
+    With -|x| = (k / 2) ln 2 + r, s = 2^k and u = tanh r the power is s (1 + u) / (1 - u). Multiplied by 1 - u,
+
+        the numerator is (1 - s) - u (1 + s),  the denominator is (1 + s) - u (1 - s)
+
+    where nothing cancels; for k = 0 their quotient is -u.
 
     Error: 3 ulp; x itself for small x, -0.0 and subnormal numbers included; odd.
     """
     c = constants(x)
-    y = -c.two * abs(x)
-    y = where(y < c.saturated, c.saturated, y)
-    r, n = _reduce(y, c)
-    q = mul_add(r * r, polynomial(c.exp_polynomial, r), r)
+    y = -abs(x)
+    y = where(y < c.half * c.saturated, c.half * c.saturated, y)
+    n = mul_add(y, c.two * c.log2_e, c.shifter)
+    k = n - c.shifter
+    r = mul_add(-k, c.half * c.ln2_low, mul_add(-k, c.half * c.ln2_high, y))
+    z = r * r
+    u = mul_add(r * z, polynomial(c.tanh_polynomial, z), r)
     s = times_power(c.one, n)
-    return copysign(mul_add(-s, q, c.one - s) / mul_add(s, q, c.one + s), x)
+    return copysign(mul_add(-u, c.one + s, c.one - s) / mul_add(-u, c.one - s, c.one + s), x)
 
 
 @_compiled
@@ -389,38 +532,96 @@ def log1p(x):
 
 
 @_elementary
-def expm1(x):
-    return exp(x) - constants(x).one
+def softplus_and_slope(x):
+    """(log(1 + e^x), sigmoid(x)): see `softplus`; the slope is computed from the same power.
+
+    With t = e^-|x| <= 1 they are max(x, 0) + log(1 + t), and t or 1 divided by 1 + t.
+
+    Error: 4 ulp of either.
+    """
+    c = constants(x)
+    y = -abs(x)
+    r, n = _reduce(y, c)
+    t = where(y < c.exp_least, c.zero, _exp_reduced(r, c) * times_power(c.one, n))
+    value = where(x < c.zero, c.zero, x) + mul_add(t * t, polynomial(c.log1p_polynomial, t), t)
+    return value, where(x < c.zero, t, c.one) / (c.one + t)
 
 
 @_elementary
 def softplus(x):
-    c = constants(x)
-    return where(x > c.zero, x, c.zero) + log1p(exp(-abs(x)))
+    """log(1 + e^x): 0 where that is below the smallest normal number.
 
-
-@_elementary
-def softplus_and_slope(x):
-    return softplus(x), sigmoid(x)
-
-
-@_elementary
-def silu(x):
-    return x * sigmoid(x)
+    Error: 4 ulp.
+    """
+    return softplus_and_slope(x)[0]
 
 
 @_elementary
 def silu_and_slope(x):
+    """(x sigmoid(x), its derivative sigmoid(x) (1 + x (1 - sigmoid(x)))): see `silu`.
+
+    With x = k ln 2 + r and d = 1 / (2^k + e^-r) the sigmoid is 2^k d, what it lacks of 1 is e^-r d, and the value is
+    2^k (x d). This can be normal where 2^k is not: then 2^k counts for nothing in d, and the value's exponent is set.
+
+    The derivative goes from 0 at -infinity through -0.1 and 1.1 to 1. Its error: 4 eps.
+    """
     c = constants(x)
-    s = sigmoid(x)
-    return x * s, s * (c.one + x * (c.one - s))
+    r, n = _reduce(x, c)
+    power = where(x < c.exp_least, c.zero, times_power(c.one, n))
+    rest = _exp_reduced(-r, c)
+    d = c.one / (power + rest)
+    value = where(x < c.silu_least, c.zero, times_power(x * d, n))  # k is 0 for a subnormal x d
+    slope = where(x < c.silu_least, c.zero, mul_add(value, rest * d, power * d))
+    large = -c.saturated
+    return where(x <= large, value, x), where(x > large, c.one, slope)  # NaN stays
 
 
 @_elementary
-def gelu(x):
-    return x * sigmoid(x)
+def silu(x):
+    """x sigmoid(x): 0 where that is below the smallest normal number, at -infinity too.
+
+    Error: 4 ulp.
+    """
+    return silu_and_slope(x)[0]
 
 
 @_elementary
 def gelu_and_slope(x):
-    return silu_and_slope(x)
+    """(x Phi(x), its derivative Phi(x) + x phi(x)): see `gelu`.
+
+    Phi and phi are the distribution function and the density of the standard normal. With a = |x| and the power
+    E = e^(-a^2 / 2), Phi(-a) is E R(a) and phi(a) is E / sqrt(2 pi), so that
+
+        x Phi(x) = max(x, 0) - E a R(a),  the derivative is h for x < 0 else 1 - h,  h = E (R(a) - a / sqrt(2 pi))
+
+    Rounding a^2 / 2 would cost up to 32 ulp of E in float32, 256 in float64. It is b^2 / 2 + (a - b) (a + b) / 2, where
+    b is a with so few bits that the large part is exact, and so is what is left of it when k ln2_high is taken away.
+
+    The derivative goes from 0 at -infinity through -0.13 and 1.13 to 1. Its error: 4 eps.
+    """
+    c = constants(x)
+    a = abs(x)
+    b = (a + c.splitter) - c.splitter
+    high = -c.half * b * b
+    low = -c.half * (a - b) * (a + b)
+    n = mul_add(high + low, c.log2_e, c.shifter)
+    k = n - c.shifter
+    r = mul_add(-k, c.ln2_high, high) + mul_add(-k, c.ln2_low, low)
+    q = _expm1_reduced(r, c)
+    power = times_power(c.one, n)
+    w = a / (c.gelu_scale + a)
+    s = polynomial(c.gelu_polynomial, w - c.half)
+    g = w * s  # a R(a)
+    h = mul_add(s - g, c.one / c.gelu_scale, -(c.density_0 * a))  # R(a) - a / sqrt(2 pi)
+    g = where(a > c.gelu_most, c.zero, power * mul_add(q, g, g))  # NaN stays
+    h = where(a > c.gelu_most, c.zero, power * mul_add(q, h, h))
+    return where(x < c.zero, c.zero, x) - g, where(x < c.zero, h, c.one - h)
+
+
+@_elementary
+def gelu(x):
+    """x Phi(x): 0 where that is below the smallest normal number, at -infinity too.
+
+    Error: 4 ulp.
+    """
+    return gelu_and_slope(x)[0]

@@ -56,6 +56,9 @@ FIELDS = 13
     RUNNING,                # with NORM: the running mean (O,), then variance (O,)
 ) = range(FIELDS)  # fmt: skip
 
+# A layer's buffers, at most: outputs, deltas, slopes, normalized sums.
+BUFFERS = 4
+
 # Before a layer's normalized sums: vectors of the batch.
 VECTORS = 5
 MEAN, VARIANCE, INVERSE, GRAD_GAMMA, GRAD_BETA = range(VECTORS)

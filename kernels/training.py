@@ -22,13 +22,14 @@ import threading
 import numpy as np
 from numba import prange
 
-from .activations import CHUNK, FIRST_BY_SLOPE, differentiate, with_padding
+from .activations import CHUNK, differentiate, with_padding
 from .dropout import key_of_step
 from .elementary import mul_add
 from .jit import address_of, call_at, entry, inner, shared
 from .losses import NO_LABELS, loss_block, loss_terms, split_targets, total
 from .matvec import row_products, update_and_multiply
 from .network import (
+    BUFFERS,
     CODE,
     DELTA,
     ELEMENTS,
@@ -81,7 +82,7 @@ NO_ORDER = NO_LABELS
 NO_RATES = np.empty(0, np.float64)
 
 # Buffers up to this size are kept for the next call.
-KEEP_BYTES = 64 << 20
+KEEP_BYTES = 128 << 20
 
 # The norm of a gradient is summed over pieces of so many elements, whichever thread sums a piece.
 PIECE = 128
@@ -767,14 +768,13 @@ def _run(
 ) -> None:
     labels, rows = split_targets(targets, params.dtype)
     threads, capacity, form, calls = threads_for(3 * batch * params.size), batch, batch_step, len(step_losses)
-    groups, normalizes, drops = 0, statistics.size > 0, settings[DROPOUT] > 0
-    if batch == 1 and optimizer == SGD and not (normalizes or drops or settings[CLIP_NORM] > 0):
+    groups, normalizes = 0, statistics.size > 0
+    if batch == 1 and optimizer == SGD and not (normalizes or settings[DROPOUT] > 0 or settings[CLIP_NORM] > 0):
         threads, capacity, form, calls = threads_for(params.size // 4), 2, sample_step, len(step_losses) + 1
     elif _tall_groups(batch, params.nbytes) > 0 and not normalizes:  # which needs the whole batch
         groups = _tall_groups(batch, params.nbytes)
         capacity, form = max(threads, TALL_BLOCKS) * TALL_BLOCK, tall_step  # the last batch may not be tall
-    buffers = 2 + (drops or bool((activations >= FIRST_BY_SLOPE).any())) + normalizes
-    room = room_for(sizes, buffers, capacity, params.dtype)
+    room = room_for(sizes, capacity, params.dtype)
     losses = np.ascontiguousarray(step_losses)
     _train(
         params, first, second, grad_params, statistics, losses, x, np.ascontiguousarray(labels), contiguous_rows(rows),
@@ -789,15 +789,14 @@ def _run(
 _kept = threading.local()
 
 
-def room_for(sizes: np.ndarray, buffers: int, batch: int, dtype: np.dtype) -> np.ndarray:
-    """Room for so many buffers of every layer, outputs and deltas among them, kept for the next call in the same Python
-    thread.
+def room_for(sizes: np.ndarray, batch: int, dtype: np.dtype) -> np.ndarray:
+    """Room for all buffers that a layer may have, kept for the next call in the same Python thread.
 
-    The system hands out fresh memory page by page, at a fault each: 2.7 ms for 10,000 samples of 4-32-16-4, where the
-    arithmetic of a step takes 0.6.
+    Most have fewer: what is not touched takes no memory. The system hands out fresh memory page by page, at a fault
+    each: 2.7 ms for 10,000 samples of 4-32-16-4, where the arithmetic of a step takes 0.6.
     """
     inputs, *outputs = sizes.tolist()
-    rows = buffers * batch + (VECTORS if buffers > 2 else 0)
+    rows = BUFFERS * batch + VECTORS
     elements = 2 * (inputs + 32) + rows * (sum(outputs) + 32 * len(outputs))  # at most, see `padded`
     room: np.ndarray | None = getattr(_kept, dtype.char, None)
     if room is None or room.size < elements:

@@ -1,6 +1,7 @@
-"""exp, log, log1p, sigmoid, tanh: accuracy, special values, the same bits everywhere, vector code."""
+"""Elementary functions: accuracy, special values, the same bits everywhere, vector code."""
 
 import functools
+import math
 import platform
 import re
 from collections.abc import Callable
@@ -22,10 +23,43 @@ def wide_sigmoid(x):
     return np.where(x < 0, power, 1) / (1 + power)
 
 
+def wide_softplus(x):
+    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+
+
+def wide_silu(x):
+    gate = wide_sigmoid(x)
+    return np.where(gate == 0, 0, x) * gate
+
+
+def wide_silu_slope(x):
+    gate, rest = wide_sigmoid(x), wide_sigmoid(-x)
+    return gate + np.where((gate == 0) | (rest == 0), 0, x) * gate * rest
+
+
+# NumPy has no error function: Python's is one of float64.
+erfc = np.vectorize(math.erfc, otypes=[np.float64])
+
+
+def wide_gelu(x):
+    share = erfc(-x / math.sqrt(2)) / 2
+    return np.where(share == 0, 0, x) * share
+
+
+def wide_gelu_slope(x):
+    density = np.exp(-x * x / 2) / math.sqrt(2 * math.pi)
+    return erfc(-x / math.sqrt(2)) / 2 + np.where(density == 0, 0, x) * density
+
+
+def exact_silu_slope(x):
+    gate = 1 / (1 + mpmath.exp(-x))
+    return gate + x * gate / (1 + mpmath.exp(x))
+
+
 class Function(NamedTuple):
     exact: Callable[[Any], Any]  # of an mpmath number
     wide: Callable[[Any], Any]  # of an array of a wider type
-    ulps: int  # the error that its docstring states
+    ulps: int  # the error that its docstring states; of a slope, in eps
     specials: list[float]  # at SPECIALS
 
 
@@ -39,7 +73,34 @@ FUNCTIONS = {
     "tanh": Function(mpmath.tanh, np.tanh, 3, [0.0, -0.0, 1, -1, NAN, np.tanh(-1), np.tanh(-2)]),
     "log": Function(mpmath.log, np.log, 2, [-INF, -INF, INF, NAN, NAN, NAN, NAN]),
     "log1p": Function(mpmath.log1p, np.log1p, 2, [0.0, -0.0, INF, NAN, NAN, -INF, NAN]),
+    "expm1": Function(mpmath.expm1, np.expm1, 3, [0.0, -0.0, INF, -1, NAN, np.expm1(-1), np.expm1(-2)]),
+    "softplus": Function(
+        lambda x: mpmath.log1p(mpmath.exp(x)),
+        wide_softplus,
+        4,
+        [np.log(2), np.log(2), INF, 0, NAN, np.log1p(np.exp(-1)), np.log1p(np.exp(-2))],
+    ),
+    "softplus_slope": Function(
+        lambda x: 1 / (1 + mpmath.exp(-x)), wide_sigmoid, 4, [0.5, 0.5, 1, 0, NAN, 1 / (1 + np.e), 1 / (1 + np.exp(2))]
+    ),
+    "silu": Function(
+        lambda x: x / (1 + mpmath.exp(-x)), wide_silu, 4, [0, -0.0, INF, 0, NAN, -1 / (1 + np.e), -2 / (1 + np.exp(2))]
+    ),
+    "silu_slope": Function(
+        exact_silu_slope, wide_silu_slope, 4, [0.5, 0.5, 1, 0, NAN, *map(wide_silu_slope, (-1.0, -2.0))]
+    ),
+    "gelu": Function(
+        lambda x: x * mpmath.ncdf(x), wide_gelu, 4, [0, -0.0, INF, 0, NAN, -0.15865525393145705, -0.04550026389635841]
+    ),
+    "gelu_slope": Function(
+        lambda x: mpmath.ncdf(x) + x * mpmath.npdf(x),
+        wide_gelu_slope,
+        4,
+        [0.5, 0.5, 1, 0, NAN, -0.0833154705876863, -0.0852318010781969],
+    ),
 }
+# Near its zeros a slope is right to eps, not to its own last place.
+SLOPES = ("silu_slope", "gelu_slope")
 every_function = pytest.mark.parametrize("name", FUNCTIONS)
 every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)
 
@@ -52,15 +113,23 @@ X86 = platform.machine().lower() in ("x86_64", "amd64")
 HOST_FEATURES = llvmlite.binding.get_host_cpu_features()
 
 
+def compiled(name):
+    return getattr(elementary, name.replace("_slope", "_and_slope"))
+
+
 @functools.cache
 def loop(name, decorate=inner):
-    function = getattr(elementary, name)
+    function = compiled(name)
 
     def run(out, x):
         for i in range(x.shape[0]):
             out[i] = function(x[i])
 
-    return decorate(run)
+    def run_second(out, x):
+        for i in range(x.shape[0]):
+            out[i] = function(x[i])[1]
+
+    return decorate(run_second if name.endswith("_slope") else run)
 
 
 def apply(name, x):
@@ -77,6 +146,27 @@ def rounded(value, dtype):
     """An mpmath number, correctly rounded to the dtype (twice if it is subnormal there)."""
     with mpmath.workprec(np.finfo(dtype).nmant + 1):
         return dtype.type(float(+value))
+
+
+def exactly(name, x):
+    """The function of every element, correctly rounded."""
+    bound = 2000  # beyond it the functions are 0, -1, 1, x or infinite, and mpmath takes its time to say so
+    clipped = x if name.startswith("log") else np.clip(x, -bound, bound)
+    with mpmath.workprec(160), np.errstate(over="ignore"):
+        want = np.array([rounded(FUNCTIONS[name].exact(mpmath.mpf(value)), x.dtype) for value in clipped.tolist()])
+    assert want.dtype == x.dtype
+    return np.where(x > bound, x, want) if name in ("softplus", "silu", "gelu") else want
+
+
+def assert_accurate(name, got, want, x):
+    """Within the error that the docstring of the function states."""
+    if name not in SLOPES:
+        assert_within_ulps(got, want, x, FUNCTIONS[name].ulps)
+        return
+    np.testing.assert_array_equal(np.isnan(got), np.isnan(want))
+    error = np.nan_to_num(np.abs(got - want)) / np.finfo(got.dtype).eps
+    worst = np.argmax(error)
+    assert error[worst] <= FUNCTIONS[name].ulps, f"{error[worst]} eps at {x[worst]!r}: {got[worst]!r}, {want[worst]!r}"
 
 
 @functools.cache
@@ -106,12 +196,7 @@ def points(dtype):
 def test_chosen_points(name, dtype):
     x = points(dtype)
     x = x[x > {"log": 0, "log1p": -1}.get(name, -np.inf)]
-    with mpmath.workprec(160), np.errstate(over="ignore"):
-        # beyond this, the functions are 0, 1 or infinite, and mpmath takes its time to say so
-        arguments = x if name.startswith("log") else np.clip(x, -2000, 2000)
-        want = np.array([rounded(FUNCTIONS[name].exact(mpmath.mpf(value)), dtype) for value in arguments.tolist()])
-    assert want.dtype == dtype
-    assert_within_ulps(apply(name, x), want, x, FUNCTIONS[name].ulps)
+    assert_accurate(name, apply(name, x), exactly(name, x), x)
 
 
 @every_function
@@ -121,20 +206,21 @@ def test_bit_patterns_of_float32_in_even_steps(name):
     assert x.size >= (20_000 if NOJIT else 2_000_000)
     with np.errstate(all="ignore"):
         want = FUNCTIONS[name].wide(x.astype(np.float64)).astype(np.float32)
-    assert_within_ulps(apply(name, x), want, x, FUNCTIONS[name].ulps)
+    assert_accurate(name, apply(name, x), want, x)
 
 
 @every_function
 @pytest.mark.skipif(np.finfo(np.longdouble).nmant < 63, reason="no type wider than float64")
 def test_random_float64(name):
     rng = np.random.default_rng(0)
-    count = 3_000 if NOJIT else 200_000
+    of_python = name.startswith("gelu")  # whose error function is no better than float64
+    count = 3_000 if NOJIT or of_python else 200_000
     anywhere = rng.integers(0, 2**64, count, dtype=np.uint64).view(np.float64)
     magnitudes = np.exp2(rng.uniform(-60, 10, count))
     x = np.concatenate([anywhere, magnitudes, -magnitudes, rng.uniform(0.4, 2.5, count), rng.uniform(-0.99, 9, count)])
     with np.errstate(all="ignore"):
-        want = FUNCTIONS[name].wide(x.astype(np.longdouble)).astype(np.float64)
-    assert_within_ulps(apply(name, x), want, x, FUNCTIONS[name].ulps)
+        want = exactly(name, x) if of_python else FUNCTIONS[name].wide(x.astype(np.longdouble)).astype(np.float64)
+    assert_accurate(name, apply(name, x), want, x)
 
 
 @every_function
@@ -143,7 +229,7 @@ def test_special_values(name, dtype):
     x = np.tile(np.array(SPECIALS, dtype), 5)  # in vectors and in remainders
     want = np.tile(np.array(FUNCTIONS[name].specials, dtype), 5)
     got = apply(name, x)
-    assert_within_ulps(got, want, x, FUNCTIONS[name].ulps)
+    assert_accurate(name, got, want, x)
     exact = np.isin(np.abs(want), [0, 0.5, 1, np.inf])
     assert exact.any()
     np.testing.assert_array_equal(got[exact], want[exact])
@@ -176,7 +262,7 @@ def test_small_arguments_are_their_own_result(name, dtype):
     assert np.max(ulp_distance(apply(name, x), x)) <= (1 if name == "tanh" else 0)
 
 
-@every_function
+@pytest.mark.parametrize("name", [name for name in FUNCTIONS if not name.endswith("_slope")])
 @every_dtype
 def test_the_result_has_the_type_of_the_argument(name, dtype):
     function = getattr(elementary, name)
@@ -193,7 +279,8 @@ def test_the_result_has_the_type_of_the_argument(name, dtype):
 def test_the_constants_are_what_their_comments_say(dtype):
     c = elementary.FLOAT32 if dtype == np.float32 else elementary.FLOAT64
     info = np.finfo(dtype)
-    assert all(type(value) is dtype.type for value in (*c[:-2], *c.exp_polynomial, *c.log_polynomial))
+    for value in c:
+        assert all(type(number) is dtype.type for number in (value if isinstance(value, tuple) else (value,)))
     with mpmath.workprec(200):
         ln2 = mpmath.log(2)
         largest_k = info.maxexp - info.minexp + info.nmant
@@ -204,24 +291,52 @@ def test_the_constants_are_what_their_comments_say(dtype):
         overflow = mpmath.mpf(2) ** info.maxexp * (1 - mpmath.mpf(2) ** -(info.nmant + 2))  # rounds to infinity
         assert mpmath.exp(below) < float(info.tiny) <= mpmath.exp(least)
         assert mpmath.exp(most) < overflow <= mpmath.exp(above)
+        for last, past, function in (
+            (c.silu_least, -c.infinity, FUNCTIONS["silu"].exact),
+            (-c.gelu_most, -c.infinity, FUNCTIONS["gelu"].exact),
+        ):
+            beyond = function(mpmath.mpf(float(np.nextafter(last, past))))
+            assert abs(beyond) < float(info.tiny) <= abs(function(mpmath.mpf(float(last))))
+        assert abs(float(c.density_0) * mpmath.sqrt(2 * mpmath.pi) - 1) < info.eps
+    few_bits = (c.gelu_most + c.splitter) - c.splitter  # and so has any smaller number
+    square = c.half * few_bits * few_bits
+    assert float(square) == float(few_bits) ** 2 / 2 and abs(few_bits - c.gelu_most) < dtype.type(1e-2)
+
+
+# The binary logarithms of the relative errors that stand beside the polynomials.
+POLYNOMIAL_ERRORS = {
+    np.dtype(np.float32): {"exp": -26.0, "log": -30.1, "tanh": -32.4, "log1p": -27.5, "gelu": -27.7},
+    np.dtype(np.float64): {"exp": -54.8, "log": -58.8, "tanh": -57.4, "log1p": -56.4, "gelu": -56.5},
+}
 
 
 @every_dtype
 def test_the_polynomials_are_as_good_as_stated(dtype):
-    exp_error, log_error = (2**-26.0, 2**-30.1) if dtype == np.float32 else (2**-54.8, 2**-58.8)
     c = elementary.FLOAT32 if dtype == np.float32 else elementary.FLOAT64
 
     def value(coefficients, x):
         return sum(mpmath.mpf(float(coefficient)) * x**order for order, coefficient in enumerate(coefficients))
 
+    def of_artanh(z):
+        s = mpmath.sqrt(z)
+        return (2 * s + s * z * value(c.log_polynomial, z)) / (2 * mpmath.atanh(s))
+
+    def of_normal(a):
+        w = a / (float(c.gelu_scale) + a)
+        return value(c.gelu_polynomial, w - 0.5) / ((float(c.gelu_scale) + a) * mpmath.exp(a * a / 2) * mpmath.ncdf(-a))
+
+    ratios = {  # to 1, up to where
+        "exp": (lambda r: (r + r * r * value(c.exp_polynomial, r)) / mpmath.expm1(r), 0.347, True),
+        "log": (of_artanh, 0.0295, False),
+        "tanh": (lambda u: (u + u**3 * value(c.tanh_polynomial, u * u)) / mpmath.tanh(u), 0.1735, True),
+        "log1p": (lambda t: (t + t * t * value(c.log1p_polynomial, t)) / mpmath.log1p(t), 1, False),
+        "gelu": (of_normal, float(c.gelu_most), False),
+    }
     with mpmath.workprec(200):
-        for step in range(1, 1001):
-            end = mpmath.mpf("0.347") * step / 1000
-            for r in (end, -end):
-                assert abs((r + r * r * value(c.exp_polynomial, r)) / mpmath.expm1(r) - 1) <= exp_error
-            z = mpmath.mpf("0.0295") * step / 1000
-            s = mpmath.sqrt(z)
-            assert abs((2 * s + s * z * value(c.log_polynomial, z)) / (2 * mpmath.atanh(s)) - 1) <= log_error
+        for name, (ratio, end, both_signs) in ratios.items():
+            steps = [mpmath.mpf(end) * step / 1000 for step in range(1, 1001)]
+            worst = max(abs(ratio(x) - 1) for x in (steps + [-x for x in steps] if both_signs else steps))
+            assert mpmath.log(worst, 2) <= POLYNOMIAL_ERRORS[dtype][name] + 0.05, name
 
 
 @pytest.mark.jit
@@ -254,7 +369,7 @@ def test_a_number_has_the_same_bits_at_every_position_of_every_loop(name, dtype)
 @every_dtype
 def test_the_fastmath_of_the_caller_is_refused(name, dtype):
     apply(name, np.ones(3, dtype))  # compiled from within `inner`, which has some
-    code = getattr(elementary, name).inspect_llvm((numba.from_dtype(dtype),))
+    code = compiled(name).inspect_llvm((numba.from_dtype(dtype),))
     operations = re.findall(r"= (?:fadd|fsub|fmul|fdiv|fneg) +(\w+) ", code)
     assert operations
     assert set(operations) <= {"float", "double"}  # a flag would stand before the type
