@@ -59,7 +59,7 @@ class Activation:
         (array,) = real_arrays(x=x)
         out = np.empty(array.shape, array.dtype)
         BACKENDS["kernels"].activation_forward(rows(out), rows(array), self.code("kernels", array.dtype))
-        return out
+        return out[()]  # a number for a number, as NumPy's own functions do
 
     def derivative_at(self, x: npt.ArrayLike) -> np.ndarray:
         """f' of every element of x, of any shape: float32 for float32, else float64."""
@@ -68,7 +68,7 @@ class Activation:
         BACKENDS["kernels"].activation_backward(
             rows(slope), rows(slope), rows(array), self.code("kernels", array.dtype)
         )
-        return slope
+        return slope[()]
 
 
 def _function(name: str, value: Any, counts: tuple[int, ...]) -> Callable[..., float]:

@@ -181,7 +181,9 @@ def _check_parameters(weight: np.ndarray, bias: np.ndarray) -> None:
     outputs = len(weight)
     if bias.shape not in ((outputs,), (1, outputs)) and (bias.ndim, outputs) != (0, 1):
         number = " or be a number" if outputs == 1 else ""
-        raise ValueError(f"b must have shape ({outputs},) or (1, {outputs}){number}, got shape {bias.shape}")
+        turned = bias.shape[-1:] == weight.shape[1:]
+        hint = f"; W is (d_out, d_in), here {weight.shape}: was W.T meant?" if turned else ""
+        raise ValueError(f"b must have shape ({outputs},) or (1, {outputs}){number}, got shape {bias.shape}{hint}")
 
 
 def _function(f: str | Function) -> Function:

@@ -574,7 +574,12 @@ def _layer_sizes(value: Any) -> tuple[int, ...]:
 
 def _activations(value: Any, hidden: int) -> tuple[str | Activation, ...]:
     def one(name: str, item: Any) -> str | Activation:
-        return item if isinstance(item, Activation) else validation.choice(name, item, HIDDEN_ACTIVATIONS)
+        if isinstance(item, Activation):
+            return item
+        if not isinstance(item, str):
+            names = ", ".join(HIDDEN_ACTIVATIONS)
+            raise TypeError(f"{name} must be one of {names}, or an Activation; got {type(item).__name__}")
+        return validation.choice(name, item, HIDDEN_ACTIVATIONS)
 
     if isinstance(value, (str, Activation)):
         return (one("activation", value),) * hidden

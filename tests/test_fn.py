@@ -206,6 +206,7 @@ def test_f_may_be_any_callable():
         ((np.ones(3), np.ones(3), "relu"), ValueError, r"^W must have shape \(d_out, d_in\), .* got shape \(3,\)"),
         ((np.ones((0, 3)), [], "relu"), ValueError, r"^W must have shape \(d_out, d_in\), .* got shape \(0, 3\)"),
         ((np.ones((2, 3)), np.ones(3), "relu"), ValueError, r"^b must have shape \(2,\) or \(1, 2\), got shape \(3,\)"),
+        ((np.ones((2, 3)), np.ones(3), "relu"), ValueError, r"W is \(d_out, d_in\), here \(2, 3\): was W.T meant\?$"),
         ((np.ones((2, 3)), np.ones((2, 1)), "relu"), ValueError, r"^b must have shape .* got shape \(2, 1\)"),
         (
             (np.ones((1, 3)), np.ones(2), "relu"),

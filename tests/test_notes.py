@@ -28,7 +28,6 @@ def random_net(rng, sizes=(4, 5, 3), activation="sigmoid", loss="softmax_cross_e
     return net
 
 
-
 # Section 1
 
 

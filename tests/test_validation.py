@@ -427,7 +427,7 @@ BAD_OPTIONS = [
     ("activation", {"activation": ()}, ValueError, "one name per hidden layer, 1, got 0"),
     ("activation", {"activation": ("relu", "relu")}, ValueError, "one name per hidden layer, 1, got 2"),
     ("activation[0]", {"activation": ["swish"]}, ValueError, "one of .*; got 'swish'"),
-    ("activation[0]", {"activation": [1]}, TypeError, "a str, one of .*; got int"),
+    ("activation[0]", {"activation": [1]}, TypeError, "one of .*, or an Activation; got int"),
     ("loss", {"loss": "mse"}, ValueError, "one of softmax_cross_entropy, .*, squared_error; got 'mse'"),
     ("loss", {"loss": None}, TypeError, "a str, one of .*; got NoneType"),
     ("init", {"init": "glorot"}, ValueError, "one of he, xavier; got 'glorot'"),
