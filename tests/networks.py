@@ -1,22 +1,43 @@
 """What the tests of networks share: networks at random, their parameters, data, and the calls of the kernels."""
 
+import functools
 import itertools
+import math
+from typing import NamedTuple
 
 import numpy as np
-from helpers import NOJIT, TOLERANCES, poisoned, sizes
+from helpers import NOJIT, TOLERANCES, assert_chain_close, normal, poisoned, sizes, unchanged
 from hypothesis import strategies as st
 
-from fastfnn.kernels import ACTIVATIONS, LOSSES
+from fastfnn import kernels, reference
+from fastfnn.kernels import ACTIVATIONS, LOSSES, OPTIMIZERS, SETTINGS
+
+# Activations as a user may give them: the derivative as a function of x, and as one of x and y.
+GIVEN = {
+    "sine": (lambda x: math.sin(x), lambda x: math.cos(x)),
+    "softsign": (lambda x: x / (1 + abs(x)), lambda x, y: (1 - abs(y)) ** 2),
+}
+HIDDEN = (*(name for name in ACTIVATIONS if name != "softmax"), *GIVEN)
 
 # What the last layer may be under each loss; the cross-entropies contain their output activation.
 LAST = {
     "softmax_cross_entropy": ["identity"],
     "sigmoid_cross_entropy": ["identity"],
-    "squared_error": ["identity", "sigmoid", "tanh", "relu"],
+    "squared_error": HIDDEN,
 }
 # Rounding can turn a ReLU on or off, and with it a whole path of the gradient. So ReLU comes with layers that are exact
-# on numbers of few bits, and the smooth functions come without ReLU.
-SMOOTH, EXACT = ["identity", "sigmoid", "tanh"], ["identity", "relu"]
+# on numbers of few bits, and the smooth functions come without ReLU. In float64 it is too rare to happen.
+SMOOTH, EXACT = [name for name in HIDDEN if name not in ("relu", "leaky_relu")], ["identity", "relu"]
+
+# With dropout they are still exact where the scale is a power of two.
+DROPOUT = {"dropout": 0.5, "dropout_scale": 2.0, "seed": 2**32 - 5}
+# A larger epsilon than usual: divided by the root of a small variance, rounding errors would grow.
+NORM = {"norm_epsilon": 0.125, "norm_momentum": 0.75}
+# An epsilon of 1/4 keeps a step from following the sign of what rounding left of a gradient.
+RULE = {"beta1": 0.75, "beta2": 0.875, "epsilon": 0.25, "decay": 0.5}
+STATES = {"sgd": 0, "adam": 2, "adamw": 2}  # vectors of state; of the others, one
+
+EVERY = np.empty(0, np.int64)  # the order of all samples as they come
 
 widths = st.lists(st.sampled_from([1, 2, 3, 7, 8, 9, 16, 17] if NOJIT else [1, 2, 7, 8, 9, 17, 33, 50]), max_size=2)
 small = st.sampled_from([1, 3, 8, 17])
@@ -25,17 +46,30 @@ batches = sizes if not NOJIT else st.sampled_from([0, 1, 3, 8])
 
 
 @st.composite
-def networks(draw):
+def networks(draw, families=(SMOOTH, EXACT)):
     """Sizes, activation names and the name of the loss."""
     shape, loss = draw(layer_sizes), draw(st.sampled_from(LOSSES))
-    family = draw(st.sampled_from([SMOOTH, EXACT]))
+    family = draw(st.sampled_from(families))
     hidden = [draw(st.sampled_from(family)) for _ in shape[2:]]
     last = draw(st.sampled_from([name for name in LAST[loss] if name in family]))
     return shape, (*hidden, last), loss
 
 
-def codes(names):
-    return np.array([ACTIVATIONS.index(name) for name in names], np.int64)
+@functools.cache
+def code_of(module, name, dtype):
+    return module.compile_activation(*GIVEN[name], dtype) if name in GIVEN else ACTIVATIONS.index(name)
+
+
+def codes(module, names, dtype):
+    return np.array([code_of(module, name, dtype) for name in names], np.int64)
+
+
+def settings_of(**given):
+    """The vector of settings: 0, which is off, where nothing is given."""
+    vector = np.zeros(len(SETTINGS))
+    for name, value in given.items():
+        vector[SETTINGS.index(name)] = value
+    return vector
 
 
 def few_bits(rng, shape, dtype):
@@ -43,12 +77,33 @@ def few_bits(rng, shape, dtype):
     return (rng.integers(-8, 9, shape) / 8).astype(dtype)
 
 
-def count_parameters(shape):
-    return sum((inputs + 1) * outputs for inputs, outputs in itertools.pairwise(shape))
+def places(shape, normalized=False):
+    """For each layer the slices of its W, b, and where it is normalized gamma and beta, in the vector of parameters."""
+    layers, start = [], 0
+    for layer, (inputs, outputs) in enumerate(itertools.pairwise(shape)):
+        counts = [inputs * outputs, *[outputs] * (3 if normalized and layer < len(shape) - 2 else 1)]
+        stops = list(itertools.accumulate(counts, initial=start))
+        layers.append([slice(*pair) for pair in itertools.pairwise(stops)])
+        start = stops[-1]
+    return layers
+
+
+def count_parameters(shape, normalized=False):
+    return places(shape, normalized)[-1][-1].stop
 
 
 def parameters(rng, shape, dtype):
     return few_bits(rng, count_parameters(shape), dtype)
+
+
+def random_parameters(rng, shape, dtype, normalized=False):
+    """Weights that keep the size of what passes through them, so that several steps do not blow up."""
+    params = normal(rng, count_parameters(shape, normalized), dtype, 0.5)
+    for inputs, (weight, _, *norm) in zip(shape, places(shape, normalized), strict=False):
+        params[weight] *= params.dtype.type(2 * inputs**-0.5)
+        for gamma in norm[:1]:
+            params[gamma] += 1
+    return params
 
 
 def targets_for(rng, loss, batch, outputs, dtype, labels=True):
@@ -57,21 +112,130 @@ def targets_for(rng, loss, batch, outputs, dtype, labels=True):
     return (rng.integers(0, 5, (batch, outputs)) / 4).astype(dtype)
 
 
-def lift(targets):
-    return targets if targets.ndim == 1 else targets.astype(np.float64)
+class Problem(NamedTuple):
+    """A network, its parameters, and what it is trained on."""
+
+    shape: tuple
+    names: tuple
+    loss: str
+    params: np.ndarray
+    x: np.ndarray
+    targets: np.ndarray
+    weights: np.ndarray  # of the samples; (0,) for none
+    statistics: np.ndarray  # (0,) without batch normalization
+
+    @property
+    def dtype(self):
+        return self.params.dtype
+
+    @property
+    def inputs(self):
+        return self.params, self.x, self.targets, self.weights, self.statistics
+
+    @property
+    def places(self):
+        return places(self.shape, self.statistics.size > 0)
+
+
+def problem_of(rng, shape, names, loss, samples, dtype, labels=True, weighted=False, normalized=False, exact=False):
+    """A problem with numbers at random; of few bits where they are to be exact."""
+    params = parameters(rng, shape, dtype) if exact else random_parameters(rng, shape, dtype, normalized)
+    x = few_bits(rng, (samples, shape[0]), dtype)
+    targets = targets_for(rng, loss, samples, shape[-1], dtype, labels)
+    weights = rng.integers(0, 9, samples).astype(dtype) / 4 if weighted else np.empty(0, dtype)
+    statistics = np.abs(normal(rng, 2 * sum(shape[1:-1]) if normalized else 0, dtype))
+    return Problem(shape, names, loss, params, x, targets, weights, statistics)
+
+
+def lift(problem):
+    """The same in float64, as the reference wants it."""
+    arrays = [array if array.dtype.kind == "i" else array.astype(np.float64) for array in problem.inputs]
+    return problem._replace(**dict(zip(("params", "x", "targets", "weights", "statistics"), arrays, strict=True)))
 
 
 def forward(module, params, x, shape, names, layout="C"):
     out = poisoned((len(x), shape[-1]), x.dtype, layout)
-    module.network_forward(out, params, x, np.array(shape, np.int64), codes(names))
+    module.network_forward(out, params, x, np.array(shape, np.int64), codes(module, names, params.dtype))
     return out
 
 
-def gradient(module, params, x, targets, shape, names, loss):
-    grad_params = poisoned(params.shape, params.dtype)
-    description = np.array(shape, np.int64), codes(names), LOSSES.index(loss)
-    return module.network_gradient(grad_params, params, x, targets, *description), grad_params
+def described(module, problem, settings):
+    """A problem's network as `network_gradient` and `train_steps` take it."""
+    network = np.array(problem.shape, np.int64), codes(module, problem.names, problem.dtype)
+    return *network, settings_of(**NORM | settings), LOSSES.index(problem.loss)
+
+
+def gradient(module, problem, step=1, **settings):
+    """The mean loss, the gradient and the new running statistics."""
+    grad_params, statistics = poisoned(problem.params.shape, problem.dtype), problem.statistics.copy()
+    description = described(module, problem, settings)
+    with np.errstate(divide="ignore", invalid="ignore"):  # an empty batch has neither mean nor variance
+        value = module.network_gradient(
+            grad_params, statistics, problem.params, problem.x, problem.targets, *description, step
+        )
+    return value, grad_params, statistics
+
+
+class Trained(NamedTuple):
+    losses: np.ndarray
+    params: np.ndarray
+    state: list
+    statistics: np.ndarray
+
+    @property
+    def vectors(self):
+        return [self.params, *self.state, self.statistics]
+
+    @property
+    def bits(self):
+        return [array.tobytes() for array in (self.losses, *self.vectors)]
+
+
+def train(
+    module, problem, batch_size, order=EVERY, optimizer="sgd", rates=0.125, state=None, steps_before=3, **settings
+):  # fmt: skip
+    """The losses of the steps, and the new parameters, state and running statistics."""
+    params, statistics = problem.params.copy(), problem.statistics.copy()
+    if state is None:  # as earlier steps may have left it
+        rng = np.random.default_rng(9)
+        state = [few_bits(rng, params.shape, problem.dtype) ** 2 for _ in range(STATES.get(optimizer, 1))]
+    state = [vector.copy() for vector in state]
+    first, second = (*state, *[np.empty(0, problem.dtype)] * 2)[:2]
+    losses = np.full(-(-(len(order) or len(problem.x)) // batch_size), np.nan)
+    rates = rates if isinstance(rates, np.ndarray) else np.full(losses.shape, rates)
+    module.train_steps(
+        params, first, second, statistics, losses, problem.x, problem.targets, problem.weights, order, rates,
+        *described(module, problem, RULE | settings), OPTIMIZERS.index(optimizer), batch_size, steps_before,
+    )  # fmt: skip
+    return Trained(losses, params, state, statistics)
+
+
+def falling_rates(problem, batch_size, order=EVERY, largest=0.125):
+    """A learning rate for each step, all different."""
+    steps = -(-(len(order) or len(problem.x)) // batch_size)
+    return largest / (1 + np.arange(steps) / 4)
 
 
 def assert_losses_close(got, want, dtype):
     np.testing.assert_allclose(got, want, rtol=TOLERANCES[dtype].chain, atol=TOLERANCES[dtype].chain)
+
+
+def assert_gradient_close(problem, step=1, **settings):
+    """Loss, gradient and running statistics are those of the reference."""
+    with unchanged(*problem.inputs):
+        value, got, statistics = gradient(kernels, problem, step, **settings)
+    want_value, want, want_statistics = gradient(reference, lift(problem), step, **settings)
+    assert_losses_close(value, want_value, problem.dtype)
+    assert_chain_close(got, want)
+    assert_chain_close(statistics, want_statistics)
+
+
+def assert_training_close(problem, batch_size, order=EVERY, largest_rate=0.125, **options):
+    """Training with a rate that falls leads to the losses, parameters, state and statistics of the reference."""
+    options = {"rates": falling_rates(problem, batch_size, order, largest_rate), **options}
+    with unchanged(*problem.inputs, order, options["rates"]):
+        got = train(kernels, problem, batch_size, order, **options)
+    want = train(reference, lift(problem), batch_size, order, **options)
+    assert_losses_close(got.losses, want.losses, problem.dtype)
+    for vector, want_vector in zip(got.vectors, want.vectors, strict=True):
+        assert_chain_close(vector, want_vector)

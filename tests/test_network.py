@@ -5,7 +5,7 @@ import pytest
 from helpers import DTYPES, LAYOUTS, assert_chain_close, dtypes, framed, seeds, unchanged, up
 from hypothesis import given
 from hypothesis import strategies as st
-from networks import batches, codes, few_bits, forward, networks, parameters
+from networks import HIDDEN, batches, codes, few_bits, forward, networks, parameters, random_parameters
 
 from fastfnn import kernels, reference
 
@@ -30,6 +30,17 @@ def test_forward_of_more_rows_than_a_block(batch, dtype):
     assert_chain_close(forward(kernels, params, x, shape, names), forward(reference, *up(params, x), shape, names))
 
 
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("name", HIDDEN)
+def test_forward_through_every_activation(name, dtype):
+    # 19 columns are some vectors and a few over, 17 rows some of a tile and one over
+    rng = np.random.default_rng(2)
+    shape, names = (3, 19, 19, 2), (name, name, "identity")
+    params, x = random_parameters(rng, shape, dtype), few_bits(rng, (17, 3), dtype)
+    got = forward(kernels, params, x, shape, names)
+    assert_chain_close(got, forward(reference, *up(params, x), shape, names))
+
+
 @pytest.mark.jit
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_the_network_of_the_notes(dtype):
@@ -45,11 +56,11 @@ def test_nothing_outside_the_output_is_written(network, batch, dtype, seed):
     rng = np.random.default_rng(seed)
     params, x = parameters(rng, shape, dtype), few_bits(rng, (batch, shape[0]), dtype)
     with framed((batch, shape[-1]), dtype=dtype) as (out,):
-        kernels.network_forward(out, params, x, np.array(shape, np.int64), codes(names))
+        kernels.network_forward(out, params, x, np.array(shape, np.int64), codes(kernels, names, dtype))
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("name", ["identity", "sigmoid", "tanh", "relu"])
+@pytest.mark.parametrize("name", HIDDEN)
 def test_a_nan_in_one_sample_stays_in_its_row(name, dtype):
     rng = np.random.default_rng(3)
     shape = (3, 5, 2)

@@ -1,5 +1,6 @@
 """The update rules against exact arithmetic and the reference."""
 
+import itertools
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ from helpers import (
 )
 from hypothesis import given
 from hypothesis import strategies as st
+from networks import RULE, gradient, problem_of, train
 
 from fastfnn import kernels, reference
 
@@ -128,22 +130,22 @@ def test_nothing_else_is_written(rule, rows, columns, dtype, seed):
 
 
 @every_rule
-@every_dtype
-@pytest.mark.parametrize("size", [0, 1, 7, 17, 50])
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_bits_do_not_depend_on_the_memory_layout(layout, size, dtype, name):
-    rng = np.random.default_rng(size)
-    shape = (3, size)
-    param, grad, state = normal(rng, shape, dtype), normal(rng, shape, dtype), random_state(rng, name, shape, dtype)
-    want = updated(name, param, state, grad)
-    got = [arrange(values, layout) for values in (param, *state)]
-    update(kernels, name, got[0], got[1:], arrange(grad, layout), RULES[name].settings[0])
-    assert [array.tobytes() for array in got] == want
-    for which in range(len(got)):  # one array in this layout, the others contiguous
-        got = [values.copy() for values in (param, *state)]
-        got[which] = arrange(got[which], layout)
-        update(kernels, name, got[0], got[1:], grad, RULES[name].settings[0])
+def test_bits_do_not_depend_on_the_memory_layout(layout, name):
+    # nothing, one element, less than a vector, one more than some vectors of each width, the columns of the notes
+    for size, dtype in itertools.product([0, 1, 7, 17, 50], DTYPES):
+        rng = np.random.default_rng(size)
+        shape = (3, size)
+        param, grad, state = normal(rng, shape, dtype), normal(rng, shape, dtype), random_state(rng, name, shape, dtype)
+        want = updated(name, param, state, grad)
+        got = [arrange(values, layout) for values in (param, *state)]
+        update(kernels, name, got[0], got[1:], arrange(grad, layout), RULES[name].settings[0])
         assert [array.tobytes() for array in got] == want
+        for which in range(len(got)):  # one array in this layout, the others contiguous
+            got = [values.copy() for values in (param, *state)]
+            got[which] = arrange(got[which], layout)
+            update(kernels, name, got[0], got[1:], grad, RULES[name].settings[0])
+            assert [array.tobytes() for array in got] == want
 
 
 @every_rule
@@ -165,15 +167,15 @@ def test_bits_do_not_depend_on_the_position_in_the_array(dtype, name):
 
 @every_rule
 @every_dtype
-@pytest.mark.parametrize("shape", [(23, 37), (1, 50), (50, 1), (50,)])
-def test_bits_do_not_depend_on_the_number_of_threads(monkeypatch, shape, dtype, name):
-    rng = np.random.default_rng(1)
-    param, grad, state = normal(rng, shape, dtype), normal(rng, shape, dtype), random_state(rng, name, shape, dtype)
-    results = []
-    for count in (1, 2, 3, 7):
-        monkeypatch.setattr(kernels.optimizers, "threads_for", lambda operations, count=count: count)
-        results.append(updated(name, param, state, grad))
-    assert all(result == results[0] for result in results)
+def test_bits_do_not_depend_on_the_number_of_threads(monkeypatch, dtype, name):
+    for shape in ((23, 37), (1, 50), (50, 1), (50,)):
+        rng = np.random.default_rng(1)
+        param, grad, state = normal(rng, shape, dtype), normal(rng, shape, dtype), random_state(rng, name, shape, dtype)
+        results = []
+        for count in (1, 2, 3, 7):
+            monkeypatch.setattr(kernels.optimizers, "threads_for", lambda operations, count=count: count)
+            results.append(updated(name, param, state, grad))
+        assert all(result == results[0] for result in results)
 
 
 @pytest.mark.jit
@@ -244,26 +246,55 @@ def test_integers_serve_as_settings(dtype, name):
 # In the training loop
 
 
+# The settings of a training step that a rule reads, in the order of its own.
+KEYS = {
+    "momentum": ("beta1",),
+    "nesterov": ("beta1",),
+    "adagrad": ("epsilon",),
+    "rmsprop": ("beta1", "epsilon"),
+    "adam": ("beta1", "beta2", "epsilon"),
+    "adamw": ("beta1", "beta2", "epsilon", "decay"),
+}
+
+
+def step_of_training(name, dtype, settings, **options):
+    """Parameters, state and gradient before a training step, all of them after it: the third with this state.
+
+    They are as earlier steps may have left them, so that weights' state is not taken for biases'.
+    """
+    rng = np.random.default_rng(11)
+    problem = problem_of(rng, (4, 5, 3), ("tanh", "identity"), "squared_error", 6, dtype)
+    state = random_state(rng, name, problem.params.shape, dtype)
+    named = dict(zip(KEYS.get(name, ()), settings[1:], strict=True))
+    got = train(
+        kernels, problem, 6, np.arange(6), name, settings[0], state, steps_before=2,
+        **dict.fromkeys(RULE, 0.0) | named | options,
+    )  # fmt: skip
+    return (problem.params, state, gradient(kernels, problem)[1]), (got.params, *got.state)
+
+
 @every_rule
 @every_dtype
 def test_a_training_step_updates_parameters_and_state_by_the_gradient(dtype, name):
-    # parameters and state as earlier steps may have left them, so that weights' state is not taken for biases'
-    rng = np.random.default_rng(11)
-    shape, codes = np.array([4, 5, 3]), np.array([kernels.ACTIVATIONS.index(f) for f in ("tanh", "identity")])
-    loss = kernels.LOSSES.index("squared_error")
-    params, x, targets = normal(rng, 43, dtype), normal(rng, (6, 4), dtype), normal(rng, (6, 3), dtype)
-    state, grad = random_state(rng, name, 43, dtype), np.empty(43, dtype)
-    kernels.network_gradient(grad, params, x, targets, shape, codes, loss)
     settings = RULES[name].settings[0]
-    want = updated(name, params, state, grad, settings, 3)
-    keys = {"momentum": ("beta1",), "nesterov": ("beta1",), "adagrad": ("epsilon",), "rmsprop": ("beta1", "epsilon")}
-    named = dict(zip(("learning_rate", *keys.get(name, kernels.SETTINGS[1:])), settings, strict=False))
-    flat = np.array([named.get(key, 0.0) for key in kernels.SETTINGS])
-    first, second = [*state, np.empty(0, dtype), np.empty(0, dtype)][:2]
-    code = kernels.OPTIMIZERS.index(name)
-    order, losses = np.arange(6), np.empty(1)
-    kernels.train_steps(params, first, second, losses, x, targets, order, shape, codes, flat, loss, code, 6, 2)
-    assert [array.tobytes() for array in (params, *state)] == want
+    (params, state, grad), got = step_of_training(name, dtype, settings)
+    assert [array.tobytes() for array in got] == updated(name, params, state, grad, settings, 3)
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw"])
+@every_dtype
+def test_the_epsilon_of_the_book_is_under_the_correction(dtype, name):
+    # w -= eta sqrt(1 - beta2^t) / (1 - beta1^t) m / (sqrt v + eps), with an epsilon that counts
+    settings = (0.125, 0.75, 0.875, 0.25, 0.5)[: len(RULES[name].settings[0])]
+    (params, state, grad), (got, *got_state) = step_of_training(name, dtype, settings, book=1.0)
+    want, mean, square, grad = up(params, *state, grad)
+    mean, square = 0.75 * mean + 0.25 * grad, 0.875 * square + 0.125 * grad**2
+    step = 0.125 * np.sqrt(1 - 0.875**3) / (1 - 0.75**3) * mean / (np.sqrt(square) + 0.25)
+    want = want * (1 - 0.125 * 0.5 if name == "adamw" else 1) - step
+    bound = STEP_EPS * TOLERANCES[dtype].eps * (1 + np.abs(params) + np.abs(step))
+    assert_close(got, want, bound)
+    for values, wanted in zip(got_state, (mean, square), strict=True):
+        assert_close(values, wanted, STEP_EPS * TOLERANCES[dtype].eps * (1 + np.abs(wanted)))
 
 
 # Gradient descent, which is right to one ulp
@@ -294,14 +325,14 @@ def test_sgd_is_right_to_one_ulp(dtype, learning_rate):
 
 @every_dtype
 @pytest.mark.parametrize("layout", ["C", "strided", "reversed"])
-@pytest.mark.parametrize("size", [0, 1, 7, 17, 50])
-def test_sgd_updates_vectors_in_place(dtype, layout, size):
-    rng = np.random.default_rng(size)
-    start, grad = normal(rng, size, dtype), arrange(normal(rng, size, dtype), layout)
-    param = arrange(start, layout)
-    with unchanged(grad):
-        kernels.sgd_update(param, grad, 0.1)
-    assert_sgd_error(param, start, grad, 0.1)
+def test_sgd_updates_vectors_in_place(dtype, layout):
+    for size in (0, 1, 7, 17, 50):
+        rng = np.random.default_rng(size)
+        start, grad = normal(rng, size, dtype), arrange(normal(rng, size, dtype), layout)
+        param = arrange(start, layout)
+        with unchanged(grad):
+            kernels.sgd_update(param, grad, 0.1)
+        assert_sgd_error(param, start, grad, 0.1)
 
 
 # What the rules have in common, and their first steps

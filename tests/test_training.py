@@ -11,6 +11,7 @@ from helpers import (
     FLOAT64_RTOL,
     LAYOUTS,
     NOJIT,
+    TOLERANCES,
     arrange,
     assert_chain_close,
     central_difference,
@@ -20,300 +21,721 @@ from helpers import (
     normal,
     seeds,
     unchanged,
-    up,
 )
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import (
+    DROPOUT,
+    EVERY,
+    HIDDEN,
     LAST,
+    RULE,
+    SMOOTH,
+    Problem,
+    assert_gradient_close,
     assert_losses_close,
+    assert_training_close,
     batches,
-    codes,
-    count_parameters,
-    few_bits,
+    described,
+    falling_rates,
     gradient,
     lift,
     networks,
-    parameters,
-    targets_for,
+    problem_of,
+    train,
 )
 
 from fastfnn import kernels, reference
 from fastfnn.kernels import LOSSES, OPTIMIZERS, training
-from fastfnn.kernels.network import SHORT
+from fastfnn.kernels.network import LARGE_WEIGHT, SHORT
 
 SGD = OPTIMIZERS.index("sgd")
-STATES = {"sgd": 0, "adam": 2, "adamw": 2}  # vectors of state; of the others, one
-EVERY = np.empty(0, np.int64)  # the order of all samples as they come
 
-# Samples and batch_size of each form; in the first two the last batch is smaller, in the second it is not tall.
+# Samples and batch_size of each form; in the first two the last batch is smaller, in the second it is not tall. The
+# third is that of gradient descent without dropout, batch normalization and a limit; else one sample is a batch of one.
 FORMS = {"batch": (20, 8), "tall batch": (1400, 1025), "one sample": (4, 1)}
 every_form = pytest.mark.parametrize(
     "form", [pytest.param(form, marks=pytest.mark.jit if form == "tall batch" else ()) for form in FORMS]
 )
+every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)
+
+# What a training step may have beside the rule, each alone and all together.
+EXTRAS = {
+    "nothing": {},
+    "dropout": DROPOUT,
+    "batch normalization": {"normalized": True},
+    "both": {"normalized": True, **DROPOUT},
+}
 
 
-def train(
-    module, params, x, targets, order, shape, names, loss, batch_size, learning_rate=0.125, optimizer="sgd", l2=0.0
-):  # fmt: skip
-    """The losses of the steps, the new parameters, and the new state, which begins as that of earlier steps."""
-    params = params.copy()
-    rng = np.random.default_rng(9)
-    state = [few_bits(rng, params.shape, params.dtype) ** 2 for _ in range(STATES.get(optimizer, 1))]
-    first, second = (*state, *[np.empty(0, params.dtype)] * 2)[:2]
-    step_losses = np.full(-(-(len(order) or len(x)) // batch_size), np.nan)
-    # an epsilon of 1/4 keeps a step from following the sign of what rounding left of a gradient
-    settings = np.array([learning_rate, 0.75, 0.875, 0.25, 0.5, l2])
-    code = OPTIMIZERS.index(optimizer)
-    module.train_steps(
-        params, first, second, step_losses, x, targets, order, np.array(shape, np.int64), codes(names), settings,
-        LOSSES.index(loss), code, batch_size, 3,
-    )  # fmt: skip
-    return step_losses, params, state
+def problem_in(form, rng, shape, names, loss, dtype, **options):
+    """A problem with the samples of a form, and its batch_size."""
+    samples, batch_size = FORMS[form]
+    return problem_of(rng, shape, names, loss, samples, dtype, **options), batch_size
 
 
-def assert_training_close(params, x, targets, order, shape, names, loss, batch_size, *rest):
-    """Training leads to the losses, parameters and state of the reference."""
-    arguments = order, shape, names, loss, batch_size, *rest
-    with unchanged(x, targets, order):
-        losses, got, state = train(kernels, params, x, targets, *arguments)
-    want_losses, want, want_state = train(reference, *up(params, x), lift(targets), *arguments)
-    assert_losses_close(losses, want_losses, params.dtype)
-    assert_chain_close(got, want)
-    for vector, want_vector in zip(state, want_state, strict=True):
-        assert_chain_close(vector, want_vector)
+def arranged(problem, layout):
+    """The same with samples and targets in a memory layout."""
+    return problem._replace(x=arrange(problem.x, layout), targets=arrange(problem.targets, layout))
 
 
-def random_parameters(rng, shape, dtype):
-    """Weights that keep the size of what passes through them, so that several steps do not blow up."""
-    parts = []
-    for inputs, outputs in itertools.pairwise(shape):
-        parts += [normal(rng, inputs * outputs, dtype, inputs**-0.5), normal(rng, outputs, dtype, 0.5)]
-    return np.concatenate(parts)
+# The gradient
 
 
-def everything(result):
-    """The bytes of all that `train` returns."""
-    losses, params, state = result
-    return [array.tobytes() for array in (losses, params, *state)]
-
-
-@given(networks(), batches, dtypes, st.booleans(), st.sampled_from(LAYOUTS), seeds)
-def test_gradient_matches_the_reference(network, batch, dtype, labels, layout, seed):
-    shape, names, loss = network
+@given(networks(), batches, dtypes, st.booleans(), st.booleans(), st.sampled_from(LAYOUTS), seeds)
+def test_gradient_matches_the_reference(network, batch, dtype, labels, drops, layout, seed):
     rng = np.random.default_rng(seed)
-    params, x = parameters(rng, shape, dtype), few_bits(rng, (batch, shape[0]), dtype)
-    targets = arrange(targets_for(rng, loss, batch, shape[-1], dtype, labels), layout)
-    with unchanged(params, x, targets):
-        value, got = gradient(kernels, params, x, targets, shape, names, loss)
-    want_value, want = gradient(reference, *up(params, x), lift(targets), shape, names, loss)
-    assert_losses_close(value, want_value, dtype)
-    assert_chain_close(got, want)
+    problem = problem_of(rng, *network, batch, dtype, labels, exact=True)
+    problem = problem._replace(targets=arrange(problem.targets, layout))
+    assert_gradient_close(problem, seed % 7, **DROPOUT if drops else {})
 
 
-@given(networks(), st.integers(1, 20), st.integers(1, 9), dtypes, st.booleans(), layouts(2), seeds)
-def test_training_steps_match_the_reference(network, samples, batch_size, dtype, labels, layout, seed):
-    shape, names, loss = network
-    rng = np.random.default_rng(seed)
-    params, x = parameters(rng, shape, dtype), few_bits(rng, (samples, shape[0]), dtype)
-    targets = targets_for(rng, loss, samples, shape[-1], dtype, labels)
-    # up to three batches, the last one short: more steps would let rounding errors grow
-    order = rng.integers(0, samples, 1 + 5 * batch_size // 2)
-    if "relu" in names:  # a second step would start from numbers of many bits
-        batch_size = len(order)
-    arranged_x, arranged_targets = arrange(x, layout[0]), arrange(targets, layout[1])
-    arguments = order, shape, names, loss, batch_size, 2.0**-9
-    with unchanged(arranged_x, arranged_targets, order):
-        losses, got, _ = train(kernels, params, arranged_x, arranged_targets, *arguments)
-    want_losses, want, _ = train(reference, *up(params, x), lift(targets), *arguments)
-    assert_losses_close(losses, want_losses, dtype)
-    assert_chain_close(got, want)
+def difference(problem, step=1, **options):
+    """The gradient by central differences. Without the compiler the reference's loss, which is the same, is faster."""
+    module = reference if NOJIT else kernels
+    return central_difference(
+        lambda params: gradient(module, problem._replace(params=params), step, **options)[0], problem.params
+    )
+
+
+def assert_gradient_is_the_difference(problem, step=1, **options):
+    _, got, _ = gradient(kernels, problem, step, **options)
+    want = difference(problem, step, **options)
+    np.testing.assert_allclose(got, want, atol=DIFFERENCE_TOL * max(1, np.abs(want).max()))
+
+
+# The last layer is another for each hidden one: that what goes back from it is right does not depend on what it meets.
+@pytest.mark.parametrize(("hidden", "last"), [*zip(HIDDEN, HIDDEN[::-1], strict=True), ("relu", "identity")])
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_gradient_matches_central_differences(extra, hidden, last):
+    rng = np.random.default_rng(7)
+    options = dict(EXTRAS[extra])
+    normalized = options.pop("normalized", False)
+    problem = problem_of(
+        rng, (3, 5, 4, 2), (hidden, hidden, last), "squared_error", 6, np.float64, normalized=normalized
+    )
+    assert_gradient_is_the_difference(problem._replace(x=rng.standard_normal((6, 3))), **options)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("labels", [True, False])
+def test_gradient_of_every_loss_matches_central_differences(labels, loss):
+    problem = problem_of(np.random.default_rng(7), (3, 5, 2), ("tanh", "identity"), loss, 4, np.float64, labels)
+    assert_gradient_is_the_difference(problem)
+
+
+@every_dtype
+@pytest.mark.parametrize("extra", EXTRAS)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_an_empty_batch_has_loss_nan_and_gradient_zero(loss, extra, dtype):
+    rng, options = np.random.default_rng(2), dict(EXTRAS[extra])
+    normalized = options.pop("normalized", False)
+    problem = problem_of(rng, (3, 5, 2), ("relu", "identity"), loss, 0, dtype, normalized=normalized)
+    value, grad, statistics = gradient(kernels, problem, **options)
+    assert math.isnan(value)
+    np.testing.assert_array_equal(grad, np.zeros_like(grad))
+    assert np.all(np.isnan(statistics))
+
+
+@every_dtype
+@pytest.mark.parametrize("name", HIDDEN)
+def test_a_nan_in_one_sample_reaches_the_whole_gradient(name, dtype):
+    rng = np.random.default_rng(3)
+    problem = problem_of(rng, (3, 5, 2), (name, "identity"), "softmax_cross_entropy", 150, dtype)
+    problem.x[140, 1] = np.nan
+    for extra in ({}, DROPOUT):  # 0 times NaN is NaN
+        value, grad, _ = gradient(kernels, problem, **extra)
+        assert math.isnan(value) and np.all(np.isnan(grad))
 
 
 @pytest.mark.jit
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@every_dtype
 @pytest.mark.parametrize("labels", [True, False])
 def test_the_network_of_the_notes(labels, dtype):
     rng = np.random.default_rng(1)
     shape, names, loss = (784, 50, 10), ("sigmoid", "identity"), "softmax_cross_entropy"
-    params, x = parameters(rng, shape, dtype) / 16, few_bits(rng, (230, 784), dtype)
-    targets = targets_for(rng, loss, 230, 10, dtype, labels)
-    value, grad = gradient(kernels, params, x, targets, shape, names, loss)
-    want_value, want_grad = gradient(reference, *up(params, x), lift(targets), shape, names, loss)
-    assert_losses_close(value, want_value, dtype)
-    assert_chain_close(grad, want_grad)
-    order = rng.permutation(230)
-    losses, got, _ = train(kernels, params, x, targets, order, shape, names, loss, 100)
-    want_losses, want, _ = train(reference, *up(params, x), lift(targets), order, shape, names, loss, 100)
-    assert_losses_close(losses, want_losses, dtype)
-    assert_chain_close(got, want)
+    problem = problem_of(rng, shape, names, loss, 230, dtype, labels)
+    assert_gradient_close(problem)
+    assert_training_close(problem, 100, rng.permutation(230))
 
 
-@pytest.mark.parametrize("hidden", ["identity", "sigmoid", "tanh", "relu"])
-@pytest.mark.parametrize(("loss", "last"), [(loss, last) for loss, names in LAST.items() for last in names])
-@pytest.mark.parametrize("labels", [True, False])
-def test_gradient_matches_central_differences(hidden, loss, last, labels):
-    rng = np.random.default_rng(7)
-    shape, names = (3, 5, 4, 2), (hidden, hidden, last)
-    params = rng.standard_normal(count_parameters(shape))
-    x, targets = rng.standard_normal((4, 3)), targets_for(rng, loss, 4, 2, np.float64, labels)
-    _, got = gradient(kernels, params, x, targets, shape, names, loss)
-    want = central_difference(lambda params: gradient(kernels, params, x, targets, shape, names, loss)[0], params)
-    np.testing.assert_allclose(got, want, atol=DIFFERENCE_TOL * max(1, np.abs(want).max()))
+# Steps
 
 
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("loss", LOSSES)
-def test_an_empty_batch_has_loss_nan_and_gradient_zero(loss, dtype):
-    rng = np.random.default_rng(2)
-    shape, names = (3, 5, 2), ("relu", "identity")
-    params, x = parameters(rng, shape, dtype), np.empty((0, 3), dtype)
-    value, grad = gradient(kernels, params, x, targets_for(rng, loss, 0, 2, dtype), shape, names, loss)
-    assert math.isnan(value)
-    np.testing.assert_array_equal(grad, np.zeros_like(grad))
-
-
-@given(networks(), batches, dtypes, seeds)
-def test_nothing_outside_the_outputs_is_written(network, batch, dtype, seed):
-    shape, names, loss = network
+@given(networks(), st.integers(1, 20), st.integers(1, 9), dtypes, st.booleans(), layouts(2), seeds)
+def test_training_steps_match_the_reference(network, samples, batch_size, dtype, labels, layout, seed):
     rng = np.random.default_rng(seed)
-    params, x = parameters(rng, shape, dtype), few_bits(rng, (batch, shape[0]), dtype)
-    targets = targets_for(rng, loss, batch, shape[-1], dtype)
-    description = np.array(shape, np.int64), codes(names)
-    with framed(params.shape, dtype=dtype) as (grad_params,):
-        kernels.network_gradient(grad_params, params, x, targets, *description, LOSSES.index(loss))
-    with framed(params.shape, dtype=dtype) as (inner_params,), framed((2,), dtype=np.float64) as (step_losses,):
-        inner_params[...] = params
-        order = np.arange(batch + 1) // 2 if batch else EVERY
-        batch_size = max(1, len(order) - 1)
-        steps = -(-len(order) // batch_size)
-        step_losses[...] = 0
-        none, settings = np.empty(0, params.dtype), np.array([0.125, 0, 0, 0, 0, 0])
+    problem = problem_of(rng, *network, samples, dtype, labels, exact=True)
+    problem = problem._replace(x=arrange(problem.x, layout[0]), targets=arrange(problem.targets, layout[1]))
+    # up to three batches, the last one short: more steps would let rounding errors grow
+    order = rng.integers(0, samples, 1 + 5 * batch_size // 2)
+    if "relu" in problem.names:  # a second step would start from numbers of many bits
+        batch_size = len(order)
+    assert_training_close(problem, batch_size, order, 2.0**-9)
+
+
+@given(networks(), batches, dtypes, st.booleans(), st.booleans(), seeds)
+def test_nothing_outside_the_outputs_is_written(network, batch, dtype, normalized, drops, seed):
+    rng = np.random.default_rng(seed)
+    problem = problem_of(rng, *network, batch, dtype, weighted=True, normalized=normalized)
+    description = described(kernels, problem, DROPOUT if drops else {})
+    vectors = problem.params.shape, problem.statistics.shape
+    with framed(*vectors, dtype=dtype) as (grad_params, statistics), np.errstate(divide="ignore", invalid="ignore"):
+        statistics[...] = 0
+        kernels.network_gradient(grad_params, statistics, problem.params, problem.x, problem.targets, *description, 1)
+    order = np.arange(batch + 1) // 2 if batch else EVERY
+    batch_size = max(1, len(order) - 1)
+    rates, none = np.full(-(-len(order) // batch_size), 0.125), np.empty(0, dtype)
+    with framed(*vectors, dtype=dtype) as (params, statistics), framed(rates.shape, dtype=np.float64) as (losses,):
+        params[...], statistics[...] = problem.params, problem.statistics
         kernels.train_steps(
-            inner_params, none, none, step_losses[:steps], x, targets, order, *description, settings,
-            LOSSES.index(loss), SGD, batch_size, 0,
+            params, none, none, statistics, losses, problem.x, problem.targets, problem.weights, order, rates,
+            *description, SGD, batch_size, 0,
         )  # fmt: skip
 
 
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("name", ["identity", "sigmoid", "tanh", "relu"])
-def test_a_nan_in_one_sample_reaches_the_whole_gradient(name, dtype):
-    rng = np.random.default_rng(3)
-    shape = (3, 5, 2)
-    params, x = parameters(rng, shape, dtype) + dtype.type(0.03), few_bits(rng, (150, 3), dtype)
-    x[140, 1] = np.nan
-    labels = np.zeros(150, np.int64)
-    value, grad = gradient(kernels, params, x, labels, shape, (name, "identity"), "softmax_cross_entropy")
-    assert math.isnan(value) and np.all(np.isnan(grad))
-
-
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@every_dtype
 def test_training_reads_only_the_samples_in_order(dtype):
     rng = np.random.default_rng(4)
-    shape, names, loss = (3, 5, 2), ("tanh", "identity"), "squared_error"
-    params, x, targets = parameters(rng, shape, dtype), few_bits(rng, (9, 3), dtype), few_bits(rng, (9, 2), dtype)
-    x[[2, 5]] = targets[[2, 5]] = np.nan
-    losses, got, _ = train(kernels, params, x, targets, np.array([8, 0, 0, 3, 1]), shape, names, loss, 2)
-    assert np.all(np.isfinite(losses)) and np.all(np.isfinite(got))
+    problem = problem_of(rng, (3, 5, 2), ("tanh", "identity"), "squared_error", 9, dtype, weighted=True)
+    problem.x[[2, 5]], problem.targets[[2, 5]], problem.weights[[2, 5]] = np.nan, np.nan, np.nan
+    for batch_size in (1, 2):
+        got = train(kernels, problem, batch_size, np.array([8, 0, 0, 3, 1]))
+        assert np.all(np.isfinite(got.losses)) and np.all(np.isfinite(got.params))
 
 
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@every_dtype
 @pytest.mark.parametrize("batch_size", [1, 4])
 def test_training_on_no_samples_changes_nothing(batch_size, dtype):
     rng = np.random.default_rng(5)
-    shape, names, loss = (3, 5, 2), ("tanh", "identity"), "squared_error"
-    params, x, targets = parameters(rng, shape, dtype), np.empty((0, 3), dtype), np.empty((0, 2), dtype)
-    params[::3] = -0.0
-    losses, got, _ = train(kernels, params, x, targets, EVERY, shape, names, loss, batch_size, l2=0.5)
-    assert losses.size == 0
-    assert got.tobytes() == params.tobytes()
+    problem = problem_of(rng, (3, 5, 2), ("tanh", "identity"), "squared_error", 0, dtype, normalized=True)
+    problem.params[::3] = -0.0
+    plain = problem._replace(statistics=np.empty(0, dtype), params=problem.params[: 5 * 4 + 2 * 6])
+    for kind, options in ((plain, {"l2": 0.5}), (problem, {"clip_norm": 1.0, **DROPOUT})):
+        got = train(kernels, kind, batch_size, **options)
+        assert got.losses.size == 0
+        assert got.params.tobytes() == kind.params.tobytes()
+        assert got.statistics.tobytes() == kind.statistics.tobytes()
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 9, 50])
 def test_every_step_starts_from_the_last_update(batch_size):
     """A linear model in float64: the steps by hand, with gradient and update of the reference."""
     rng = np.random.default_rng(6)
-    shape, names, loss = (3, 2), ("identity",), "squared_error"
-    params, x, targets = parameters(rng, shape, np.float64), rng.standard_normal((9, 3)), rng.standard_normal((9, 2))
+    problem = problem_of(rng, (3, 2), ("identity",), "squared_error", 9, np.float64)
     order = rng.integers(0, 9, 21)
-    losses, got, _ = train(kernels, params, x, targets, order, shape, names, loss, batch_size)
-    want = params.copy()
+    rates = falling_rates(problem, batch_size, order)
+    got = train(kernels, problem, batch_size, order, rates=rates)
+    want = problem.params.copy()
     for step, start in enumerate(range(0, 21, batch_size)):
         samples = order[start : start + batch_size]
-        value, grad = gradient(reference, want, x[samples], targets[samples], shape, names, loss)
-        assert losses[step] == pytest.approx(value, rel=FLOAT64_RTOL)
-        want -= 0.125 * grad
-    np.testing.assert_allclose(got, want, rtol=FLOAT64_RTOL, atol=FLOAT64_RTOL)
+        part = problem._replace(params=want, x=problem.x[samples], targets=problem.targets[samples])
+        value, grad, _ = gradient(reference, part)
+        assert got.losses[step] == pytest.approx(value, rel=FLOAT64_RTOL)
+        want = want - rates[step] * grad
+    np.testing.assert_allclose(got.params, want, rtol=FLOAT64_RTOL, atol=FLOAT64_RTOL)
 
 
-def test_training_learns():
-    rng = np.random.default_rng(8)
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_training_learns(extra):
+    rng, options = np.random.default_rng(8), dict(EXTRAS[extra])
+    shape, normalized = (2, 16, 2), options.pop("normalized", False)
     x = rng.uniform(-1, 1, (120, 2))
     labels = (x[:, 0] * x[:, 1] > 0).astype(np.int64)  # not linearly separable
-    shape, names, loss = (2, 8, 2), ("tanh", "identity"), "softmax_cross_entropy"
-    params = rng.standard_normal((2 + 1) * 8 + (8 + 1) * 2)
+    problem = problem_of(
+        rng, shape, ("tanh", "identity"), "softmax_cross_entropy", 120, np.float64, normalized=normalized
+    )._replace(x=x, targets=labels)
     order = np.concatenate([rng.permutation(120) for _ in range(5 if NOJIT else 60)])
-    losses, _, _ = train(kernels, params, x, labels, order, shape, names, loss, 10, 0.5)
-    assert losses[-12:].mean() < (0.9 if NOJIT else 0.3) * losses[:12].mean()
+    got = train(kernels, problem, 10, order, rates=0.25, **options)
+    # of all units, which those that dropout leaves must learn to do without
+    before, after = (gradient(kernels, problem._replace(params=params))[0] for params in (problem.params, got.params))
+    assert after < (0.9 if NOJIT else 0.6 if "dropout" in options else 0.3) * before
 
 
 # The three forms
 
 
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("l2", [0.0, 0.5])
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-@pytest.mark.parametrize("form", FORMS)
+# Without the compiler a tall batch takes seconds: two rules, with and without state.
+every_rule_and_form = pytest.mark.parametrize(
+    ("form", "optimizer"),
+    [
+        pytest.param(form, rule, marks=pytest.mark.jit if form == "tall batch" and rule not in ("sgd", "adam") else ())
+        for form in FORMS
+        for rule in OPTIMIZERS
+    ],
+)
+
+
+# Penalty and dtype in turn: the code for either does not ask for the other.
+@pytest.mark.parametrize(("dtype", "l2"), [*zip(DTYPES, (0.5, 0.0), strict=True)], ids=str)
+@every_rule_and_form
 def test_every_rule_in_every_form(form, optimizer, l2, dtype):
     rng = np.random.default_rng(10)
-    samples, batch_size = FORMS[form]
     # more inputs than rows of a gradient that exist at a time
-    shape, names, loss = (training.UPDATE_ROWS + 1, 9, 3), ("tanh", "identity"), "squared_error"
-    params, x = random_parameters(rng, shape, dtype), few_bits(rng, (samples, shape[0]), dtype)
-    targets = targets_for(rng, loss, samples, 3, dtype)
-    order = rng.permutation(samples)
-    assert_training_close(params, x, targets, order, shape, names, loss, batch_size, 0.125, optimizer, l2)
+    shape, names = (training.UPDATE_ROWS + 1, 9, 3), ("tanh", "identity")
+    problem, batch_size = problem_in(form, rng, shape, names, "squared_error", dtype)
+    assert_training_close(problem, batch_size, rng.permutation(len(problem.x)), optimizer=optimizer, l2=l2)
 
 
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("name", HIDDEN)
+@every_form
+def test_every_activation_in_every_form(form, name):
+    # 19 columns: some vectors and a few over, and so many in the last layer that its rows are padded
+    shape = (5, 19, 19)
+    for dtype in DTYPES:
+        rng = np.random.default_rng(15)
+        exact = name not in SMOOTH and dtype == np.float32
+        names = (name, "identity") if exact else (name, name)
+        problem, batch_size = problem_in(form, rng, shape, names, "squared_error", dtype, exact=exact)
+        if exact:  # one step: a second would start from numbers of many bits
+            batch_size = 1 if form == "one sample" else len(problem.x)
+            problem = problem._replace(x=problem.x[:batch_size], targets=problem.targets[:batch_size])
+        assert_training_close(problem, batch_size, largest_rate=2.0**-5)
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("labels", [True, False])
+@every_form
+def test_no_order_is_the_order_of_the_samples(form, layout):
+    # By labels or rows, weighted or not, by the rule of the form for one sample and another. The layout hangs on the
+    # dtype by the size of an item only: one of them shows that.
+    for labels, optimizer, weighted, dtype in itertools.product(
+        [True, False], ["sgd", "adam"], [True, False], DTYPES if layout == "strided" else DTYPES[:1]
+    ):
+        rng = np.random.default_rng(11)
+        problem, batch_size = problem_in(
+            form, rng, (5, 9, 3), ("tanh", "identity"), "softmax_cross_entropy", dtype, labels=labels, weighted=weighted
+        )
+        order = np.arange(len(problem.x))
+        want = train(kernels, problem, batch_size, order, optimizer, l2=0.5)
+        for samples in (EVERY, order):
+            got = train(kernels, arranged(problem, layout), batch_size, samples, optimizer, l2=0.5)
+            assert got.bits == want.bits
+
+
+@pytest.mark.parametrize("layout", ["strided", "reversed"])
+@every_form
+def test_vectors_of_any_stride(form, layout):
+    rng = np.random.default_rng(16)
+    problem, batch_size = problem_in(
+        form, rng, (5, 9, 3), ("tanh", "identity"), "squared_error", DTYPES[0], weighted=True
+    )
+    order, rates = rng.permutation(len(problem.x)), falling_rates(problem, batch_size)
+    want = train(kernels, problem, batch_size, order, rates=rates)
+    losses, params = arrange(np.full(want.losses.shape, np.nan), layout), problem.params.copy()
+    none = np.empty(0, problem.dtype)
+    vectors = [arrange(vector, layout) for vector in (problem.weights, order, rates)]
+    with unchanged(*vectors):
+        kernels.train_steps(
+            params, none, none, none, losses, problem.x, problem.targets, *vectors,
+            *described(kernels, problem, RULE), SGD, batch_size, 3,
+        )  # fmt: skip
+    assert [losses.tobytes(), params.tobytes()] == [want.losses.tobytes(), want.params.tobytes()]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@every_form
+def test_nan_and_infinity_go_where_they_go_in_the_reference(form, bad):
+    networks = [((3, 2), ("identity",)), ((3, 5, 2), ("tanh", "identity")), ((3, 5, 2), ("silu", "identity"))]
+    for (shape, names), which, dtype in itertools.product(networks, [0, 1, -1], DTYPES):
+        rng = np.random.default_rng(12)
+        problem, batch_size = problem_in(form, rng, shape, names, "squared_error", dtype)
+        problem.x[which, 1] = bad
+        with np.errstate(invalid="ignore"):
+            got, want = train(kernels, problem, batch_size), train(reference, lift(problem), batch_size)
+        assert not np.all(np.isfinite(want.params))
+        assert not np.all(np.isfinite(want.losses)) or (bad == np.inf and "tanh" in names)  # tanh is 1 at infinity
+        for values, wanted in ((got.params, want.params), (got.losses, want.losses)):
+            np.testing.assert_array_equal(np.isnan(values), np.isnan(wanted))
+            np.testing.assert_array_equal(np.isinf(values), np.isinf(wanted))
+
+
+@pytest.mark.parametrize("extra", EXTRAS)
+@every_form
+def test_steps_may_be_taken_in_several_calls(form, extra):
+    shape, names, loss = (7, 19, 3), ("silu", "identity"), "softmax_cross_entropy"
+    for optimizer, dtype in itertools.product(["sgd", "momentum", "adam"], DTYPES):
+        rng, options = np.random.default_rng(17), {"l2": 0.25, **EXTRAS[extra]}
+        normalized = options.pop("normalized", False)
+        problem, batch_size = problem_in(form, rng, shape, names, loss, dtype, weighted=True, normalized=normalized)
+        order = rng.permutation(len(problem.x))
+        rates = falling_rates(problem, batch_size)
+        want = train(kernels, problem, batch_size, order, optimizer, rates, **options)
+        first = train(kernels, problem, batch_size, order[:batch_size], optimizer, rates[:1], **options)
+        between = problem._replace(params=first.params, statistics=first.statistics)
+        last = train(
+            kernels, between, batch_size, order[batch_size:], optimizer, rates[1:], first.state, steps_before=4,
+            **options,
+        )  # fmt: skip
+        assert np.concatenate([first.losses, last.losses]).tobytes() == want.losses.tobytes()
+        assert last.bits[1:] == want.bits[1:]
+
+
+@pytest.mark.jit
+@every_dtype
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_weights_that_threads_divide_by_columns(extra, dtype):
+    # the first two are large, the last is not; 41 samples are shared unevenly
+    rng, options = np.random.default_rng(36), dict(EXTRAS[extra])
+    shape = (300, 2 * LARGE_WEIGHT // 300 // dtype.itemsize + 1, 200, 5)
+    assert shape[1] * shape[2] * dtype.itemsize >= LARGE_WEIGHT
+    problem = problem_of(
+        rng, shape, ("silu", "tanh", "identity"), "softmax_cross_entropy", 82, dtype, weighted=True,
+        normalized=options.pop("normalized", False),
+    )  # fmt: skip
+    assert_training_close(problem, 41, optimizer="momentum", **options)
+    assert_training_close(problem, 41, optimizer="momentum", clip_norm=0.25, **options)
+
+
+# Learning rates
+
+
+@every_dtype
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 @every_form
-def test_no_order_is_the_order_of_the_samples(form, optimizer, labels, layout, dtype):
-    rng = np.random.default_rng(11)
-    samples, batch_size = FORMS[form]
-    shape, names, loss = (5, 9, 3), ("tanh", "identity"), "softmax_cross_entropy"
-    params, x = random_parameters(rng, shape, dtype), arrange(few_bits(rng, (samples, 5), dtype), layout)
-    targets = arrange(targets_for(rng, loss, samples, 3, dtype, labels), layout)
-    got, want = (
-        train(kernels, params, x, targets, order, shape, names, loss, batch_size, 0.125, optimizer, 0.5)
-        for order in (EVERY, np.arange(samples))
-    )
-    assert everything(got) == everything(want)
+def test_a_step_with_rate_zero_changes_no_parameter(form, optimizer, dtype):
+    rng = np.random.default_rng(18)
+    problem, batch_size = problem_in(form, rng, (3, 5, 2), ("tanh", "identity"), "squared_error", dtype)
+    order = np.concatenate([np.arange(batch_size)] * 3)
+    rates = np.array([0.0, 0.125, 0.0])
+    got = train(kernels, problem, batch_size, order, optimizer, rates, l2=0.5)
+    if optimizer == "sgd":  # which has no state
+        want = train(kernels, problem, batch_size, order[:batch_size], optimizer, rates[1:2], l2=0.5)
+        np.testing.assert_array_equal(got.params, want.params)
+    assert got.losses[0] == got.losses[1] != got.losses[2]
+    still = train(kernels, problem, batch_size, order, optimizer, np.zeros(3), l2=0.5)
+    np.testing.assert_array_equal(still.params, problem.params)
 
 
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
-@pytest.mark.parametrize(("shape", "names"), [((3, 2), ("identity",)), ((3, 5, 2), ("tanh", "identity"))])
-@pytest.mark.parametrize("which", [0, 1, -1])
+# Dropout
+
+
+@every_dtype
+@pytest.mark.parametrize("batch", [1, 8, 150, pytest.param(1025, marks=pytest.mark.jit)])
+@pytest.mark.parametrize("layers", [1, 2])
+def test_dropout_is_by_the_mask_of_the_reference(layers, batch, dtype):
+    """Samples of a single 1 each: row i of dE/dW1 is what the hidden outputs of sample i are multiplied by.
+
+    All weights behind W1 hand on what goes back, the outputs are 0 and the targets such that dE/dy is 1.
+    """
+    width = 17 if batch < 1000 else 3  # a vector and one over; 1025 x 3 is small enough for a tall batch
+    shape, names = (batch, *[width] * layers, 1), ("identity",) * (layers + 1)
+    hand_on = [np.zeros(batch * width), *[np.zeros(width), np.eye(width).ravel()] * (layers - 1), np.zeros(width)]
+    params = np.concatenate([*hand_on, np.ones(width), np.zeros(1)]).astype(dtype)
+    x, targets, none = np.eye(batch, dtype=dtype), np.full((batch, 1), -batch, dtype), np.empty(0, dtype)
+    problem = Problem(shape, names, "squared_error", params, x, targets, none, none)
+    for step, scale, seed in ((1, 2.0, 0), (2**32 + 7, 4.0, 2**32 - 1)):  # powers of two: their product is exact
+        _, grad, _ = gradient(kernels, problem, step, dropout=0.75, dropout_scale=scale, seed=seed)
+        want = np.ones((batch, width), dtype)
+        for layer in range(1, layers + 1):
+            mask = np.empty_like(want)
+            reference.dropout_mask(mask, layer, step, 0.75, scale, seed)
+            want *= mask
+        np.testing.assert_array_equal(grad[: batch * width].reshape(batch, width), want)
+
+
 @every_form
-def test_nan_and_infinity_go_where_they_go_in_the_reference(form, which, shape, names, bad, dtype):
-    rng = np.random.default_rng(12)
-    samples, batch_size = FORMS[form]
-    params, x = random_parameters(rng, shape, dtype), normal(rng, (samples, 3), dtype)
-    targets = normal(rng, (samples, 2), dtype)
-    x[which, 1] = bad
-    arguments = EVERY, shape, names, "squared_error", batch_size
-    losses, got, _ = train(kernels, params, x, targets, *arguments)
-    with np.errstate(invalid="ignore"):
-        want_losses, want, _ = train(reference, *up(params, x), lift(targets), *arguments)
-    assert not np.all(np.isfinite(want))
-    assert not np.all(np.isfinite(want_losses)) or (bad == np.inf and len(shape) == 3)  # tanh is 1 at infinity
-    np.testing.assert_array_equal(np.isnan(got), np.isnan(want))
-    np.testing.assert_array_equal(np.isinf(got), np.isinf(want))
-    np.testing.assert_array_equal(np.isnan(losses), np.isnan(want_losses))
-    np.testing.assert_array_equal(np.isinf(losses), np.isinf(want_losses))
+def test_every_step_has_a_mask_of_its_own(form):
+    rng = np.random.default_rng(19)
+    problem, batch_size = problem_in(form, rng, (3, 9, 2), ("tanh", "identity"), "squared_error", np.dtype("float64"))
+    batch = problem._replace(x=problem.x[:batch_size], targets=problem.targets[:batch_size])
+    order = np.concatenate([np.arange(batch_size)] * 3)
+    got = train(kernels, batch, batch_size, order, rates=0.0, steps_before=2**31, **DROPOUT).losses
+    want = [gradient(kernels, batch, 2**31 + step, **DROPOUT)[0] for step in (1, 2, 3)]
+    np.testing.assert_allclose(got, want, rtol=FLOAT64_RTOL)
+    assert len(set(got)) == 3
+
+
+@every_dtype
+@every_form
+def test_dropout_leaves_outputs_and_networks_without_hidden_layers_alone(form, dtype):
+    rng = np.random.default_rng(20)
+    problem, batch_size = problem_in(form, rng, (3, 2), ("tanh",), "squared_error", dtype)
+    rule = {"optimizer": "momentum"}  # not gradient descent, whose step on one sample takes another form
+    want = train(kernels, problem, batch_size, **rule)
+    assert train(kernels, problem, batch_size, **rule, **DROPOUT).bits == want.bits
+    off = {"dropout": 0.0, "dropout_scale": 7.0, "seed": 5}
+    problem, batch_size = problem_in(form, rng, (3, 5, 2), ("relu", "identity"), "squared_error", dtype)
+    assert train(kernels, problem, batch_size, **off).bits == train(kernels, problem, batch_size).bits
+
+
+@pytest.mark.parametrize("extra", ["dropout", "both"])
+@pytest.mark.parametrize("name", HIDDEN)
+def test_dropout_after_every_activation(name, extra):
+    options = dict(EXTRAS[extra])
+    normalized = options.pop("normalized", False)
+    problem = problem_of(
+        np.random.default_rng(21), (5, 19, 7, 3), (name, name, "identity"), "squared_error", 9, np.dtype("float64"),
+        normalized=normalized,
+    )  # fmt: skip
+    assert_training_close(problem, 4, **options)
+
+
+# Batch normalization
+
+
+def test_running_statistics_follow_those_of_the_batches():
+    rng = np.random.default_rng(22)
+    shape, names, loss = (3, 17, 2), ("tanh", "identity"), "squared_error"
+    problem = problem_of(rng, shape, names, loss, 20, np.float64, normalized=True)
+    weight, bias, *_ = (problem.params[place] for place in problem.places[0])
+    want = problem.statistics.reshape(2, 17).copy()
+    for first in (0, 8, 16):
+        u = problem.x[first : first + 8] @ weight.reshape(3, 17) + bias
+        want = 0.75 * want + 0.25 * np.stack([u.mean(axis=0), u.var(axis=0)])  # the variance with the divisor B
+    got = train(kernels, problem, 8, rates=0.0, norm_momentum=0.75).statistics
+    np.testing.assert_allclose(got.reshape(2, 17), want, rtol=FLOAT64_RTOL, atol=FLOAT64_RTOL)
+    _, _, last = gradient(kernels, problem, norm_momentum=0.0)
+    u = problem.x @ weight.reshape(3, 17) + bias
+    np.testing.assert_allclose(last, [*u.mean(axis=0), *u.var(axis=0)], rtol=FLOAT64_RTOL, atol=FLOAT64_RTOL)
+
+
+def test_the_running_statistics_of_every_layer_have_their_place():
+    # a weight of 0 leaves b as the only value of each sum: its mean, with variance 0; gamma 0 and beta 1 hand on 1
+    shape, names = (2, 3, 1, 4, 2), ("identity",) * 4
+    rng = np.random.default_rng(23)
+    problem = problem_of(rng, shape, names, "squared_error", 5, np.float64, normalized=True)
+    for weight, _, *norm in problem.places:
+        for place in (weight, *norm[:1]):
+            problem.params[place] = 0
+    means = [problem.params[bias] for _, bias, *_ in problem.places[:-1]]
+    want = np.concatenate([part for mean in means for part in (mean, np.zeros_like(mean))])
+    _, _, got = gradient(kernels, problem, norm_momentum=0.0)
+    np.testing.assert_allclose(got, want, atol=FLOAT64_RTOL)
+
+
+@every_dtype
+def test_gamma_and_beta_follow_their_gradient_without_a_penalty(dtype):
+    rng = np.random.default_rng(24)
+    shape, names = (3, 17, 5, 2), ("tanh", "sigmoid", "identity")
+    problem = problem_of(rng, shape, names, "squared_error", 8, dtype, normalized=True)
+    _, grad, _ = gradient(reference, lift(problem))
+    got = train(kernels, problem, 8, l2=0.5).params
+    for _, *vectors in problem.places:
+        for place in vectors:  # b, gamma and beta
+            assert_chain_close(got[place], problem.params[place] - 0.125 * grad[place])
+    assert not np.any(got[problem.places[0][2]] == problem.params[problem.places[0][2]])
+
+
+def test_normalization_undoes_a_bias_and_the_scale_of_weights():
+    rng = np.random.default_rng(25)
+    problem = problem_of(
+        rng, (3, 5, 4, 2), ("tanh", "tanh", "identity"), "squared_error", 9, np.float64, normalized=True
+    )
+    want, grad, _ = gradient(kernels, problem, norm_epsilon=0.0)
+    for weight, bias, *_ in problem.places[:-1]:
+        np.testing.assert_allclose(grad[bias], 0, atol=FLOAT64_RTOL)
+        problem.params[bias] += 3
+        problem.params[weight] *= 5
+    value, _, _ = gradient(kernels, problem, norm_epsilon=0.0)
+    assert value == pytest.approx(want, rel=FLOAT64_RTOL)
+
+
+@every_dtype
+def test_batch_normalization_of_a_batch_of_one_leaves_beta(dtype):
+    rng = np.random.default_rng(26)
+    problem = problem_of(rng, (3, 5, 2), ("tanh", "identity"), "squared_error", 4, dtype, normalized=True)
+    assert_training_close(problem, 1)
+    one = problem._replace(x=problem.x[:1], targets=problem.targets[:1])
+    _, grad, _ = gradient(kernels, one)
+    *others, beta = problem.places[0]
+    for place in others:
+        np.testing.assert_array_equal(grad[place], 0)
+    assert np.all(grad[beta] != 0)
+    other = one._replace(x=one.x + dtype.type(1))
+    assert gradient(kernels, other)[0] == gradient(kernels, one)[0]
+
+
+@pytest.mark.jit
+@every_dtype
+def test_batch_normalization_is_over_all_of_a_tall_batch(dtype):
+    rng = np.random.default_rng(27)
+    problem, batch_size = problem_in(
+        "tall batch", rng, (5, 19, 7, 3), ("tanh", "softplus", "identity"), "squared_error", dtype, normalized=True
+    )
+    assert_gradient_close(problem)
+    assert_training_close(problem, batch_size, optimizer="adam", **DROPOUT)
+
+
+# Sample weights
+
+
+@every_dtype
+@pytest.mark.parametrize("batch_size", [2, 8, pytest.param(1026, marks=pytest.mark.jit)])
+def test_samples_of_weight_zero_do_not_count(batch_size, dtype):
+    # half of them; the others have weight 2, so that the mean over a batch is that over half a batch
+    rng = np.random.default_rng(28)
+    problem = problem_of(rng, (3, 5, 2), ("tanh", "identity"), "softmax_cross_entropy", 2 * batch_size, dtype)
+    got = train(kernels, problem._replace(weights=np.tile([0, 2], batch_size).astype(dtype)), batch_size)
+    others = problem._replace(x=problem.x[1::2], targets=problem.targets[1::2])
+    want = train(reference, lift(others), batch_size // 2)
+    assert_losses_close(got.losses, want.losses, dtype)
+    assert_chain_close(got.params, want.params)
+
+
+@every_dtype
+def test_a_step_on_one_sample_of_weight_zero_changes_nothing(dtype):
+    rng = np.random.default_rng(28)
+    problem = problem_of(rng, (3, 5, 2), ("tanh", "identity"), "softmax_cross_entropy", 4, dtype)
+    got = train(kernels, problem._replace(weights=np.array([0, 2, 0, 2], dtype)), 1)
+    others = problem._replace(x=problem.x[1::2], targets=problem.targets[1::2], weights=np.full(2, 2, dtype))
+    want = train(kernels, others, 1)
+    np.testing.assert_array_equal(got.losses, [0, want.losses[0], 0, want.losses[1]])
+    np.testing.assert_array_equal(got.params, want.params)
+
+
+@every_dtype
+@pytest.mark.parametrize("loss", LOSSES)
+@every_form
+def test_weights_of_one_are_none_and_of_two_a_rate_twice_as_large(form, loss, dtype):
+    # all bit for bit: products with powers of two are exact
+    rng = np.random.default_rng(29)
+    problem, batch_size = problem_in(form, rng, (3, 5, 2), ("tanh", "identity"), loss, dtype)
+    want = train(kernels, problem, batch_size)
+    for weight in (1, 2):
+        weighted = problem._replace(weights=np.full(len(problem.x), weight, dtype))
+        got = train(kernels, weighted, batch_size, rates=0.125 / weight)
+        assert (got.losses / weight).tobytes() == want.losses.tobytes()
+        assert got.params.tobytes() == want.params.tobytes()
+
+
+@every_dtype
+@pytest.mark.parametrize("loss", LOSSES)
+@every_form
+def test_weights_go_with_their_samples(form, loss, dtype):
+    rng = np.random.default_rng(30)
+    problem, batch_size = problem_in(form, rng, (3, 9, SHORT + 1), ("tanh", "identity"), loss, dtype, weighted=True)
+    order = rng.integers(0, len(problem.x), len(problem.x))
+    assert_training_close(problem, batch_size, order)
+    chosen = problem._replace(x=problem.x[order], targets=problem.targets[order], weights=problem.weights[order])
+    assert train(kernels, chosen, batch_size).bits == train(kernels, problem, batch_size, order).bits
+
+
+# Limited gradients
+
+
+def steepest(problem, clip_norm, batch_size, l2):
+    """The gradient that the first step of gradient descent used, penalty included: at rate 1 the change."""
+    got = train(kernels, problem, batch_size, np.arange(batch_size), rates=1.0, clip_norm=clip_norm, l2=l2)
+    return problem.params.astype(np.float64) - got.params
+
+
+@every_dtype
+@pytest.mark.parametrize("l2", [0.0, 0.5])
+@every_form
+def test_the_norm_of_the_gradient_is_limited(form, l2, dtype):
+    rng = np.random.default_rng(31)
+    # several pieces, over which the norm is summed, and a part of one; a tall batch is none with normalization
+    problem, batch_size = problem_in(
+        form, rng, (11, 19, 7, 3), ("tanh", "tanh", "identity"), "squared_error", dtype, normalized=form != "tall batch"
+    )
+    assert problem.params.size > 2 * training.PIECE and problem.params.size % training.PIECE
+    batch = problem._replace(x=problem.x[:batch_size], targets=problem.targets[:batch_size])
+    _, want, _ = gradient(reference, lift(batch))
+    for weight, *_ in problem.places:
+        want[weight] += l2 * problem.params[weight]
+    norm = np.linalg.norm(want)
+    rounding = 4 * TOLERANCES[dtype].chain  # of the gradient, and of parameters below 4 that it is taken from
+    for limit in (norm / 1000, 0.5 * norm, 0.999 * norm):
+        got = steepest(problem, limit, batch_size, l2)
+        assert np.linalg.norm(got) == pytest.approx(limit, abs=rounding)
+        np.testing.assert_allclose(got, want * (limit / norm), atol=rounding)
+    for limit in (1.001 * norm, 1e30):  # not limited: never made longer
+        np.testing.assert_allclose(steepest(problem, limit, batch_size, l2), want, atol=rounding)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@every_form
+def test_every_rule_takes_the_limited_gradient(form, optimizer):
+    rng = np.random.default_rng(32)
+    shape, names = (training.UPDATE_ROWS + 1, 9, 3), ("tanh", "identity")
+    for dtype, l2 in zip(DTYPES, (0.5, 0.0), strict=True):
+        problem, batch_size = problem_in(form, rng, shape, names, "squared_error", dtype, weighted=True)
+        order = rng.permutation(len(problem.x))
+        assert_training_close(problem, batch_size, order, optimizer=optimizer, l2=l2, clip_norm=0.25)
+
+
+@every_dtype
+def test_a_limit_does_not_hide_nan_and_infinity(dtype):
+    rng = np.random.default_rng(33)
+    problem = problem_of(rng, (3, 5, 2), ("identity", "identity"), "squared_error", 4, dtype)
+    for bad in (np.nan, np.inf):
+        problem.x[2, 1] = bad
+        with np.errstate(invalid="ignore"):
+            got, want = (train(module, problem, 4, clip_norm=1.0).params for module in (kernels, reference))
+        assert np.any(np.isnan(want))
+        np.testing.assert_array_equal(np.isnan(got), np.isnan(want))
+
+
+# The penalty
+
+
+@every_dtype
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum"])  # whose step is a multiple of the gradient
+@every_form
+def test_the_penalty_is_on_the_weights_of_every_layer_alone(form, optimizer, dtype):
+    rng = np.random.default_rng(34)
+    problem, batch_size = problem_in(
+        form, rng, (5, 17, 4, 3), ("tanh", "tanh", "identity"), "squared_error", dtype,
+        normalized=form == "batch" or optimizer != "sgd",
+    )  # fmt: skip
+    without, penalized = (
+        train(kernels, problem, batch_size, np.arange(batch_size), optimizer, l2=l2).params.astype(np.float64)
+        for l2 in (0.0, 0.5)
+    )
+    want = np.zeros_like(without)
+    for weight, *_ in problem.places:
+        want[weight] = 0.125 * 0.5 * problem.params[weight]
+    np.testing.assert_allclose(without - penalized, want, atol=4 * TOLERANCES[dtype].eps)  # of parameters below 4
+
+
+# Everything together
+
+
+@st.composite
+def cases(draw, families, samples, batch_sizes, dtypes=dtypes):
+    """A problem, its batch_size and order, and the optimizer and settings of a call."""
+    network, rng, batch_size = draw(networks(families)), np.random.default_rng(draw(seeds)), draw(batch_sizes)
+    flags = {name: draw(st.booleans()) for name in ("labels", "weighted", "normalized")}
+    problem = arranged(problem_of(rng, *network, draw(samples), draw(dtypes), **flags), draw(st.sampled_from(LAYOUTS)))
+    order = rng.integers(0, len(problem.x), 1 + 5 * batch_size // 2) if draw(st.booleans()) else EVERY
+    dropout = draw(st.sampled_from([0.0, 0.1, 0.5, 0.9]))
+    options = {
+        "optimizer": draw(st.sampled_from(OPTIMIZERS)),
+        "steps_before": draw(st.sampled_from([0, 1, 100_000])),
+        "l2": draw(st.sampled_from([0.0, 0.25])),
+        "clip_norm": draw(st.sampled_from([0.0, 0.25, 4.0])),
+        "book": draw(st.sampled_from([0.0, 1.0])),
+        "dropout": dropout,
+        "dropout_scale": 1 / (1 - dropout),
+        "seed": draw(seeds),
+    }
+    return problem, batch_size, order, options
+
+
+def assert_case_is_close(problem, batch_size, order, options):
+    gradient_options = {name: options[name] for name in ("dropout", "dropout_scale", "seed")}
+    assert_gradient_close(problem, options["steps_before"] + 1, **gradient_options)
+    # a small rate: in float32 the errors of a step grow in those that follow
+    assert_training_close(problem, batch_size, order, 2.0**-5, **options)
+
+
+@settings(max_examples=100 if NOJIT else 500)
+@given(cases([SMOOTH], st.integers(1, 20), st.sampled_from([1, 2, 8, 20])))
+def test_any_combination(case):
+    assert_case_is_close(*case)
+
+
+@settings(max_examples=50 if NOJIT else 200)
+@given(cases([HIDDEN], st.integers(1, 20), st.sampled_from([1, 8]), st.just(np.dtype("float64"))))
+def test_any_combination_with_kinks(case):
+    assert_case_is_close(*case)
+
+
+@pytest.mark.jit
+@settings(max_examples=30)
+@given(cases([SMOOTH], st.sampled_from([1024, 1200]), st.sampled_from([769, 1025])))
+def test_any_combination_in_tall_batches(case):
+    assert_case_is_close(*case)
 
 
 # Tall batches
@@ -329,43 +751,64 @@ def test_the_tall_batches_are_tall():
     assert training._tall_groups(FORMS["tall batch"][0] - FORMS["tall batch"][1], 10_000) == 0
 
 
+# Short rows of outputs and padded ones, by labels and by rows; the layout says how either is read, whatever the loss.
 @pytest.mark.jit
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("layout", ["C", "F", "strided"])
-@pytest.mark.parametrize("labels", [True, False])
-@pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("outputs", [3, SHORT + 1])
-def test_tall_batches_match_the_reference(outputs, loss, labels, layout, dtype):
-    shape, names = (6, 9, outputs), ("sigmoid", "identity")
+@every_dtype
+@pytest.mark.parametrize(
+    ("loss", "labels", "outputs", "layout"),
+    [
+        ("softmax_cross_entropy", True, 3, "C"),
+        ("softmax_cross_entropy", True, SHORT + 1, "strided"),
+        ("softmax_cross_entropy", False, 3, "strided"),
+        ("softmax_cross_entropy", False, SHORT + 1, "F"),
+        ("sigmoid_cross_entropy", False, 3, "F"),
+        ("sigmoid_cross_entropy", False, SHORT + 1, "C"),
+        ("squared_error", False, 3, "C"),
+        ("squared_error", False, SHORT + 1, "F"),
+    ],
+)
+def test_tall_batches_match_the_reference(loss, labels, outputs, layout, dtype):
     for batch in TALL:
         rng = np.random.default_rng(batch)
-        params, x = random_parameters(rng, shape, dtype), arrange(few_bits(rng, (batch, 6), dtype), layout)
-        targets = arrange(targets_for(rng, loss, batch, outputs, dtype, labels), layout)
-        with unchanged(params, x, targets):
-            value, got = gradient(kernels, params, x, targets, shape, names, loss)
-        want_value, want = gradient(reference, *up(params, x), lift(targets), shape, names, loss)
-        assert_losses_close(value, want_value, dtype)
-        assert_chain_close(got, want)
-        assert_training_close(params, x, targets, EVERY, shape, names, loss, batch)
-        assert_training_close(params, x, targets, rng.integers(0, batch, batch), shape, names, loss, batch)
+        problem = problem_of(rng, (6, 9, outputs), ("sigmoid", "identity"), loss, batch, dtype, labels)
+        problem = arranged(problem, layout)
+        assert_gradient_close(problem)
+        assert_training_close(problem, batch)
+        assert_training_close(problem, batch, rng.integers(0, batch, batch))
 
 
 @pytest.mark.jit
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("extra", ["nothing", "dropout"])
+@pytest.mark.parametrize("batch", TALL)
+def test_the_gradient_of_tall_batches_matches_a_central_difference(batch, extra):
+    rng = np.random.default_rng(35)
+    problem = problem_of(rng, (4, 7, 3), ("gelu", "identity"), "softmax_cross_entropy", batch, np.float64)
+    _, grad, _ = gradient(kernels, problem, **EXTRAS[extra])
+    direction = rng.standard_normal(grad.shape)  # one, not one for each parameter
+    direction *= 1e-5 / np.linalg.norm(direction)
+    ahead, behind = (
+        gradient(kernels, problem._replace(params=problem.params + change), **EXTRAS[extra])[0]
+        for change in (direction, -direction)
+    )
+    assert grad @ direction / 1e-5 == pytest.approx((ahead - behind) / 2e-5, abs=DIFFERENCE_TOL)
+
+
+@pytest.mark.jit
 @pytest.mark.parametrize("labels", [True, False])
 @pytest.mark.parametrize("last", [1, 255, 257, 768, 769, 1024])
-def test_the_last_of_tall_batches_may_be_smaller(last, labels, dtype):
-    rng = np.random.default_rng(last)
-    shape, names, loss = (4, 7, 3), ("tanh", "identity"), "softmax_cross_entropy"
-    samples = 1025 + last
-    params, x = random_parameters(rng, shape, dtype), few_bits(rng, (samples, 4), dtype)
-    targets = targets_for(rng, loss, samples, 3, dtype, labels)
-    for order in (EVERY, rng.permutation(samples)):
-        assert_training_close(params, x, targets, order, shape, names, loss, 1025, 0.125, "adam", 0.5)
+def test_the_last_of_tall_batches_may_be_smaller(last, labels):
+    for dtype in DTYPES:
+        rng = np.random.default_rng(last)
+        samples = 1025 + last
+        problem = problem_of(
+            rng, (4, 7, 3), ("tanh", "identity"), "softmax_cross_entropy", samples, dtype, labels, weighted=labels
+        )
+        for order in (EVERY, rng.permutation(samples)):
+            assert_training_close(problem, 1025, order, optimizer="adam", l2=0.5, **DROPOUT)
 
 
 @pytest.mark.jit
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@every_dtype
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 @pytest.mark.parametrize(
     ("wide", "batch"),
@@ -378,16 +821,12 @@ def test_the_last_of_tall_batches_may_be_smaller(last, labels, dtype):
 def test_several_blocks_of_a_tall_batch_in_a_group(wide, batch, optimizer, dtype):
     rng = np.random.default_rng(13)
     shape = (400, 1600 // dtype.itemsize + 3, 3) if wide else (4, 7, 3)
-    names, loss = ("tanh", "identity"), "softmax_cross_entropy"
-    params = random_parameters(rng, shape, dtype)
-    groups, blocks = training._tall_groups(batch, params.nbytes), -(-batch // training.TALL_BLOCK)
+    problem = problem_of(rng, shape, ("tanh", "identity"), "softmax_cross_entropy", batch, dtype)
+    groups, blocks = training._tall_groups(batch, problem.params.nbytes), -(-batch // training.TALL_BLOCK)
     assert training.TALL_BLOCKS <= groups < blocks
-    x, targets = few_bits(rng, (batch, shape[0]), dtype), rng.integers(0, 3, batch)
-    value, got = gradient(kernels, params, x, targets, shape, names, loss)
-    want_value, want = gradient(reference, *up(params, x), targets, shape, names, loss)
-    assert_losses_close(value, want_value, dtype)
-    assert_chain_close(got, want)
-    assert_training_close(params, x, targets, EVERY, shape, names, loss, batch, 0.125, optimizer, 0.5)
+    if optimizer == "sgd":  # once is enough
+        assert_gradient_close(problem)
+    assert_training_close(problem, batch, optimizer=optimizer, l2=0.5)
 
 
 # Steps on one sample
@@ -396,59 +835,55 @@ def test_several_blocks_of_a_tall_batch_in_a_group(wide, batch, optimizer, dtype
 WIDTHS = (1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 33, 50, 64, 65, 130) if not NOJIT else (1, 2, 9, 17)
 
 
-def one_sample_network(rng, number, shape, dtype):
-    """Sizes, activations and loss, each in turn; and parameters, samples, targets."""
+def one_sample_problem(rng, number, shape, dtype):
+    """Activations, loss, layout and weights, each in turn."""
     loss = LOSSES[number % len(LOSSES)]
-    hidden = ("identity", "sigmoid", "tanh", "relu")[number // 3 % 4]
+    hidden = HIDDEN[number // 3 % len(HIDDEN)]
     last = LAST[loss][number // 12 % len(LAST[loss])]
     names = (*[hidden] * (len(shape) - 2), last)
-    x = arrange(normal(rng, (7, shape[0]), dtype), LAYOUTS[number % len(LAYOUTS)])
-    targets = targets_for(rng, loss, 7, shape[-1], dtype, number % 2 == 0)
-    return random_parameters(rng, shape, dtype), x, targets, names, loss
+    problem = problem_of(rng, shape, names, loss, 7, dtype, number % 2 == 0, weighted=number % 5 == 0)
+    x = normal(rng, problem.x.shape, dtype)
+    return problem._replace(x=arrange(x, LAYOUTS[number % len(LAYOUTS)]))
 
 
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@every_dtype
 @pytest.mark.parametrize("inputs", WIDTHS)
 def test_steps_on_one_sample_match_the_reference(inputs, dtype):
     for number, hidden in enumerate(WIDTHS):
         rng = np.random.default_rng(inputs + number)
         outputs = WIDTHS[(inputs + number) % len(WIDTHS)]
         for turn, shape in enumerate([(inputs, hidden, outputs), (inputs, hidden), (inputs, hidden, outputs, hidden)]):
-            params, x, targets, names, loss = one_sample_network(rng, 5 * number + turn + inputs, shape, dtype)
+            problem = one_sample_problem(rng, 5 * number + turn + inputs, shape, dtype)
             order, l2 = (EVERY, np.array([3, 3, 0, 6]))[number % 2], (0.0, 0.25)[number // 2 % 2]
-            arguments = params, x, targets, order, shape, names, loss, 1
-            assert_training_close(*arguments, 2.0**-7, "sgd", l2)
-            assert_training_close(*arguments, 2.0**-7, "adam", l2)
+            assert_training_close(problem, 1, order, 2.0**-7, l2=l2)
+            assert_training_close(problem, 1, order, 2.0**-7, optimizer="adam", l2=l2)
 
 
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("l2", [0.0, 0.25])
 @pytest.mark.parametrize("width", WIDTHS)
-def test_steps_on_one_sample_may_be_taken_in_several_calls(width, l2, dtype):
-    shape = (width, 9, width)
-    for number in range(12):
+def test_steps_on_one_sample_may_be_taken_in_several_calls(width):
+    order = np.array([2, 0, 3, 1, 1, 6])
+    rates = 2.0**-7 / (1 + np.arange(6))
+    for number, l2, dtype in itertools.product(range(len(HIDDEN)), [0.0, 0.25], DTYPES):
         rng = np.random.default_rng(number)
-        params, x, targets, names, loss = one_sample_network(rng, number, shape, dtype)
-        params[rng.random(params.shape) < 0.2] = -0.0
-        x[2:4] = 0  # which leaves the first weights as they are, but for the sign of 0
-        order = np.array([2, 0, 3, 1, 1, 6])
-
-        def steps(params, order):
-            return train(kernels, params, x, targets, order, shape, names, loss, 1, 2.0**-7, "sgd", l2)[:2]  # noqa: B023
-
-        want_losses, want = steps(params, order)
+        problem = one_sample_problem(rng, 3 * number, (width, 9, width), dtype)
+        problem.params[rng.random(problem.params.shape) < 0.2] = -0.0
+        problem.x[2:4] = 0  # which leaves the first weights as they are, but for the sign of 0
+        want = train(kernels, problem, 1, order, rates=rates, l2=l2)
         for cut in range(1, len(order)):
-            losses, between = steps(params, order[:cut])
-            losses_after, got = steps(between, order[cut:])
-            assert np.concatenate([losses, losses_after]).tobytes() == want_losses.tobytes()
-            assert got.tobytes() == want.tobytes()
+            first = train(kernels, problem, 1, order[:cut], rates=rates[:cut], l2=l2)
+            between = problem._replace(params=first.params)
+            last = train(kernels, between, 1, order[cut:], rates=rates[cut:], l2=l2)
+            assert np.concatenate([first.losses, last.losses]).tobytes() == want.losses.tobytes()
+            assert last.params.tobytes() == want.params.tobytes()
 
 
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@every_dtype
 @pytest.mark.parametrize("target", [1.0, -1.0])
 def test_the_sign_of_a_weight_of_zero(target, dtype):
     # w - eta x delta at w = -0, x = 0: -0 - 0 is -0, -0 - (-0) is 0; delta is minus the target
     params, x, targets = np.array([-0.0, -0.0], dtype), np.zeros((1, 1), dtype), np.full((1, 1), target, dtype)
-    _, got, _ = train(kernels, params, x, targets, EVERY, (1, 1), ("identity",), "squared_error", 1, 0.5)
+    none = np.empty(0, dtype)
+    problem = Problem((1, 1), ("identity",), "squared_error", params, x, targets, none, none)
+    got = train(kernels, problem, 1, rates=0.5).params
     np.testing.assert_array_equal(got, [0, 0.5 * target])
     assert np.signbit(got[0]) == (target < 0)
