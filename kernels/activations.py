@@ -13,6 +13,7 @@ arithmetic; back-propagation multiplies by that.
 with s the sigmoid and Phi, phi the distribution function and density of the standard normal.
 """
 
+import numba
 import numpy as np
 from numba import prange
 
@@ -61,11 +62,14 @@ TRANSCENDENTAL = 10
 # would else fall into the scalar rest of the compiler's vector loop.
 CHUNK = 16
 
+# Python has no vector loop, but warns of what lies in the padding: numbers that nobody has written.
+PADDED_TO = 1 if numba.config.DISABLE_JIT else CHUNK
+
 
 @inner
 def with_padding(columns):
     """The columns of a matrix in a buffer of padded rows, with the padding."""
-    return (columns + CHUNK - 1) // CHUNK * CHUNK
+    return (columns + PADDED_TO - 1) // PADDED_TO * PADDED_TO
 
 
 @inner
