@@ -49,7 +49,7 @@ SHRINK, L2 = 7, 8
 
 @inner
 def factors(out, settings, learning_rate, optimizer, step):
-    """The factors of step `step`, counted from 1, rounded once from float64 to the dtype of `out` (8,):
+    """The factors of step `step`, counted from 1, rounded once from float64 to the dtype of `out` (FACTORS,):
 
     eta (corrected for the mean's bias), beta1, 1 - beta1, beta2, 1 - beta2, eps, 1 / (1 - beta2^t); then SHRINK, which
     multiplies w: 1 - eta decay in AdamW, 1 - eta l2 in gradient descent; and L2, which times w adds to the gradient of
