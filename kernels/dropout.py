@@ -12,7 +12,7 @@ import numba
 import numpy as np
 
 from .jit import entry, inner, shared
-from .vectors import array_at, contiguous_rows
+from .vectors import array_at
 
 # Added for each row: 2^32 / the golden ratio, so that rows that follow one another get keys that are far apart.
 ROW = 0x9E3779B9
@@ -73,11 +73,8 @@ def key_of_step(seed, step):
     return np.int64(mixed(plus(mixed(plus(seed, 0)), step)))
 
 
-@entry("void(real[:, :], real[:, :], intp, intp, float64, float64, intp)", calls=[drop])
+@entry("void(real[:, :], real[:, :], intp, intp, float64, float64, intp)", calls=[drop], parallel=False)
 def _mask(mask, spare, layer, step, dropout, scale, seed):
-    for i in range(mask.shape[0]):
-        for j in range(mask.shape[1]):
-            mask[i, j] = 1
     drop(
         mask.ctypes.data, spare.ctypes.data, mask.strides[0], mask.shape[0], mask.shape[1], 0, layer,
         key_of_step(seed, step), dropout, scale, mask.dtype.type(1),
@@ -95,7 +92,6 @@ def dropout_mask(mask: np.ndarray, layer: int, step: int, dropout: float, scale:
 
     The same numbers as in training with the same settings, see train_steps.
     """
-    result = contiguous_rows(mask)
-    _mask(result, np.zeros_like(result), layer, step, dropout, scale, seed)
-    if result is not mask:
-        mask[...] = result
+    result, spare = np.ones(mask.shape, mask.dtype), np.zeros(mask.shape, mask.dtype)  # whose rows are as far apart
+    _mask(result, spare, layer, step, dropout, scale, seed)
+    mask[...] = result

@@ -93,11 +93,12 @@ def _compile(function: Kernel, signature: str, dtype: np.dtype[Any], parallel: b
     return dispatcher
 
 
-def entry(signature: str, calls: Sequence[Kernel] = ()) -> Callable[[Kernel], Kernel]:
+def entry(signature: str, calls: Sequence[Kernel] = (), parallel: bool = True) -> Callable[[Kernel], Kernel]:
     """Decorate an entry point.
 
     signature  Numba's, with `real` for the dtype of the first argument, an array
     calls      the shared functions that it calls
+    parallel   whether it has a prange: Numba warns where there is none
     """
 
     def decorate(function: Kernel) -> Kernel:
@@ -111,7 +112,7 @@ def entry(signature: str, calls: Sequence[Kernel] = ()) -> Callable[[Kernel], Ke
             if kernel is None:
                 with _compiling:
                     _link(calls, first.dtype)
-                    kernel = compiled[first.dtype] = _compile(function, signature, first.dtype, parallel=True)
+                    kernel = compiled[first.dtype] = _compile(function, signature, first.dtype, parallel)
             return kernel(first, *rest)
 
         return call
