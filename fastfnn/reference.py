@@ -307,7 +307,7 @@ def batch_norm_forward(
 ) -> None:
     """out (B, O) = gamma n + beta, n = (x - mean) / sqrt(variance + epsilon), mean and variance those of the batch"""
     with np.errstate(invalid="ignore"):  # an empty batch has neither
-        mean[...] = x.sum(axis=0) / x.dtype.type(len(x))
+        mean[...] = x.sum(axis=0, dtype=np.longdouble) / len(x)
         variance[...] = ((x - mean) ** 2).sum(axis=0) / x.dtype.type(len(x))
     normalized[...] = (x - mean) / np.sqrt(variance + epsilon)
     out[...] = gamma * normalized + beta

@@ -20,7 +20,7 @@ Source: Ioffe and Szegedy 2015.
 import numpy as np
 from numba import prange
 
-from .elementary import mul_add
+from .elementary import mul_add, where
 from .jit import entry, inner, shared
 from .threads import share, threads_for
 from .vectors import array_at, contiguous_rows, keep
@@ -63,13 +63,20 @@ def normalize(
             mean[j] += row[j]
     for j in range(columns):
         mean[j] *= per_row
+        inverse[j] = 0
+    # The mean is as wrong as a sum of B numbers. The distances from it are small, and so is what their own mean is wrong
+    # by: it corrects both. Of 1,000 times 123.4 in float32, n would else be 0.3 where it must be 0.
     for i in range(rows):
         row = array_at(x + i * x_row, columns, one)
         for j in range(columns):
             distance = row[j] - mean[j]
+            inverse[j] += distance
             variance[j] = mul_add(distance, distance, variance[j])
     for j in range(columns):
-        variance[j] *= per_row
+        error = inverse[j] * per_row
+        mean[j] = where(error == error, mean[j] + error, mean[j])  # infinity less infinity is NaN, the mean is not
+        square = mul_add(-error, error, variance[j] * per_row)
+        variance[j] = where(square < 0, one - one, square)
         inverse[j] = one / np.sqrt(variance[j] + eps)
     for i in range(rows):
         row, result = array_at(x + i * x_row, columns, one), array_at(out + i * out_row, columns, one)
