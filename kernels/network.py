@@ -383,8 +383,8 @@ def network_forward(
     out          (N, K)    written: the last layer's output
     params       (P,)      read; contiguous: W1 (I, O) row by row, b1, W2, b2, ...
     x            (N, I)    read
-    sizes        (L + 1,)  int64, read
-    activations  (L,)      int64, read: indices into ACTIVATIONS
+    sizes        (L + 1,)  int64, read; contiguous
+    activations  (L,)      int64, read; contiguous: indices into ACTIVATIONS
 
     Source: section 1 of the notes, the multilayer network.
     """

@@ -670,9 +670,9 @@ def network_gradient(
     params       (P,)      read; contiguous
     x            (B, I)    read
     targets      (B,) int64 labels or (B, K) rows, as the loss takes them; read
-    sizes        (L + 1,)  int64, read
-    activations  (L,)      int64, read; the last is the identity where the loss contains the output activation
-    settings     (12,)     float64, read: those of dropout and batch normalization, see train_steps
+    sizes        (L + 1,)  int64, read; contiguous
+    activations  (L,)      int64, read; contiguous; the last is the identity where the loss contains the output activation
+    settings     (12,)     float64, read; contiguous: those of dropout and batch normalization, see train_steps
     loss         an index into LOSSES
     step         the number of the step, from 1, which dropout depends on
 
@@ -724,9 +724,9 @@ def train_steps(
     sample_weights  (N,) or (0,)  read
     order           (M,)          int64, read: indices of samples; or (0,): all N, as they come
     learning_rates  (S,)          float64, read
-    sizes           (L + 1,)      int64, read
-    activations     (L,)          int64, read; as in network_gradient
-    settings        (12,)         float64, read, see SETTINGS:
+    sizes           (L + 1,)      int64, read; contiguous
+    activations     (L,)          int64, read; contiguous; as in network_gradient
+    settings        (12,)         float64, read; contiguous, see SETTINGS:
         beta1, beta2, epsilon, decay    of the rule, see optimizers.py; book: not 0 for the book's epsilon in Adam
         l2                              l2 W is added to the gradient of each W, as by a penalty l2 / 2 ||W||^2
         clip_norm                       a gradient that is longer is scaled down to this Euclidean norm; 0 for none
