@@ -1,23 +1,30 @@
 """Runs kernels on arrays that touch a protected page: one element read or written out of bounds ends the process.
 
-    python guarded.py KERNELS DTYPE PLACE
+    python guarded.py KERNELS DTYPE PLACES
+    python guarded.py wrong FOLDER
 
-KERNELS are names with commas between them. PLACE is "end", where every array ends at a protected page, or "begin",
-where every array begins at one. Each case is printed before it runs, so that the last line names the one that crashed.
-Inputs lie on read-only pages, among NaN; outputs lie among marks that must still be there after the call.
+KERNELS are names with commas between them, as are PLACES: "end", where every array ends at a protected page, and
+"begin", where every array begins at one. Each case is printed before it runs, so that the last line names the one that
+crashed. Inputs lie on read-only pages, among NaN; outputs lie among marks that must still be there after the call. The
+second form runs each of WRONG_RUNS in a process of its own, and leaves its output and exit status in files.
 """
 
 import ctypes
 import functools
 import itertools
 import mmap
+import os
+import pathlib
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numba
 import numpy as np
+from activation_codes import ELEMENTWISE, GIVEN, code_of, twin_of
 from helpers import ELEMENTWISE_EPS, SUM_SLACK, TOLERANCES, assert_close, normal
+from whole_team import use_whole_teams
 
 from fastfnn import kernels, reference
 from fastfnn.kernels import threads
@@ -195,26 +202,103 @@ def affine_backward(case, dtype, rng):
 
 
 def activation(case, dtype, rng):
+    name = case.kernel.rpartition("_")[0]
+    code = kernels.ACTIVATIONS.index(name or "softmax")
     x = normal(rng, case.shape, dtype, 2)
-    arrays = [x]
-    if case.kernel.endswith("backward"):
-        out = blank(x.shape, np.dtype(float))
-        getattr(reference, case.kernel.replace("backward", "forward"))(out, normal(rng, case.shape, dtype, 2))
-        arrays = [x, out.astype(dtype)]
-    in_place = "in place" in case.options
-    # softmax rounds its argument relative to x - max(x), which is less than 24 here
-    error = case.shape[1] + SUM_SLACK + 24 if case.kernel == "softmax" else ELEMENTWISE_EPS
-    result = x.copy() if in_place else blank(x.shape, dtype)
-    return Call([result], arrays, (), lambda want: [error * TOLERANCES[dtype].eps * np.abs(want)], in_place)
+    if not case.kernel.endswith("backward"):
+        return activation_call(case, [x], (), code, x)
+    given = x if name in BY_INPUT else image(x, code).astype(dtype)
+    return activation_call(case, [normal(rng, case.shape, dtype), given], (), code, x)
 
 
-def activation_cases(kernel):
+def activation_by_code(case, dtype, rng):
+    code = code_of(case.options[0], dtype)
+    x = normal(rng, case.shape, dtype, 2)
+    inputs = [normal(rng, case.shape, dtype), x] if case.kernel.endswith("backward") else [x]
+    return activation_call(case, inputs, (code,), code, x)
+
+
+def image(x, code):
+    out = np.empty(x.shape)
+    reference.activation_forward(out, x.astype(float), twin_of(code, x.dtype))
+    return out
+
+
+def activation_call(case, inputs, scalars, code, x):
+    eps, in_place = TOLERANCES[x.dtype].eps, "in place" in case.options
+
+    def bounds(want):
+        if code == kernels.ACTIVATIONS.index("softmax"):
+            # it rounds its argument relative to x - max(x), which is less than 24 here
+            return [(x.shape[1] + SUM_SLACK + 24) * eps * np.abs(want)]
+        if case.kernel.endswith("backward"):  # the derivatives are at most 1.13, from an output that may be 4 ulp off
+            return [3 * ELEMENTWISE_EPS * eps * np.abs(inputs[0])]
+        # the reference rounds x / sqrt(2), which the tail of Phi magnifies by x^2
+        tail = x * x if code == kernels.ACTIVATIONS.index("gelu") else 0
+        return [(ELEMENTWISE_EPS + tail) * eps * np.abs(want)]
+
+    result = inputs[0].copy() if in_place else blank(x.shape, x.dtype)
+    return Call([result], inputs, scalars, bounds, in_place)
+
+
+def activation_cases(kernel, options=()):
     arrays = 3 if kernel.endswith("backward") else 2
-    yield from matrix_cases(kernel, arrays)
+    yield from matrix_cases(kernel, arrays, options)
+    for shape in pairwise(FEW, 2):
+        yield Case(kernel, shape, (), (*options, "in place"))
+    for shape, layout in itertools.product(MATRIX_SHAPES, LAYOUTS):
+        yield Case(kernel, shape, (layout,), (*options, "in place"))
+
+
+def activation_by_code_cases(kernel):
+    names = (*ELEMENTWISE, *(() if kernel.endswith("backward") else ("softmax",)))
+    for turn in range(len(names)):  # each activation gets its share of the cases
+        yield from itertools.islice(activation_cases(kernel, (names[turn],)), turn, None, len(names))
+
+
+def batch_norm_forward(case, dtype, rng):
+    batch, columns = case.shape
+    x, gamma, beta = (normal(rng, shape, dtype) for shape in (case.shape, columns, columns))
+    in_place = "in place" in case.options
+
+    def bounds(*want):
+        # with an epsilon of 1 nothing is divided by a small number, and what an error grows by is at most so much
+        error = 4 * (batch + SUM_SLACK) * TOLERANCES[dtype].eps * (1 + np.max(np.abs(x), initial=0)) ** 2
+        return [error * (1 + np.abs(gamma) + np.abs(beta)) + 0 * want[0], *(np.full(w.shape, error) for w in want[1:])]
+
+    result = x.copy() if in_place else blank(x.shape, dtype)
+    results = [result, *(blank(shape, dtype) for shape in (x.shape, columns, columns))]
+    return Call(results, [x, gamma, beta], (1.0,), bounds, in_place)
+
+
+def batch_norm_backward(case, dtype, rng):
+    batch, columns = case.shape
+    grad_out, normalized = (normal(rng, case.shape, dtype) for _ in range(2))
+    variance, gamma = np.abs(normal(rng, columns, dtype)), normal(rng, columns, dtype)
+    in_place = "in place" in case.options
+
+    def bounds(*want):
+        eps = (batch + SUM_SLACK) * TOLERANCES[dtype].eps
+        largest, most = np.max(np.abs(grad_out), initial=0), np.max(np.abs(normalized), initial=0)
+        by_gamma, by_beta = np.abs(grad_out * normalized).sum(axis=0), np.abs(grad_out).sum(axis=0)
+        return [4 * eps * np.abs(gamma) * largest * (1 + most) ** 2 + 0 * want[0], eps * by_gamma, eps * by_beta]
+
+    result = grad_out.copy() if in_place else blank(case.shape, dtype)
+    results = [result, blank(columns, dtype), blank(columns, dtype)]
+    return Call(results, [grad_out, normalized, variance, gamma], (1.0,), bounds, in_place)
+
+
+def batch_norm_cases(kernel):
+    yield from matrix_cases(kernel, 7)
     for shape in pairwise(FEW, 2):
         yield Case(kernel, shape, (), ("in place",))
-    for shape, layout in itertools.product(MATRIX_SHAPES, LAYOUTS):
-        yield Case(kernel, shape, (layout,), ("in place",))
+
+
+def dropout_mask(case, dtype, rng):
+    layer, step, seed = (int(number) for number in rng.integers(1, 2**31, 3))
+    return Call(
+        [blank(case.shape, dtype)], [], (layer, step, 0.375, 1.6, seed), lambda want: [TOLERANCES[dtype].eps * want]
+    )
 
 
 def targets_for(kind, rng, samples, outputs, dtype):
@@ -276,20 +360,26 @@ def update_cases(kernel):
 
 
 # The shape of a case is that of the batch, or the number of samples and the batch_size, and the sizes of the network.
-# Its options are the hidden activations, the kind of targets where there are any, and the last activation; of
-# train_steps also the name of the optimizer, and "as they come" where there is no order.
+# Its options are the hidden activations and the last one; but for network_forward, the kind of targets and one of
+# FEATURES; of train_steps also the name of the optimizer, and "as they come" where there is no order.
 HEAD = {"network_forward": 1, "network_gradient": 1, "train_steps": 2}
 STARTS = ((9, 4), (0, 4), (4, 9), (128, 127), (129, 64), (257, 129))
 SMALL_NETWORK = (5, 17, 8, 3)
-LARGE_NETWORKS = ((784, 50, 10), (64, 129, 130, 10))
+# The second weights of the last one are divided by columns, see LARGE_WEIGHT in network.py.
+LARGE_NETWORKS = ((784, 50, 10), (64, 129, 130, 10), (3, 257, 259, 10))
 
-KINDS = {"labels": 0, "rows": 0, "sigmoid": 1, "squared": 2}  # two kinds of targets of the softmax, and other losses
+# Two kinds of targets of the softmax, and other losses; the last activation is the identity where the loss has one.
+KINDS = {"labels": 0, "rows": 0, "sigmoid": 1, "squared": 2}
+ENDINGS = (*(("identity", kind) for kind in KINDS), *((name, "squared") for name in ("sigmoid", "gelu", GIVEN)))
 HIDDEN = {
-    "sigmoid": ("sigmoid", "sigmoid"),
-    "tanh": ("tanh", "tanh"),
+    "smooth": ("sigmoid", "tanh"),
     "relu": ("relu", "relu"),
-    "mixed": ("relu", "tanh"),
+    "mixed": ("leaky_relu", "silu"),
+    "slopes": ("softplus", GIVEN),
+    "elu": ("elu", "gelu"),
 }
+KINKED = ("relu", "mixed")  # which want sums that are exact, see `grid`
+FEATURES = ((), ("dropout",), ("norm",), ("weights",), ("clip",), ("dropout", "norm", "weights", "clip"))
 
 
 def grid(rng, shape, dtype, terms=1):
@@ -300,19 +390,34 @@ def grid(rng, shape, dtype, terms=1):
     return (rng.integers(-4, 5, shape) * 2.0 ** -(2 + round(np.log2(terms) / 2))).astype(dtype)
 
 
-def network(case, dtype, rng, last="identity"):
-    """params, sizes, activations"""
+def network(case, dtype, rng):
+    """params, sizes, activations; and statistics, of which there are none but with batch normalization"""
     sizes = case.shape[HEAD[case.kernel] :]
-    names = (*HIDDEN[case.options[0]][: len(sizes) - 2], last)
-    parts = []
-    for inputs, outputs in itertools.pairwise(sizes):
+    names = (*HIDDEN[case.options[0]][: len(sizes) - 2], case.options[1])
+    parts, hidden = [], sizes[1:-1] if "norm" in case.options else ()
+    for layer, (inputs, outputs) in enumerate(itertools.pairwise(sizes)):
         parts += [grid(rng, (inputs * outputs,), dtype, inputs), grid(rng, (outputs,), dtype)]
-    codes = [kernels.ACTIVATIONS.index(name) for name in names]
-    return [np.concatenate(parts), np.array(sizes, np.int64), np.array(codes, np.int64)]
+        if layer < len(hidden):
+            parts.append(grid(rng, (2 * outputs,), dtype))
+    codes = [code_of(name, dtype) for name in names]
+    statistics = grid(rng, (2 * sum(hidden),), dtype) ** 2
+    return [np.concatenate(parts), np.array(sizes, np.int64), np.array(codes, np.int64)], statistics
+
+
+def settings(case):
+    values = dict.fromkeys(kernels.SETTINGS, 0.0)
+    # an epsilon of 1 keeps quotients about as large as what is divided, in the rules and in batch normalization
+    values |= {"beta1": 0.5, "beta2": 0.5, "epsilon": 1.0, "decay": 0.5, "book": case.shape[0] % 2, "l2": 0.25}
+    values |= {"norm_epsilon": 1.0, "norm_momentum": 0.75}
+    if "clip" in case.options:
+        values["clip_norm"] = 0.25  # most gradients are longer
+    if "dropout" in case.options:
+        values |= {"dropout": 0.5, "dropout_scale": 2.0, "seed": 7}  # a scale that leaves sums exact
+    return np.array(list(values.values()), float)
 
 
 def network_forward(case, dtype, rng):
-    params, sizes, codes = network(case, dtype, rng, case.options[1])
+    (params, sizes, codes), _ = network(case, dtype, rng)
     x = grid(rng, (case.shape[0], sizes[0]), dtype)
     chain = TOLERANCES[dtype].chain
     return Call(
@@ -324,38 +429,44 @@ def network_forward(case, dtype, rng):
 
 
 def network_gradient(case, dtype, rng):
-    _, kind, last = case.options
-    params, sizes, codes = network(case, dtype, rng, last)
+    kind = case.options[2]
+    (params, sizes, codes), statistics = network(case, dtype, rng)
     x = grid(rng, (case.shape[0], sizes[0]), dtype)
     targets = targets_for(kind, rng, len(x), sizes[-1], dtype)
 
-    def bounds(want, value):
+    def bounds(want, *rest):
         chain = TOLERANCES[dtype].chain
-        return [np.full(want.shape, chain * (np.max(np.abs(want)) + 1 / max(len(x), 1))), chain * (1 + np.abs(value))]
+        largest = np.max(np.abs(want)) + 1 / max(len(x), 1)
+        return [np.full(want.shape, chain * largest), *(chain * (1 + np.abs(value)) for value in rest)]
 
-    return Call([blank(params.shape, dtype)], [params, x, targets, sizes, codes], (KINDS[kind],), bounds)
+    inputs = [params, x, targets, sizes, codes, settings(case)]
+    return Call([blank(params.shape, dtype), statistics], inputs, (KINDS[kind], 3), bounds)
 
 
 def train_steps(case, dtype, rng):
-    hidden, kind, *more = case.options
     count, batch_size = case.shape[:2]
-    params, sizes, codes = network(case, dtype, rng)
-    samples = count if count == 0 or "as they come" in more else count // 2 + 1
+    kind, options = case.options[2], case.options[3:]
+    (params, sizes, codes), statistics = network(case, dtype, rng)
+    samples = count if count == 0 or "as they come" in options else count // 2 + 1
     x = grid(rng, (samples, sizes[0]), dtype)
     order = rng.integers(0, samples, count if samples != count else 0)
     order[:1], order[-1:] = samples - 1, 0
+    weights = rng.uniform(0, 2, samples if "weights" in options else 0).astype(dtype)
+    steps = -(-count // batch_size)
     # after a true update the sums that a ReLU gets are not exact any more
-    settings = np.array([0.0 if "relu" in HIDDEN[hidden] else 0.125, 0.5, 0.5, 1.0, 0.5, 0.25])
-    optimizer = (len(hidden) + count + batch_size) % len(kernels.OPTIMIZERS)
-    if more:
-        optimizer = kernels.OPTIMIZERS.index(more[0])
+    rates = (0.0 if case.options[0] in KINKED else 0.125) * 0.75 ** np.arange(steps)
+    names = [name for name in options if name in kernels.OPTIMIZERS]
+    optimizer = names[0] if names else kernels.OPTIMIZERS[(len(params) + count) % len(kernels.OPTIMIZERS)]
+    state = [np.zeros(params.size if UPDATES[f"{optimizer}_update"][0] > number else 0, dtype) for number in range(2)]
     chain = TOLERANCES[dtype].chain
     return Call(
-        [params, np.zeros_like(params), np.zeros_like(params), blank((-(-count // batch_size),), np.dtype(float))],
-        [x, targets_for(kind, rng, samples, sizes[-1], dtype), order, sizes, codes, settings],
-        (KINDS[kind], optimizer, batch_size, 0),
+        [params, *state, statistics, blank((steps,), np.dtype(float))],
+        [
+            x, targets_for(kind, rng, samples, sizes[-1], dtype), weights, order, rates, sizes, codes, settings(case)
+        ],
+        (KINDS[kind], kernels.OPTIMIZERS.index(optimizer), batch_size, 3),
         lambda *want: [np.full(array.shape, chain * (1 + np.max(np.abs(array), initial=0))) for array in want],
-    )
+    )  # fmt: skip
 
 
 # Of a tall batch: the samples, and a batch_size that leaves a last batch which is not tall.
@@ -366,43 +477,63 @@ SAMPLES = (5, 1)  # and of steps on one sample
 def form_cases(kernel, options, free):
     """Tall batches and, in training, steps on one sample and samples as they come."""
     turns = itertools.cycle(options)
-    for start, depth, option in zip(TALL * 6, (2, 3, 4) * 8, turns, strict=False):
-        yield Case(kernel, start[: HEAD[kernel]] + SMALL_NETWORK[:depth], (), option)
+    for start, depth in zip(TALL * 6, (2, 3, 4) * 8, strict=True):
+        yield Case(kernel, start[: HEAD[kernel]] + SMALL_NETWORK[:depth], (), next(turns))
     for layouts in layouts_for(free):
         yield Case(kernel, TALL[1][: HEAD[kernel]] + SMALL_NETWORK, layouts, next(turns))
     if kernel != "train_steps":
         return
     for number, shape in enumerate(pairwise(SOME, 4)):
         yield Case(kernel, SAMPLES + shape[: 2 + number % 3], (), (*next(turns), "sgd"))
-    for order, layouts in itertools.product(((), ("as they come",)), layouts_for(free)):
-        yield Case(kernel, SAMPLES + SMALL_NETWORK, layouts, (*next(turns), "sgd", *order))
     for start, optimizer in itertools.product((SAMPLES, (9, 4), (0, 4), *TALL[:2]), ("sgd", "adam")):
-        for option in options[::2]:
-            yield Case(kernel, start + SMALL_NETWORK, (), (*option, optimizer, "as they come"))
-    for layouts in layouts_for(free[1:-1]):
-        for start in ((9, 4), TALL[1]):
-            yield Case(kernel, start + SMALL_NETWORK, layouts, (*next(turns), "adam", "as they come"))
+        for _ in FEATURES:
+            yield Case(kernel, start + SMALL_NETWORK, (), (*next(turns), optimizer, "as they come"))
+    for layouts in layouts_for(free):
+        yield Case(kernel, SAMPLES + SMALL_NETWORK, layouts, (*plain(next(turns)), "sgd"))
+        for start in (SAMPLES, (9, 4), TALL[1]):
+            optimizer = "sgd" if start == SAMPLES else "adam"
+            yield Case(kernel, start + SMALL_NETWORK, layouts, (*next(turns), optimizer, "as they come"))
+
+
+def plain(option):
+    """The same without what keeps gradient descent on one sample from its own form."""
+    return tuple(name for name in option if name not in ("dropout", "norm", "clip"))
+
+
+def network_options(kernel):
+    """Every hidden activation with every last one; what FEATURES has goes round."""
+    if kernel == "network_forward":
+        return [
+            (hidden, last) for last, hidden in zip((*ELEMENTWISE, "softmax") * 5, itertools.cycle(HIDDEN), strict=False)
+        ]
+    turns = itertools.cycle(FEATURES)
+    options = []
+    for hidden, ending in itertools.product(HIDDEN, ENDINGS):
+        features = next(turns)
+        kept = [name for name in features if name != "norm" or hidden not in KINKED]
+        options.append((hidden, *ending, *kept))
+    return options
 
 
 def network_cases(kernel):
-    head = HEAD[kernel]
-    if kernel == "network_forward":
-        endings, free = [(name,) for name in kernels.ACTIVATIONS], (0, 2)
-    elif kernel == "network_gradient":
-        endings, free = [(kind, "identity") for kind in KINDS] + [("squared", "sigmoid")], (2, 3)
-    else:
-        endings, free = [(kind,) for kind in KINDS], (3, 4, 5, 6)
-    options = [(hidden, *ending) for hidden in HIDDEN for ending in endings]
+    head, options = HEAD[kernel], network_options(kernel)
+    free = {"network_forward": (0, 2), "network_gradient": (3, 4), "train_steps": (4, 5, 6, 7, 8, 9)}[kernel]
     turns = itertools.cycle(options)
     for number, shape in enumerate(pairwise(SOME, head + 4)):
         yield Case(kernel, shape[: head + 2 + number % 3], (), next(turns))
-    for start, option, depth in itertools.product(STARTS, options, (2, 3, 4)):
-        if start == STARTS[0] or depth == 4:
-            yield Case(kernel, start[:head] + SMALL_NETWORK[:depth], (), option)
+    for start, option in itertools.product(STARTS, options):
+        yield Case(kernel, start[:head] + SMALL_NETWORK, (), option)
+    for option, depth in itertools.product(options, (2, 3)):
+        yield Case(kernel, STARTS[0][:head] + SMALL_NETWORK[:depth], (), option)
     for sizes in LARGE_NETWORKS:
-        yield Case(kernel, (100, 64)[:head] + sizes, (), options[0])
-    for option, layouts in itertools.product(options[::3], layouts_for(free)):
-        yield Case(kernel, STARTS[0][:head] + SMALL_NETWORK, layouts, option)
+        if kernel == "network_forward":
+            yield Case(kernel, (100, *sizes), (), ("smooth", "softmax"))
+            continue
+        for features in (FEATURES[0], FEATURES[-1]):  # none, and all: the reference takes its time
+            yield Case(kernel, (100, 64)[:head] + sizes, (), ("smooth", *ENDINGS[0], *features))
+    for layouts in layouts_for(free):
+        for _ in range(3):
+            yield Case(kernel, STARTS[0][:head] + SMALL_NETWORK, layouts, next(turns))
     if kernel != "network_forward":
         yield from form_cases(kernel, options, free)
 
@@ -461,6 +592,21 @@ WRONG = {
 }
 
 
+# Each with a place, and what is said of it where no page stops it.
+WRONG_RUNS = (
+    ("read_after", "end", None),
+    ("read_before", "begin", None),
+    ("write_after", "end", None),
+    ("write_before", "begin", None),
+    ("read_empty", "end", None),
+    ("read_empty", "begin", None),
+    ("write_input", "end", None),
+    ("read_after", "begin", "outside the bound"),  # no page is in the way, but what it reads is NaN
+    ("write_after", "begin", "written outside an output"),
+    ("forget_last", "end", "outside the bound"),
+)
+
+
 def wrong_cases(kernel):
     yield Case(kernel, (0 if kernel == "read_empty" else 17,))
 
@@ -469,14 +615,19 @@ def wrong_call(case, dtype, rng):
     return Call([blank(case.shape, dtype)], [normal(rng, case.shape, dtype)], (), lambda want: [0 * want])
 
 
+BY_INPUT = ("softplus", "silu", "gelu")  # whose derivative takes the input
 ACTIVATION_KERNELS = (
-    *(f"{name}_{way}" for name in ("identity", "sigmoid", "tanh", "relu") for way in ("forward", "backward")),
+    *(f"{name}_{way}" for name in kernels.ACTIVATIONS[:-1] for way in ("forward", "backward")),
     "softmax",
 )
 KERNELS: dict[str, tuple[Callable[[str], Iterator[Case]], Callable[..., Call]]] = {
     "affine_forward": (lambda kernel: affine_cases(kernel, 4), affine_forward),
     "affine_backward": (lambda kernel: affine_cases(kernel, 6), affine_backward),
     **dict.fromkeys(ACTIVATION_KERNELS, (activation_cases, activation)),
+    **dict.fromkeys(("activation_forward", "activation_backward"), (activation_by_code_cases, activation_by_code)),
+    "batch_norm_forward": (batch_norm_cases, batch_norm_forward),
+    "batch_norm_backward": (batch_norm_cases, batch_norm_backward),
+    "dropout_mask": (lambda kernel: matrix_cases(kernel, 1), dropout_mask),
     **dict.fromkeys(kernels.LOSSES, (loss_cases, loss)),
     **dict.fromkeys(UPDATES, (update_cases, update)),
     "network_forward": (network_cases, network_forward),
@@ -500,12 +651,13 @@ def call_guarded(case, call, place):
     return [*(guarded.take() for guarded in outputs), *as_arrays(value)]
 
 
-def call_twin(case, call):
+def call_twin(case, call, dtype):
     """The same of the reference in float64."""
     twin = copy if case.kernel in WRONG else getattr(reference, case.kernel)
     outputs = [array.astype(np.float64) for array in call.outputs]
-    inputs = [array.astype(np.float64) if array.dtype.kind == "f" else array for array in call.inputs]
-    value = twin(*outputs, *inputs, *call.scalars)
+    inputs = [array.astype(np.float64) if array.dtype.kind == "f" else twin_of(array, dtype) for array in call.inputs]
+    scalars = [twin_of(value, dtype)[()] if isinstance(value, int) else value for value in call.scalars]
+    value = twin(*outputs, *inputs, *scalars)
     return [*outputs, *as_arrays(value)]
 
 
@@ -513,30 +665,58 @@ def as_arrays(value):
     return [] if value is None else [np.asarray(value)]
 
 
-def main(names, dtype, place):
+def main(names, dtype, places):
     import resource  # Windows, where only the tables of this file are read, has none
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # where a crash is expected it leaves no file behind
     threads.GRAIN = 1  # the smallest work is shared out too, and some threads get nothing
+    use_whole_teams()
     count = 0
     for name in names.split(","):
         cases, build = KERNELS.get(name, (wrong_cases, wrong_call))
         for index, case in enumerate(cases(name)):
             call = build(case, np.dtype(dtype), np.random.default_rng(0))
-            want = call_twin(case, call)
+            want = call_twin(case, call, np.dtype(dtype))
             bounds = call.bounds(*want)
-            for number in THREADS if index % 3 == 0 else THREADS[:1]:
+            several = index % 3 == 0 or max(case.shape) > 256  # what is large has forms of its own for several threads
+            for place, number in itertools.product(places.split(","), THREADS if several else THREADS[:1]):
                 print(name, dtype, place, f"threads={number}", *case[1:], flush=True)
                 threads.set_num_threads(number)
                 assert threads.threads_for(1000) == number or threads.threading_layer() == "workqueue"
-                for g, w, bound in zip(call_guarded(case, call, place), want, bounds, strict=True):
-                    if np.isnan(w).all():
-                        assert np.isnan(g).all(), "the loss of an empty batch is NaN"
-                    else:
-                        assert_close(g, w, bound)
+                assert_results(call_guarded(case, call, place), want, bounds)
                 count += 1
     print("passed", count, flush=True)
 
 
+def assert_results(got, want, bounds):
+    for g, w, bound in zip(got, want, bounds, strict=True):
+        if np.isnan(w).all():
+            assert np.isnan(g).all(), "what an empty batch has no mean of is NaN"
+        else:
+            assert_close(g, w, bound)
+
+
+def run_wrong(folder):
+    for name, place, _ in WRONG_RUNS:
+        path = pathlib.Path(folder, f"{name}-{place}")
+        child = os.fork()  # to start an interpreter and Numba takes longer than all else
+        if child == 0:
+            for number, kind in ((1, "cases"), (2, "errors")):
+                os.dup2(os.open(path.with_suffix(f".{kind}"), os.O_WRONLY | os.O_CREAT), number)
+            status = 1
+            try:
+                main(name, "float32", place)
+                status = 0
+            except Exception:
+                traceback.print_exc()
+            sys.stderr.flush()
+            os._exit(status)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        path.with_suffix(".status").write_text(str(status))
+
+
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    if sys.argv[1] == "wrong":
+        run_wrong(sys.argv[2])
+    else:
+        main(*sys.argv[1:])

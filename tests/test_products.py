@@ -3,31 +3,40 @@
 import numba
 import numpy as np
 import pytest
+from activation_codes import ELEMENTWISE, code_of, twin_of
 from helpers import DTYPES, NOJIT, arrange, assert_close, assert_sums_close, normal
 
-from fastfnn.kernels import jit
-from fastfnn.kernels.activations import ACTIVATIONS
+from fastfnn import reference
+from fastfnn.kernels import ACTIVATIONS, jit
+from fastfnn.kernels.activations import CHUNK, SLOPES
 from fastfnn.kernels.blocks import ROWS, WIDTHS
-from fastfnn.kernels.products import BACKWARD, FORWARD, NOTHING, PACK_BYTES, PACK_ROWS, multiply
+from fastfnn.kernels.products import BACKWARD, FORWARD, NOTHING, PACK_BYTES, PACK_ROWS, multiply, room_bytes
 
 MARK = 12345.0
 MARGIN = 64  # elements on either side: wider than any vector
 PARTS = (1, 2, 3, 5)
 
 # Around the edges of tiles: their rows, and the columns of panels.
-EDGE_ROWS = sorted({1, *(rows + step for rows in ROWS.tolist() for step in (-1, 0, 1)), 2 * int(ROWS[0]) + 1})
-EDGE_COLUMNS = sorted(
-    {1, 3, *(width + step for width in WIDTHS.tolist() for step in (-1, 0, 1)), 3 * int(WIDTHS[0]) + 5}
-)
+HEIGHT, WIDTH = int(ROWS[0]), int(WIDTHS[0])
+EDGE_ROWS = sorted({1, *(rows + step for rows in ROWS.tolist() for step in (-1, 0, 1)), 2 * HEIGHT + 1} - {0})
+EDGE_COLUMNS = sorted({1, 3, *(width + step for width in WIDTHS.tolist() for step in (-1, 0, 1)), 3 * WIDTH + 5})
 DEPTHS = (0, 1, 2, 7, 16, 33)
+# Two tiles and two panels, none of them whole; one row, and one whole vector; whole tiles, and a column over; few rows,
+# and more panels than a tile has.
+SHAPES = (
+    (HEIGHT + 3, WIDTH + 5, 9),
+    (1, 16, 5),
+    (2 * HEIGHT, 2 * WIDTH + 1, 2),
+    (3, 4 * WIDTH + 2, 7),
+)
 if NOJIT:
-    EDGE_ROWS, EDGE_COLUMNS = EDGE_ROWS[::3], EDGE_COLUMNS[::3]
+    EDGE_ROWS, EDGE_COLUMNS, SHAPES = EDGE_ROWS[::3], EDGE_COLUMNS[::3], SHAPES[:2]
 
 
 @numba.njit
 def compiled_multiply(n, parts, part, room, shrink, alpha):
     multiply(
-        n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[9], n[10], n[11], n[12], n[13], n[14], n[15],
+        n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[9], n[10], n[11], n[12], n[13], n[14], n[15], n[16],
         parts, part, room, shrink, alpha,
     )  # fmt: skip
 
@@ -36,10 +45,27 @@ def call(numbers, parts, part, shrink, alpha):
     """One part of a product; numbers are its arguments up to y_row."""
     if not NOJIT:
         jit._link([multiply], np.dtype(type(alpha)))
-    size = numbers[9] * int(WIDTHS[0]) * 4  # what `room_bytes` says, and marks behind it
-    room = np.full(size + 64, 0xA5, np.uint8)
+    size = room_bytes(numbers[9])  # numbers[9] is the depth
+    room = np.full(size + 64, 0xA5, np.uint8)  # and marks behind it
     compiled_multiply(np.array(numbers, np.int64), parts, part, room.ctypes.data, shrink, alpha)
     assert np.all(room[size:] == 0xA5)
+
+
+class Buffer:
+    """A copy of a matrix, with room for whole pieces of columns behind it, inside marks."""
+
+    def __init__(self, values, room):
+        rows, columns = values.shape
+        self.memory = np.full((rows + 2, MARGIN + columns + room + MARGIN), MARK, values.dtype)
+        self.array = self.memory[1:-1, MARGIN : MARGIN + columns]
+        self.array[...] = values
+        self.inside = self.memory[1:-1, MARGIN : MARGIN + columns + room]
+
+    def take(self):
+        values = self.array.copy()
+        self.inside[...] = MARK
+        assert np.all(self.memory == MARK), "written outside the result"
+        return values
 
 
 class Product:
@@ -55,34 +81,31 @@ class Product:
         self.bias, self.before = normal(rng, columns, dtype), normal(rng, (rows, columns), dtype)
         self.y = np.tanh(self.before)
 
-    def run(self, parts, order=None, bias=False, scaled=None, epilogue=NOTHING):
-        """C after these parts, inside marks: columns up to a whole piece may change where there is an epilogue."""
+    def run(self, parts, order=None, **options):
+        """C after these parts."""
+        return self.run_with_slopes(parts, order, slopes=False, **options)[0]
+
+    def run_with_slopes(self, parts, order=None, slopes=True, bias=False, scaled=None, epilogue=NOTHING, code=0):
+        """C and, written beside it, slopes: MARK where there is none."""
         (rows, columns), depth, item = self.before.shape, self.b.shape[0], self.dtype.itemsize
-        room = -columns % 16 if epilogue != NOTHING else 0
-        memory = np.full((rows + 2, MARGIN + columns + room + MARGIN), MARK, self.dtype)
-        c = memory[1:-1, MARGIN : MARGIN + columns]
-        c[...] = self.before if scaled is not None else np.nan
-        y = np.full((rows, columns + room), 0.5, self.dtype)
-        y[:, :columns] = self.y
+        room = -columns % CHUNK if epilogue != NOTHING else 0  # an epilogue may change a whole piece
+        c = Buffer(self.before if scaled is not None else np.full_like(self.before, np.nan), room)
+        y = Buffer(np.full_like(self.y, MARK) if slopes else self.y, room)
+        y_address = y.array.ctypes.data if slopes or epilogue == BACKWARD else 0
         a_rows = self.a.ctypes.data + self.a.strides[0] * np.arange(rows)
         a_columns = np.append(self.a.strides[1] * np.arange(depth), 0)  # one more than there are can be read
         b_row, b_column = (item, self.b.strides[1]) if self.transposed else (columns * item, item)
         numbers = [
-            c.ctypes.data, memory.strides[0], a_rows.ctypes.data, a_columns.ctypes.data,
+            c.array.ctypes.data, c.memory.strides[0], a_rows.ctypes.data, a_columns.ctypes.data,
             self.b.ctypes.data, b_row, b_column, rows, columns, depth, self.bias.ctypes.data if bias else 0, 0,
-            0 if scaled is None else 1, epilogue, y.ctypes.data, y.strides[0],
+            0 if scaled is None else 1, epilogue, code, y_address, y.memory.strides[0],
         ]  # fmt: skip
-        one = self.dtype.type(1)
-        shrink, alpha = (one, one) if scaled is None else (self.dtype.type(scaled[0]), self.dtype.type(scaled[1]))
-        inputs = self.a, self.b, self.bias, y
+        inputs = self.a, self.b, self.bias, *(() if slopes else (y.memory,))
         held = [array.tobytes() for array in inputs]
         for part in range(parts) if order is None else order:
-            call(numbers, parts, part, shrink, alpha)
+            call(numbers, parts, part, *map(self.dtype.type, scaled or (1, 1)))
         assert [array.tobytes() for array in inputs] == held, "an input was written to"
-        outside = memory.copy()
-        outside[1:-1, MARGIN : MARGIN + columns + room] = MARK
-        assert np.all(outside == MARK), "written outside the result"
-        return c.copy()
+        return c.take(), y.take()
 
     def sums(self):
         """A B and the same sum of absolute values, in float64."""
@@ -112,18 +135,23 @@ def test_parts_give_the_bits_of_the_whole(transposed, dtype):
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("transposed", [False, True])
 def test_each_part_writes_its_tiles_and_no_others(transposed, dtype):
-    for shape in ((1, 1, 5), (29, 70, 3), (15, 33, 8), (3, 200, 4)):
+    gelu = ACTIVATIONS.index("gelu")
+    for shape in ((1, 1, 5), *SHAPES, (3, 200, 4)):
         product = Product(np.random.default_rng(0), shape, dtype, transposed)
-        for parts in (*PARTS, 40):
-            written = sum(np.isfinite(product.run(parts, [part])).astype(int) for part in range(parts))
-            assert np.all(written == 1), (shape, parts)
+        for parts in (*PARTS, 40):  # 40: more than there are tiles
+            written, with_slope = np.zeros(shape[:2], int), np.zeros(shape[:2], int)
+            for part in range(parts):
+                c, slopes = product.run_with_slopes(parts, [part], epilogue=FORWARD, code=gelu)
+                written += np.isfinite(c)
+                with_slope += slopes != MARK
+            assert np.all(written == 1) and np.all(with_slope == 1), (shape, parts)
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("layout", ["F", "strided", "reversed"])
 @pytest.mark.parametrize("transposed", [False, True])
 def test_the_left_factor_may_lie_anywhere(transposed, layout, dtype):
-    for shape in ((17, 37, 9), (1, 16, 5), (28, 65, 2)):
+    for shape in SHAPES:
         product = Product(np.random.default_rng(1), shape, dtype, transposed, layout)
         contiguous = Product(np.random.default_rng(1), shape, dtype, transposed)
         assert product.run(2).tobytes() == contiguous.run(1).tobytes()
@@ -132,7 +160,7 @@ def test_the_left_factor_may_lie_anywhere(transposed, layout, dtype):
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("transposed", [False, True])
 def test_products_from_a_start_and_into_the_result(transposed, dtype):
-    for number, shape in enumerate([(17, 37, 9), (1, 16, 5), (28, 65, 2), (5, 33, 0 if not transposed else 1)]):
+    for number, shape in enumerate([*SHAPES, (5, 33, 0 if not transposed else 1)]):
         product = Product(np.random.default_rng(number), shape, dtype, transposed)
         want, size = product.sums()
         for parts in PARTS:
@@ -144,17 +172,67 @@ def test_products_from_a_start_and_into_the_result(transposed, dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("transposed", [False, True])
-@pytest.mark.parametrize("way", [FORWARD, BACKWARD])
-def test_an_epilogue_is_applied_once_to_each_element(way, transposed, dtype):
-    code = ACTIVATIONS.index("tanh")
-    for number, shape in enumerate([(17, 37, 9), (1, 16, 5), (28, 65, 2), (3, 130, 7)]):
-        product = Product(np.random.default_rng(number), shape, dtype, transposed)
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.filterwarnings("ignore:invalid value")  # NumPy's, without the compiler
+def test_nan_and_infinity_stay_in_their_row_and_column(bad, transposed, dtype):
+    for shape in SHAPES:
+        product = Product(np.random.default_rng(0), shape, dtype, transposed)
+        row, column = shape[0] // 2, shape[1] - 1  # the last column: its vector is cut as a rule
+        product.a[row, 0] = bad
+        want = np.zeros(shape[:2], bool)
+        want[row] = True
+        np.testing.assert_array_equal(~np.isfinite(product.run(2)), want)
+        product.b[-1, column] = bad
+        want[:, column] = True
+        np.testing.assert_array_equal(~np.isfinite(product.run(2)), want)
+
+
+# Those whose derivative takes the output; of the others there are slopes.
+BY_OUTPUT = ("identity", "sigmoid", "tanh", "relu", "leaky_relu", "elu")
+
+
+def products_with_epilogues(dtype):
+    for number, shape in enumerate(SHAPES):
+        yield Product(np.random.default_rng(number), shape, dtype, transposed=number % 2 == 1)
+
+
+def assert_epilogue_close(got, want, sums):
+    # the sums are those of the kernel itself: what is left is the error of the function, 4 ulp, and of a product
+    assert_close(got, want, 8 * np.finfo(got.dtype).eps * np.maximum(1, abs(sums)))
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("name", ELEMENTWISE)
+def test_an_activation_and_its_slopes_are_written_once_for_each_element(name, dtype):
+    code = code_of(name, dtype)
+    for product in products_with_epilogues(dtype):
         sums = product.run(1).astype(np.float64)
-        want = np.tanh(sums) if way == FORWARD else sums * (1 - product.y.astype(np.float64) ** 2)
-        whole = product.run(1, epilogue=way + code)
-        assert_close(whole, want, 8 * np.finfo(dtype).eps * np.maximum(1, abs(sums)))
+        want, want_slopes = np.empty_like(sums), np.empty_like(sums)
+        reference.activation_forward(want, sums, twin_of(code, dtype))
+        reference.activation_backward(want_slopes, np.ones_like(sums), sums, twin_of(code, dtype))
+        whole, slopes = product.run_with_slopes(1, epilogue=FORWARD, code=code)
+        assert_epilogue_close(whole, want, sums)
+        assert_epilogue_close(slopes, want_slopes, sums)
+        for parts in PARTS:
+            got = product.run_with_slopes(parts, epilogue=FORWARD, code=code)
+            assert [array.tobytes() for array in got] == [whole.tobytes(), slopes.tobytes()]
+            got = product.run(parts, epilogue=FORWARD, code=code)
+            assert got.tobytes() == whole.tobytes()  # an output has the same bits where no slope is asked for
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("name", [*BY_OUTPUT, "slopes"])
+def test_a_derivative_is_applied_once_to_each_element(name, dtype):
+    for product in products_with_epilogues(dtype):
+        sums, y = product.run(1).astype(np.float64), product.y.astype(np.float64)
+        code, want = SLOPES, sums * y
+        if name != "slopes":
+            code = ACTIVATIONS.index(name)
+            reference.BACKWARD[code](want, sums, y)
+        whole = product.run(1, epilogue=BACKWARD, code=code)
+        assert_epilogue_close(whole, want, sums)
         for parts in PARTS[1:]:
-            assert product.run(parts, epilogue=way + code).tobytes() == whole.tobytes()
+            assert product.run(parts, epilogue=BACKWARD, code=code).tobytes() == whole.tobytes()
 
 
 @pytest.mark.jit

@@ -6,20 +6,25 @@ import itertools
 import json
 import os
 import threading
+from typing import NamedTuple
 
 import numpy as np
 import pytest
+from activation_codes import ELEMENTWISE, GIVEN, code_of
 from helpers import normal, poisoned, run_python
 from hypothesis import given
 from hypothesis import strategies as st
+from whole_team import use_whole_teams
 
 from fastfnn import kernels
 from fastfnn.kernels import threads
 from fastfnn.kernels import training as training_module
 from fastfnn.kernels.network import LARGE_WEIGHT
 
-ACTIVATION_NAMES = ("sigmoid", "tanh", "relu")  # the identity is NumPy's copy, on one thread
-NETWORK = np.array([40, 50, 10]), np.array([3, 0])  # ReLU, identity
+# The identity is NumPy's copy, on one thread; an activation that is given has no functions of its own.
+ACTIVATION_NAMES = tuple(name for name in ELEMENTWISE if name not in ("identity", GIVEN))
+NETWORK = (40, 50, 10)
+WIDE = (300, 400, 400, 10)  # whose W are large enough to be divided by columns
 COUNT = 4  # threads of the child processes, whatever the machine has
 
 
@@ -74,113 +79,175 @@ def loss(name, labels=False):
     return case
 
 
+def activation_by_code(dtype):
+    grad_out, x = inputs(dtype, (401, 503), (401, 503))
+    out, grad_x = poisoned(x.shape, dtype), poisoned(x.shape, dtype)
+    kernels.activation_forward(out, x, code_of(GIVEN, dtype))
+    kernels.activation_backward(grad_x, grad_out, x, code_of(GIVEN, dtype))
+    return [out, grad_x]
+
+
 def sgd_update(dtype):
     param, grad = inputs(dtype, (401, 503), (401, 503))
     kernels.sgd_update(param, grad, 0.1)
     return [param]
 
 
-def network_inputs(dtype):
-    params, x = inputs(dtype, 41 * 50 + 51 * 10, (301, 40))
-    return params, x, np.arange(301) % 10
+def adamw_update(dtype):
+    param, mean, square, grad = inputs(dtype, *[(401, 503)] * 4)
+    np.abs(square, out=square)
+    kernels.adamw_update(param, mean, square, grad, 0.1, 0.9, 0.999, 1e-8, 0.01, 3)
+    return [param, mean, square]
 
 
-def network_forward(dtype):
-    params, x, _ = network_inputs(dtype)
-    out = poisoned((301, 10), dtype)
-    kernels.network_forward(out, params, x, *NETWORK)
-    return [out]
+def batch_norm_forward(dtype):
+    x, gamma, beta = inputs(dtype, (401, 503), 503, 503)
+    outputs = [poisoned(shape, dtype) for shape in (x.shape, x.shape, 503, 503)]
+    kernels.batch_norm_forward(*outputs, x, gamma, beta, 1e-5)
+    return outputs
 
 
-def network_gradient(dtype):
-    params, x, labels = network_inputs(dtype)
-    grad_params = poisoned(params.shape, dtype)
-    return [kernels.network_gradient(grad_params, params, x, labels, *NETWORK, 0), grad_params]
+def batch_norm_backward(dtype):
+    grad_out, normalized, variance, gamma = inputs(dtype, (401, 503), (401, 503), 503, 503)
+    outputs = [poisoned(shape, dtype) for shape in ((401, 503), 503, 503)]
+    kernels.batch_norm_backward(*outputs, grad_out, normalized, abs(variance), gamma, 1e-5)
+    return outputs
 
 
-def train_steps(dtype):
-    params, x, labels = network_inputs(dtype)
-    order = np.random.default_rng(1).permutation(301)
-    step_losses = np.full(5, np.nan)
-    first, second = np.zeros_like(params), np.zeros_like(params)
-    settings = np.array([0.01, 0.9, 0.999, 1e-8, 0.0, 0.0])
-    adam = kernels.OPTIMIZERS.index("adam")
-    kernels.train_steps(params, first, second, step_losses, x, labels, order, *NETWORK, settings, 0, adam, 67, 0)
-    return [params, step_losses]
+class Network(NamedTuple):
+    params: np.ndarray
+    statistics: np.ndarray
+    x: np.ndarray
+    targets: np.ndarray
+    sizes: np.ndarray
+    codes: np.ndarray
+    settings: np.ndarray
 
 
-def random_network(dtype, sizes, samples):
-    """Parameters, samples, targets, and the description of a network of tanh and, at the end, the identity."""
-    count = sum((inputs + 1) * outputs for inputs, outputs in itertools.pairwise(sizes))
+def random_network(dtype, sizes, samples, names=("tanh",), normalized=False, labels=False, **settings):
+    """A network whose hidden layers have these activations in turn, and its last one the identity."""
+    hidden = sizes[1:-1] if normalized else ()
+    count = sum((inputs + 1) * outputs for inputs, outputs in itertools.pairwise(sizes)) + 2 * sum(hidden)
     params, x, targets = inputs(dtype, count, (samples, sizes[0]), (samples, sizes[-1]))
     params *= dtype.type(0.125)
-    codes = np.array([kernels.ACTIVATIONS.index("tanh")] * (len(sizes) - 2) + [0])
-    return params, x, targets, np.array(sizes), codes
+    activations = [*itertools.islice(itertools.cycle(names), len(sizes) - 2), "identity"]
+    values = {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "l2": 0.01, "norm_epsilon": 1e-5, "norm_momentum": 0.9}
+    values |= settings
+    return Network(
+        params,
+        np.ones(2 * sum(hidden), dtype),
+        x,
+        targets.argmax(axis=1) if labels else targets,
+        np.array(sizes),
+        np.array([code_of(name, dtype) for name in activations]),
+        np.array([values.get(name, 0.0) for name in kernels.SETTINGS]),
+    )
 
 
-def training(optimizer, sizes, samples, batch_size):
-    """Steps with an L2 penalty, on samples in an order, the last of which may be a small batch."""
+def loss_of(network):
+    return kernels.LOSSES.index("softmax_cross_entropy" if network.targets.ndim == 1 else "squared_error")
 
+
+def forward(sizes, samples, names=("tanh",)):
     def case(dtype):
-        params, x, targets, *description = random_network(dtype, sizes, samples)
-        order = np.random.default_rng(1).permutation(samples)
-        step_losses = np.full(-(-samples // batch_size), np.nan)
-        first, second = np.zeros_like(params), np.zeros_like(params)
-        settings = np.array([0.01, 0.9, 0.999, 1e-8, 0.0, 0.01])
-        codes = kernels.LOSSES.index("squared_error"), kernels.OPTIMIZERS.index(optimizer)
-        kernels.train_steps(
-            params, first, second, step_losses, x, targets, order, *description, settings, *codes, batch_size, 0
-        )
-        return [params, first, second, step_losses]
+        network = random_network(dtype, sizes, samples, names)
+        out = poisoned((samples, sizes[-1]), dtype)
+        kernels.network_forward(out, network.params, network.x, network.sizes, network.codes)
+        return [out]
 
     return case
 
 
-def gradient_of_a_tall_batch(dtype):
-    params, x, targets, *description = random_network(dtype, (4, 32, 16, 4), 2001)
-    grad_params = poisoned(params.shape, dtype)
-    squared_error = kernels.LOSSES.index("squared_error")
-    return [kernels.network_gradient(grad_params, params, x, targets, *description, squared_error), grad_params]
+def gradient(sizes, samples, **options):
+    def case(dtype):
+        network = random_network(dtype, sizes, samples, **options)
+        grad_params = poisoned(network.params.shape, dtype)
+        value = kernels.network_gradient(
+            grad_params, network.statistics, network.params, network.x, network.targets, network.sizes, network.codes,
+            network.settings, loss_of(network), 3,
+        )  # fmt: skip
+        return [value, grad_params, network.statistics]
+
+    return case
 
 
-def forward_of_a_wide_network(dtype):
-    params, x, _, *description = random_network(dtype, (300, 400, 400, 10), 300)
-    out = poisoned((300, 10), dtype)
-    kernels.network_forward(out, params, x, *description)
-    return [out]
+def training(optimizer, sizes, samples, batch_size, weighted=False, **options):
+    """Steps with an L2 penalty, on samples in an order, the last of which may be a small batch."""
 
+    def case(dtype):
+        network = random_network(dtype, sizes, samples, **options)
+        order = np.random.default_rng(1).permutation(samples)
+        step_losses = np.full(-(-samples // batch_size), np.nan)
+        rates = 0.001 * 0.5 ** np.arange(len(step_losses))  # larger ones make the widest networks diverge
+        first, second = np.zeros_like(network.params), np.zeros_like(network.params)
+        (weights,) = inputs(dtype, samples if weighted else 0)
+        kernels.train_steps(
+            network.params, first, second, network.statistics, step_losses, network.x, network.targets, abs(weights),
+            order, rates, network.sizes, network.codes, network.settings, loss_of(network),
+            kernels.OPTIMIZERS.index(optimizer), batch_size, 3,
+        )  # fmt: skip
+        return [network.params, first, second, network.statistics, step_losses]
+
+    return case
+
+
+DROPOUT = {"dropout": 0.25, "dropout_scale": 4 / 3, "seed": 7}
+SLOPES = ("gelu", "silu", "softplus", GIVEN)  # activations whose derivative is stored beside the output
+CLIP = {"clip_norm": 0.1}  # shorter than most gradients
+ALL = {"names": SLOPES, "normalized": True, "weighted": True, **DROPOUT, **CLIP}
 
 CASES = {
     "affine_forward": affine_forward,
     "affine_backward": affine_backward,
     **{f"{name}_forward": activation_forward(f"{name}_forward") for name in ACTIVATION_NAMES},
     **{f"{name}_backward": activation_backward(f"{name}_backward") for name in ACTIVATION_NAMES},
+    "an activation that is given": activation_by_code,
     "softmax": activation_forward("softmax"),
+    "batch_norm_forward": batch_norm_forward,
+    "batch_norm_backward": batch_norm_backward,
     "softmax_cross_entropy": loss("softmax_cross_entropy"),
     "softmax_cross_entropy of labels": loss("softmax_cross_entropy", labels=True),
     "sigmoid_cross_entropy": loss("sigmoid_cross_entropy"),
     "squared_error": loss("squared_error"),
     "sgd_update": sgd_update,
-    "network_forward": network_forward,
-    "network_gradient": network_gradient,
-    "train_steps": train_steps,
-    "network_forward, wide": forward_of_a_wide_network,
-    "network_gradient of a tall batch": gradient_of_a_tall_batch,
+    "adamw_update": adamw_update,
+    "network_forward": forward(NETWORK, 301, ("relu",)),
+    "network_forward, wide": forward(WIDE, 300, SLOPES),
+    "network_gradient": gradient(NETWORK, 301, names=("relu",), labels=True),
+    "network_gradient, wide": gradient(WIDE, 90, normalized=True, names=SLOPES, **DROPOUT),
+    "network_gradient of a tall batch": gradient((4, 32, 16, 4), 2001, names=SLOPES, **DROPOUT),
+    "train_steps": training("adam", NETWORK, 301, 67, names=("relu",), labels=True),
+    "train_steps, dropout": training("sgd", NETWORK, 301, 67, labels=True, **DROPOUT),
+    "train_steps, batch normalization": training("sgd", NETWORK, 301, 67, normalized=True),
+    "train_steps, sample weights": training("sgd", NETWORK, 301, 67, weighted=True, labels=True),
+    "train_steps, clipping": training("sgd", NETWORK, 301, 67, **CLIP),
+    "train_steps, slopes": training("sgd", (40, 50, 50, 50, 50, 10), 301, 67, names=SLOPES),
+    "train_steps, all of these": training("adamw", (40, 50, 50, 50, 50, 10), 301, 67, **ALL),
     "train_steps on tall batches": training("adam", (4, 32, 16, 4), 4101, 2000),  # the last is not tall
-    "train_steps, weights divided by columns": training("sgd", (300, 400, 400, 10), 150, 64),
-    "train_steps, weights divided by columns, with state": training("adam", (300, 400, 400, 10), 70, 64),
+    "train_steps on tall batches, all but normalized": training(
+        "adam", (4, 32, 16, 4), 4101, 2000, **ALL | {"normalized": False}
+    ),
+    "train_steps, weights divided by columns": training("sgd", WIDE, 150, 64),
+    "train_steps, weights divided by columns, with state": training("adam", WIDE, 70, 64),
+    "train_steps, weights divided by columns, all of these": training("sgd", WIDE, 70, 64, **ALL),
     "train_steps on one sample": training("sgd", (810, 830, 10), 5, 1),
     "train_steps on one sample, three layers": training("sgd", (610, 640, 640, 10), 5, 1),
+    "train_steps on one sample, weights and slopes": training(
+        "sgd", (610, 640, 640, 10), 5, 1, weighted=True, names=SLOPES
+    ),
     "train_steps on one sample, with state": training("momentum", (600, 700, 10), 3, 1),
+    "train_steps on one sample, all of these": training("sgd", (600, 700, 10), 3, 1, **ALL),
 }
 
 
 def digest(arrays):
+    assert all(np.all(np.isfinite(array)) for array in arrays), "NaN would equal NaN, whatever led to it"
     return hashlib.sha256(b"".join(np.asarray(array).tobytes() for array in arrays)).hexdigest()
 
 
 def print_digests():
     """Run in a child: for each case, float32 and float64, the digest of the results for every number of threads."""
+    use_whole_teams()
     results = {}
     for name, case in CASES.items():
         for dtype in ("float32", "float64"):
@@ -249,9 +316,20 @@ for name, case in test_threads.CASES.items():
 
 def test_the_cases_take_every_form():
     assert training_module._tall_groups(2000, (5 * 32 + 33 * 16 + 17 * 4) * 8) > 0
-    assert training_module._tall_groups(64, 10_000) == 0
+    assert training_module._tall_groups(67, 10_000) == 0
     for weight in (300 * 400, 400 * 400):
         assert weight * 4 >= LARGE_WEIGHT
+
+
+@pytest.mark.jit
+def test_the_cases_use_what_they_are_named_for():
+    """Else two of them would be one: a mask that drops nothing, a gradient that is not too long."""
+    float32 = np.dtype("float32")
+    names = [name for name in CASES if name.startswith("train_steps")]
+    results = {digest(CASES[name](float32)) for name in names}
+    assert len(results) == len(names)
+    plain, clipped = (training("sgd", NETWORK, 301, 67, **setting)(float32) for setting in ({}, CLIP))
+    assert not np.array_equal(plain[0], clipped[0])
 
 
 FORK = """
@@ -312,7 +390,8 @@ test_threads.affine_forward(np.dtype("float32"))
 def call_from_python_threads(count=4, repetitions=10):
     """Raise if kernels that several Python threads call at once give other results than alone."""
     dtype = np.dtype("float32")
-    cases = [affine_forward, affine_backward, network_gradient, train_steps]
+    names = ["affine_backward", "an activation that is given", "network_gradient", "train_steps, all of these"]
+    cases = [CASES[name] for name in names]
     want = [digest(case(dtype)) for case in cases]
     together = threading.Barrier(count)
 
@@ -320,7 +399,7 @@ def call_from_python_threads(count=4, repetitions=10):
         together.wait()
         for number in range(repetitions):
             index = (number + offset) % len(cases)
-            assert digest(cases[index](dtype)) == want[index], cases[index].__name__
+            assert digest(cases[index](dtype)) == want[index], names[index]
 
     with concurrent.futures.ThreadPoolExecutor(count) as pool:
         for future in [pool.submit(work, offset) for offset in range(count)]:

@@ -1,0 +1,120 @@
+"""Arrays at addresses, squares transposed in registers, and rows that can be loaded as vectors."""
+
+import numpy as np
+import pytest
+from helpers import DTYPES, LAYOUTS, arrange, framed, poisoned, unchanged
+
+from fastfnn.kernels.jit import inner
+from fastfnn.kernels.vectors import SQUARE, array_at, contiguous_rows, itemsize, keep, transpose_square
+
+every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)
+
+
+@inner
+def transpose(out, x):
+    transpose_square(out.ctypes.data, out.strides[0], x.ctypes.data, x.strides[0], x.dtype.type(1))
+
+
+@inner
+def copy_at(out, address, count):
+    source = array_at(address, count, out.dtype.type(1))
+    for i in range(source.shape[0]):
+        out[i] = source[i]
+    return source.shape[0], source.itemsize
+
+
+@inner
+def fill_at(address, count, value):
+    target = array_at(address, count, value)
+    for i in range(count):
+        target[i] = value
+
+
+@inner
+def size_of(like):
+    return itemsize(like)
+
+
+@inner
+def sum_of_new(count):
+    """Of an array that nothing but an address refers to while it is read."""
+    array = np.empty(count)
+    address = array.ctypes.data
+    fill_at(address, count, 1.0)
+    others = np.empty(count)  # would get the memory of an array that was freed
+    fill_at(others.ctypes.data, count, 2.0)
+    total = 0.0
+    for value in array_at(address, count, 1.0):
+        total += value
+    return total + keep(array) + keep(others)
+
+
+def square(dtype):
+    """Every element another number, and one of them NaN."""
+    x = (1 + np.arange(SQUARE * SQUARE, dtype=dtype)).reshape(SQUARE, SQUARE)
+    x[2, 5] = np.nan
+    return x
+
+
+@every_dtype
+@pytest.mark.parametrize("distance", [SQUARE, SQUARE + 1, 50])  # of rows: none is left over, they are not aligned
+def test_a_square_is_transposed(distance, dtype):
+    wide, out = poisoned((SQUARE, distance), dtype), poisoned((SQUARE, distance), dtype)
+    x = wide[:, :SQUARE]
+    x[...] = square(dtype)
+    with unchanged(wide):
+        transpose(out[:, :SQUARE], x)
+    np.testing.assert_array_equal(out[:, :SQUARE], square(dtype).T)
+
+
+@every_dtype
+def test_rows_of_a_square_may_go_backwards(dtype):
+    x, out = square(dtype), poisoned((SQUARE, SQUARE), dtype)
+    transpose(out[::-1], x)
+    np.testing.assert_array_equal(out, square(dtype).T[::-1])
+    transpose(out, x[::-1])
+    np.testing.assert_array_equal(out, square(dtype)[::-1].T)
+
+
+@every_dtype
+def test_nothing_outside_the_square_is_written(dtype):
+    with framed((SQUARE, SQUARE), dtype=dtype) as (out,):
+        transpose(out, square(dtype))
+
+
+@every_dtype
+@pytest.mark.parametrize("count", [0, 1, 7, 33])
+def test_an_array_at_an_address(count, dtype):
+    x = np.arange(40).astype(dtype)
+    out = poisoned(40, dtype)
+    assert copy_at(out, x[3:].ctypes.data, count) == (count, dtype.itemsize)
+    np.testing.assert_array_equal(out[:count], x[3 : 3 + count])
+    fill_at(x[3:].ctypes.data, count, dtype.type(0.25))
+    np.testing.assert_array_equal(np.flatnonzero(x == 0.25), np.arange(3, 3 + count))
+
+
+@pytest.mark.parametrize("like", [np.float32(1), np.float64(1), np.int64(1)])
+def test_bytes_of_a_scalar(like):
+    assert size_of(like) == like.itemsize
+
+
+def test_an_array_is_kept_until_its_last_use():
+    assert sum_of_new(1000) == 1000
+
+
+@every_dtype
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("shape", [(0, 0), (0, 5), (5, 0), (1, 5), (5, 1), (5, 7)])
+def test_rows_are_contiguous_afterwards(shape, layout, dtype):
+    x = arrange(np.arange(shape[0] * shape[1]).reshape(shape).astype(dtype), layout)
+    got = contiguous_rows(x)
+    np.testing.assert_array_equal(got, x)
+    assert got.size == 0 or shape[1] < 2 or got.strides[1] == dtype.itemsize
+
+
+def test_rows_that_are_contiguous_are_not_copied():
+    x = np.zeros((6, 9))
+    for view in (x, x[:, 2:5], x[::2], x[::-1], x[:, :1], x[:, 4:4], x[::-2, 3:4]):
+        assert contiguous_rows(view) is view
+    for view in (x[:, ::2], x[:, ::-1], x.T):
+        assert contiguous_rows(view) is not view

@@ -1,0 +1,77 @@
+"""Training in which all threads of a call take part in every step.
+
+A part of a team that joins late is not waited for, see team.py: on a machine with fewer free cores than threads most
+steps are one thread's, and a test of several would test one. So each call gets a step more, ahead of the others, whose
+leader waits for the others to join. Results have the same bits as without it.
+"""
+
+import functools
+
+import numba
+import numpy as np
+
+from fastfnn.kernels import jit, threads, training
+from fastfnn.kernels.optimizers import SETTINGS, factors
+from fastfnn.kernels.team import JOINED, load, offer_core
+from fastfnn.kernels.training import (
+    FACTORS,
+    GRADIENT,
+    OPTIMIZER,
+    PARTS,
+    RATES,
+    SETTING,
+    STEPS,
+    STEPS_BEFORE,
+    TEAM,
+    job_at,
+)
+from fastfnn.kernels.vectors import array_at
+
+LOOKS = 10_000_000  # some seconds: for ever, were it not that a test should fail rather than hang
+
+_fewest = np.zeros(1, np.int64)  # members of a step
+FEWEST_AT = _fewest.ctypes.data
+
+
+@functools.cache
+def _gate(form, dtype):
+    """A form of a step, see training.py, that begins with the step ahead."""
+
+    def gate(job_address, step, scratch, members, rank, one):
+        job = job_at(job_address)
+        if step == 0:
+            looks = 0
+            while rank == 0 and load(job[TEAM] + JOINED) < job[PARTS] and looks < LOOKS:
+                offer_core()
+                looks += 1
+            return
+        if rank == 0:
+            fewest = array_at(FEWEST_AT, 1, np.int64(0))
+            fewest[0] = min(fewest[0], members)
+        if job[OPTIMIZER] != GRADIENT:  # `take_steps` has the factors of the step after this one
+            rates, settings = array_at(job[RATES], job[STEPS], 1.0), array_at(job[SETTING], len(SETTINGS), 1.0)
+            rate = rates[step - 1] if step - 1 < job[STEPS] else 0.0
+            factors(array_at(scratch, FACTORS, one), settings, rate, job[OPTIMIZER], job[STEPS_BEFORE] + step)
+        form(job_address, step - 1, scratch, members, rank, one)
+
+    return numba.cfunc(f"void(intp, intp, intp, intp, intp, {dtype})", error_model="numpy")(gate)
+
+
+def use_whole_teams():
+    """From now on, in this process. TBB does not promise a thread for each part: there nothing changes."""
+    if threads.threading_layer() == "tbb":
+        return
+    train = training._train
+
+    def address_of(form, dtype):
+        jit.address_of(form, dtype)  # so that the gate can call it by name
+        return _gate(form, dtype).address
+
+    def checked_train(*arguments):
+        *rest, calls, count = arguments
+        _fewest[0] = count
+        result = train(*rest, calls + 1, count)
+        assert _fewest[0] == count, f"{_fewest[0]} of {count} threads took part in a step"
+        return result
+
+    training.address_of, training._train = address_of, checked_train
