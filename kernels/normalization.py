@@ -64,8 +64,8 @@ def normalize(
     for j in range(columns):
         mean[j] *= per_row
         inverse[j] = 0
-    # The mean is as wrong as a sum of B numbers. The distances from it are small, and so is what their own mean is wrong
-    # by: it corrects both. Of 1,000 times 123.4 in float32, n would else be 0.3 where it must be 0.
+    # The mean is as wrong as a sum of B numbers. The distances from it are small, and so is what their own mean is
+    # wrong by: it corrects both. Of 1,000 times 123.4 in float32, n would else be 0.3 where it must be 0.
     for i in range(rows):
         row = array_at(x + i * x_row, columns, one)
         for j in range(columns):

@@ -671,7 +671,8 @@ def network_gradient(
     x            (B, I)    read
     targets      (B,) int64 labels or (B, K) rows, as the loss takes them; read
     sizes        (L + 1,)  int64, read; contiguous
-    activations  (L,)      int64, read; contiguous; the last is the identity where the loss contains the output activation
+    activations  (L,)      int64, read; contiguous; the last is the identity where the loss contains the output
+                           activation
     settings     (12,)     float64, read; contiguous: those of dropout and batch normalization, see train_steps
     loss         an index into LOSSES
     step         the number of the step, from 1, which dropout depends on

@@ -58,7 +58,7 @@ def problem(seed, batch, features, dtype, scale=1.0, offset=0.0):
 
 
 def assert_forward(x, gamma, beta, epsilon=EPSILON, layout=("C", "C", "C", "C")):
-    """Within what rounding leaves of sums over the batch: of the x, of the distances from their mean, of the squares."""
+    """Within what rounding leaves of sums over the batch: of x, of the distances from the mean, of their squares."""
     with unchanged(x, gamma, beta):
         got = forward(kernels, x, gamma, beta, epsilon, layout)
     eps = TOLERANCES[x.dtype].eps
