@@ -160,9 +160,9 @@ def assert_sums_close(got, want, magnitude, terms):
     assert_close(got, want, (terms + SUM_SLACK) * TOLERANCES[got.dtype].eps * magnitude)
 
 
-def assert_chain_close(got, want):
-    """The bound of a whole network: relative to the largest element."""
-    largest = np.max(np.abs(want), initial=0)
+def assert_chain_close(got, want, scale=0.0):
+    """The bound of a whole network: relative to the largest element, of `want` or of `scale`."""
+    largest = max(np.max(np.abs(want), initial=0), np.max(np.abs(scale), initial=0))
     assert_close(got, want, TOLERANCES[got.dtype].chain * largest)
 
 

@@ -162,6 +162,10 @@ def halving(step):
     return 0.5 * 2.0 ** -(step // 2)
 
 
+def name_of(rate):
+    return getattr(rate, "__name__", str(rate))
+
+
 RATES = [Step(0.5, 4, 0.5), Exponential(0.5, 0.9), Cosine(0.5, 9, 0.01), InverseScaling(0.5), halving]
 
 
@@ -188,7 +192,7 @@ def loop_by_hand(net, optimizer, epochs):
             optimizer.update(net.params, net.gradient(x[chosen], t[chosen]))
 
 
-@pytest.mark.parametrize("rate", RATES, ids=str)
+@pytest.mark.parametrize("rate", RATES, ids=name_of)
 def test_rates_go_on_from_the_steps_that_were_taken(rate):
     optimizer, params = fnn.SGD(rate), {"p": np.zeros(2)}
     want = [rate(step) for step in range(12)]
@@ -203,7 +207,7 @@ def test_rates_go_on_from_the_steps_that_were_taken(rate):
     assert optimizer.rates(12).tolist() == want
 
 
-@pytest.mark.parametrize("rate", [*RATES, Constant(0.25)], ids=str)
+@pytest.mark.parametrize("rate", [*RATES, Constant(0.25)], ids=name_of)
 @pytest.mark.parametrize("kind", CLASSES)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_fit_and_update_take_the_same_rates(dtype, kind, rate):
