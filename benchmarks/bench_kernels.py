@@ -1,133 +1,190 @@
-"""Each kernel at a few shapes: the layers of the notes' network, a medium layer, and one too small to matter."""
+"""Each public kernel: its time, beside its NumPy twin; how near it comes to what memory or the processor can do."""
+
+import math
 
 import numpy as np
 
-from fastfnn import kernels
+from fastfnn import kernels, reference
 
+from .arguments import arguments_of, bytes_moved, call_of
 from .common import DTYPES, Compiled, normal
+from .measure import bandwidth, peak, rate, ratio, share_of_bandwidth, share_of_peak, warm_peak
 
-# (batch, in_features, out_features)
-LAYERS = [(1, 784, 50), (100, 784, 50), (100, 50, 10), (128, 512, 512)]
-ROWS = [(1, 10), (100, 10), (100, 50), (1024, 512)]
-# Arrays of state, and the scalars: small steps, so that any number of them keeps the numbers ordinary
-RULES = {
-    "sgd": (0, (1e-9,)),
-    "momentum": (1, (1e-9, 0.9)),
-    "nesterov": (1, (1e-9, 0.9)),
-    "adagrad": (1, (1e-9, 1e-7)),
-    "rmsprop": (1, (1e-9, 0.99, 1e-7)),
-    "adam": (2, (1e-9, 0.9, 0.999, 1e-8, 3)),
-    "adamw": (2, (1e-9, 0.9, 0.999, 1e-8, 0.01, 3)),
-}
-ACTIVATIONS = ["identity", "sigmoid", "tanh", "relu"]
+ACTIVATIONS = ["identity", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "softplus", "silu", "gelu"]
+ELEMENTWISE = [f"{name}_{way}" for name in (*ACTIVATIONS, "activation") for way in ("forward", "backward")]
+LOSSES = ["softmax_cross_entropy", "sigmoid_cross_entropy", "squared_error"]
+UPDATES = [f"{name}_update" for name in ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw")]
+NORMALIZATIONS = ["batch_norm_forward", "batch_norm_backward"]
+
+# (batch, out_features): the notes' hidden layer, which two threads do not pay for, and a medium layer
+ROWS = [(100, 50), (1024, 512)]
+MEDIUM = ROWS[-1]
+# Arrays that no cache holds
+LARGE = (4096, 2048)
 
 
-class AffineForward(Compiled):
-    params = [LAYERS, DTYPES]
-    param_names = ["batch, in, out", "dtype"]
+class _Kernel(Compiled):
+    """A kernel and its twin, on the same arrays in turn."""
 
-    def setup(self, layer, dtype):
-        batch, inputs, outputs = layer
-        x, weight, bias = (
-            normal(batch, inputs, dtype=dtype),
-            normal(inputs, outputs, dtype=dtype),
-            normal(outputs, dtype=dtype),
-        )
-        self.arguments = np.empty((batch, outputs), dtype), x, weight, bias
-        self.compiled(lambda: kernels.affine_forward(*self.arguments))
+    param_names = ["kernel", "shape", "dtype"]
 
-    def time_affine_forward(self, layer, dtype):
-        kernels.affine_forward(*self.arguments)
-
-
-class AffineBackward(Compiled):
-    params = [LAYERS, DTYPES]
-    param_names = ["batch, in, out", "dtype"]
-
-    def setup(self, layer, dtype):
-        batch, inputs, outputs = layer
-        x, weight, grad_out = (
-            normal(batch, inputs, dtype=dtype),
-            normal(inputs, outputs, dtype=dtype),
-            normal(batch, outputs, dtype=dtype),
-        )
-        self.arguments = np.empty_like(x), np.empty_like(weight), np.empty(outputs, dtype), grad_out, x, weight
-        self.compiled(lambda: kernels.affine_backward(*self.arguments))
-
-    def time_affine_backward(self, layer, dtype):
-        kernels.affine_backward(*self.arguments)
-
-
-class Activation(Compiled):
-    params = [ACTIVATIONS, ROWS, DTYPES]
-    param_names = ["activation", "rows", "dtype"]
-
-    def setup(self, activation, rows, dtype):
-        self.forward = getattr(kernels, f"{activation}_forward")
-        self.backward = getattr(kernels, f"{activation}_backward")
-        self.x = normal(*rows, dtype=dtype)
-        self.out = np.empty_like(self.x)
-        self.compiled(lambda: (self.forward(self.out, self.x), self.backward(self.out, self.x, self.x)))
-
-    def time_forward(self, activation, rows, dtype):
-        self.forward(self.out, self.x)
-
-    def time_backward(self, activation, rows, dtype):
-        self.backward(self.out, self.x, self.x)
-
-
-class Loss(Compiled):
-    params = [["softmax_cross_entropy", "sigmoid_cross_entropy", "squared_error"], ROWS, DTYPES]
-    param_names = ["loss", "rows", "dtype"]
-
-    def setup(self, loss, rows, dtype):
-        self.loss = getattr(kernels, loss)
-        self.logits = normal(*rows, dtype=dtype)
-        self.targets = np.eye(rows[1], dtype=dtype)[np.arange(rows[0]) % rows[1]]
-        self.grad = np.empty_like(self.logits)
-        self.compiled(lambda: self.loss(self.grad, self.logits, self.targets))
-
-    def time_loss(self, loss, rows, dtype):
-        self.loss(self.grad, self.logits, self.targets)
-
-
-class SoftmaxCrossEntropyLabels(Compiled):
-    params = [ROWS, DTYPES]
-    param_names = ["rows", "dtype"]
-
-    def setup(self, rows, dtype):
-        self.logits = normal(*rows, dtype=dtype)
-        self.labels = np.arange(rows[0]) % rows[1]
-        self.grad = np.empty_like(self.logits)
-        self.compiled(lambda: kernels.softmax_cross_entropy(self.grad, self.logits, self.labels))
-
-    def time_loss(self, rows, dtype):
-        kernels.softmax_cross_entropy(self.grad, self.logits, self.labels)
-
-
-class Softmax(Compiled):
-    params = [ROWS, DTYPES]
-    param_names = ["rows", "dtype"]
-
-    def setup(self, rows, dtype):
-        self.x = normal(*rows, dtype=dtype)
-        self.out = np.empty_like(self.x)
-        self.compiled(lambda: kernels.softmax(self.out, self.x))
-
-    def time_softmax(self, rows, dtype):
-        kernels.softmax(self.out, self.x)
-
-
-class Update(Compiled):
-    params = [sorted(RULES), [(784, 50), (512, 512)], DTYPES]
-    param_names = ["rule", "shape", "dtype"]
-
-    def setup(self, rule, shape, dtype):
-        states, scalars = RULES[rule]
-        arrays = [np.abs(normal(*shape, dtype=dtype, seed=i)) for i in range(2 + states)]
-        update = getattr(kernels, f"{rule}_update")
-        self.call = lambda: update(*arrays, *scalars)
-        self.compiled(self.call)
-
-    def time_update(self, rule, shape, dtype):
+    def setup(self, kernel, shape, dtype):
+        arguments = arguments_of(kernel, shape, dtype)
+        self.call, self.twin = call_of(kernels, kernel, arguments), call_of(reference, kernel, arguments)
         self.call()
+
+    def time_kernel(self, kernel, shape, dtype):
+        self.call()
+
+    def track_ratio_to_numpy(self, kernel, shape, dtype):
+        return ratio(self.twin, self.call)
+
+    track_ratio_to_numpy.unit = "times NumPy's speed"
+
+
+class Activation(_Kernel):
+    params = [ELEMENTWISE, ROWS, DTYPES]
+    regress = [(kernel, MEDIUM, "float32") for kernel in ELEMENTWISE]
+
+
+class Softmax(_Kernel):
+    params = [["softmax"], [(100, 10), (10_000, 10), MEDIUM], DTYPES]
+    regress = [("softmax", (10_000, 10), "float32")]
+
+
+class Loss(_Kernel):
+    params = [LOSSES, [(100, 10), (10_000, 10), MEDIUM], DTYPES]
+    regress = [(kernel, (10_000, 10), "float32") for kernel in LOSSES]
+
+
+class LossOfRows(_Kernel):
+    """Softmax cross-entropy with rows of targets instead of labels."""
+
+    params = [["softmax_cross_entropy"], [(100, 10), (10_000, 10)], DTYPES]
+
+    def setup(self, kernel, shape, dtype):
+        rows = np.eye(shape[1], dtype=dtype)[np.arange(shape[0]) % shape[1]]
+        arguments = arguments_of(kernel, shape, dtype, targets=rows)
+        self.call, self.twin = call_of(kernels, kernel, arguments), call_of(reference, kernel, arguments)
+        self.call()
+
+
+class Update(_Kernel):
+    params = [UPDATES, [(784, 50), (784, 512)], DTYPES]
+    regress = [(kernel, (784, 512), "float32") for kernel in UPDATES]
+
+
+class Normalization(_Kernel):
+    params = [NORMALIZATIONS, ROWS, DTYPES]
+    regress = [(kernel, MEDIUM, "float32") for kernel in NORMALIZATIONS]
+
+
+class Dropout(_Kernel):
+    params = [["dropout_mask"], ROWS, DTYPES]
+    regress = [("dropout_mask", MEDIUM, "float32")]
+
+
+class Network(_Kernel):
+    """All batches of a case in one call."""
+
+    params = [["network_forward", "network_gradient", "train_steps"], ["notes", "medium", "tiny"], DTYPES]
+    param_names = ["kernel", "case", "dtype"]
+    regress = [(kernel, "notes", "float32") for kernel in params[0]]
+
+
+class Affine(_Kernel):
+    """A layer, forward and backward; bench_products.py has each product by itself."""
+
+    params = [["affine_forward", "affine_backward"], [(100, 784, 50), (128, 512, 512)], DTYPES]
+    param_names = ["kernel", "batch, in, out", "dtype"]
+    regress = [(kernel, (128, 512, 512), "float32") for kernel in params[0]]
+
+    def setup(self, kernel, shape, dtype):
+        arguments = arguments_of(kernel, shape, dtype)
+        self.call, self.twin = call_of(kernels, kernel, arguments), call_of(reference, kernel, arguments)
+        self.operations = (2 if kernel == "affine_forward" else 4) * math.prod(shape)
+        self.call()
+        warm_peak(dtype)
+
+    def track_gflops(self, kernel, shape, dtype):
+        return rate(self.call, self.operations) / 1e9
+
+    def track_share_of_peak(self, kernel, shape, dtype):
+        return share_of_peak(self.call, self.operations, dtype)
+
+    track_gflops.unit = "GFLOP/s"
+    track_share_of_peak.unit = "of the FMA peak"
+
+
+class Bandwidth(Compiled):
+    """Kernels that do little with each number, on arrays that come from memory."""
+
+    params = [[*ELEMENTWISE, "softmax", *LOSSES, *UPDATES, *NORMALIZATIONS, "dropout_mask"]]
+    param_names = ["kernel"]
+
+    def setup(self, kernel):
+        arguments = arguments_of(kernel, LARGE, "float32")
+        self.call, self.moved = call_of(kernels, kernel, arguments), bytes_moved(kernel, arguments)
+        self.call()
+
+    def track_gbytes_per_second(self, kernel):
+        return rate(self.call, self.moved) / 1e9
+
+    def track_share_of_bandwidth(self, kernel):
+        return share_of_bandwidth(self.call, self.moved)
+
+    track_gbytes_per_second.unit = "GB/s"
+    track_share_of_bandwidth.unit = "of the bandwidth of memory"
+
+
+class Machine(Compiled):
+    """What the shares are shares of."""
+
+    def setup(self):
+        warm_peak("float32")
+
+    def track_peak(self):
+        return peak("float32") / 1e9
+
+    def track_bandwidth(self):
+        return bandwidth() / 1e9
+
+    track_peak.unit = "GFLOP/s"
+    track_bandwidth.unit = "GB/s"
+
+
+def softplus(x):
+    """An activation such as users write."""
+    return math.log1p(math.exp(x))
+
+
+def softplus_slope(x, y):
+    return 1 - math.exp(-y)
+
+
+class GivenActivation(Compiled):
+    """A user's activation, beside the same one built in."""
+
+    params = [["compile_activation"], DTYPES]
+    param_names = ["kernel", "dtype"]
+    regress = [("compile_activation", "float32")]
+
+    def setup(self, kernel, dtype):
+        if not hasattr(kernels, "compile_activation"):
+            raise NotImplementedError("fastfnn.kernels has no compile_activation")
+        code = kernels.compile_activation(softplus, softplus_slope, np.dtype(dtype))
+        x = normal(*MEDIUM, dtype=dtype)
+        out = np.empty_like(x)
+        self.given = lambda: kernels.activation_forward(out, x, code)
+        self.built_in = lambda: kernels.softplus_forward(out, x)
+        self.given()
+        self.built_in()
+
+    def time_kernel(self, kernel, dtype):
+        """The call that finds it compiled: at the start of each fit."""
+        kernels.compile_activation(softplus, softplus_slope, np.dtype(dtype))
+
+    def track_ratio_to_built_in(self, kernel, dtype):
+        return ratio(self.built_in, self.given)
+
+    track_ratio_to_built_in.unit = "times the built-in's speed"

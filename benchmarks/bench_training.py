@@ -1,26 +1,136 @@
-"""The main job: the notes' network, 784-50-10 with sigmoid, on the shipped digits."""
+"""What users call: `fit` for the networks of the speed table, `gradient` and `predict`; threads and memory."""
+
+import numba
 
 import fastfnn as fnn
 
+from .cases import CASES
 from .common import DTYPES, Compiled
+from .measure import rate, ratio, share_of_peak, warm_peak
+
+THREADS = [count for count in (1 << power for power in range(16)) if count < numba.config.NUMBA_NUM_THREADS]
+THREADS.append(numba.config.NUMBA_NUM_THREADS)
 
 
-class MainJob(Compiled):
-    params = [DTYPES, ["kernels", "reference"]]
-    param_names = ["dtype", "backend"]
+class Fit(Compiled):
+    """The steps of a case, as one call of `fit`."""
 
-    def setup(self, dtype, backend):
-        (self.x, self.t), _ = fnn.datasets.load_mnist()
-        self.x = self.x.astype(dtype)
-        self.net = fnn.FNN((784, 50, 10), activation="sigmoid", init=0.01, dtype=dtype, seed=0, backend=backend)
-        self.compiled(lambda: (self.net.fit(self.x, self.t, epochs=1), self.net.gradient(self.x[:100], self.t[:100])))
+    params = [list(CASES), DTYPES]
+    param_names = ["case", "dtype"]
+    skip_params = [("large", "float64")]  # takes as long as all others together
+    regress = [(case, "float32") for case in CASES if case != "large"]
+
+    def setup(self, case, dtype):
+        self.fit, self.in_numpy = CASES[case].fitter(dtype), CASES[case].fitter(dtype, "reference")
+        self.operations = CASES[case].operations * CASES[case].batches * CASES[case].epochs
+        self.fit()
+        warm_peak(dtype)
+
+    def time_fit(self, case, dtype):
+        self.fit()
+
+    def track_gflops(self, case, dtype):
+        return rate(self.fit, self.operations) / 1e9
+
+    def track_share_of_peak(self, case, dtype):
+        return share_of_peak(self.fit, self.operations, dtype)
+
+    def track_ratio_to_numpy(self, case, dtype):
+        return ratio(self.in_numpy, self.fit)
+
+    track_gflops.unit = "GFLOP/s"
+    track_share_of_peak.unit = "of the FMA peak"
+    track_ratio_to_numpy.unit = "times NumPy's speed"
+
+
+class Gradient(Compiled):
+    """One batch of a case."""
+
+    params = [["notes", "medium", "tabular", "tiny"], DTYPES]
+    param_names = ["case", "dtype"]
+    regress = [("notes", "float32"), ("medium", "float32")]
+
+    def setup(self, case, dtype):
+        self.x, self.t = CASES[case].data(dtype, CASES[case].batch_size)
+        self.net, self.in_numpy = CASES[case].network(dtype), CASES[case].network(dtype, "reference")
+        self.net.gradient(self.x, self.t)
+
+    def time_gradient(self, case, dtype):
+        self.net.gradient(self.x, self.t)
+
+    def track_ratio_to_numpy(self, case, dtype):
+        return ratio(lambda: self.in_numpy.gradient(self.x, self.t), lambda: self.net.gradient(self.x, self.t))
+
+    track_ratio_to_numpy.unit = "times NumPy's speed"
+
+
+class Predict(Compiled):
+    """The medium network; 10,000 rows are those of the speed table."""
+
+    params = [[1, 100, 1000, 10_000], DTYPES]
+    param_names = ["rows", "dtype"]
+    regress = [(100, "float32"), (1000, "float32")]
+
+    def setup(self, rows, dtype):
+        case = CASES["medium"]
+        self.x = case.samples(dtype, rows)
+        self.net, self.in_numpy = case.network(dtype), case.network(dtype, "reference")
+        self.operations = case.operations_of_prediction * rows
+        self.net.predict(self.x)
+        warm_peak(dtype)
+
+    def time_predict(self, rows, dtype):
         self.net.predict(self.x)
 
-    def time_epoch(self, dtype, backend):
-        self.net.fit(self.x, self.t, epochs=1, batch_size=100, optimizer=fnn.SGD(0.1))
+    def track_gflops(self, rows, dtype):
+        return rate(lambda: self.net.predict(self.x), self.operations) / 1e9
 
-    def time_gradient_batch_100(self, dtype, backend):
-        self.net.gradient(self.x[:100], self.t[:100])
+    def track_share_of_peak(self, rows, dtype):
+        return share_of_peak(lambda: self.net.predict(self.x), self.operations, dtype)
 
-    def time_predict(self, dtype, backend):
-        self.net.predict(self.x)
+    def track_ratio_to_numpy(self, rows, dtype):
+        return ratio(lambda: self.in_numpy.predict(self.x), lambda: self.net.predict(self.x))
+
+    track_gflops.unit = "GFLOP/s"
+    track_share_of_peak.unit = "of the FMA peak"
+    track_ratio_to_numpy.unit = "times NumPy's speed"
+
+
+class Threads(Compiled):
+    """`fit` on 1, 2, 4, ... threads, up to all."""
+
+    params = [["notes", "medium", "tiny"], THREADS]
+    param_names = ["case", "threads"]
+
+    def setup(self, case, threads):
+        self.before = fnn.get_num_threads()
+        fnn.set_num_threads(threads)
+        self.fit = CASES[case].fitter("float32")
+        self.fit()
+
+    def teardown(self, case, threads):
+        fnn.set_num_threads(self.before)
+        self.prepared = None  # the next setup shall set the number again
+        super().teardown(case, threads)
+
+    def time_fit(self, case, threads):
+        self.fit()
+
+
+class Memory(Compiled):
+    """The peak of a process that fits a larger case, data and all."""
+
+    params = [["medium", "large", "tiny"]]
+    param_names = ["case"]
+
+    def setup_cache(self):
+        """Compile in another process: the compiler takes more memory than a fit."""
+        for case in self.params[0]:
+            CASES[case].fitter("float32")()
+
+    def setup(self, case):
+        self.fit = CASES[case].fitter("float32")
+        self.fit()
+
+    def peakmem_fit(self, case):
+        self.fit()

@@ -1,0 +1,142 @@
+"""The arguments of every public kernel, by the names that they have in its signature.
+
+The same argument is called the same everywhere, so that the name of a kernel and a shape are enough to call it; also in
+an older version, whose signature may have fewer of them.
+"""
+
+import functools
+import inspect
+
+import numpy as np
+
+from fastfnn import kernels
+
+from .cases import CASES, LEARNING_RATE
+from .common import normal
+
+# Small steps, as in cases.py: any number of them keeps the numbers ordinary.
+SCALARS = {
+    "learning_rate": LEARNING_RATE,
+    "momentum": 0.9,
+    "decay_rate": 0.99,
+    "beta1": 0.9,
+    "beta2": 0.999,
+    "epsilon": 1e-7,
+    "decay": 0.01,
+    "norm_epsilon": 1e-5,
+    "norm_momentum": 0.9,
+    "step": 3,
+    "steps_before": 0,
+    "layer": 1,
+    "dropout": 0.5,
+    "scale": 2.0,
+    "seed": 1,
+}
+
+
+def call_of(module, name, arguments):
+    """A function without arguments that calls a kernel, or its twin."""
+    return functools.partial(getattr(module, name), *arguments)
+
+
+def arguments_of(name, shape, dtype, **others):
+    """The arguments of a kernel, in order; NotImplementedError if this version has none that takes them.
+
+    others  in place of some, by name
+    shape   (B, O) for what works element by element or row by row, (B, I, O) for a layer, a case's name for a network
+    """
+    if not hasattr(kernels, name):
+        raise NotImplementedError(f"fastfnn.kernels has no {name}")
+    named = {**{key: lambda value=value: value for key, value in SCALARS.items()}, **_arrays(name, shape, dtype)}
+    named |= {key: lambda value=value: value for key, value in others.items()}
+    wanted = list(inspect.signature(getattr(kernels, name)).parameters)
+    if not set(wanted) <= set(named):
+        raise NotImplementedError(f"{name} of this version takes {', '.join(set(wanted) - set(named))}")
+    return [named[key]() for key in wanted]
+
+
+def _arrays(name, shape, dtype):
+    """Functions that make an array, by its name."""
+    if name.startswith(("network", "train")):
+        return _of_network(shape, dtype)
+    if name.startswith("affine"):
+        return _of_layer(*shape, dtype)
+    if name.startswith("batch_norm"):
+        return _of_normalization(*shape, dtype)
+    if name.endswith("_update"):
+        states = ("param", "velocity", "mean", "squares", "square", "grad")
+        return {
+            key: lambda seed=seed: np.abs(normal(*shape, dtype=dtype, seed=seed)) for seed, key in enumerate(states)
+        }
+    return _of_rows(name, *shape, dtype)
+
+
+def _of_rows(name, batch, outputs, dtype):
+    def random(seed):
+        return lambda: normal(batch, outputs, dtype=dtype, seed=seed)
+
+    def labels():
+        return np.arange(batch) % outputs
+
+    filled = ("x", "out", "logits", "grad_out", "grad_x", "grad_logits", "mask", "targets")
+    arrays = {key: random(seed) for seed, key in enumerate(filled)}
+    return arrays | {
+        "targets": labels if name == "softmax_cross_entropy" else random(1),
+        "code": lambda: kernels.ACTIVATIONS.index("sigmoid"),
+    }
+
+
+def _of_layer(batch, inputs, outputs, dtype):
+    shapes = {
+        **{"out": (batch, outputs), "x": (batch, inputs), "weight": (inputs, outputs), "bias": (outputs,)},
+        **{"grad_x": (batch, inputs), "grad_weight": (inputs, outputs), "grad_bias": (outputs,)},
+        "grad_out": (batch, outputs),
+    }
+    return {
+        key: lambda seed=seed, key=key: normal(*shapes[key], dtype=dtype, seed=seed) for seed, key in enumerate(shapes)
+    }
+
+
+def _of_normalization(batch, outputs, dtype):
+    rows = ("out", "normalized", "x", "grad_x", "grad_out")
+    columns = ("mean", "variance", "gamma", "beta", "grad_gamma", "grad_beta")
+    arrays = {key: lambda seed=seed: normal(batch, outputs, dtype=dtype, seed=seed) for seed, key in enumerate(rows)}
+    return arrays | {
+        key: lambda seed=seed: np.abs(normal(outputs, dtype=dtype, seed=seed)) for seed, key in enumerate(columns)
+    }
+
+
+def _of_network(case_name, dtype):
+    """Gradient descent in one pass over the case's batches; network_forward and network_gradient take all at once."""
+    case = CASES[case_name]
+    count = case.batch_size * case.batches
+    params = np.concatenate([param.ravel() for param in case.network(dtype).params.values()])
+    codes = [kernels.ACTIVATIONS.index(key) for key in (*[case.activation] * (len(case.layers) - 2), "identity")]
+    return {
+        "out": lambda: np.empty((count, case.layers[-1]), dtype),
+        "params": lambda: params,
+        "grad_params": lambda: np.empty_like(params),
+        **dict.fromkeys(("first", "second", "statistics", "sample_weights"), lambda: np.empty(0, dtype)),
+        "step_losses": lambda: np.empty(case.batches),
+        "x": lambda: case.samples(dtype, count),
+        "targets": lambda: case.targets(dtype, count),
+        "order": lambda: np.random.default_rng(0).permutation(count),
+        "learning_rates": lambda: np.full(case.batches, LEARNING_RATE),
+        "sizes": lambda: np.array(case.layers, np.int64),
+        "activations": lambda: np.array(codes, np.int64),
+        "settings": _settings,
+        "loss": lambda: kernels.LOSSES.index(case.loss),
+        "optimizer": lambda: kernels.OPTIMIZERS.index("sgd"),
+        "batch_size": lambda: case.batch_size,
+    }
+
+
+def _settings():
+    """Those of plain gradient descent, whatever they are in this version."""
+    return np.array([SCALARS[key] if key in ("learning_rate", "norm_epsilon") else 0.0 for key in kernels.SETTINGS])
+
+
+def bytes_moved(name, arguments):
+    """What has to be read and written if each array is touched once, and once more where it is changed in place."""
+    sizes = [argument.nbytes for argument in arguments if isinstance(argument, np.ndarray)]
+    return 2 * sum(sizes) - sizes[-1] if name.endswith("_update") else sum(sizes)  # the last is the gradient

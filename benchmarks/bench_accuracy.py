@@ -1,0 +1,127 @@
+"""How exact the float32 kernels are, measured against their NumPy twins in float64."""
+
+import numpy as np
+
+from fastfnn import kernels, reference
+
+from .arguments import arguments_of, call_of
+from .bench_kernels import ELEMENTWISE, LOSSES, NORMALIZATIONS, UPDATES
+from .bench_products import PRODUCTS, SHAPES, Arrays
+from .cases import CASES
+from .common import Compiled, normal
+
+EPS = np.finfo(np.float32).eps
+SHAPE = (256, 256)
+WIDE = np.float32(4)  # standard deviation of inputs: some come into the tails
+RATE = 0.1  # learning rate: what is learnt shows
+
+
+def up(argument):
+    """A copy of an array, in float64 if it holds real numbers; anything else as it is."""
+    if not isinstance(argument, np.ndarray):
+        return argument
+    return argument.astype(np.float64) if argument.dtype == np.float32 else argument.copy()
+
+
+def largest_error(kernel, arguments, scale_of):
+    """The largest difference from the twin in any of the arrays, in ulps of what scale_of gives for an exact result."""
+    exact = [up(argument) for argument in arguments]
+    with np.errstate(all="ignore"):  # what underflows on the way does not concern the result
+        call_of(kernels, kernel, arguments)()
+        call_of(reference, kernel, exact)()
+    arrays = [(got, want) for got, want in zip(arguments, exact, strict=True) if np.size(got) > 1]
+    return finite(np.max([np.max(errors(got, want, scale_of)) for got, want in arrays]))
+
+
+def finite(error):
+    """The number, if it is one: asv would take NaN for a benchmark that was skipped."""
+    if not np.isfinite(error):
+        raise ArithmeticError(f"the largest error is {error}")
+    return float(error)
+
+
+def errors(got, want, scale_of):
+    """Of each element, in ulps; 0 below the smallest normal number, where a kernel may write 0."""
+    magnitude = np.abs(want)
+    ulp = np.spacing(np.asarray(scale_of(magnitude), np.float32))
+    return np.where(magnitude < np.finfo(np.float32).tiny, 0, np.abs(got - want) / ulp)
+
+
+class Activation(Compiled):
+    """Each element in its own ulps."""
+
+    params = [[kernel for kernel in (*ELEMENTWISE, "softmax") if not kernel.endswith("_backward")]]
+    param_names = ["kernel"]
+
+    def setup(self, kernel):
+        self.arguments = arguments_of(kernel, SHAPE, "float32", x=WIDE * normal(*SHAPE))
+        largest_error(kernel, self.arguments, np.abs)
+
+    def track_max_error_ulp(self, kernel):
+        return largest_error(kernel, self.arguments, np.abs)
+
+    track_max_error_ulp.unit = "ulp"
+
+
+class Slope(Compiled):
+    """The derivative, in ulps of its largest value: it has zeros, and some are computed from rounded outputs."""
+
+    params = [[kernel for kernel in ELEMENTWISE if kernel.endswith("_backward")]]
+    param_names = ["kernel"]
+
+    def setup(self, kernel):
+        forward, x = kernel.replace("backward", "forward"), WIDE * normal(*SHAPE)
+        out, one = np.empty_like(x), np.ones_like(x)
+        call_of(reference, forward, arguments_of(forward, SHAPE, "float32", x=x, out=out))()
+        self.arguments = arguments_of(kernel, SHAPE, "float32", grad_out=one, x=x, out=out)
+        largest_error(kernel, self.arguments, np.max)
+
+    def track_max_error_ulp(self, kernel):
+        return largest_error(kernel, self.arguments, np.max)
+
+    track_max_error_ulp.unit = "ulp of the largest"
+
+
+class Other(Compiled):
+    """Where sums cancel: in ulps of the largest element of the result."""
+
+    shapes = dict.fromkeys(("network_forward", "network_gradient", "train_steps"), "notes")
+    params = [[*LOSSES, *UPDATES, *NORMALIZATIONS, "dropout_mask", *shapes]]
+    param_names = ["kernel"]
+
+    def setup(self, kernel):
+        rates = np.full(CASES["notes"].batches, RATE)
+        shape = self.shapes.get(kernel, SHAPE)
+        self.arguments = arguments_of(kernel, shape, "float32", learning_rate=RATE, learning_rates=rates)
+        largest_error(kernel, self.arguments, np.max)
+
+    def track_max_error_ulp(self, kernel):
+        return largest_error(kernel, self.arguments, np.max)
+
+    track_max_error_ulp.unit = "ulp of the largest"
+
+
+class Product(Compiled):
+    """As a share of the bound (K + 8) eps (|x| |W| + |b|), K the length of the sum."""
+
+    params = [PRODUCTS, SHAPES[:-1]]  # the largest would take longer than all others
+    param_names = ["product", "batch, in, out"]
+
+    def setup(self, product, shape):
+        self.arrays = Arrays(shape, "float32")
+        self.arrays.kernel(product)()
+
+    def track_max_error_to_bound(self, product, shape):
+        self.arrays.kernel(product)()
+        return error_to_bound(self.arrays, product)
+
+    track_max_error_to_bound.unit = "of the bound"
+
+
+def error_to_bound(arrays, product):
+    x, weight, grad_out, bias = map(up, (arrays.x, arrays.weight, arrays.grad_out, arrays.bias))
+    left, right, add = {
+        "x W": (x, weight, bias), "G W^T": (grad_out, weight.T, 0 * x[:1]), "x^T G": (x.T, grad_out, 0 * bias)
+    }[product]  # fmt: skip
+    bound = (left.shape[1] + 8) * EPS * (np.abs(left) @ np.abs(right) + np.abs(add))
+    return finite(np.max(np.abs(arrays.result(product) - (left @ right + add)) / bound))

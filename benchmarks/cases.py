@@ -1,0 +1,82 @@
+"""The networks of the speed table, with a number of steps that is quick to time.
+
+They stand here, too, and not only in fastfnn.bench.cases, because versions without that package are measured as well.
+"""
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+
+import fastfnn as fnn
+
+from .common import normal
+
+# Small, so that the thousandth call does the same work as the first: nothing converges, diverges or becomes denormal.
+LEARNING_RATE = 1e-9
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network, its batches, and a fit of `epochs` passes over `batches` of them."""
+
+    layers: tuple[int, ...]
+    batch_size: int
+    batches: int
+    epochs: int = 1
+    activation: str = "relu"
+    loss: str = "softmax_cross_entropy"
+    optimizer: str = "SGD"
+    init: float | str = "he"
+
+    @property
+    def operations(self):
+        """Floating-point operations of the products of a step, 2 for a multiply-add, as in fastfnn.bench.cases."""
+        return self.batch_size * (3 * self.operations_of_prediction - 2 * self.layers[0] * self.layers[1])
+
+    @property
+    def operations_of_prediction(self):
+        """Of one row."""
+        return 2 * sum(inputs * outputs for inputs, outputs in pairwise(self.layers))
+
+    def samples(self, dtype, count):
+        """Inputs (count, I)."""
+        return normal(count, self.layers[0], dtype=dtype)
+
+    def targets(self, dtype, count):
+        """Labels (count,), or rows (count, K)."""
+        if self.loss == "softmax_cross_entropy":
+            return np.arange(count) % self.layers[-1]
+        return normal(count, self.layers[-1], dtype=dtype, seed=1)
+
+    def data(self, dtype, count):
+        """Both."""
+        return self.samples(dtype, count), self.targets(dtype, count)
+
+    def network(self, dtype, backend="kernels"):
+        """The network with its initial weights."""
+        return fnn.FNN(
+            self.layers, activation=self.activation, loss=self.loss, init=self.init, dtype=dtype, seed=0,
+            backend=backend,
+        )  # fmt: skip
+
+    def fitter(self, dtype, backend="kernels"):
+        """A function that calls `FNN.fit` for all steps of the case."""
+        if not hasattr(fnn, self.optimizer):
+            raise NotImplementedError(f"fastfnn has no {self.optimizer}")
+        count = self.batch_size * self.batches
+        (x, t), net = self.data(dtype, count), self.network(dtype, backend)
+        optimizer = getattr(fnn, self.optimizer)(LEARNING_RATE)
+        return lambda: net.fit(x, t, epochs=self.epochs, batch_size=self.batch_size, optimizer=optimizer)
+
+
+_NOTES = Case((784, 50, 10), 100, 40, activation="sigmoid", init=0.01)
+
+CASES = {
+    "notes": _NOTES,
+    "online": replace(_NOTES, batch_size=1, batches=1000),
+    "medium": Case((784, 512, 512, 10), 128, 4),
+    "large": Case((784, 2048, 2048, 10), 512, 2),
+    "tabular": Case((30, 64, 64, 1), 32, 200, loss="squared_error", optimizer="Adam"),
+    "tiny": Case((4, 32, 16, 4), 10_000, 1, 8, "tanh", "squared_error", "Adam"),
+}

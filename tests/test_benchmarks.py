@@ -1,0 +1,346 @@
+"""The asv suite: that it covers what it should, and that it fails where it must. `benchmarks/check.py` runs it."""
+
+import importlib
+import importlib.util
+import inspect
+import itertools
+import json
+import math
+import sys
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+import pytest
+from helpers import ROOT
+
+from fastfnn import kernels
+from fastfnn.bench import cases as speed_table
+
+FOLDER = ROOT / "benchmarks"
+
+pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="the benchmarks are not beside the package")
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Modules of the suite; they are imported from their folder, for it is not installed."""
+
+    modules: dict
+
+    def __getattr__(self, name):
+        return self.modules[name]
+
+    @property
+    def classes(self):
+        """All benchmark classes, as asv finds them."""
+        return [
+            kind
+            for name, module in self.modules.items()
+            for kind in vars(module).values()
+            if name.startswith("bench_") and inspect.isclass(kind) and kind.__module__ == module.__name__
+            if not kind.__name__.startswith("_") and methods(kind, "time", "timeraw", "track", "peakmem")
+        ]
+
+
+def methods(kind, *prefixes):
+    return [name for name in dir(kind) if name.startswith(tuple(f"{prefix}_" for prefix in prefixes))]
+
+
+@pytest.fixture(scope="module")
+def suite():
+    # Not by the search path: the folder around it has a `kernels` that must not be imported under that name.
+    spec = importlib.util.spec_from_file_location("benchmarks", FOLDER / "__init__.py")
+    package = importlib.util.module_from_spec(spec)
+    sys.modules["benchmarks"] = package
+    spec.loader.exec_module(package)
+    names = ["arguments", "cases", "check", "common", "measure", *(path.stem for path in FOLDER.glob("bench_*.py"))]
+    yield Suite({name: importlib.import_module(f"benchmarks.{name}") for name in names})
+    for name in [name for name in sys.modules if name.split(".")[0] == "benchmarks"]:
+        del sys.modules[name]
+
+
+# What is covered
+
+
+def public_kernels():
+    return {name for name in kernels.__all__ if callable(getattr(kernels, name))}
+
+
+def test_every_kernel_is_timed(suite):
+    timed = {
+        name
+        for kind in suite.classes
+        if methods(kind, "time") and "kernel" in getattr(kind, "param_names", [])
+        for name in kind.params[kind.param_names.index("kernel")]
+    }
+    assert timed == public_kernels()
+
+
+def test_every_kernel_has_its_accuracy_tracked(suite):
+    accuracy = suite.bench_accuracy
+    tracked = {name for kind in (accuracy.Activation, accuracy.Slope, accuracy.Other) for name in kind.params[0]}
+    products = {"affine_forward", "affine_backward"}  # by bench_accuracy.Product
+    assert tracked | products | {"compile_activation"} == public_kernels()
+
+
+def test_regression_check_times_every_kernel_and_every_case_but_large(suite):
+    entries = [(kind, entry) for kind in suite.classes for entry in getattr(kind, "regress", [])]
+    timed = {entry[kind.param_names.index("kernel")] for kind, entry in entries if "kernel" in kind.param_names}
+    assert timed == public_kernels()
+    assert {case for case, _ in suite.bench_training.Fit.regress} == set(suite.cases.CASES) - {"large"}
+    assert suite.bench_training.Gradient.regress and suite.bench_training.Predict.regress
+    assert 45 <= len(entries) <= 60
+
+
+def test_regress_lists_combinations_of_parameters(suite):
+    for kind in suite.classes:
+        for entry in getattr(kind, "regress", []):
+            assert entry in set(itertools.product(*kind.params)), f"{kind.__name__}: {entry}"
+            assert methods(kind, "time")
+
+
+def test_every_parameter_has_a_name_and_every_track_method_a_unit(suite):
+    for kind in suite.classes:
+        assert len(getattr(kind, "params", [])) == len(getattr(kind, "param_names", []))
+        for name in methods(kind, "track"):
+            assert getattr(kind, name).unit, f"{kind.__name__}.{name}"
+
+
+def test_all_that_is_timed_in_this_process_is_guarded(suite):
+    unguarded = {kind.__name__ for kind in suite.classes if not issubclass(kind, suite.common.Compiled)}
+    assert unguarded == {"Import", "FirstFit", "Wheel"}  # other processes, and files
+
+
+def test_cases_are_those_of_the_speed_table(suite):
+    table = {name: case for name, case in speed_table.CASES.items() if not case.predict}
+    assert set(suite.cases.CASES) == set(table)
+    for name, want in table.items():
+        got = suite.cases.CASES[name]
+        assert (got.layers, got.batch_size, got.activation) == (want.layers, want.batch_size, want.activation)
+        assert (got.loss, got.init, got.optimizer.lower()) == (want.loss, want.init, want.optimizer)
+        assert got.operations == want.operations
+    assert speed_table.CASES["predict"].layers == suite.cases.CASES["medium"].layers
+    assert speed_table.CASES["predict"].batch_size in suite.bench_training.Predict.params[0]
+
+
+# A version that lacks something
+
+
+def test_absent_kernel_and_unknown_argument_are_skipped(suite, monkeypatch):
+    monkeypatch.delattr(kernels, "gelu_forward")
+    with pytest.raises(NotImplementedError, match="no gelu_forward"):
+        suite.arguments.arguments_of("gelu_forward", (2, 3), "float32")
+    monkeypatch.setattr(kernels, "relu_forward", lambda out, unheard_of: None)
+    with pytest.raises(NotImplementedError, match="takes unheard_of"):
+        suite.arguments.arguments_of("relu_forward", (2, 3), "float32")
+
+
+def test_older_signature_is_called_with_fewer_arguments(suite, monkeypatch):
+    monkeypatch.setattr(kernels, "network_gradient", lambda grad_params, params, x, loss: None)
+    grad_params, params, x, loss = suite.arguments.arguments_of("network_gradient", "notes", "float64")
+    assert grad_params.shape == params.shape == (784 * 50 + 50 + 50 * 10 + 10,)
+    assert (x.shape[1], x.dtype, loss) == (784, np.float64, 0)
+
+
+# The guard
+
+
+def life(benchmark, method, *params):
+    """What asv does with a benchmark: setup and teardown around each sample."""
+    for _ in range(2):
+        benchmark.setup(*params)
+        getattr(benchmark, method)(*params)
+        benchmark.teardown(*params)
+
+
+def benchmark_of(suite, setup):
+    class Benchmark(suite.common.Compiled):
+        def setup(self):
+            self.function = numba.njit(lambda x: x + 1)
+            setup(self.function)
+
+        def time_it(self):
+            self.function(1)
+
+        def track_it(self):
+            return self.function(1)
+
+    return Benchmark()
+
+
+@pytest.mark.jit
+@pytest.mark.parametrize("method", ["time_it", "track_it"])
+def test_guard_fails_on_compilation(suite, method):
+    benchmark = benchmark_of(suite, lambda function: None)
+    with pytest.raises(RuntimeError, match="inside the timed part"):
+        life(benchmark, method)
+
+
+@pytest.mark.jit
+@pytest.mark.parametrize("method", ["time_it", "track_it"])
+def test_guard_passes_what_setup_has_compiled(suite, method):
+    life(benchmark_of(suite, lambda function: function(1)), method)
+
+
+@pytest.mark.jit
+def test_guard_fails_on_compilation_for_another_type(suite):
+    benchmark = benchmark_of(suite, lambda function: function(1.0))
+    with pytest.raises(RuntimeError, match="inside the timed part"):
+        life(benchmark, "time_it")
+
+
+@pytest.mark.jit
+def test_guard_counts_what_is_loaded_from_disk(suite, tmp_path, monkeypatch):
+    (tmp_path / "cached.py").write_text("import numba\n\n@numba.njit(cache=True)\ndef function(x):\n    return x + 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    module = importlib.import_module("cached")
+    module.function(1)
+    module = importlib.reload(module)
+    guard = suite.common.Guard()
+    module.function(1)
+    assert guard.stop() > 0
+    assert sum(module.function.stats.cache_hits.values()) == 1
+
+
+def test_setup_runs_once_for_the_same_parameters(suite):
+    calls = []
+
+    class Benchmark(suite.common.Compiled):
+        def setup(self, *params):
+            calls.append(params)
+
+        def time_it(self, *params):
+            pass
+
+    benchmark = Benchmark()
+    life(benchmark, "time_it", 1)
+    life(benchmark, "time_it", 2)
+    assert calls == [(1,), (2,)]
+
+
+def test_teardown_after_a_setup_that_skips(suite):
+    class Benchmark(suite.common.Compiled):
+        def setup(self):
+            raise NotImplementedError
+
+    benchmark = Benchmark()
+    with pytest.raises(NotImplementedError):
+        benchmark.setup()
+    benchmark.teardown()
+
+
+def test_small_takes_the_first_of_each_parameter(suite, monkeypatch):
+    monkeypatch.setattr(suite.common, "SMALL", True)
+
+    class Benchmark(suite.common.Compiled):
+        params = (["a", "b"], [1, 2, 3])
+
+    assert Benchmark.params == [["a"], [1]]
+
+
+# Measuring
+
+
+@pytest.fixture
+def clock(suite, monkeypatch):
+    """A clock that only `tick` moves on."""
+
+    class Clock:
+        now = 0.0
+
+        def tick(self, seconds):
+            self.now += seconds
+
+    clock = Clock()
+    monkeypatch.setattr(suite.measure.time, "perf_counter", lambda: clock.now)
+    return clock
+
+
+def test_ratio_is_that_of_medians_in_turn(suite, clock):
+    order = []
+
+    def call(name, durations):
+        order.append(name)
+        clock.tick(next(durations))
+
+    slow = itertools.chain([9.0], itertools.cycle([3.0, 3.0, 90.0]))  # one in three is disturbed
+    fast = itertools.repeat(1.5)
+    assert suite.measure.ratio(lambda: call("slow", slow), lambda: call("fast", fast)) == 2
+    assert order == ["slow", "fast"] * (len(order) // 2) and len(order) >= 8
+
+
+def test_short_calls_are_repeated_in_a_sample(suite, clock):
+    (seconds,) = suite.measure.medians(lambda: clock.tick(1e-6))
+    assert seconds == pytest.approx(1e-6)
+    assert suite.measure.rate(lambda: clock.tick(1e-6), 5) == pytest.approx(5e6)
+
+
+def test_errors_are_counted_in_ulps(suite):
+    exact = np.array([1.0, 2.0, 3.0, 1e-42, -1.0])
+    got = exact.astype(np.float32)
+    got[1], got[3] = np.nextafter(np.float32(2), np.float32(3)), 0  # what is below the smallest normal may be 0
+    np.testing.assert_array_equal(suite.bench_accuracy.errors(got, exact, np.abs), [0, 1, 0, 0, 0])
+
+
+def test_nan_is_an_error_and_not_taken_for_a_skipped_benchmark(suite, monkeypatch):
+    monkeypatch.setattr(kernels, "relu_forward", lambda out, x: out.fill(np.nan))
+    arguments = [np.zeros((2, 3), np.float32), np.ones((2, 3), np.float32)]
+    with pytest.raises(ArithmeticError, match="largest error is nan"):
+        suite.bench_accuracy.largest_error("relu_forward", arguments, np.abs)
+
+
+def test_bytes_in_place_count_twice(suite):
+    array = np.zeros(4, np.float32)
+    assert suite.arguments.bytes_moved("relu_forward", [array, array]) == 32
+    assert suite.arguments.bytes_moved("momentum_update", [array, array, array, 0.1]) == 80
+
+
+# What check.py makes of asv's files
+
+
+def results(folder, by_name, known=None):
+    """The files of a run: the results of all combinations of each benchmark, and the benchmarks that asv knew."""
+    (folder / "machine").mkdir()
+    (folder / "machine" / "machine.json").write_text('{"machine": "machine"}')
+    names = by_name if known is None else known
+    (folder / "benchmarks.json").write_text(json.dumps({"version": 2, **{name: {} for name in names}}))
+    rows = {name: [] if column is None else [column, [], "hash"] for name, column in by_name.items()}
+    file = {"result_columns": ["result", "params", "version"], "results": rows}
+    (folder / "machine" / "0123abcd-existing.json").write_text(json.dumps(file))
+    return folder
+
+
+def test_check_passes_numbers_and_some_skipped(suite, tmp_path):
+    outcome = suite.check.read(results(tmp_path, {"a.B.time_c": [1.5, math.nan], "a.B.track_d": [0.0]}))
+    assert outcome.good
+    assert (outcome.ran, outcome.combinations, outcome.skipped) == (2, 2, 1)
+    assert str(outcome).startswith("2 benchmarks ran, with 2 combinations")
+
+
+@pytest.mark.parametrize(
+    ("column", "problem"),
+    [
+        ([1.5, None], "failed with 1 of 2"),
+        ([None], "failed with 1 of 1"),
+        (None, "failed with 1 of 1"),  # asv leaves out what is empty
+        ([math.nan, math.nan], "skipped with all"),
+    ],
+)
+def test_check_fails(suite, tmp_path, column, problem):
+    outcome = suite.check.read(results(tmp_path, {"a.B.time_c": column, "a.B.time_good": [1.5]}))
+    assert not outcome.good
+    assert [line for line in outcome.problems if line.startswith(f"a.B.time_c {problem}") or problem in line]
+    assert outcome.ran == 1 + bool(column and 1.5 in column)
+
+
+def test_check_fails_without_results(suite, tmp_path):
+    assert not suite.check.read(tmp_path).good
+    assert not suite.check.read(results(tmp_path, {})).good
+
+
+def test_check_fails_if_a_known_benchmark_did_not_run(suite, tmp_path):
+    folder = results(tmp_path, {"a.B.time_c": [1.5]}, known=["a.B.time_c", "a.B.time_lost"])
+    assert suite.check.read(folder).problems == ["a.B.time_lost has no result"]
+    assert suite.check.read(folder, regex_given=True).good
