@@ -7,48 +7,74 @@ ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
+WEB := .asv/web
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help train test test-nojit test-cpus lint bench peers clean
+.PHONY: help train notebooks test test-nojit test-cpus lint bench regress history dashboard peers clean
 
 help:
 	@echo "make train       train on handwritten digits and draw the curve into loss.png"
+	@echo "make notebooks   run the notebooks in examples/ and keep what they show"
 	@echo "make test        run all tests"
 	@echo "make test-nojit  run the kernels' Python code without the compiler, with coverage"
 	@echo "make test-cpus   run the tests of kernels as compiled for lesser processors: AVX2, and no extension at all"
 	@echo "make lint        check style and types"
 	@echo "make bench       run every benchmark once, quickly"
+	@echo "make regress     compare the speed with another version's: make regress BASE=main"
+	@echo "make history     measure the versions in benchmarks/versions.txt that have no results; on an idle machine only"
+	@echo "make dashboard   build the pages that show the speed; ARGS=--open shows them"
 	@echo "make peers       install PyTorch, JAX and scikit-learn, and compare the speed with theirs"
 	@echo "make clean       remove .venv and all that the other targets made"
 
 train: $(VENV)/.installed
 	$(BIN)/fastfnn train --plot loss.png $(ARGS)
 
+notebooks: $(VENV)/.installed-dev
+	$(BIN)/python examples/run_notebooks.py $(ARGS)
+
+# Two processes, not one for each core: kernels have threads of their own.
 test: $(VENV)/.installed-dev
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n 2 $(ARGS)
 
 # Large shapes and all that needs the compiler are left out. A subprocess that a test starts is not counted.
 test-nojit: $(VENV)/.installed-dev
-	NUMBA_DISABLE_JIT=1 $(BIN)/pytest -m "not jit" --cov --cov-report=term-missing:skip-covered $(ARGS)
+	NUMBA_DISABLE_JIT=1 $(BIN)/pytest -n 2 -m "not jit" --cov --cov-report=term-missing:skip-covered $(ARGS)
 
 # For x86-64. The name alone would leave the features of this machine on.
-KERNEL_TESTS := $(addprefix tests/test_,affine.py activations.py losses.py products.py matvec.py network.py training.py)
+KERNEL_TESTS := $(addprefix tests/test_,affine.py activations.py losses.py products.py matvec.py network.py training.py \
+	dropout.py normalization.py)
 HASWELL := NUMBA_CPU_NAME=haswell NUMBA_CPU_FEATURES=+avx,+avx2,+bmi,+bmi2,+fma,+f16c,+popcnt,+sse4.1,+sse4.2,+ssse3
 
 test-cpus: $(VENV)/.installed-dev
-	$(HASWELL) $(BIN)/pytest $(KERNEL_TESTS) $(ARGS)
-	NUMBA_CPU_NAME=generic $(BIN)/pytest $(KERNEL_TESTS) $(ARGS)
+	$(HASWELL) $(BIN)/pytest -n 2 $(KERNEL_TESTS) $(ARGS)
+	NUMBA_CPU_NAME=generic $(BIN)/pytest -n 2 $(KERNEL_TESTS) $(ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-# asv ends with a status other than 0 if any benchmark fails, and make with it. It keeps a description of the machine
-# in the home folder and would ask for one; --yes takes what it finds.
+# asv's exit status does not tell whether anything ran; this reads its result files, and leaves nothing behind.
 bench: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/check.py $(ARGS)
+
+# make reports every failure as 2; benchmarks/regress.py itself ends with 1 if something became slower, else with 2.
+regress: $(VENV)/.installed-dev
+	@test -n "$(BASE)" || { echo "name the version to compare with, as in 'make regress BASE=main'" >&2; exit 2; }
+	$(BIN)/python benchmarks/regress.py $(BASE) $(ARGS)
+
+history: $(VENV)/.installed-dev
 	$(BIN)/asv machine --yes
-	$(BIN)/asv run --quick --python=same --show-stderr $(ARGS)
+	sed -e '/^#/d' -e 's/ .*//' benchmarks/versions.txt \
+		| $(BIN)/asv run --skip-existing-commits --show-stderr $(ARGS) HASHFILE:-
+
+dashboard: $(VENV)/.installed-dev $(WEB)/.installed
+	$(BIN)/python benchmarks/dashboard.py $(ARGS)
+
+# What asv's pages load. Without npm or a network they are built all the same, and load it from the network.
+$(WEB)/.installed: benchmarks/package.json benchmarks/package-lock.json
+	mkdir -p $(WEB) && cp benchmarks/package.json benchmarks/package-lock.json $(WEB)
+	-cd $(WEB) && npm ci --ignore-scripts --no-audit --no-fund && touch .installed
 
 # PyTorch for processors alone is much smaller than its default on Linux: install that first if it matters.
 peers: $(VENV)/.installed-peers
