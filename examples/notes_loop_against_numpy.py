@@ -13,7 +13,10 @@ import numpy as np
 
 import fastfnn as fnn
 
-TURNS, STEPS, BATCH, RATE = 41, 50, 100, 0.1
+TURNS, STEPS, BATCH, RATE = 21, 50, 100, 0.1
+
+# Threads look for more work for a while before they sleep: the next in turn waits for so many seconds.
+PAUSE = 0.2
 
 
 class NumPyNet:
@@ -69,6 +72,7 @@ def main():
     for _ in range(TURNS):
         batches = rng.integers(0, len(x), (STEPS, BATCH))
         for name, run in runs.items():
+            time.sleep(PAUSE)
             seen, microseconds = turn(*run, batches)
             times[name].append(microseconds)
             losses[name] += seen
