@@ -281,7 +281,7 @@ def _described(item: Any, seen: dict[Any, int]) -> Any:
     if isinstance(item, types.FunctionType):
         if item not in seen:
             seen[item] = len(seen)
-            return kind, _described(item.__code__, seen), _described_names(item, seen)
+            return kind, item.__module__, _described(item.__code__, seen), _described_names(item, seen)
         return kind, seen[item]
     if isinstance(item, (type, types.BuiltinFunctionType)) or type(item).__module__.split(".")[0] == "numpy":
         return kind, getattr(item, "__module__", ""), getattr(item, "__name__", repr(item))

@@ -69,7 +69,10 @@ class _KernelCache(FunctionCache):
         self._function_name = function.__name__.lstrip("_")
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        overload = super().load_overload(sig, target_context)
+        try:
+            overload = super().load_overload(sig, target_context)
+        except Exception:  # a file that was cut off, or made from an activation of a module that is not here
+            overload = None
         if overload is None:
             _announce(self._function_name)
         return overload

@@ -610,6 +610,18 @@ def test_the_next_process_compiles_what_has_changed_and_nothing_else(tmp_path):
     assert run(8, 12) == {"closure": [6.0, 0], "helper": [9.0, 1], "module": [9.0, 1]}
 
 
+@pytest.mark.jit
+def test_the_module_of_an_activation_may_be_gone(tmp_path):
+    """The same code in another module: what is on disk for the first names it."""
+    (tmp_path / "first.py").write_text("def doubled(x):\n    return 2 * x\n")
+    (tmp_path / "second.py").write_text("def doubled(x):\n    return 2 * x\n")
+    for name in ("first", "second"):
+        code = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\nfrom {name} import doubled as scaled\n"
+        code += STALE.partition("number = 2.0")[0] + "def run" + STALE.partition("def run")[2] + "print(run())"
+        assert run_python(code, NUMBA_CACHE_DIR=tmp_path / "cache").split() == ["1.5"]
+        (tmp_path / f"{name}.py").unlink()
+
+
 STALE = """
 import ctypes
 import numpy as np

@@ -72,6 +72,14 @@ def test_the_first_call_compiles_and_the_next_process_loads(tmp_path):
     assert len(another_dtype["announced"]) == 1
 
 
+def test_a_damaged_file_of_the_cache_is_made_again(tmp_path):
+    run("float32", NUMBA_CACHE_DIR=tmp_path)
+    for path in tmp_path.rglob("*.nbc"):
+        path.write_bytes(path.read_bytes()[:100])
+    assert len(run("float32", NUMBA_CACHE_DIR=tmp_path)["announced"]) == 1
+    assert run("float32", NUMBA_CACHE_DIR=tmp_path)["announced"] == []
+
+
 def test_a_change_in_another_file_of_the_kernels_empties_the_cache(package, tmp_path):
     cache = tmp_path / "cache"
     first = run("float32", NUMBA_CACHE_DIR=cache, root=package)
