@@ -1,5 +1,6 @@
 """The parameters of a network by name, in one flat vector."""
 
+import copy
 import itertools
 import math
 from collections.abc import Iterator, MutableMapping, Sequence
@@ -39,7 +40,9 @@ class Params(MutableMapping[str, np.ndarray]):
 
     def like(self, flat: np.ndarray) -> "Params":
         """Another vector by the same names."""
-        return Params(flat, self.layer_sizes, self.batch_norm)
+        other = copy.copy(self)
+        other.flat = flat
+        return other
 
     def __getitem__(self, name: str) -> np.ndarray:
         start, shape = self._place[name]

@@ -86,8 +86,10 @@ def real_array(name: str, value: Any, dtype: npt.DTypeLike) -> np.ndarray:
     array = as_array(name, value)
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
-    with np.errstate(over="ignore"):  # what does not fit becomes infinite and is reported below
-        array = np.require(array, dtype, ("C", "W"))  # compiled code takes no read-only arrays, though it writes none
+    if array.dtype != dtype or not array.flags.carray:
+        # Compiled code takes no read-only arrays, though it writes none. What does not fit becomes infinite: see below.
+        with np.errstate(over="ignore"):
+            array = np.require(array, dtype, ("C", "W"))
     flat = array.reshape(-1)
     # Not by a product with itself, which would be faster: BLAS may take threads for it, and they go on to look for work
     # for ten milliseconds on the cores that kernels need next. A prediction in float64 then takes 8 ms instead of 0.05.
