@@ -878,16 +878,16 @@ def thread_count():
 def test_runs_have_the_same_bits_with_one_thread_and_with_two(thread_count, loss, dtype):
     if threads.max_threads() < 2:
         pytest.skip("one core")
-    x, t = samples(loss, count=117, inputs=41, outputs=9)
+    x, t = samples(loss, count=133, inputs=41, outputs=9)
     runs = []
     for count in (1, 2, 1, 2):
         thread_count(count)
         if fnn.get_num_threads() < count:
             pytest.skip("kernels are serial here")
         net = network((41, 33, 9), loss=loss, dtype=dtype)
-        # batches of 50, 50 and 17: two threads share even the last
+        # batches of 50, 50 and 33: two threads share even the last
         parameters = sum(param.size for param in net.params.values())
-        assert threads.threads_for(3 * 17 * parameters) == count
+        assert threads.threads_for(3 * 33 * parameters) == count
         history = net.fit(x, t, epochs=3, batch_size=50, validation_data=(x, t))
         grads = {name: grad.tobytes() for name, grad in net.gradient(x, t).items()}
         measured = (history.step_loss.tobytes(), history.val_loss, history.val_accuracy)
