@@ -45,6 +45,17 @@ def kernels_reached(source: str) -> set[str]:
     return {name for name in imports(source) if name.lstrip(".").removeprefix("fastfnn.").split(".")[0] == "kernels"}
 
 
+def products(source: str) -> list[str]:
+    """The matrix products that a module leaves to NumPy, and so to BLAS, in the order of the source."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Attribute) and node.attr in ("dot", "vdot", "inner", "matmul", "einsum", "tensordot"):
+            found.append(node.attr)
+        elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult):
+            found.append("@")
+    return found
+
+
 def import_order(sources: dict[str, str]) -> list[str]:
     """The modules of one folder, each after all that it imports; raises graphlib.CycleError where there is none."""
     siblings = {
@@ -146,6 +157,14 @@ def test_foreign_to_reference_finds(source, found):
 )
 def test_kernels_reached_finds(source, found):
     assert kernels_reached(source) == found
+
+
+def test_the_api_leaves_no_product_to_blas():
+    """Whose threads would go on to spin on the cores that kernels need next."""
+    found = {path.name: products(path.read_text("utf-8")) for path in PACKAGE.glob("*.py")}
+    assert found.pop("reference.py")
+    assert found.pop("fn.py") == ["@"]  # of integers, which BLAS does not know
+    assert not any(found.values())
 
 
 def test_import_order_finds_a_circle():
