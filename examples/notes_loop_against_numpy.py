@@ -19,6 +19,15 @@ TURNS, STEPS, BATCH, RATE = 21, 50, 100, 0.1
 PAUSE = 0.2
 
 
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def softmax(x):
+    power = np.exp(x - x.max(axis=1, keepdims=True))
+    return power / power.sum(axis=1, keepdims=True)
+
+
 class NumPyNet:
     """784-50-10: sigmoid, softmax with cross-entropy, as section 4 of the notes writes it with NumPy."""
 
@@ -26,19 +35,18 @@ class NumPyNet:
         self.params = {name: value.astype(np.float64) for name, value in params.items()}
 
     def forward(self, x):
-        hidden = 1 / (1 + np.exp(-(np.dot(x, self.params["W1"]) + self.params["b1"])))
-        logits = np.dot(hidden, self.params["W2"]) + self.params["b2"]
-        power = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return hidden, power / power.sum(axis=1, keepdims=True)
+        sums = np.dot(x, self.params["W1"]) + self.params["b1"]
+        hidden = sigmoid(sums)
+        return sums, hidden, softmax(np.dot(hidden, self.params["W2"]) + self.params["b2"])
 
     def loss(self, x, t):
-        _, y = self.forward(x)
-        return -np.sum(t * np.log(y + 1e-7)) / len(x)
+        _, _, y = self.forward(x)
+        return -np.sum(np.log(y[np.arange(len(x)), t.argmax(axis=1)] + 1e-7)) / len(x)
 
     def gradient(self, x, t):
-        hidden, y = self.forward(x)
+        sums, hidden, y = self.forward(x)
         dy = (y - t) / len(x)
-        da = np.dot(dy, self.params["W2"].T) * hidden * (1 - hidden)
+        da = (1 - sigmoid(sums)) * sigmoid(sums) * np.dot(dy, self.params["W2"].T)  # the notes' sigmoid_grad
         return {"W1": np.dot(x.T, da), "b1": da.sum(axis=0), "W2": np.dot(hidden.T, dy), "b2": dy.sum(axis=0)}
 
 

@@ -16,8 +16,8 @@ class Params(MutableMapping[str, np.ndarray]):
     """The parameters by name, W1, b1, W2, ...: writable views of one flat vector.
 
     W (in_features, out_features) and b (out_features,); with batch normalization also gamma and beta (out_features,)
-    after the b of each hidden layer. A view may be changed in place; assigning to a name copies the
-    values in. Names and shapes are fixed.
+    after the b of each hidden layer. A view may be changed in place, which nothing checks; assigning to a name checks
+    the values and copies them in. Names and shapes are fixed.
     """
 
     def __init__(self, flat: np.ndarray, layer_sizes: Sequence[int], batch_norm: bool = False) -> None:
@@ -49,9 +49,9 @@ class Params(MutableMapping[str, np.ndarray]):
         return self.flat[start : start + math.prod(shape)].reshape(shape)
 
     def __setitem__(self, name: str, value: npt.ArrayLike) -> None:
-        array, param = self._checked(name, value), self[name]
-        if _address(array) != _address(param):  # `params[name] -= change` has changed it in place by now
-            param[...] = array
+        if name in self._place and _is_same(value, self[name]):
+            return  # `params[name] -= change` has changed it in place by now
+        self[name][...] = self._checked(name, value)
 
     def __delitem__(self, name: str) -> None:
         raise TypeError("params has fixed names: an entry cannot be deleted")
@@ -81,5 +81,10 @@ class Params(MutableMapping[str, np.ndarray]):
         return array
 
 
-def _address(array: np.ndarray) -> int:
-    return int(array.__array_interface__["data"][0])
+def _is_same(value: Any, param: np.ndarray) -> bool:
+    """Whether a value is the very view that it is to be assigned to."""
+    return (
+        isinstance(value, np.ndarray)
+        and (value.shape, value.strides, value.dtype) == (param.shape, param.strides, param.dtype)
+        and value.__array_interface__["data"] == param.__array_interface__["data"]
+    )
