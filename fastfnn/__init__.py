@@ -18,7 +18,7 @@ from fastfnn.network import FNN, load
 from fastfnn.optimizers import SGD, AdaGrad, Adam, AdamW, Momentum, Nesterov, RMSprop
 from fastfnn.textbook import MultiLayerNet, TwoLayerNet
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "FN",
