@@ -771,7 +771,7 @@ def _run(
     threads, capacity, form, calls = threads_for(3 * batch * params.size), batch, batch_step, len(step_losses)
     groups, normalizes = 0, statistics.size > 0
     if batch == 1 and optimizer == SGD and not (normalizes or settings[DROPOUT] > 0 or settings[CLIP_NORM] > 0):
-        threads, capacity, form, calls = threads_for(params.size // 4), 2, sample_step, len(step_losses) + 1
+        threads, capacity, form, calls = threads_for(params.size // 2), 2, sample_step, len(step_losses) + 1
     elif _tall_groups(batch, params.nbytes) > 0 and not normalizes:  # which needs the whole batch
         groups = _tall_groups(batch, params.nbytes)
         capacity, form = max(threads, TALL_BLOCKS) * TALL_BLOCK, tall_step  # the last batch may not be tall

@@ -52,7 +52,7 @@ def affine_backward(dtype):
 
 def activation_forward(name):
     def case(dtype):
-        (x,) = inputs(dtype, (401, 503))
+        (x,) = inputs(dtype, (601, 503))
         out = poisoned(x.shape, dtype)
         getattr(kernels, name)(out, x)
         return [out]
@@ -62,7 +62,7 @@ def activation_forward(name):
 
 def activation_backward(name):
     def case(dtype):
-        grad_out, out = inputs(dtype, (401, 503), (401, 503))
+        grad_out, out = inputs(dtype, (601, 503), (601, 503))
         grad_x = poisoned(out.shape, dtype)
         getattr(kernels, name)(grad_x, grad_out, out)
         return [grad_x]
@@ -72,7 +72,7 @@ def activation_backward(name):
 
 def loss(name, labels=False):
     def case(dtype):
-        logits, targets = inputs(dtype, (20_011, 10), (20_011, 10))
+        logits, targets = inputs(dtype, (40_011, 10), (40_011, 10))
         grad = poisoned(logits.shape, dtype)
         return [getattr(kernels, name)(grad, logits, targets.argmax(axis=1) if labels else abs(targets)), grad]
 
@@ -80,7 +80,7 @@ def loss(name, labels=False):
 
 
 def activation_by_code(dtype):
-    grad_out, x = inputs(dtype, (401, 503), (401, 503))
+    grad_out, x = inputs(dtype, (601, 503), (601, 503))
     out, grad_x = poisoned(x.shape, dtype), poisoned(x.shape, dtype)
     kernels.activation_forward(out, x, code_of(GIVEN, dtype))
     kernels.activation_backward(grad_x, grad_out, x, code_of(GIVEN, dtype))
@@ -88,28 +88,28 @@ def activation_by_code(dtype):
 
 
 def sgd_update(dtype):
-    param, grad = inputs(dtype, (401, 503), (401, 503))
+    param, grad = inputs(dtype, (601, 503), (601, 503))
     kernels.sgd_update(param, grad, 0.1)
     return [param]
 
 
 def adamw_update(dtype):
-    param, mean, square, grad = inputs(dtype, *[(401, 503)] * 4)
+    param, mean, square, grad = inputs(dtype, *[(601, 503)] * 4)
     np.abs(square, out=square)
     kernels.adamw_update(param, mean, square, grad, 0.1, 0.9, 0.999, 1e-8, 0.01, 3)
     return [param, mean, square]
 
 
 def batch_norm_forward(dtype):
-    x, gamma, beta = inputs(dtype, (401, 503), 503, 503)
+    x, gamma, beta = inputs(dtype, (601, 503), 503, 503)
     outputs = [poisoned(shape, dtype) for shape in (x.shape, x.shape, 503, 503)]
     kernels.batch_norm_forward(*outputs, x, gamma, beta, 1e-5)
     return outputs
 
 
 def batch_norm_backward(dtype):
-    grad_out, normalized, variance, gamma = inputs(dtype, (401, 503), (401, 503), 503, 503)
-    outputs = [poisoned(shape, dtype) for shape in ((401, 503), 503, 503)]
+    grad_out, normalized, variance, gamma = inputs(dtype, (601, 503), (601, 503), 503, 503)
+    outputs = [poisoned(shape, dtype) for shape in ((601, 503), 503, 503)]
     kernels.batch_norm_backward(*outputs, grad_out, normalized, abs(variance), gamma, 1e-5)
     return outputs
 
