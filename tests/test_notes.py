@@ -154,6 +154,7 @@ def test_minibatches_are_a_partition_drawn_at_random(rng):
     assert sorted(first) == sorted(second) == list(range(20)) and first.tolist() != second.tolist()
 
 
+@pytest.mark.jit
 def test_training_solves_the_minimization(rng):
     # problem (1): two classes that a line separates are learnt
     x = rng.standard_normal((200, 2))
@@ -164,6 +165,7 @@ def test_training_solves_the_minimization(rng):
     assert net.loss(x, t) < 0.1 * before and net.accuracy(x, t) > 0.97
 
 
+@pytest.mark.jit
 def test_example_4_1():
     (x, t), (x_test, t_test) = fnn.datasets.load_mnist(one_hot_label=True)
     np.random.seed(0)
