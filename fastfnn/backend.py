@@ -13,6 +13,7 @@ import numpy as np
 
 from fastfnn import kernels, reference
 from fastfnn.kernels import jit, threads
+from fastfnn.kernels.vectors import aligned_empty
 
 BACKENDS: dict[str, ModuleType] = {"kernels": kernels, "reference": reference}
 
@@ -20,6 +21,20 @@ ACTIVATIONS = kernels.ACTIVATIONS
 LOSSES = kernels.LOSSES
 OPTIMIZERS = kernels.OPTIMIZERS
 SETTINGS = kernels.SETTINGS
+
+__all__ = [
+    "ACTIVATIONS",
+    "BACKENDS",
+    "LOSSES",
+    "OPTIMIZERS",
+    "SETTINGS",
+    "aligned_empty",
+    "get_num_threads",
+    "on_first_compilation",
+    "peak_flops",
+    "set_num_threads",
+    "show_config",
+]
 
 # Products (rows, inputs, outputs) that come near the processor's peak: whole tiles for every instruction set and up to
 # 32 threads, sums long enough to make up for the writing, operands that fit into the second-level cache.

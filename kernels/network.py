@@ -32,7 +32,7 @@ from .optimizers import DROPOUT, DROPOUT_SCALE, NORM_EPSILON, NORM_MOMENTUM, SET
 from .products import BACKWARD, FORWARD, NOTHING, fill, multiply, room_bytes
 from .team import meet
 from .threads import share, threads_for
-from .vectors import array_at, itemsize, keep
+from .vectors import CACHE_LINE, array_at, itemsize, keep, line_from
 
 # Rows that a thread predicts at a time, so that memory does not grow with the data.
 BLOCK = 128
@@ -84,8 +84,8 @@ def list_size(sizes, batch):
 def layer_table(room, lists, x_column, sizes, activations, statistics, drops, training, batch):
     """The table of a network for `batch` samples, whose features are x_column bytes apart.
 
-    room      array: the outputs, of which the input has two rows only, for training on one sample; then, for training,
-              the deltas, slopes and normalized sums
+    room      array, of which whole cache lines are used: the outputs, of which the input has two rows only, for
+              training on one sample; then, for training, the deltas, slopes and normalized sums
     lists     (list_size,)  int64; the first `batch` are the addresses of samples, to be filled in
     drops     whether hidden layers have dropout
     training  whether more than outputs is wanted
@@ -94,7 +94,7 @@ def layer_table(room, lists, x_column, sizes, activations, statistics, drops, tr
     layers = sizes.shape[0] - 1
     normalized = statistics.shape[0] > 0
     table = np.zeros((layers + 1, FIELDS), np.int64)
-    place, offset = room.ctypes.data, 0
+    place, offset = line_from(room.ctypes.data), 0
     free = lists.ctypes.data
     table[0, ELEMENTS] = free
     fill(free, 0, x_column, sizes[0])
@@ -336,19 +336,20 @@ def predict(
 ):  # fmt: skip
     """The network's output for `samples` rows of x, a block at a time: addresses, and strides in bytes."""
     sizes, activations = array_at(sizes_at, layers + 1, samples), array_at(activations_at, layers, samples)
-    elements = 2 * padded(sizes[0])
+    elements = 2 * padded(sizes[0]) + CACHE_LINE
     for layer in range(1, layers + 1):
         elements += BLOCK * padded(sizes[layer])
     room = np.empty(elements, array_at(out, 0, one).dtype)  # for the outputs: `forward` touches no delta
     lists = np.empty(list_size(sizes, BLOCK), np.int64)
-    packing = np.empty(room_bytes(sizes.max()), np.uint8)
+    packing = np.empty(room_bytes(sizes.max()) + CACHE_LINE, np.uint8)
+    packing_at = line_from(packing.ctypes.data)
     none = np.empty(0, room.dtype)
     table = layer_table(room, lists, x_column, sizes, activations, none, False, False, BLOCK)
     last = table[layers]
     for top in range(0, samples, BLOCK):
         count = min(BLOCK, samples - top)
         fill(table[0, ROWS], x + top * x_row, x_row, count)
-        forward(table.ctypes.data, layers, params, 0, count, count, 0, 1, 0, packing.ctypes.data, 0, 0, 0, one)
+        forward(table.ctypes.data, layers, params, 0, count, count, 0, 1, 0, packing_at, 0, 0, 0, one)
         for i in range(count):
             result = array_at(last[OUT] + i * last[OUT_ROW], last[OUTPUTS], one)
             for k in range(last[OUTPUTS]):

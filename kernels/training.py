@@ -59,7 +59,7 @@ from .optimizers import CLIP_NORM, DROPOUT, FACTORS, PENALTY, SEED, SETTINGS, SG
 from .products import fill, multiply, room_bytes
 from .team import TEAM_SIZE, await_others, follow, join, lead, meet, take
 from .threads import share, threads_for
-from .vectors import array_at, contiguous_rows, itemsize, keep
+from .vectors import CACHE_LINE, aligned_empty, array_at, contiguous_rows, itemsize, keep, line_from
 
 # In place of an optimizer: write the gradient.
 GRADIENT = -1
@@ -387,7 +387,7 @@ def tall_step(job_address, step, scratch, members, rank, one):
     if groups == 0:
         batch_step(job_address, step, scratch, members, rank, one)
         return
-    table, size = table_at(job[TABLE], job[LAYERS]), job[COUNT] * itemsize(one)
+    table, size = table_at(job[TABLE], job[LAYERS]), line_from(job[COUNT] * itemsize(one))
     blocks = (batch + TALL_BLOCK - 1) // TALL_BLOCK
     group_losses = array_at(job[GROUP_LOSSES], groups, 1.0)
     start, room = rank * TALL_BLOCK, scratch + job[PACKING]  # each thread has rows of its own in the buffers
@@ -430,7 +430,7 @@ def sum_groups(job, groups, members, rank, one):
     start, stop = begin * PIECE, min(end * PIECE, job[COUNT])
     grad = array_at(job[GROUP_GRADS], job[COUNT], one)
     for group in range(1, groups):
-        other = array_at(job[GROUP_GRADS] + group * job[COUNT] * itemsize(one), job[COUNT], one)
+        other = array_at(job[GROUP_GRADS] + group * line_from(job[COUNT] * itemsize(one)), job[COUNT], one)
         for j in range(start, stop):
             grad[j] += other[j]
     if job[OPTIMIZER] == GRADIENT:
@@ -582,16 +582,16 @@ def prepare(
     drops = settings[DROPOUT] > 0
     table = layer_table(room, lists, x.strides[1], sizes, activations, statistics, drops, True, capacity)
     team = np.zeros(TEAM_SIZE, np.int64)
-    group_grads = np.empty(groups * params.size, params.dtype)
+    group_grads = np.empty(groups * line_from(params.nbytes) + CACHE_LINE, np.uint8)
     grads = np.empty(params.size if clips else 0, params.dtype)
     sums = np.empty(groups + (params.size // PIECE + 1 if clips else 0), np.float64)
     terms = np.empty(loss_terms(loss, capacity, outputs), np.float64)
     batch_labels = np.empty(capacity if labels.shape[0] > 0 else 0, np.int64)
     batch_targets = np.empty(capacity * outputs if targets.shape[0] > 0 else 0, params.dtype)
     batch_weights = np.empty(capacity if weights.shape[0] > 0 else 0, params.dtype)
-    packing = ROOM + (UPDATE_ROWS if optimizer > SGD else 1) * sizes.max() * item
+    packing = line_from(ROOM + (UPDATE_ROWS if optimizer > SGD else 1) * sizes.max() * item)
     scratch_bytes = (packing + room_bytes(max(sizes.max(), min(batch, capacity)))) // GAP * GAP + 2 * GAP
-    scratch = np.empty(threads * scratch_bytes, np.uint8)
+    scratch = np.empty(threads * scratch_bytes + CACHE_LINE, np.uint8)
     job[LAYERS], job[TABLE], job[PARAMS], job[COUNT] = layers, table.ctypes.data, params.ctypes.data, params.size
     job[FIRST], job[SECOND] = first.ctypes.data, second.ctypes.data
     job[GRADS] = grads.ctypes.data if clips else grad_params.ctypes.data
@@ -609,8 +609,8 @@ def prepare(
     job[BATCH], job[STEPS], job[STEPS_BEFORE] = batch, step_losses.shape[0], steps_before
     job[BATCH_LABELS], job[BATCH_TARGETS] = batch_labels.ctypes.data, batch_targets.ctypes.data
     job[TERMS] = terms.ctypes.data
-    job[GROUP_GRADS], job[GROUP_LOSSES] = group_grads.ctypes.data, sums.ctypes.data
-    job[SCRATCH], job[SCRATCH_BYTES], job[PACKING] = scratch.ctypes.data, scratch_bytes, packing
+    job[GROUP_GRADS], job[GROUP_LOSSES] = line_from(group_grads.ctypes.data), sums.ctypes.data
+    job[SCRATCH], job[SCRATCH_BYTES], job[PACKING] = line_from(scratch.ctypes.data), scratch_bytes, packing
     job[STEP_LOSSES], job[TEAM], job[PARTS] = step_losses.ctypes.data, team.ctypes.data, threads
     job[FORM], job[CALLS] = form, calls
     return job, lists, table, team, group_grads, grads, sums, terms, batch_labels, batch_targets, batch_weights, scratch
@@ -801,7 +801,7 @@ def room_for(sizes: np.ndarray, batch: int, dtype: np.dtype) -> np.ndarray:
     elements = 2 * (inputs + 32) + rows * (sum(outputs) + 32 * len(outputs))  # at most, see `padded`
     room: np.ndarray | None = getattr(_kept, dtype.char, None)
     if room is None or room.size < elements:
-        room = np.empty(elements, dtype)
+        room = aligned_empty(elements, dtype)
         if room.nbytes <= KEEP_BYTES:
             setattr(_kept, dtype.char, room)
     return room
