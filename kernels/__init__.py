@@ -5,6 +5,7 @@ How to read this folder
     jit.py           how a kernel is compiled, cached on disk and called
     threads.py       how many threads a piece of work gets
     team.py          threads that go through the steps of a call together
+    pace.py          how many of them take part in a step
     vectors.py       what of LLVM the kernels need: vectors, arrays at addresses
     blocks.py        the sizes of tiles for each kind of processor
     tile.py          the register tile of a matrix product

@@ -8,8 +8,10 @@ A barrier needs to know who will come. That is not sure: the threading layer may
 one part after the other then. So nobody ever waits for a part that has not begun:
 
 - Each part that begins joins the team and gets a rank. Rank 0 leads.
-- The leader opens each step for those who have joined by then; the barriers in the step are for these members.
+- The leader opens each step for those who have joined by then, or the first few of them, see pace.py; the barriers in
+  the step are for these members. The others wait for a step that has them.
 - A part that joins late takes part from the next step on. One that joins after the last step has nothing to do.
+- A step ends with a barrier, after which its members touch nothing that the next step uses, which may have fewer.
 
 How a step is divided may so differ from run to run. That is no harm, since results do not depend on it.
 
@@ -157,21 +159,21 @@ def await_others(team, parts):
 
 
 @inner
-def lead(team, step, steps):
-    """The leader's: begin the step after `step`; returns it and the members, who are 0 after `steps` steps."""
-    following = step + 1
-    if following == steps:
-        store(team + OPENED, DONE)
-        return following, 0
-    members = load(team + JOINED)
+def joined(team):
+    """How many parts have joined so far."""
+    return load(team + JOINED)
+
+
+@inner
+def lead(team, step, members):
+    """The leader's: begin a step for so many members, the first by rank of all who have joined; 0: none is left."""
     store(team + TAKEN, 0)
-    store(team + OPENED, (following + 1) * STEP + members)
-    return following, members
+    store(team + OPENED, (step + 1) * STEP + members if members > 0 else DONE)
 
 
 @inner
 def follow(team, rank, step):
-    """The others': wait for the next step that has this rank as a member; returns it and the members, as `lead`."""
+    """The others': wait for the next step after `step` that has this rank as a member; returns it and the members."""
     looks = 0
     while True:
         opened = load(team + OPENED)
@@ -181,7 +183,7 @@ def follow(team, rank, step):
             return opened // STEP - 1, opened % STEP
         looks += 1
         pause()
-        if looks % LOOKS == 0:
+        if looks % LOOKS == 0 or (opened > 0 and opened % STEP <= rank):  # the others can do without this thread
             offer_core()
 
 

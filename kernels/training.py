@@ -18,6 +18,7 @@ Which form, and what is added to what in which order, depends on the shapes alon
 """
 
 import threading
+from typing import NamedTuple
 
 import numpy as np
 from numba import prange
@@ -56,9 +57,10 @@ from .network import (
     weight_gradient,
 )
 from .optimizers import CLIP_NORM, DROPOUT, FACTORS, PENALTY, SEED, SETTINGS, SGD, SHRINK, factors, update
+from .pace import PACE_SIZE, begin_call, clock, end_call, members_for, most_members
 from .products import fill, multiply, room_bytes
-from .team import TEAM_SIZE, await_others, follow, join, lead, meet, take
-from .threads import share, threads_for
+from .team import TEAM_SIZE, await_others, follow, join, joined, lead, meet, take
+from .threads import max_threads, share, threads_for
 from .vectors import CACHE_LINE, aligned_empty, array_at, contiguous_rows, itemsize, keep, line_from
 
 # In place of an optimizer: write the gradient.
@@ -81,14 +83,15 @@ GAP = 128
 NO_ORDER = NO_LABELS
 NO_RATES = np.empty(0, np.float64)
 
-# Buffers up to this size are kept for the next call.
+# Buffers up to this size are kept for the next call, and so many plans.
 KEEP_BYTES = 128 << 20
+MOST_PLANS = 256
 
 # The norm of a gradient is summed over pieces of so many elements, whichever thread sums a piece.
 PIECE = 128
 
 # The job. Addresses, and strides in bytes; 0 where there is nothing.
-JOB_SIZE = 38
+JOB_SIZE = 39
 (
     LAYERS, TABLE, PARAMS, COUNT,                   # the network; COUNT parameters
     FIRST, SECOND, GRADS,                           # laid out like the parameters: the optimizer's state, the gradient
@@ -103,7 +106,7 @@ JOB_SIZE = 38
     GROUP_GRADS, GROUP_LOSSES,                      # for a tall batch
     SCRATCH, SCRATCH_BYTES, PACKING,                # for each part; where its room for packing begins
     FORM, CALLS,                                    # the address of a step's function; how often it is called
-    STEP_LOSSES, TEAM, PARTS,
+    STEP_LOSSES, TEAM, PARTS, PACE,                 # PACE: see pace.py
 ) = range(JOB_SIZE)  # fmt: skip
 
 
@@ -452,13 +455,11 @@ def sample_step(job_address, step, scratch, members, rank, one):
     table = table_at(job[TABLE], layers)
     factor = array_at(scratch, FACTORS, one)
     new = step % 2
-    if rank == 0:
-        if step == 0:
+    if step == 0:
+        if rank == 0:
             nothing_before(job, table, one)
-        if step < job[STEPS]:
-            choose(job, table, step, new, 1, one)
-            copy_sample(table[0], new, one)
-    meet(team, members)
+            choose_sample(job, table, step, one)
+        meet(team, members)
     shrink = shrink_before(job, step, one)
     for layer in range(1, layers + 1):
         change_and_multiply(job, table[layer], table[layer - 1], new, members, rank, shrink)
@@ -473,6 +474,17 @@ def sample_step(job_address, step, scratch, members, rank, one):
         line = table[layer]
         start, stop = share((line[OUTPUTS] + CHUNK - 1) // CHUNK, members, rank)
         delta_and_change(job, table, layer, new, CHUNK * start, min(CHUNK * stop, line[OUTPUTS]), factor)
+    if rank == 0:
+        choose_sample(job, table, step + 1, one)
+    meet(team, members)
+
+
+@inner
+def choose_sample(job, table, step, one):
+    """The sample of a step, if it has one, as a row of contiguous elements."""
+    if step < job[STEPS]:
+        choose(job, table, step, step % 2, 1, one)
+        copy_sample(table[0], step % 2, one)
 
 
 @inner
@@ -558,21 +570,31 @@ def take_steps(job_address, one):
     scratch = job[SCRATCH] + rank * job[SCRATCH_BYTES]
     factor, settings = array_at(scratch, FACTORS, one), array_at(job[SETTING], len(SETTINGS), 1.0)
     rates = array_at(job[RATES], job[STEPS], 1.0)
+    pace = array_at(job[PACE], PACE_SIZE, np.int64(0))
+    if rank == 0:
+        begin_call(pace, clock())
     step = -1
     while True:
-        step, members = lead(job[TEAM], step, job[CALLS]) if rank == 0 else follow(job[TEAM], rank, step)
+        if rank == 0:
+            step += 1
+            members = members_for(pace, joined(job[TEAM]), clock()) if step < job[CALLS] else 0
+            lead(job[TEAM], step, members)
+        else:
+            step, members = follow(job[TEAM], rank, step)
         if members == 0:
             break
         if job[OPTIMIZER] != GRADIENT:
             rate = rates[step] if step < job[STEPS] else 0.0  # a call without a step comes after those on one sample
             factors(factor, settings, rate, job[OPTIMIZER], job[STEPS_BEFORE] + step + 1)
         call_at(job[FORM], (job_address, step, scratch, members, rank), one)
+    if rank == 0:
+        end_call(pace, clock())
 
 
 @inner
 def prepare(
     params, first, second, grad_params, statistics, step_losses, x, labels, targets, weights, order, rates, sizes,
-    activations, settings, room, loss, optimizer, batch, capacity, groups, steps_before, form, calls, threads,
+    activations, settings, room, pace, loss, optimizer, batch, capacity, groups, steps_before, form, calls, threads,
 ):  # fmt: skip
     """The job, and the arrays that it has the addresses of, to be kept alive."""
     layers, item = sizes.shape[0] - 1, params.itemsize
@@ -612,7 +634,7 @@ def prepare(
     job[GROUP_GRADS], job[GROUP_LOSSES] = line_from(group_grads.ctypes.data), sums.ctypes.data
     job[SCRATCH], job[SCRATCH_BYTES], job[PACKING] = line_from(scratch.ctypes.data), scratch_bytes, packing
     job[STEP_LOSSES], job[TEAM], job[PARTS] = step_losses.ctypes.data, team.ctypes.data, threads
-    job[FORM], job[CALLS] = form, calls
+    job[FORM], job[CALLS], job[PACE] = form, calls, pace.ctypes.data
     return job, lists, table, team, group_grads, grads, sums, terms, batch_labels, batch_targets, batch_weights, scratch
 
 
@@ -627,17 +649,17 @@ def keep_all(arrays):
 
 @entry(
     "intp(real[::1], real[::1], real[::1], real[::1], real[::1], float64[::1], real[:, :], int64[::1], real[:, :],"
-    " real[::1], int64[::1], float64[::1], int64[::1], int64[::1], float64[::1], real[::1], intp, intp, intp, intp,"
-    " intp, intp, intp, intp, intp)",
+    " real[::1], int64[::1], float64[::1], int64[::1], int64[::1], float64[::1], real[::1], int64[::1], intp, intp,"
+    " intp, intp, intp, intp, intp, intp, intp)",
     calls=[take_steps],
 )
 def _train(
     params, first, second, grad_params, statistics, step_losses, x, labels, targets, weights, order, rates, sizes,
-    activations, settings, room, loss, optimizer, batch, capacity, groups, steps_before, form, calls, threads,
+    activations, settings, room, pace, loss, optimizer, batch, capacity, groups, steps_before, form, calls, threads,
 ):  # fmt: skip
     arrays = prepare(
         params, first, second, grad_params, statistics, step_losses, x, labels, targets, weights, order, rates, sizes,
-        activations, settings, room, loss, optimizer, batch, capacity, groups, steps_before, form, calls, threads,
+        activations, settings, room, pace, loss, optimizer, batch, capacity, groups, steps_before, form, calls, threads,
     )  # fmt: skip
     job, one = arrays[0].ctypes.data, params.dtype.type(1)
     if threads == 1:
@@ -767,38 +789,77 @@ def _run(
     batch: int,
     steps_before: int,
 ) -> None:
+    one_sample = batch == 1 and optimizer == SGD
+    one_sample = one_sample and not (statistics.size or settings[DROPOUT] > 0 or settings[CLIP_NORM] > 0)
+    plan = plan_for(sizes, params, batch, optimizer, one_sample, statistics.size > 0)
+    threads = min(threads_for(plan.operations), most_members(plan.pace))
     labels, rows = split_targets(targets, params.dtype)
-    threads, capacity, form, calls = threads_for(3 * batch * params.size), batch, batch_step, len(step_losses)
-    groups, normalizes = 0, statistics.size > 0
-    if batch == 1 and optimizer == SGD and not (normalizes or settings[DROPOUT] > 0 or settings[CLIP_NORM] > 0):
-        threads, capacity, form, calls = threads_for(params.size // 2), 2, sample_step, len(step_losses) + 1
-    elif _tall_groups(batch, params.nbytes) > 0 and not normalizes:  # which needs the whole batch
-        groups = _tall_groups(batch, params.nbytes)
-        capacity, form = max(threads, TALL_BLOCKS) * TALL_BLOCK, tall_step  # the last batch may not be tall
-    room = room_for(sizes, capacity, params.dtype)
     losses = np.ascontiguousarray(step_losses)
     _train(
         params, first, second, grad_params, statistics, losses, x, np.ascontiguousarray(labels), contiguous_rows(rows),
         np.ascontiguousarray(weights), np.ascontiguousarray(order), np.ascontiguousarray(rates), sizes, activations,
-        settings, room, loss, optimizer, batch, capacity, groups, steps_before,
-        address_of(form, params.dtype), calls, threads,
+        settings, room_for(plan.elements, params.dtype), plan.pace, loss, optimizer, batch, plan.capacity, plan.groups,
+        steps_before, plan.form, len(losses) + (1 if one_sample else 0), threads,
     )  # fmt: skip
     if losses is not step_losses:
         step_losses[...] = losses
 
 
+class Plan(NamedTuple):
+    """What calls with the same shapes have in common.
+
+    operations  multiply-adds of a step
+    form        the address of a step's function
+    capacity    rows of the buffers
+    groups      of a tall batch
+    elements    of the room for all buffers
+    pace        (PACE_SIZE,) int64: what was found about the number of threads, see pace.py
+    """
+
+    operations: int
+    form: int
+    capacity: int
+    groups: int
+    elements: int
+    pace: np.ndarray
+
+
 _kept = threading.local()
 
 
-def room_for(sizes: np.ndarray, batch: int, dtype: np.dtype) -> np.ndarray:
-    """Room for all buffers that a layer may have, kept for the next call in the same Python thread.
+def plan_for(sizes: np.ndarray, params: np.ndarray, batch: int, optimizer: int, one_sample: bool, norm: bool) -> Plan:
+    """The plan, kept for the next call in the same Python thread."""
+    plans: dict[tuple[object, ...], Plan] | None = getattr(_kept, "plans", None)
+    if plans is None or len(plans) == MOST_PLANS:
+        plans = _kept.plans = {}
+    key = sizes.tobytes(), params.dtype.char, batch, optimizer, one_sample, norm
+    plan = plans.get(key)
+    if plan is None:
+        plan = plans[key] = _new_plan(sizes, params, batch, one_sample, norm)
+    return plan
 
-    Most have fewer: what is not touched takes no memory. The system hands out fresh memory page by page, at a fault
-    each: 2.7 ms for 10,000 samples of 4-32-16-4, where the arithmetic of a step takes 0.6.
-    """
+
+def _new_plan(sizes: np.ndarray, params: np.ndarray, batch: int, one_sample: bool, norm: bool) -> Plan:
+    operations, form, capacity, groups = 3 * batch * params.size, batch_step, batch, 0
+    if one_sample:
+        operations, form, capacity = params.size // 2, sample_step, 2
+    elif _tall_groups(batch, params.nbytes) > 0 and not norm:  # which needs the whole batch
+        groups, form = _tall_groups(batch, params.nbytes), tall_step
+        capacity = max(max_threads(), TALL_BLOCKS) * TALL_BLOCK  # the last batch may not be tall
+    # Most networks need less: what is not touched takes no memory.
     inputs, *outputs = sizes.tolist()
-    rows = BUFFERS * batch + VECTORS
+    rows = BUFFERS * capacity + VECTORS
     elements = 2 * (inputs + 32) + rows * (sum(outputs) + 32 * len(outputs))  # at most, see `padded`
+    address = address_of(form, params.dtype)
+    return Plan(operations, address, capacity, groups, elements, np.zeros(PACE_SIZE, np.int64))
+
+
+def room_for(elements: int, dtype: np.dtype) -> np.ndarray:
+    """Room for buffers, kept for the next call in the same Python thread.
+
+    The system hands out fresh memory page by page, at a fault each: 2.7 ms for 10,000 samples of 4-32-16-4, where the
+    arithmetic of a step takes 0.6.
+    """
     room: np.ndarray | None = getattr(_kept, dtype.char, None)
     if room is None or room.size < elements:
         room = aligned_empty(elements, dtype)

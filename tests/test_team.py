@@ -22,6 +22,7 @@ from fastfnn.kernels.team import (
     await_others,
     follow,
     join,
+    joined,
     lead,
     load,
     meet,
@@ -41,13 +42,14 @@ def wait_for(address, least):
 
 
 @numba.njit(nogil=True)
-def take_part(team, progress, parts, steps, begin, gates, barriers, slots, seen, work, wrong):
+def take_part(team, progress, parts, steps, begin, gates, most, barriers, slots, seen, work, wrong):
     """Join when `begin` steps are done, and take part; returns the rank.
 
     team, progress  addresses; the number at the second is how many steps have begun, one more at the end
     gates           (steps,): the leader does not go through a step before so many have joined
-    slots           (barriers, members): each member writes its own before the barrier, and reads all after it; with
-                    two barriers at least, nobody writes again before all have read
+    most            (steps,): members of a step at most
+    slots           (barriers, members): each member writes its own before the barrier, and reads all after it; since
+                    there is a barrier more at the end of a step, nobody writes again before all have read
     seen            (steps, members): members that the member of each rank was told of, summed over its visits
     work            (steps, ITEMS): how often each item of a step was worked on
     wrong           (members,): how often another's slot was not as it should be
@@ -58,7 +60,12 @@ def take_part(team, progress, parts, steps, begin, gates, barriers, slots, seen,
         await_others(team, parts)
     step = -1
     while True:
-        step, members = lead(team, step, steps) if rank == 0 else follow(team, rank, step)
+        if rank == 0:
+            step += 1
+            members = min(joined(team), most[step]) if step < steps else 0
+            lead(team, step, members)
+        else:
+            step, members = follow(team, rank, step)
         if members == 0:
             break
         if rank == 0:
@@ -75,6 +82,7 @@ def take_part(team, progress, parts, steps, begin, gates, barriers, slots, seen,
             for other in range(members):
                 if slots[barrier, other] != number + 1:
                     wrong[rank] += 1
+        meet(team, members)
     if rank == 0:
         store(progress, steps + 1)
     return rank
@@ -83,12 +91,15 @@ def take_part(team, progress, parts, steps, begin, gates, barriers, slots, seen,
 class Run:
     """Members that go through steps together, each in a thread of its own, or one after the other in this one."""
 
-    def __init__(self, count, steps, parts=None, begins=None, gates=None, barriers=2, one_by_one=False):
+    def __init__(
+        self, count, steps, parts=None, begins=None, gates=None, most=None, barriers=2, one_by_one=False
+    ):  # fmt: skip
         self.team, self.progress = np.zeros(TEAM_SIZE, np.int64), np.zeros(1, np.int64)
         self.slots = np.zeros((barriers, count), np.int64)
         self.seen, self.work = np.zeros((steps, count), np.int64), np.zeros((steps, ITEMS), np.int64)
         self.wrong, self.ranks = np.zeros(count, np.int64), [None] * count
         gates = np.zeros(steps, np.int64) if gates is None else gates
+        self.most = np.full(steps, count) if most is None else most
         together = threading.Barrier(count)
 
         def work(number):
@@ -96,7 +107,8 @@ class Run:
                 together.wait()
             self.ranks[number] = take_part(
                 self.team.ctypes.data, self.progress.ctypes.data, count if parts is None else parts, steps,
-                begins[number] if begins else 0, gates, barriers, self.slots, self.seen, self.work, self.wrong,
+                begins[number] if begins else 0, gates, self.most, barriers, self.slots, self.seen, self.work,
+                self.wrong,
             )  # fmt: skip
 
         if one_by_one:
@@ -116,12 +128,12 @@ class Run:
         assert sorted(self.ranks) == list(range(count)), self.ranks
         assert np.all(self.work == 1), "a step was not done exactly once"
         assert np.all(self.wrong == 0), "a member did not see what another wrote before the barrier"
-        assert np.all(np.diff(self.members) >= 0) and np.all(self.members >= 1) and np.all(self.members <= count)
+        assert np.all(self.members >= 1) and np.all(self.members <= self.most)
         takes_part = np.arange(count) < self.members[:, np.newaxis]
         np.testing.assert_array_equal(self.seen, np.where(takes_part, self.members[:, np.newaxis], 0))
         joined, opened, counted, met = (self.team[place // 8] for place in (JOINED, OPENED, COUNTED, MET))
         assert (joined, opened, counted) == (count, DONE, 0)
-        assert met == self.slots.shape[0] * np.sum(self.members > 1)
+        assert met == (self.slots.shape[0] + 1) * np.sum(self.members > 1)
 
 
 def check_members(count):
@@ -151,6 +163,15 @@ def check_late_joiners():
     run.check()
     assert run.ranks == [0, 1, 2, 3]
     np.testing.assert_array_equal(run.members, [1] * 11 + [2] * 10 + [3] * 9)
+
+
+def check_some_sit_out():
+    """Two of four, then all, then one, then all again, for some steps each."""
+    most = np.array([2] * 7 + [4] * 5 + [1] * 9 + [4] * 6 + [3, 4] * 20 + [1])
+    for _ in range(50):
+        run = Run(4, most.size, gates=np.full(most.size, 4), most=most)
+        run.check()
+        np.testing.assert_array_equal(run.members[1:], most[1:])
 
 
 def check_one_by_one():
@@ -192,6 +213,11 @@ def test_thousands_of_barriers_come_to_an_end(count):
 @pytest.mark.jit
 def test_late_joiners_take_part_from_the_next_step_on():
     run_check("check_late_joiners")
+
+
+@pytest.mark.jit
+def test_members_may_sit_out_and_come_back():
+    run_check("check_some_sit_out")
 
 
 def test_parts_that_run_one_after_another_do_not_wait():

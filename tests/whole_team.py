@@ -2,7 +2,8 @@
 
 A part of a team that joins late is not waited for, see team.py: on a machine with fewer free cores than threads most
 steps are one thread's, and a test of several would test one. So each call gets a step more, ahead of the others, whose
-leader waits for the others to join. Results have the same bits as without it.
+leader waits for the others to join; and steps with fewer members are not tried, see pace.py. Results have the same bits
+as without it.
 """
 
 import functools
@@ -12,6 +13,7 @@ import numpy as np
 
 from fastfnn.kernels import jit, threads, training
 from fastfnn.kernels.optimizers import SETTINGS, factors
+from fastfnn.kernels.pace import ALL, FIRST, LEFT, MEMBERS, PHASE
 from fastfnn.kernels.team import JOINED, load, offer_core
 from fastfnn.kernels.training import (
     FACTORS,
@@ -61,7 +63,7 @@ def use_whole_teams():
     """From now on, in this process. TBB does not promise a thread for each part: there nothing changes."""
     if threads.threading_layer() == "tbb":
         return
-    train = training._train
+    train, plan_for = training._train, training.plan_for
 
     def address_of(form, dtype):
         jit.address_of(form, dtype)  # so that the gate can call it by name
@@ -74,4 +76,9 @@ def use_whole_teams():
         assert _fewest[0] == count, f"{_fewest[0]} of {count} threads took part in a step"
         return result
 
-    training.address_of, training._train = address_of, checked_train
+    def plan_with_all(*arguments):
+        plan = plan_for(*arguments)
+        plan.pace[[PHASE, MEMBERS, LEFT]] = FIRST, ALL, 2**60  # never to end
+        return plan
+
+    training.address_of, training._train, training.plan_for = address_of, checked_train, plan_with_all
