@@ -13,6 +13,7 @@ import numpy as np
 
 from fastfnn import kernels, reference
 from fastfnn.kernels import jit, threads
+from fastfnn.kernels.checks import all_finite, are_distributions
 from fastfnn.kernels.vectors import aligned_empty
 
 BACKENDS: dict[str, ModuleType] = {"kernels": kernels, "reference": reference}
@@ -29,6 +30,8 @@ __all__ = [
     "OPTIMIZERS",
     "SETTINGS",
     "aligned_empty",
+    "all_finite",
+    "are_distributions",
     "get_num_threads",
     "on_first_compilation",
     "peak_flops",

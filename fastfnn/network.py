@@ -176,7 +176,7 @@ class FNN:
         self._steps += 1
         grad = aligned_empty(self._flat.size, self.dtype)
         self._training_gradient(grad, self._statistics, rows, targets)
-        grads = dict(self.params.like(grad))
+        grads = self.params.views_of(grad)
         if self.weight_decay:
             for layer in range(1, len(self.layer_sizes)):
                 grads[f"W{layer}"] += self.dtype.type(self.weight_decay) * self.params[f"W{layer}"]
@@ -199,7 +199,7 @@ class FNN:
             below = twin._training_loss(rows, targets)
             twin._flat[i] = value
             grad[i] = (above - below) / (2 * DIFFERENCE_STEP)
-        return dict(twin.params.like(grad))
+        return twin.params.views_of(grad)
 
     def fit(
         self,

@@ -147,7 +147,7 @@ class Optimizer:
         self._bind(_arrays(params))
         if not isinstance(params, Params):
             return self._state
-        views = [params.like(state) for state in self._state[""]]
+        views = [params.views_of(state) for state in self._state[""]]
         return {name: tuple(view[name] for view in views) for name in params}
 
     def _bind(self, arrays: Mapping[str, np.ndarray]) -> None:

@@ -1,6 +1,5 @@
 """The parameters of a network by name, in one flat vector."""
 
-import copy
 import itertools
 import math
 from collections.abc import Iterator, MutableMapping, Sequence
@@ -24,13 +23,26 @@ class Params(MutableMapping[str, np.ndarray]):
         self.flat = flat
         self.layer_sizes = tuple(layer_sizes)
         self.batch_norm = batch_norm
-        self._place: dict[str, tuple[int, tuple[int, ...]]] = {}
+        self._place: dict[str, tuple[slice, tuple[int, ...]]] = {}
         start = 0
         for layer, (inputs, outputs) in enumerate(itertools.pairwise(layer_sizes), 1):
             vectors = ("b", "gamma", "beta") if batch_norm and layer < len(layer_sizes) - 1 else ("b",)
             for name, shape in (("W", (inputs, outputs)), *((name, (outputs,)) for name in vectors)):
-                self._place[f"{name}{layer}"] = (start, shape)
-                start += math.prod(shape)
+                stop = start + math.prod(shape)
+                self._place[f"{name}{layer}"] = slice(start, stop), shape
+                start = stop
+        self._views = self.views_of(flat)
+
+    def views_of(self, flat: np.ndarray) -> dict[str, np.ndarray]:
+        """Another vector's elements by the same names."""
+        return {name: flat[place].reshape(shape) for name, (place, shape) in self._place.items()}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_views"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._views = self.views_of(self.flat)  # of the copy, which has an array of its own
 
     @staticmethod
     def count(layer_sizes: Sequence[int], batch_norm: bool = False) -> int:
@@ -38,20 +50,14 @@ class Params(MutableMapping[str, np.ndarray]):
         vectors = 2 * sum(layer_sizes[1:-1]) if batch_norm else 0
         return sum((inputs + 1) * outputs for inputs, outputs in itertools.pairwise(layer_sizes)) + vectors
 
-    def like(self, flat: np.ndarray) -> "Params":
-        """Another vector by the same names."""
-        other = copy.copy(self)
-        other.flat = flat
-        return other
-
     def __getitem__(self, name: str) -> np.ndarray:
-        start, shape = self._place[name]
-        return self.flat[start : start + math.prod(shape)].reshape(shape)
+        return self._views[name]
 
     def __setitem__(self, name: str, value: npt.ArrayLike) -> None:
-        if name in self._place and _is_same(value, self[name]):
+        if name in self._views and value is self._views[name]:
             return  # `params[name] -= change` has changed it in place by now
-        self[name][...] = self._checked(name, value)
+        checked = self._checked(name, value)
+        self._views[name][...] = checked
 
     def __delitem__(self, name: str) -> None:
         raise TypeError("params has fixed names: an entry cannot be deleted")
@@ -60,7 +66,7 @@ class Params(MutableMapping[str, np.ndarray]):
         """Assign each entry of a mapping, or of pairs: all of them, or none if one is wrong."""
         checked = {name: self._checked(name, value).copy() for name, value in dict(values, **more).items()}
         for name, array in checked.items():  # copies, lest an entry be a view of one that is assigned before it
-            self[name][...] = array
+            self._views[name][...] = array
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._place)
@@ -79,12 +85,3 @@ class Params(MutableMapping[str, np.ndarray]):
         if array.shape != param.shape:
             raise ValueError(f"params[{name!r}] must have shape {param.shape}, got {array.shape}")
         return array
-
-
-def _is_same(value: Any, param: np.ndarray) -> bool:
-    """Whether a value is the very view that it is to be assigned to."""
-    return (
-        isinstance(value, np.ndarray)
-        and (value.shape, value.strides, value.dtype) == (param.shape, param.strides, param.dtype)
-        and value.__array_interface__["data"] == param.__array_interface__["data"]
-    )

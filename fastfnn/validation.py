@@ -8,15 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fastfnn.backend import all_finite, are_distributions
+
 # How far from one a row of target probabilities may sum: rows that were computed in float32 are this good.
 ROW_SUM_TOLERANCE = 1e-3
 
 # The least number above 0 that float32 has.
 LEAST_FLOAT32 = float(np.finfo(np.float32).smallest_subnormal)
-
-
-# Elements that are looked at at a time: what is noted of them stays in the cache.
-AT_ONCE = 1 << 16
 
 
 def integer(name: str, value: Any, least: int) -> int:
@@ -90,11 +88,8 @@ def real_array(name: str, value: Any, dtype: npt.DTypeLike) -> np.ndarray:
         # Compiled code takes no read-only arrays, though it writes none. What does not fit becomes infinite: see below.
         with np.errstate(over="ignore"):
             array = np.require(array, dtype, ("C", "W"))
-    flat = array.reshape(-1)
-    # Not by a product with itself, which would be faster: BLAS may take threads for it, and they go on to look for work
-    # for ten milliseconds on the cores that kernels need next. A prediction in float64 then takes 8 ms instead of 0.05.
-    if not all(np.isfinite(flat[i : i + AT_ONCE]).all() for i in range(0, flat.size, AT_ONCE)):
-        index = np.unravel_index(int(np.argmin(np.isfinite(flat))), array.shape)
+    if not all_finite(array.reshape(-1)):
+        index = np.unravel_index(int(np.argmin(np.isfinite(array))), array.shape)
         position = ", ".join(str(int(i)) for i in index)
         raise ValueError(f"{name} must be finite in {array.dtype}, got {array[index]} at [{position}]")
     return array
@@ -124,6 +119,9 @@ def targets(name: str, value: Any, count: int, width: int, loss: str, dtype: npt
         one = "integer labels of shape (samples,) or " if loss == "softmax_cross_entropy" else ""
         raise ValueError(f"{name} must be {one}rows of shape (samples, {width}), got shape {array.shape}")
     _same_count(name, array, count)
+    fits = array.dtype == dtype and array.flags.carray
+    if loss == "softmax_cross_entropy" and fits and are_distributions(array, ROW_SUM_TOLERANCE):
+        return array
     rows = real_array(name, array, dtype)
     if loss != "squared_error":
         _unit_interval(name, rows)

@@ -21,6 +21,7 @@ How to read this folder
     optimizers.py    the update rules
     network.py       whole networks: forward pass and back-propagation
     training.py      gradients and training steps, in one compiled call
+    checks.py        whether arguments are what kernels expect
 
 Dimension letters, used in every file:
     B  samples in a batch      I  in_features       N  samples in a data set

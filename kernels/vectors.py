@@ -237,12 +237,20 @@ transpose_square = _plain_transpose_square if numba.config.DISABLE_JIT else _tra
 array_at = _plain_array_at if numba.config.DISABLE_JIT else _array_at
 
 
+class _Memory:
+    """What an aligned array keeps alive. To NumPy it is no array, so that the aligned one is no view of another."""
+
+    def __init__(self, memory: np.ndarray, shape: tuple[int, ...], dtype: np.dtype, address: int) -> None:
+        self.memory = memory
+        self.__array_interface__ = {"shape": shape, "typestr": dtype.str, "data": (address, False), "version": 3}
+
+
 def aligned_empty(shape: int | tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """A new contiguous array, not set, that begins with a cache line."""
-    size = dtype.itemsize * math.prod(np.atleast_1d(shape).tolist())
-    memory = np.empty(size + CACHE_LINE, np.uint8)
-    start = -memory.ctypes.data % CACHE_LINE
-    return memory[start : start + size].view(dtype).reshape(shape)
+    shape = shape if isinstance(shape, tuple) else (shape,)
+    memory = np.empty(math.prod(shape) * dtype.itemsize + CACHE_LINE, np.uint8)
+    address = memory.__array_interface__["data"][0]
+    return np.asarray(_Memory(memory, shape, dtype, address + -address % CACHE_LINE))
 
 
 @inner

@@ -1,11 +1,13 @@
 """Arrays at addresses, squares transposed in registers, and rows that can be loaded as vectors."""
 
+import copy
+
 import numpy as np
 import pytest
 from helpers import DTYPES, LAYOUTS, arrange, framed, poisoned, unchanged
 
 from fastfnn.kernels.jit import inner
-from fastfnn.kernels.vectors import SQUARE, array_at, contiguous_rows, itemsize, keep, transpose_square
+from fastfnn.kernels.vectors import SQUARE, aligned_empty, array_at, contiguous_rows, itemsize, keep, transpose_square
 
 every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)
 
@@ -118,3 +120,16 @@ def test_rows_that_are_contiguous_are_not_copied():
         assert contiguous_rows(view) is view
     for view in (x[:, ::2], x[:, ::-1], x.T):
         assert contiguous_rows(view) is not view
+
+
+@pytest.mark.parametrize("shape", [0, 1, 17, (3, 5), (0, 4), (1000, 33)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_aligned_arrays_begin_with_a_cache_line_and_are_no_views(shape, dtype):
+    for _ in range(20):
+        array = aligned_empty(shape, np.dtype(dtype))
+        assert array.shape == np.empty(shape).shape and array.dtype == dtype
+        assert array.flags.carray and array.ctypes.data % 64 == 0
+        assert not isinstance(array.base, np.ndarray)
+        array[...] = 3
+        twin = copy.deepcopy({"a": array, "b": array})
+        assert twin["a"] is twin["b"] and np.all(twin["a"] == 3)
