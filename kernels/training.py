@@ -571,8 +571,6 @@ def take_steps(job_address, one):
     factor, settings = array_at(scratch, FACTORS, one), array_at(job[SETTING], len(SETTINGS), 1.0)
     rates = array_at(job[RATES], job[STEPS], 1.0)
     pace = array_at(job[PACE], PACE_SIZE, np.int64(0))
-    if rank == 0:
-        begin_call(pace, clock())
     step = -1
     while True:
         if rank == 0:
@@ -587,8 +585,6 @@ def take_steps(job_address, one):
             rate = rates[step] if step < job[STEPS] else 0.0  # a call without a step comes after those on one sample
             factors(factor, settings, rate, job[OPTIMIZER], job[STEPS_BEFORE] + step + 1)
         call_at(job[FORM], (job_address, step, scratch, members, rank), one)
-    if rank == 0:
-        end_call(pace, clock())
 
 
 @inner
@@ -662,11 +658,13 @@ def _train(
         activations, settings, room, pace, loss, optimizer, batch, capacity, groups, steps_before, form, calls, threads,
     )  # fmt: skip
     job, one = arrays[0].ctypes.data, params.dtype.type(1)
+    begin_call(pace, clock())  # what it costs to wake threads counts
     if threads == 1:
         take_steps(job, one)
     else:
         for _ in prange(threads):
             take_steps(job, one)
+    end_call(pace, clock())
     return keep_all(arrays)
 
 
