@@ -9,7 +9,8 @@ How to read this folder
     vectors.py       what of LLVM the kernels need: vectors, arrays at addresses
     blocks.py        the sizes of tiles for each kind of processor
     tile.py          the register tile of a matrix product
-    products.py      the three matrix products of a layer, from tiles
+    tail.py          the last columns of a product, where they are few
+    products.py      the three matrix products of a layer, from both
     matvec.py        the same for one sample
     elementary.py    exp, log, sigmoid, tanh as arithmetic that vectorises
     affine.py        out = x W + b, and its gradients

@@ -31,7 +31,8 @@ class Panel(NamedTuple):
 # Panels for float32, widest first, by instruction set; for float64 the lanes are half as many.
 #
 #              registers     panels: lanes, vectors, rows     why
-# avx512       32 of 16      16 x 2 x 14: 28 sums + 2 + 1     1.75 multiply-adds a load, no spill
+# avx512       32 of 16      16 x 3 x 9:  27 sums + 3 + 1     2.25 multiply-adds a load, no spill
+#                            16 x 2 x 14: 28 sums + 2 + 1     1.75
 #                            16 x 1 x 14                      14 independent sums hide a latency of 4 at 2 a cycle
 # avx512_256   32 of 16      16 x 2 x 14                      processors that execute 512 bits as two halves: a
 #                             8 x 3 x 9:  27 sums + 3 + 1     vector of 8 costs half of one of 16, so that the last
@@ -45,7 +46,7 @@ class Panel(NamedTuple):
 # sse2         16 of 4        4 x 2 x 6:  12 sums + 2 + 1     no fused multiply-add and no masked loads: right, not fast
 #                             4 x 1 x 12
 _FLOAT32_PANELS: dict[str, tuple[Panel, ...]] = {
-    "avx512": (Panel(16, 2, 14), Panel(16, 1, 14)),
+    "avx512": (Panel(16, 3, 9), Panel(16, 2, 14), Panel(16, 1, 14)),
     "avx512_256": (Panel(16, 2, 14), Panel(8, 3, 9), Panel(8, 2, 14), Panel(8, 1, 14)),
     "avx2": (Panel(8, 2, 6), Panel(8, 1, 12)),
     "neon": (Panel(4, 4, 6), Panel(4, 2, 12), Panel(4, 1, 14)),
@@ -90,6 +91,11 @@ def stream_panel(bits: int) -> Panel:
     return panel._replace(lanes=panel.lanes * 32 // bits)
 
 
+def tail_lanes(bits: int) -> int:
+    """Elements of the vectors that lie across a product's last columns, see tail.py."""
+    return PANELS[0].lanes * 32 // bits
+
+
 def panels(bits: int) -> tuple[Panel, ...]:
     """The panels for a float type of so many bits, widest first."""
     return tuple(panel._replace(lanes=panel.lanes * 32 // bits) for panel in PANELS)
@@ -108,6 +114,15 @@ WIDTHS = np.array([panel.width for panel in PANELS])
 ROWS = np.array([panel.rows for panel in PANELS])
 FIRST_FULL = 0
 FIRST_MASKED = np.array([variants(32).index((panel, 1, True)) for panel in PANELS])
+
+# Up to so many columns, where they are more than the widest panel's, are two panels of the second kind, which a vector
+# that is left alone would slow down.
+SPLIT = 64 if instruction_set() == "avx512" else 0
+
+# For float32: so few columns over a multiple of the narrowest panel are computed across, see tail.py. By a tile they
+# would take the time of that panel.
+NARROW = PANELS[-1].width
+TAIL = NARROW // 4
 
 # Columns of the panel of a matrix-vector product for float32.
 STREAM = stream_panel(32).width

@@ -29,7 +29,7 @@ from .elementary import mul_add
 from .jit import entry, inner, shared
 from .normalization import column_share, normalize, normalize_back
 from .optimizers import DROPOUT, DROPOUT_SCALE, NORM_EPSILON, NORM_MOMENTUM, SETTINGS
-from .products import BACKWARD, FORWARD, NOTHING, fill, multiply, room_bytes
+from .products import BACKWARD, COLUMNS, FORWARD, NEITHER, NOTHING, ROWS_OF_A, fill, multiply, room_bytes
 from .team import meet
 from .threads import share, threads_for
 from .vectors import CACHE_LINE, array_at, itemsize, keep, line_from
@@ -158,6 +158,13 @@ def table_at(table_address, layers):
 
 
 @inner
+def contiguous(line, one):
+    """Whether the elements of a layer's outputs lie side by side: those of samples may not."""
+    elements = array_at(line[ELEMENTS], 2, np.int64(0))
+    return line[OUTPUTS] < 2 or elements[1] == itemsize(one)
+
+
+@inner
 def divided_by_columns(line, members, one):
     return members > 1 and line[INPUTS] * line[OUTPUTS] * itemsize(one) >= LARGE_WEIGHT
 
@@ -185,9 +192,9 @@ def forward(
         slope = line[SLOPE] + top * line[OUT_ROW] if line[SLOPE] != 0 else 0
         multiply(
             line[OUT] + top * line[OUT_ROW], line[OUT_ROW], below[ROWS] + 8 * top, below[ELEMENTS],
-            weight, row, item, rows, line[OUTPUTS], line[INPUTS], weight + line[INPUTS] * row, 0, 0,
-            NOTHING if line[CODE] == SOFTMAX or line[NORM] != 0 else FORWARD, line[CODE], slope, line[OUT_ROW],
-            parts, part, room, one, one,
+            COLUMNS if contiguous(below, one) else NEITHER, weight, row, item, rows, line[OUTPUTS], line[INPUTS],
+            weight + line[INPUTS] * row, 0, 0, NOTHING if line[CODE] == SOFTMAX or line[NORM] != 0 else FORWARD,
+            line[CODE], slope, line[OUT_ROW], parts, part, room, one, one,
         )  # fmt: skip
         met = columns or line[NORM] != 0
         if met:
@@ -247,7 +254,7 @@ def backward(table_address, layers, params, start, stop, batch, team, members, r
         code, given = derivative_of(below)
         multiply(
             below[DELTA] + top * below[OUT_ROW], below[OUT_ROW], line[DELTA_ROWS] + 8 * top, line[ELEMENTS],
-            params + line[OFFSET], item, line[OUTPUTS] * item, rows, line[INPUTS], line[OUTPUTS], 0, 0, 0,
+            COLUMNS, params + line[OFFSET], item, line[OUTPUTS] * item, rows, line[INPUTS], line[OUTPUTS], 0, 0, 0,
             BACKWARD, code, given + top * below[OUT_ROW], below[OUT_ROW], parts, part, room, one, one,
         )  # fmt: skip
         met = columns or below[NORM] != 0
@@ -301,7 +308,7 @@ def weight_gradient(line, below, target, start, stop, top, batch, scaled, room, 
     row = line[OUTPUTS] * item
     multiply(
         target + start * row, row, below[ELEMENTS] + 8 * start, below[ROWS] + 8 * top,
-        line[DELTA] + top * line[OUT_ROW], line[OUT_ROW], item,
+        ROWS_OF_A if contiguous(below, alpha) else NEITHER, line[DELTA] + top * line[OUT_ROW], line[OUT_ROW], item,
         stop - start, line[OUTPUTS], batch, 0, 0, scaled, NOTHING, 0, 0, 0, 1, 0, room, shrink, alpha,
     )  # fmt: skip
 

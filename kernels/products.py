@@ -14,8 +14,9 @@ just before it is used.
 import numpy as np
 
 from .activations import activate, differentiate, with_padding
-from .blocks import FIRST_FULL, FIRST_MASKED, ROWS, WIDTHS
+from .blocks import FIRST_FULL, FIRST_MASKED, NARROW, ROWS, SPLIT, TAIL, WIDTHS
 from .jit import inner, shared
+from .tail import AT_ONCE, ROWS_BY_WIDTH, along_rows, along_sum
 from .threads import share
 from .tile import tile
 from .vectors import SQUARE, array_at, itemsize, keep, transpose_square
@@ -24,16 +25,23 @@ from .vectors import SQUARE, array_at, itemsize, keep, transpose_square
 # the derivative of one.
 NOTHING, FORWARD, BACKWARD = range(3)
 
+# Which list of the left factor has the elements that are contiguous in memory, if one has: along the sum, or the rows.
+NEITHER, COLUMNS, ROWS_OF_A = range(3)
 
 # A panel of a large right factor is packed if enough rows of the product use it: its rows lie in as many pages of
 # memory, and where their distance is a power of two, in a few sets of the cache.
 PACK_BYTES = 2 << 20
 PACK_ROWS = 48
 
+# A tail along the sum, see tail.py, pays for sums of so many float32 elements: at their end lanes must be added.
+TAIL_DEPTH = 4 * NARROW
+
 
 @inner
 def panel_for(columns, scale):
     """The panel for the next columns of a product: the widest if it is filled, else the narrowest that holds them."""
+    if WIDTHS[0] // scale < columns <= SPLIT // scale:
+        return 1
     panel = 0
     while panel + 1 < WIDTHS.shape[0] and WIDTHS[panel + 1] // scale >= columns:
         panel += 1
@@ -69,9 +77,9 @@ def room_bytes(depth):
     return depth * WIDTHS[0] * 4  # in float64 a panel has half the columns
 
 
-@shared(f"void({20 * 'intp, '}real, real)", calls=[activate, differentiate])
+@shared(f"void({21 * 'intp, '}real, real)", calls=[activate, differentiate])
 def multiply(
-    c, c_row, a_rows, a_columns, b, b_row, b_column, rows, columns, depth,
+    c, c_row, a_rows, a_columns, contiguous, b, b_row, b_column, rows, columns, depth,
     start, start_row, scaled, epilogue, code, y, y_row, parts, part, room, shrink, alpha,
 ):  # fmt: skip
     """C = start + A B, or C = shrink C + alpha A B if `scaled`; addresses and strides in bytes.
@@ -79,6 +87,7 @@ def multiply(
     c  (rows, columns)   address, stride of rows
     a  (rows, depth)     addresses of two lists of int64: element (i, k) lies at address a_rows[i] + a_columns[k], and
                          behind the second list one more number can be read
+    contiguous           the list whose numbers are one element apart: ROWS_OF_A, COLUMNS or NEITHER
     b  (depth, columns)  address, stride of rows, stride of columns; one of the two is that of contiguous elements
     start                0, or the address of what the sums begin with: a row stride of 0 makes it a bias
     epilogue, code       NOTHING, FORWARD or BACKWARD, and the activation's code
@@ -87,17 +96,19 @@ def multiply(
     parts, part          this is part number `part` of the tiles, panel after panel
     room                 address of `room_bytes`, to pack a panel in
 
-    Each element is one sum over k in ascending order, whatever the tile that it falls into.
+    Each element is one sum over k in ascending order, whatever the tile that it falls into; or, in a tail along the
+    sum, one whose lanes are added at the end. Which it is depends on the arguments but for rows, parts and part.
     """
     item = itemsize(alpha)
     scale = item // 4
     transposed = b_column != item
     far = depth * b_row >= PACK_BYTES
-    tile_from, tile_to = share(count_tiles(rows, columns, scale), parts, part)
+    whole = columns - tail_columns(columns, depth, contiguous, transposed, start, scaled, scale)
+    tile_from, tile_to = share(count_tiles(rows, whole, scale), parts, part)
     column = 0
-    while column < columns and tile_to > 0:
-        panel = panel_for(columns - column, scale)
-        width = min(WIDTHS[panel] // scale, columns - column)
+    while column < whole and tile_to > 0:
+        panel = panel_for(whole - column, scale)
+        width = min(WIDTHS[panel] // scale, whole - column)
         variant = FIRST_FULL if panel == 0 and width == WIDTHS[0] // scale else FIRST_MASKED[panel]
         tiles = (rows + ROWS[panel] - 1) // ROWS[panel]
         top, bottom = rows * min(tile_from, tiles) // tiles, rows * min(tile_to, tiles) // tiles
@@ -118,14 +129,66 @@ def multiply(
                     c + first * c_row + shift, c_row, start + first * start_row + shift if start != 0 else 0, start_row,
                     width, scaled, shrink, alpha,
                 )  # fmt: skip
-            height, target, source = bottom - top, c + top * c_row + shift, y + top * y_row + shift
-            reach = width if column + width < columns else with_padding(columns) - column  # no other panel's columns
-            if epilogue == BACKWARD:
-                differentiate(target, c_row, source, y_row, height, reach, code, alpha)
-            elif epilogue == FORWARD:
-                activate(target, c_row, source if y != 0 else 0, y_row, height, reach, code, alpha)
+            finish(epilogue, code, c, c_row, y, y_row, top, bottom, columns, column, width, alpha)
         column += width
         tile_from, tile_to = max(tile_from - tiles, 0), tile_to - tiles
+    if whole < columns:
+        top, bottom = share(rows, parts, part)
+        multiply_tail(
+            c + whole * item, c_row, a_rows, a_columns, contiguous, b + whole * b_column, b_row, b_column, top, bottom,
+            columns - whole, depth, start + whole * item if start != 0 else 0, start_row, scaled, room, shrink, alpha,
+        )  # fmt: skip
+        finish(epilogue, code, c, c_row, y, y_row, top, bottom, columns, whole, columns - whole, alpha)
+
+
+@inner
+def finish(epilogue, code, c, c_row, y, y_row, top, bottom, columns, column, width, one):
+    """The epilogue for `width` columns from `column` on, of rows top to bottom."""
+    shift, height = column * itemsize(one), bottom - top
+    target, source = c + top * c_row + shift, y + top * y_row + shift
+    reach = width if column + width < columns else with_padding(columns) - column  # no other panel's columns
+    if epilogue == BACKWARD:
+        differentiate(target, c_row, source, y_row, height, reach, code, one)
+    elif epilogue == FORWARD:
+        activate(target, c_row, source if y != 0 else 0, y_row, height, reach, code, one)
+
+
+@inner
+def tail_columns(columns, depth, contiguous, transposed, start, scaled, scale):
+    """How many of the last columns are computed across, see tail.py."""
+    tail = columns % (NARROW // scale)
+    if tail > TAIL // scale:
+        return 0
+    if contiguous == COLUMNS:
+        return tail if depth >= TAIL_DEPTH // scale and not scaled else 0
+    return tail if contiguous == ROWS_OF_A and not transposed and start == 0 else 0
+
+
+@inner
+def multiply_tail(
+    c, c_row, a_rows, a_columns, contiguous, b, b_row, b_column, top, bottom,
+    columns, depth, start, start_row, scaled, room, shrink, alpha,
+):  # fmt: skip
+    """`multiply` for the last columns, at c and b, of rows top to bottom."""
+    item = itemsize(alpha)
+    rows, distances = array_at(a_rows, bottom, np.int64(0)), array_at(a_columns, 1, np.int64(0))
+    if contiguous == ROWS_OF_A:
+        at_once = AT_ONCE * 4 // item
+        for i in range(top, bottom, at_once):
+            along_rows(
+                min(at_once, bottom - i), depth, rows[i], a_columns, b, b_row, c + i * c_row, c_row, columns, scaled,
+                shrink, alpha,
+            )  # fmt: skip
+        return
+    for k in range(depth):  # the columns become rows
+        for j in range(columns):
+            array_at(room + (j * depth + k) * item, 1, alpha)[0] = array_at(b + k * b_row + j * b_column, 1, alpha)[0]
+    at_once = ROWS_BY_WIDTH[columns]
+    for i in range(top, bottom, at_once):
+        along_sum(
+            bottom - i, depth, a_rows + 8 * i, distances[0], room, depth * item, c + i * c_row, c_row,
+            start + i * start_row if start != 0 else 0, start_row, columns, alpha,
+        )  # fmt: skip
 
 
 @inner
@@ -163,8 +226,9 @@ def _product(out, a, b, bias, start, stop):
     room = np.empty(room_bytes(a.shape[1]), np.uint8)
     fill(rows.ctypes.data, address(a, start), a.strides[0], stop - start)
     fill(columns.ctypes.data, 0, a.strides[1], a.shape[1])
+    contiguous = COLUMNS if a.strides[1] == a.itemsize else ROWS_OF_A if a.strides[0] == a.itemsize else NEITHER
     multiply(
-        address(out, start), out.strides[0], rows.ctypes.data, columns.ctypes.data,
+        address(out, start), out.strides[0], rows.ctypes.data, columns.ctypes.data, contiguous,
         address(b, 0), b.strides[0], b.strides[1] if b.shape[1] > 1 else b.itemsize,
         stop - start, b.shape[1], b.shape[0], bias, 0, 0, NOTHING, 0, 0, 0, 1, 0, room.ctypes.data,
         out.dtype.type(1), out.dtype.type(1),

@@ -136,7 +136,8 @@ def _plain_tile(variant, depth, a_rows, a_columns, b, b_row, c, c_row, start, st
         for i, k in np.ndindex(a.shape):
             address = array_at(a_rows, rows, np.int64(0))[i] + array_at(a_columns, depth, np.int64(0))[k]
             a[i, k] = array_at(address, 1, alpha)[0]
-        total += a @ at(b, depth, b_row, width)
+        for column, row in zip(a.T, at(b, depth, b_row, width), strict=True):  # in this order, as a tile adds
+            total += np.outer(column, row)
     out = at(c, rows, c_row, width)
     out[...] = shrink * out + alpha * total if scaled else total
 

@@ -9,8 +9,22 @@ from helpers import DTYPES, NOJIT, arrange, assert_close, assert_sums_close, nor
 from fastfnn import reference
 from fastfnn.kernels import ACTIVATIONS, jit
 from fastfnn.kernels.activations import CHUNK, SLOPES
-from fastfnn.kernels.blocks import ROWS, WIDTHS
-from fastfnn.kernels.products import BACKWARD, FORWARD, NOTHING, PACK_BYTES, PACK_ROWS, multiply, room_bytes
+from fastfnn.kernels.blocks import NARROW, ROWS, SPLIT, TAIL, WIDTHS
+from fastfnn.kernels.products import (
+    BACKWARD,
+    COLUMNS,
+    FORWARD,
+    NEITHER,
+    NOTHING,
+    PACK_BYTES,
+    PACK_ROWS,
+    ROWS_OF_A,
+    TAIL_DEPTH,
+    multiply,
+    room_bytes,
+    tail_columns,
+)
+from fastfnn.kernels.tail import AT_ONCE
 
 MARK = 12345.0
 MARGIN = 64  # elements on either side: wider than any vector
@@ -19,7 +33,9 @@ PARTS = (1, 2, 3, 5)
 # Around the edges of tiles: their rows, and the columns of panels.
 HEIGHT, WIDTH = int(ROWS[0]), int(WIDTHS[0])
 EDGE_ROWS = sorted({1, *(rows + step for rows in ROWS.tolist() for step in (-1, 0, 1)), 2 * HEIGHT + 1} - {0})
-EDGE_COLUMNS = sorted({1, 3, *(width + step for width in WIDTHS.tolist() for step in (-1, 0, 1)), 3 * WIDTH + 5})
+EDGE_COLUMNS = sorted(
+    {1, 3, *(width + step for width in WIDTHS.tolist() for step in (-1, 0, 1)), 3 * WIDTH + 5, SPLIT, SPLIT + 1} - {0}
+)
 DEPTHS = (0, 1, 2, 7, 16, 33)
 # Two tiles and two panels, none of them whole; one row, and one whole vector; whole tiles, and a column over; few rows,
 # and more panels than a tile has.
@@ -37,7 +53,7 @@ if NOJIT:
 def compiled_multiply(n, parts, part, room, shrink, alpha):
     multiply(
         n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[9], n[10], n[11], n[12], n[13], n[14], n[15], n[16],
-        parts, part, room, shrink, alpha,
+        n[17], parts, part, room, shrink, alpha,
     )  # fmt: skip
 
 
@@ -45,7 +61,7 @@ def call(numbers, parts, part, shrink, alpha):
     """One part of a product; numbers are its arguments up to y_row."""
     if not NOJIT:
         jit._link([multiply], np.dtype(type(alpha)))
-    size = room_bytes(numbers[9])  # numbers[9] is the depth
+    size = room_bytes(numbers[10])  # numbers[10] is the depth
     room = np.full(size + 64, 0xA5, np.uint8)  # and marks behind it
     compiled_multiply(np.array(numbers, np.int64), parts, part, room.ctypes.data, shrink, alpha)
     assert np.all(room[size:] == 0xA5)
@@ -94,11 +110,13 @@ class Product:
         y_address = y.array.ctypes.data if slopes or epilogue == BACKWARD else 0
         a_rows = self.a.ctypes.data + self.a.strides[0] * np.arange(rows)
         a_columns = np.append(self.a.strides[1] * np.arange(depth), 0)  # one more than there are can be read
+        contiguous = [self.a.strides[1], self.a.strides[0], item].index(item)
         b_row, b_column = (item, self.b.strides[1]) if self.transposed else (columns * item, item)
         numbers = [
             c.array.ctypes.data, c.memory.strides[0], a_rows.ctypes.data, a_columns.ctypes.data,
-            self.b.ctypes.data, b_row, b_column, rows, columns, depth, self.bias.ctypes.data if bias else 0, 0,
-            0 if scaled is None else 1, epilogue, code, y_address, y.memory.strides[0],
+            (COLUMNS, ROWS_OF_A, NEITHER)[contiguous], self.b.ctypes.data, b_row, b_column, rows, columns, depth,
+            self.bias.ctypes.data if bias else 0, 0, 0 if scaled is None else 1, epilogue, code, y_address,
+            y.memory.strides[0],
         ]  # fmt: skip
         inputs = self.a, self.b, self.bias, *(() if slopes else (y.memory,))
         held = [array.tobytes() for array in inputs]
@@ -155,6 +173,65 @@ def test_the_left_factor_may_lie_anywhere(transposed, layout, dtype):
         product = Product(np.random.default_rng(1), shape, dtype, transposed, layout)
         contiguous = Product(np.random.default_rng(1), shape, dtype, transposed)
         assert product.run(2).tobytes() == contiguous.run(1).tobytes()
+
+
+TAIL_ROWS = (1, 2, 4, 5, 7, 8, 9, AT_ONCE - 1, AT_ONCE, AT_ONCE + 1, 2 * AT_ONCE + 5) if not NOJIT else (1, 5, 9)
+
+
+def tails(dtype):
+    """Numbers of columns that end in a tail, of every length, behind nothing and behind panels."""
+    narrow, tail = NARROW * 4 // dtype.itemsize, TAIL * 4 // dtype.itemsize
+    return [panels * narrow + rest for panels in (0, 1, 5) for rest in range(1, tail + 1)]
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("layout", ["C", "F"])
+def test_tails(layout, transposed, dtype):
+    for number, columns in enumerate(tails(dtype)):
+        for turn, rows in enumerate(TAIL_ROWS):
+            depth = TAIL_DEPTH + (0, 1, 5, 16, 19)[(number + turn) % 5]
+            product = Product(np.random.default_rng(number), (rows, columns, depth), dtype, transposed, layout)
+            want, size = product.sums()
+            got = product.run(1, bias=True)
+            assert_sums_close(got, want + product.bias, size + abs(product.bias), depth)
+            added = product.run(1, scaled=(0.75, -0.125))
+            assert_sums_close(added, 0.75 * product.before - 0.125 * want, abs(product.before) + size, depth)
+            for parts in (2, 5):
+                assert product.run(parts, bias=True).tobytes() == got.tobytes(), (rows, columns, depth, parts)
+                assert product.run(parts, scaled=(0.75, -0.125)).tobytes() == added.tobytes()
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_a_tail_has_an_epilogue_as_all_columns_have(dtype):
+    gelu = ACTIVATIONS.index("gelu")
+    for columns in tails(dtype):
+        product = Product(np.random.default_rng(columns), (11, columns, TAIL_DEPTH + 3), dtype)
+        sums = product.run(1).astype(np.float64)
+        want, want_slopes = np.empty_like(sums), np.empty_like(sums)
+        reference.activation_forward(want, sums, gelu)
+        reference.activation_backward(want_slopes, np.ones_like(sums), sums, gelu)
+        for parts in (1, 3):
+            out, slopes = product.run_with_slopes(parts, epilogue=FORWARD, code=gelu)
+            assert_epilogue_close(out, want, sums)
+            assert_epilogue_close(slopes, want_slopes, sums)
+        back = product.run(2, epilogue=BACKWARD, code=SLOPES)
+        assert_epilogue_close(back, sums * product.y, sums)
+
+
+def test_a_tail_is_a_few_columns_over_whole_vectors():
+    for scale in (1, 2):
+        narrow, most = NARROW // scale, TAIL // scale
+        for columns in range(3 * narrow):
+            rest = columns % narrow
+            want = rest if rest <= most else 0
+            assert tail_columns(columns, TAIL_DEPTH, COLUMNS, True, 1, 0, scale) == want
+            assert tail_columns(columns, 0, ROWS_OF_A, False, 0, 1, scale) == want
+            assert tail_columns(columns, TAIL_DEPTH, NEITHER, False, 0, 0, scale) == 0
+            assert tail_columns(columns, TAIL_DEPTH // scale - 1, COLUMNS, False, 0, 0, scale) == 0  # too short a sum
+            assert tail_columns(columns, TAIL_DEPTH, COLUMNS, False, 0, 1, scale) == 0  # added to the result
+            assert tail_columns(columns, TAIL_DEPTH, ROWS_OF_A, True, 0, 0, scale) == 0
+            assert tail_columns(columns, TAIL_DEPTH, ROWS_OF_A, False, 1, 0, scale) == 0  # added to a bias
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
