@@ -25,20 +25,21 @@ from .jit import inner
 from .vectors import INT
 
 # The phases: a run with all members; a trial with half as many; if that was faster, a run with these, which counts as
-# the first one did if it is faster too. When a trial or a run is not, several runs with what was best. Then, or after
-# one that took much longer than expected, it all begins again: the cores may have moved, other work come or gone.
+# the first one did if it is faster too. When a trial or a run is not, some runs with what was best: one, and twice as
+# many each time that the same is found again, since a run may have been disturbed. Then, or after one that took much
+# longer than expected, it all begins again: the cores may have moved, other work come or gone.
 FIRST, FEWER, SECOND, SETTLED = range(1, 5)
 
 # Steps of each phase, and how many at its beginning are not timed, in which caches fill; runs when it is settled.
-LENGTHS = np.array([0, 256, 4, 256, 1024])
+LENGTHS = np.array([0, 256, 4, 256, 256])
 UNTIMED = 1
-RUNS = 8
+MOST_RUNS = 64
 
 # The leader's notes, which outlive the call: the phase; its members, at most; the steps left in it; when the clock was
 # looked at last, and the time that counts up to there; the best number of members so far, and what a step cost with it;
-# the runs left when it is settled.
-PACE_SIZE = 8
-PHASE, MEMBERS, LEFT, SINCE, SPENT, BEST, COST, RUNS_LEFT = range(PACE_SIZE)
+# what was settled on last, for how many runs, and how many of them are left.
+PACE_SIZE = 10
+PHASE, MEMBERS, LEFT, SINCE, SPENT, BEST, COST, LAST_BEST, RUNS, RUNS_LEFT = range(PACE_SIZE)
 ALL = 1 << 15
 
 # How LLVM reads a counter that runs at a constant rate: an intrinsic, or an instruction of its own.
@@ -126,7 +127,8 @@ def go_on(pace, joined, now):
 
 @inner
 def settle(pace):
-    pace[RUNS_LEFT] = RUNS
+    pace[RUNS] = min(2 * pace[RUNS], MOST_RUNS) if pace[BEST] == pace[LAST_BEST] else 1
+    pace[LAST_BEST], pace[RUNS_LEFT] = pace[BEST], pace[RUNS]
     begin(pace, SETTLED, pace[BEST])
 
 
