@@ -12,6 +12,7 @@ How to read this folder
     tail.py          the last columns of a product, where they are few
     products.py      the three matrix products of a layer, from both
     matvec.py        the same for one sample
+    sums.py          sums over the rows of a matrix
     elementary.py    exp, log, sigmoid, tanh as arithmetic that vectorises
     affine.py        out = x W + b, and its gradients
     activations.py   identity, sigmoid, tanh, ReLU and its kin, softmax

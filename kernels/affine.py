@@ -10,7 +10,8 @@ import numpy as np
 from numba import prange
 
 from .jit import entry, inner
-from .products import affine_rows, column_sums, multiply, product
+from .products import affine_rows, multiply, product
+from .sums import column_sums
 from .threads import share, threads_for
 from .vectors import contiguous_rows
 
@@ -51,7 +52,11 @@ def affine_backward_part(grad_x, grad_weight, grad_bias, grad_out, x, weight, pa
     start, stop = share(grad_weight.shape[0], parts, part)
     product(grad_weight, x.T, grad_out, start, stop)
     start, stop = share(grad_bias.shape[0], parts, part)
-    column_sums(grad_bias, grad_out, start, stop)
+    shift = start * grad_out.itemsize
+    column_sums(
+        grad_bias.ctypes.data + shift, grad_out.ctypes.data + shift, grad_out.strides[0], grad_out.shape[0],
+        stop - start, 0, grad_out.dtype.type(1),
+    )  # fmt: skip
 
 
 @entry("void(real[:, :], real[:, :], real[:], real[:, :], real[:, :], real[:, :], intp)", calls=[multiply])
@@ -84,9 +89,14 @@ def affine_backward(
     Source: section 5 of the notes, steps (5) and (6).
     """
     result_x, result_weight = contiguous_rows(grad_x), contiguous_rows(grad_weight)
+    result_bias = np.ascontiguousarray(grad_bias)
     threads = threads_for(2 * x.size * weight.shape[1])
-    _affine_backward(result_x, result_weight, grad_bias, contiguous_rows(grad_out), x, contiguous_rows(weight), threads)
+    _affine_backward(
+        result_x, result_weight, result_bias, contiguous_rows(grad_out), x, contiguous_rows(weight), threads
+    )
     if result_x is not grad_x:
         grad_x[...] = result_x
     if result_weight is not grad_weight:
         grad_weight[...] = result_weight
+    if result_bias is not grad_bias:
+        grad_bias[...] = result_bias

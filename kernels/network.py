@@ -30,6 +30,7 @@ from .jit import entry, inner, shared
 from .normalization import column_share, normalize, normalize_back
 from .optimizers import DROPOUT, DROPOUT_SCALE, NORM_EPSILON, NORM_MOMENTUM, SETTINGS
 from .products import BACKWARD, COLUMNS, FORWARD, NEITHER, NOTHING, ROWS_OF_A, fill, multiply, room_bytes
+from .sums import column_sums
 from .team import meet
 from .threads import share, threads_for
 from .vectors import CACHE_LINE, array_at, itemsize, keep, line_from
@@ -316,25 +317,9 @@ def weight_gradient(line, below, target, start, stop, top, batch, scaled, room, 
 @inner
 def bias_gradient(line, target, start, stop, top, batch, add, one):
     """target = sum of delta over the same samples, or target += that, for elements start to stop of an (O,) vector."""
-    item = itemsize(one)
-    count = stop - start
-    result = array_at(target + start * item, count, one)
-    if not add:
-        for j in range(count):
-            result[j] = 0
-    first, row = line[DELTA] + top * line[OUT_ROW] + start * item, line[OUT_ROW]
-    whole = batch // 8 * 8
-    for i in range(0, whole, 8):  # in eights, so that a sum in memory is read and written once for eight samples
-        d0, d1 = array_at(first + i * row, count, one), array_at(first + (i + 1) * row, count, one)
-        d2, d3 = array_at(first + (i + 2) * row, count, one), array_at(first + (i + 3) * row, count, one)
-        d4, d5 = array_at(first + (i + 4) * row, count, one), array_at(first + (i + 5) * row, count, one)
-        d6, d7 = array_at(first + (i + 6) * row, count, one), array_at(first + (i + 7) * row, count, one)
-        for j in range(count):
-            result[j] += ((d0[j] + d1[j]) + (d2[j] + d3[j])) + ((d4[j] + d5[j]) + (d6[j] + d7[j]))
-    for i in range(whole, batch):
-        delta = array_at(first + i * row, count, one)
-        for j in range(count):
-            result[j] += delta[j]
+    shift = start * itemsize(one)
+    delta = line[DELTA] + top * line[OUT_ROW] + shift
+    column_sums(target + shift, delta, line[OUT_ROW], batch, stop - start, add, one)
 
 
 @shared(f"intp({11 * 'intp, '}real)", calls=[forward])

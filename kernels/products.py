@@ -111,7 +111,8 @@ def multiply(
         width = min(WIDTHS[panel] // scale, whole - column)
         variant = FIRST_FULL if panel == 0 and width == WIDTHS[0] // scale else FIRST_MASKED[panel]
         tiles = (rows + ROWS[panel] - 1) // ROWS[panel]
-        top, bottom = rows * min(tile_from, tiles) // tiles, rows * min(tile_to, tiles) // tiles
+        each, more = rows // max(tiles, 1), rows % max(tiles, 1)
+        top, bottom = first_row(min(tile_from, tiles), each, more), first_row(min(tile_to, tiles), each, more)
         shift = column * item
         if top < bottom:
             b_panel, b_panel_row = b + column * b_column, b_row
@@ -122,8 +123,8 @@ def multiply(
                 else:
                     pack(room, b + shift, b_row, depth, width, alpha)
             for t in range(tile_from, min(tile_to, tiles)):
-                first = rows * t // tiles
-                height = rows * (t + 1) // tiles - first
+                first = first_row(t, each, more)
+                height = each + 1 if t < more else each
                 tile(
                     variant + height - 1, depth, a_rows + 8 * first, a_columns, b_panel, b_panel_row,
                     c + first * c_row + shift, c_row, start + first * start_row + shift if start != 0 else 0, start_row,
@@ -142,11 +143,19 @@ def multiply(
 
 
 @inner
+def first_row(t, each, more):
+    """Where tile number t begins, of tiles with `each` rows, and one row more in the first few."""
+    return t * each + min(t, more)
+
+
+@inner
 def finish(epilogue, code, c, c_row, y, y_row, top, bottom, columns, column, width, one):
     """The epilogue for `width` columns from `column` on, of rows top to bottom."""
     shift, height = column * itemsize(one), bottom - top
     target, source = c + top * c_row + shift, y + top * y_row + shift
     reach = width if column + width < columns else with_padding(columns) - column  # no other panel's columns
+    if c_row == y_row and c_row == reach * itemsize(one):  # no gaps: all rows are one
+        height, reach = 1, height * reach
     if epilogue == BACKWARD:
         differentiate(target, c_row, source, y_row, height, reach, code, one)
     elif epilogue == FORWARD:
@@ -242,13 +251,3 @@ def fill(numbers, first, step, count):
     values = array_at(numbers, count, np.int64(0))
     for i in range(count):
         values[i] = first + i * step
-
-
-@inner
-def column_sums(out, a, start, stop):
-    """out[start:stop] = a.sum(axis=0)[start:stop]"""
-    for j in range(start, stop):
-        out[j] = 0
-    for i in range(a.shape[0]):
-        for j in range(start, stop):
-            out[j] += a[i, j]
