@@ -72,10 +72,12 @@ def with_padding(columns):
     return (columns + PADDED_TO - 1) // PADDED_TO * PADDED_TO
 
 
-@inner
-def by_slope(code):
+def _by_slope(code):
     """Whether the derivative of an activation is not a function of its output."""
     return code >= SOFTPLUS and code != SOFTMAX
+
+
+by_slope = inner(_by_slope)
 
 
 @shared("void(intp, intp, intp, intp, intp, intp, intp, real)")
@@ -320,7 +322,7 @@ def activation_backward(grad_x: np.ndarray, grad_out: np.ndarray, x: np.ndarray,
     code      as in activation_forward
     """
     given = x
-    if not by_slope(code):
+    if not _by_slope(code):
         given = np.empty_like(x)
         activation_forward(given, x, code)
     _run_backward(grad_x, grad_out, given, code, TRANSCENDENTAL)

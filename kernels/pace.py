@@ -28,7 +28,7 @@ from .vectors import INT
 # the first one did if it is faster too. When a trial or a run is not, some runs with what was best: one, and twice as
 # many each time that the same is found again, since a run may have been disturbed. Then, or after one that took much
 # longer than expected, it all begins again: the cores may have moved, other work come or gone.
-FIRST, FEWER, SECOND, SETTLED = range(1, 5)
+NONE, FIRST, FEWER, SECOND, SETTLED = range(5)
 
 # Steps of each phase, and how many at its beginning are not timed, in which caches fill; runs when it is settled.
 LENGTHS = np.array([0, 256, 4, 256, 256])
@@ -68,27 +68,15 @@ def _clock(_context):
 clock: Any = time.perf_counter_ns if numba.config.DISABLE_JIT else _clock
 
 
-# In what follows, pace is the leader's notes, an array of PACE_SIZE int64 that is 0 before the first call, and now is
-# what the clock says.
-
-
-@inner
-def begin_call(pace, now):
-    """At the beginning of a call: what passes between calls does not count."""
-    pace[SINCE] = now
-
-
-@inner
-def end_call(pace, now):
-    pace[SPENT] += now - pace[SINCE]
-
-
 @inner
 def members_for(pace, joined, now):
-    """The members of the next step, of those who have joined; to be asked before every step."""
-    if pace[PHASE] == 0:
-        begin(pace, FIRST, ALL)
-    elif pace[LEFT] == 0:
+    """The members of the next step, of those who have joined; to be asked before every step.
+
+    pace  (PACE_SIZE,) int64, 0 before the first call: the leader's notes. What passes between calls does not count: at
+          the beginning of one SINCE becomes `now`, at its end what has passed since then is added to SPENT
+    now   what the clock says
+    """
+    if pace[LEFT] == 0:
         go_on(pace, joined, now)
     if pace[LEFT] > 0:
         pace[LEFT] -= 1
@@ -98,38 +86,32 @@ def members_for(pace, joined, now):
 
 
 @inner
-def begin(pace, phase, members):
-    pace[PHASE], pace[MEMBERS], pace[LEFT] = phase, members, LENGTHS[phase]
-
-
-@inner
 def go_on(pace, joined, now):
-    """After a phase, or a run of the last one."""
+    """After a phase, or a run of the last one: the next."""
     phase, members = pace[PHASE], min(pace[MEMBERS], joined)
     cost = (pace[SPENT] + now - pace[SINCE]) // (LENGTHS[phase] - UNTIMED)
     if phase == SETTLED:
-        pace[RUNS_LEFT] = pace[RUNS_LEFT] - 1 if cost <= pace[COST] + pace[COST] // 4 else 0
-        if pace[RUNS_LEFT] > 0:
-            begin(pace, SETTLED, pace[MEMBERS])
-        elif pace[MEMBERS] == ALL or joined > members:  # else wait for a call with more members
-            begin(pace, FIRST, ALL)
-    elif phase != FIRST and cost >= pace[COST]:
-        settle(pace)
-    elif phase == FEWER:
-        begin(pace, SECOND, members)
+        again = pace[RUNS_LEFT] > 1 and cost <= pace[COST] + pace[COST] // 4
+        pace[RUNS_LEFT] = pace[RUNS_LEFT] - 1 if again else 0
+        if not again:
+            if pace[MEMBERS] < ALL and joined == members:
+                return  # until a call has more
+            phase, pace[MEMBERS] = FIRST, ALL
+    elif phase == FEWER and cost < pace[COST]:
+        phase = SECOND
     else:
-        pace[COST], pace[BEST] = cost, pace[MEMBERS]
-        if members == 1:
-            settle(pace)
+        better = phase == FIRST or (phase == SECOND and cost < pace[COST])
+        if better:
+            pace[COST], pace[BEST] = cost, pace[MEMBERS]
+        if phase == NONE:
+            phase, pace[MEMBERS] = FIRST, ALL
+        elif better and members > 1:
+            phase, pace[MEMBERS] = FEWER, members // 2
         else:
-            begin(pace, FEWER, members // 2)
-
-
-@inner
-def settle(pace):
-    pace[RUNS] = min(2 * pace[RUNS], MOST_RUNS) if pace[BEST] == pace[LAST_BEST] else 1
-    pace[LAST_BEST], pace[RUNS_LEFT] = pace[BEST], pace[RUNS]
-    begin(pace, SETTLED, pace[BEST])
+            pace[RUNS] = min(2 * pace[RUNS], MOST_RUNS) if pace[BEST] == pace[LAST_BEST] else 1
+            pace[LAST_BEST], pace[RUNS_LEFT] = pace[BEST], pace[RUNS]
+            phase, pace[MEMBERS] = SETTLED, pace[BEST]
+    pace[PHASE], pace[LEFT] = phase, LENGTHS[phase]
 
 
 def most_members(pace: np.ndarray) -> int:

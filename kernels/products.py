@@ -192,11 +192,15 @@ def multiply_tail(
     for k in range(depth):  # the columns become rows
         for j in range(columns):
             array_at(room + (j * depth + k) * item, 1, alpha)[0] = array_at(b + k * b_row + j * b_column, 1, alpha)[0]
+    if start == 0:
+        start, start_row = room + columns * depth * item, 0
+        for j in range(columns):
+            array_at(start + j * item, 1, alpha)[0] = 0
     at_once = ROWS_BY_WIDTH[columns]
     for i in range(top, bottom, at_once):
         along_sum(
             bottom - i, depth, a_rows + 8 * i, distances[0], room, depth * item, c + i * c_row, c_row,
-            start + i * start_row if start != 0 else 0, start_row, columns, alpha,
+            start + i * start_row, start_row, columns, alpha,
         )  # fmt: skip
 
 

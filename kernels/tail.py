@@ -20,9 +20,9 @@ from numba.extending import intrinsic
 from .blocks import TAIL, tail_lanes
 from .vectors import INT, Memory, Writer, array_at, bits_of
 
-# Rows that `_AlongSum` works on at once, by the columns that it has room for: 8 sums or more do not wait for each
-# other. The same by the columns that there are.
-ROWS = {1: 8, 2: 8, 4: 4}
+# Rows that `_AlongSum` works on at once, by the columns that it has room for: so many sums that none waits for itself.
+# The same by the columns that there are.
+ROWS = {2: 8, 4: 4}
 ROWS_BY_WIDTH = np.array([0, 8, 8, 4, 4])
 
 # Vectors of rows that `_AlongRows` works on at once, and their elements for float32.
@@ -63,7 +63,7 @@ class _Tail(Writer):
 
 
 class _AlongSum(_Tail):
-    """c[i, j] = start[j] + sum over k of a[i, k] b[j, k], for up to ROWS rows; contiguous in k."""
+    """c[i, j] = start[i, j] + sum over k of a[i, k] b[j, k], for up to ROWS rows; contiguous in k."""
 
     arguments = SUM_ARGUMENTS
 
@@ -89,25 +89,13 @@ class _AlongSum(_Tail):
         self.masks = [self.mask(builder.sub(arg["depth"], builder.mul(whole, INT(self.lanes))), 0)]
         _, *acc = step(values)  # what is left, less than a vector
         sums = [self.lanes_added(value) for value in acc]
-        targets = [self.place(arg["c"], arg["c_row"], i) for i in chosen]
-        with builder.if_else(builder.icmp_signed("!=", arg["start"], INT(0))) as (added, plain):
-            with added:
-                starts = [self.place(arg["start"], arg["start_row"], i) for i in chosen]
-                self.write_sums(sums, targets, arg["width"], starts)
-            with plain:
-                self.write_sums(sums, targets, arg["width"])
-
-    def write_sums(self, sums: list[Any], targets: list[Any], width: Any, starts: list[Any] | None = None) -> None:
-        """The columns that are there, with what lies at `starts` added to them."""
-        builder = self.builder
-        for j in range(self.columns):
-            with builder.if_then(builder.icmp_signed("<", INT(j), width)):
+        for j in columns:
+            with builder.if_then(builder.icmp_signed("<", INT(j), arg["width"])):
                 shift = INT(j * self.item)
-                for i, target in enumerate(targets):
-                    value = sums[self.columns * i + j]
-                    if starts is not None:
-                        value = builder.fadd(self.element(builder.add(starts[i], shift)), value)
-                    self.write_element(value, builder.add(target, shift))
+                for i, number in zip(rows, chosen, strict=True):
+                    start = self.element(builder.add(self.place(arg["start"], arg["start_row"], number), shift))
+                    target = builder.add(self.place(arg["c"], arg["c_row"], number), shift)
+                    self.write_element(builder.fadd(start, sums[len(b) * i + j]), target)
 
 
 class _AlongRows(_Tail):
@@ -167,7 +155,7 @@ class _AlongRows(_Tail):
 def _call_for(builder: ir.IRBuilder, kind: type[_Tail], real: ir.Type, width: Any, values: list[Any]) -> None:
     """Call the function with the least room for `width` columns."""
     after = builder.append_basic_block("after")
-    for columns in [columns for columns in ROWS if columns <= TAIL]:
+    for columns in [columns for columns in ROWS if columns // 2 < TAIL]:
         fits, otherwise = (builder.append_basic_block(name) for name in ("fits", "otherwise"))
         builder.cbranch(builder.icmp_signed("<=", width, INT(columns)), fits, otherwise)
         builder.position_at_end(fits)
@@ -208,7 +196,7 @@ def _plain_along_sum(rows, depth, a_rows, a_start, b, b_row, c, c_row, start, st
     """The same in NumPy."""
     dtype = np.dtype(type(one))
     count = min(rows, ROWS_BY_WIDTH[width])
-    first = _at(start, count, width, start_row, dtype) if start else np.zeros((count, width), dtype)
+    first = _at(start, count, width, start_row, dtype)
     matrix = _at(b, width, depth, b_row, dtype)
     for i in range(count):
         row = _at(array_at(a_rows, rows, np.int64(0))[i] + a_start, 1, depth, 0, dtype)[0]

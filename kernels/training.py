@@ -57,7 +57,7 @@ from .network import (
     weight_gradient,
 )
 from .optimizers import CLIP_NORM, DROPOUT, FACTORS, PENALTY, SEED, SETTINGS, SGD, SHRINK, factors, update
-from .pace import PACE_SIZE, begin_call, clock, end_call, members_for, most_members
+from .pace import PACE_SIZE, SINCE, SPENT, clock, members_for, most_members
 from .products import fill, multiply, room_bytes
 from .team import TEAM_SIZE, await_others, follow, join, joined, lead, meet, take
 from .threads import max_threads, share, threads_for
@@ -658,13 +658,13 @@ def _train(
         activations, settings, room, pace, loss, optimizer, batch, capacity, groups, steps_before, form, calls, threads,
     )  # fmt: skip
     job, one = arrays[0].ctypes.data, params.dtype.type(1)
-    begin_call(pace, clock())  # what it costs to wake threads counts
+    pace[SINCE] = clock()  # what it costs to wake threads counts
     if threads == 1:
         take_steps(job, one)
     else:
         for _ in prange(threads):
             take_steps(job, one)
-    end_call(pace, clock())
+    pace[SPENT] += clock() - pace[SINCE]
     return keep_all(arrays)
 
 

@@ -1,6 +1,7 @@
 """What the kernel tests share: tolerances, sizes, memory layouts, comparison by ulp, child processes."""
 
 import contextlib
+import functools
 import os
 import pathlib
 import subprocess
@@ -175,6 +176,12 @@ def central_difference(function, x, step=1e-6):
         minus[index] -= step
         grad[index] = (function(plus) - function(minus)) / (plus[index] - minus[index])
     return grad
+
+
+@functools.cache
+def from_python(function):
+    """A function that only compiled code can call, as `inner` ones of the kernels, behind one that Python can."""
+    return numba.njit(lambda *arguments: function(*arguments))
 
 
 def run_python(code, *arguments, root=ROOT, timeout=900, **environment):

@@ -11,6 +11,7 @@ from helpers import (
     NOJIT,
     dtypes,
     framed,
+    from_python,
     normal,
     poisoned,
     run_python,
@@ -22,8 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastfnn import kernels, reference
-from fastfnn.kernels import dropout, jit
-from fastfnn.kernels.threads import share
+from fastfnn.kernels import dropout, jit, threads
 
 SIGMAS = 6.5  # exceeded once in 10^10 draws of a normal number; a test draws a few million at most
 LARGEST = 2**32 - 1
@@ -185,7 +185,7 @@ def test_any_split_of_a_batch_gives_the_same(parts, dtype):
     outputs, slopes = (array[:, :33].copy() for array in padded)
     keep = mask(reference, (20, 33), 0.25, dtype, layer=2, step=3, seed=4, scale=4 / 3)
     for part in range(parts):
-        start, stop = share(20, parts, part)
+        start, stop = from_python(threads.share)(20, parts, part)
         drop(*(array[start:stop, :33] for array in padded), start, 0.25)
     np.testing.assert_array_equal(padded[0][:, :33], outputs * keep)
     np.testing.assert_array_equal(padded[1][:, :33], slopes * keep)
@@ -219,7 +219,7 @@ def test_the_mixer_takes_every_number_to_another():
     """Each of its steps has an inverse, so that no two numbers have the same result."""
     inverse = [pow(factor, -1, 2**32) for factor in (0x846CA68B, 0x7FEB352D)]
     for number in [0, 1, LARGEST, *np.random.default_rng(0).integers(0, 2**32, 200).tolist()]:
-        x = int(dropout.mixed(np.uint32(number)))
+        x = int(from_python(dropout.mixed)(np.uint32(number)))
         x = (x ^ x >> 16) * inverse[0] & LARGEST
         x = (x ^ x >> 15 ^ x >> 30) * inverse[1] & LARGEST
         assert x ^ x >> 16 == number

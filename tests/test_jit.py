@@ -4,10 +4,12 @@ import json
 import pathlib
 import shutil
 
+import numba
 import pytest
 from helpers import LAYOUTS, ROOT, run_python
 
 from fastfnn import kernels
+from fastfnn.kernels import jit
 
 pytestmark = pytest.mark.jit
 
@@ -137,3 +139,13 @@ def test_a_folder_of_another_name_cannot_be_imported(package):
     shutil.copytree(package / "fastfnn" / "kernels", package / "kernels")
     code = "try:\n    import kernels\nexcept ImportError as error:\n    print(error)"
     assert "import fastfnn.kernels" in run_python(code, root=package)
+
+
+def test_an_inner_function_tells_python_that_it_cannot_be_called():
+    @jit.inner
+    def double(x):
+        return 2 * x
+
+    with pytest.raises(TypeError, match=r"^double can only be called from compiled code$"):
+        double(3)
+    assert numba.njit(lambda x: double(x))(3) == 6

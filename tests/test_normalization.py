@@ -13,6 +13,7 @@ from helpers import (
     central_difference,
     dtypes,
     framed,
+    from_python,
     layouts,
     normal,
     poisoned,
@@ -297,6 +298,7 @@ def test_a_column_has_the_same_bits_alone_and_for_any_number_of_threads(features
 @pytest.mark.parametrize("parts", [1, 2, 3, 7, 40])
 @pytest.mark.parametrize("columns", [0, 1, 15, 16, 17, 130, 640])  # around a cache line of float32, and several
 def test_the_shares_of_columns_are_whole_cache_lines(columns, parts):
-    shares = [normalization.column_share(columns, parts, part) for part in range(parts)]
+    column_share = from_python(normalization.column_share)
+    shares = [column_share(columns, parts, part) for part in range(parts)]
     assert [column for start, stop in shares for column in range(start, stop)] == list(range(columns))
     assert all(start % 16 == 0 and start <= stop for start, stop in shares)

@@ -2,8 +2,12 @@
 
 import numpy as np
 import pytest
+from helpers import from_python
 
-from fastfnn.kernels.pace import LENGTHS, MOST_RUNS, PACE_SIZE, SETTLED, begin_call, end_call, members_for, most_members
+from fastfnn.kernels import pace
+from fastfnn.kernels.pace import LENGTHS, MOST_RUNS, PACE_SIZE, SETTLED, SINCE, SPENT, most_members
+
+members_for = from_python(pace.members_for)
 
 ONE_ROUND = int(LENGTHS.sum()) + MOST_RUNS * int(LENGTHS[SETTLED])  # the most steps before it all begins again
 
@@ -19,12 +23,12 @@ class Clock:
         """The members of each step of a call."""
         self.now += 10**9  # between calls nothing counts
         threads = min(self.threads, most_members(self.pace))
-        begin_call(self.pace, self.now)
+        self.pace[SINCE] = self.now
         members = []
         for _ in range(self.steps):
             members.append(int(members_for(self.pace, threads, self.now)))
             self.now += self.cost(members[-1])
-        end_call(self.pace, self.now)
+        self.pace[SPENT] += self.now - self.pace[SINCE]
         return members
 
     def after(self, steps):

@@ -4,7 +4,7 @@ import numba
 import numpy as np
 import pytest
 from activation_codes import ELEMENTWISE, code_of, twin_of
-from helpers import DTYPES, NOJIT, arrange, assert_close, assert_sums_close, normal
+from helpers import DTYPES, NOJIT, arrange, assert_close, assert_sums_close, from_python, normal
 
 from fastfnn import reference
 from fastfnn.kernels import ACTIVATIONS, jit
@@ -61,7 +61,7 @@ def call(numbers, parts, part, shrink, alpha):
     """One part of a product; numbers are its arguments up to y_row."""
     if not NOJIT:
         jit._link([multiply], np.dtype(type(alpha)))
-    size = room_bytes(numbers[10])  # numbers[10] is the depth
+    size = from_python(room_bytes)(numbers[10])  # numbers[10] is the depth
     room = np.full(size + 64, 0xA5, np.uint8)  # and marks behind it
     compiled_multiply(np.array(numbers, np.int64), parts, part, room.ctypes.data, shrink, alpha)
     assert np.all(room[size:] == 0xA5)
@@ -220,18 +220,19 @@ def test_a_tail_has_an_epilogue_as_all_columns_have(dtype):
 
 
 def test_a_tail_is_a_few_columns_over_whole_vectors():
+    tail = from_python(tail_columns)
     for scale in (1, 2):
         narrow, most = NARROW // scale, TAIL // scale
         for columns in range(3 * narrow):
             rest = columns % narrow
             want = rest if rest <= most else 0
-            assert tail_columns(columns, TAIL_DEPTH, COLUMNS, True, 1, 0, scale) == want
-            assert tail_columns(columns, 0, ROWS_OF_A, False, 0, 1, scale) == want
-            assert tail_columns(columns, TAIL_DEPTH, NEITHER, False, 0, 0, scale) == 0
-            assert tail_columns(columns, TAIL_DEPTH // scale - 1, COLUMNS, False, 0, 0, scale) == 0  # too short a sum
-            assert tail_columns(columns, TAIL_DEPTH, COLUMNS, False, 0, 1, scale) == 0  # added to the result
-            assert tail_columns(columns, TAIL_DEPTH, ROWS_OF_A, True, 0, 0, scale) == 0
-            assert tail_columns(columns, TAIL_DEPTH, ROWS_OF_A, False, 1, 0, scale) == 0  # added to a bias
+            assert tail(columns, TAIL_DEPTH, COLUMNS, True, 1, 0, scale) == want
+            assert tail(columns, 0, ROWS_OF_A, False, 0, 1, scale) == want
+            assert tail(columns, TAIL_DEPTH, NEITHER, False, 0, 0, scale) == 0
+            assert tail(columns, TAIL_DEPTH // scale - 1, COLUMNS, False, 0, 0, scale) == 0  # too short a sum
+            assert tail(columns, TAIL_DEPTH, COLUMNS, False, 0, 1, scale) == 0  # added to the result
+            assert tail(columns, TAIL_DEPTH, ROWS_OF_A, True, 0, 0, scale) == 0
+            assert tail(columns, TAIL_DEPTH, ROWS_OF_A, False, 1, 0, scale) == 0  # added to a bias
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)

@@ -3,10 +3,12 @@
 import numba
 import numpy as np
 import pytest
-from helpers import DTYPES, NOJIT, assert_sums_close, normal
+from helpers import DTYPES, NOJIT, assert_sums_close, from_python, normal
 
+from fastfnn.kernels import threads
 from fastfnn.kernels.sums import AT_ONCE, PHASES, column_sums
-from fastfnn.kernels.threads import share
+
+share = from_python(threads.share)
 
 MARK = 12345.0
 WIDTHS = (1, 2, 3, 7, 8, 9, 15, 16, 17, AT_ONCE - 1, AT_ONCE, AT_ONCE + 1, 3 * AT_ONCE + 5) if not NOJIT else (1, 9, 40)

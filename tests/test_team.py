@@ -10,7 +10,7 @@ import threading
 import numba
 import numpy as np
 import pytest
-from helpers import run_python
+from helpers import from_python, run_python
 
 from fastfnn.kernels.team import (
     COUNTED,
@@ -238,5 +238,5 @@ def test_the_numbers_of_a_team_lie_in_different_cache_lines():
 @pytest.mark.jit
 def test_meeting_alone_is_nothing():
     team = np.zeros(TEAM_SIZE, np.int64)
-    meet(team.ctypes.data, 1)
+    from_python(meet)(team.ctypes.data, 1)
     assert not np.any(team)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from activation_codes import ELEMENTWISE, GIVEN, code_of
-from helpers import normal, poisoned, run_python
+from helpers import from_python, normal, poisoned, run_python
 from hypothesis import given
 from hypothesis import strategies as st
 from whole_team import use_whole_teams
@@ -419,7 +419,8 @@ def test_several_python_threads_may_call_kernels_at_once(layer):
 
 @given(st.integers(0, 2_000), st.integers(1, 130))
 def test_share_divides_everything_and_evenly(count, parts):
-    shares = [threads.share(count, parts, index) for index in range(parts)]
+    share = from_python(threads.share)
+    shares = [share(count, parts, index) for index in range(parts)]
     assert shares[0][0] == 0 and shares[-1][1] == count
     assert all(before[1] == after[0] for before, after in itertools.pairwise(shares))
     lengths = [stop - start for start, stop in shares]

@@ -2,22 +2,25 @@
 
 import copy
 
+import numba
 import numpy as np
 import pytest
 from helpers import DTYPES, LAYOUTS, arrange, framed, poisoned, unchanged
 
-from fastfnn.kernels.jit import inner
+from fastfnn.kernels.jit import OPTIONS
 from fastfnn.kernels.vectors import SQUARE, aligned_empty, array_at, contiguous_rows, itemsize, keep, transpose_square
+
+compiled = numba.njit(**OPTIONS)
 
 every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)
 
 
-@inner
+@compiled
 def transpose(out, x):
     transpose_square(out.ctypes.data, out.strides[0], x.ctypes.data, x.strides[0], x.dtype.type(1))
 
 
-@inner
+@compiled
 def copy_at(out, address, count):
     source = array_at(address, count, out.dtype.type(1))
     for i in range(source.shape[0]):
@@ -25,19 +28,19 @@ def copy_at(out, address, count):
     return source.shape[0], source.itemsize
 
 
-@inner
+@compiled
 def fill_at(address, count, value):
     target = array_at(address, count, value)
     for i in range(count):
         target[i] = value
 
 
-@inner
+@compiled
 def size_of(like):
     return itemsize(like)
 
 
-@inner
+@compiled
 def sum_of_new(count):
     """Of an array that nothing but an address refers to while it is read."""
     array = np.empty(count)
