@@ -155,7 +155,7 @@ class _AlongRows(_Tail):
 def _call_for(builder: ir.IRBuilder, kind: type[_Tail], real: ir.Type, width: Any, values: list[Any]) -> None:
     """Call the function with the least room for `width` columns."""
     after = builder.append_basic_block("after")
-    for columns in [columns for columns in ROWS if columns // 2 < TAIL]:
+    for columns in [columns for columns in ROWS if columns // 2 < max(TAIL, 2)]:
         fits, otherwise = (builder.append_basic_block(name) for name in ("fits", "otherwise"))
         builder.cbranch(builder.icmp_signed("<=", width, INT(columns)), fits, otherwise)
         builder.position_at_end(fits)
