@@ -246,7 +246,7 @@ def test_json(measured):
     assert result["machine"]["cpu"] and result["machine"]["cores"] >= 1
     assert result["versions"]["fastfnn"] == fnn.__version__
     settings = {"dtype": "float32", "rounds": 2, "seconds": 0.001, "threads": 1, "peers": ["numpy"]}
-    assert result["settings"] == settings
+    assert result["settings"] == settings | {"environment": runner.environment()}
     (case,) = result["cases"]
     assert (case["layers"], case["batch_size"], case["operations"]) == ([5, 4, 3], 64, 2 * 64 * 32)
     assert set(case["libraries"]) == {"fastfnn", "numpy"}
@@ -255,6 +255,22 @@ def test_json(measured):
         assert library["median_us"] == pytest.approx(sum(library["us"]) / 2)
         assert library["ratio"] == pytest.approx(library["median_us"] / case["libraries"]["fastfnn"]["median_us"])
         assert library["gflops"] == pytest.approx(case["operations"] / library["median_us"] / 1e3)
+
+
+def test_environment_tells_what_changes_a_library(monkeypatch):
+    for name in runner.environment():
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+    monkeypatch.setenv("HOME_OF_OPENBLAS_", "elsewhere")
+    assert runner.environment() == {"OPENBLAS_CORETYPE": "Haswell"}
+
+
+def test_table_tells_what_is_set_in_the_environment(measured):
+    result = json.loads((measured[1] / "bench.json").read_text("utf-8"))
+    result["settings"]["environment"] = {"OPENBLAS_CORETYPE": "Haswell", "OMP_NUM_THREADS": "1"}
+    assert "set in the environment: OPENBLAS_CORETYPE=Haswell, OMP_NUM_THREADS=1" in report.table(result)
+    result["settings"]["environment"] = {}
+    assert "set in the environment" not in report.table(result)
 
 
 def test_chart_is_not_blank(measured):

@@ -56,11 +56,13 @@ def _digits(us: float) -> str:
 def _head(result: dict[str, Any]) -> list[str]:
     machine, settings = result["machine"], result["settings"]
     threads = settings["threads"] or "each library's own default"
+    telling = [f"{name}={value}" for name, value in settings.get("environment", {}).items()]
     return [
         f"us per step, {settings['dtype']}: median of {settings['rounds']} rounds of about {settings['seconds']:g} s, "
         "and its ratio to fastfnn's",
         f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}; threads: {threads}",
         ", ".join(f"{name} {version}" for name, version in result["versions"].items()),
+        *([f"set in the environment: {', '.join(telling)}"] if telling else []),
     ]
 
 

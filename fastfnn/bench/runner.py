@@ -38,6 +38,10 @@ THREAD_VARIABLES = (
 LAST_LINES = 3
 
 
+# What the names of environment variables begin with that change what a library does.
+TELLING = ("OPENBLAS_", "OMP_", "MKL_", "KMP_", "GOMP_", "NUMBA_", "XLA_FLAGS", "TORCH_")
+
+
 class PeerError(Exception):
     """A worker failed; the message says how."""
 
@@ -138,10 +142,16 @@ def run(
             "seconds": seconds,
             "threads": threads,
             "peers": list(peers),
+            "environment": environment(),
         },
         "peak_gflops": peak / 1e9 if peak else None,
         "cases": [_summary(case, libraries, peak) for case, libraries in zip(cases, measured, strict=True)],
     }
+
+
+def environment() -> dict[str, str]:
+    """The environment variables by which libraries choose their code or threads, as far as they are set."""
+    return {name: value for name, value in sorted(os.environ.items()) if name.startswith(TELLING)}
 
 
 def machine() -> dict[str, Any]:
