@@ -245,11 +245,11 @@ def digest(arrays):
     return hashlib.sha256(b"".join(np.asarray(array).tobytes() for array in arrays)).hexdigest()
 
 
-def print_digests():
+def print_digests(prefix="", varied=False):
     """Run in a child: for each case, float32 and float64, the digest of the results for every number of threads."""
-    use_whole_teams()
+    use_whole_teams(varied)
     results = {}
-    for name, case in CASES.items():
+    for name, case in [(name, case) for name, case in CASES.items() if name.startswith(prefix)]:
         for dtype in ("float32", "float64"):
             results[f"{name} {dtype}"] = digests = {}
             for count in range(1, threads.max_threads() + 1):
@@ -276,6 +276,15 @@ def test_every_number_of_threads_gives_the_same_bits(digests, name, dtype):
 @pytest.mark.parametrize("name", CASES)
 def test_this_process_gives_the_same_bits_as_another(digests, name):
     assert digest(CASES[name](np.dtype("float32"))) == digests["results"][f"{name} float32"]["1"]
+
+
+@pytest.mark.jit
+def test_members_who_sit_out_some_steps_change_no_bits(digests):
+    code = "import test_threads; test_threads.print_digests('train_steps', varied=True)"
+    varied = json.loads(run_python(code, NUMBA_NUM_THREADS=COUNT))["results"]
+    assert varied
+    for name, results in varied.items():
+        assert results == digests["results"][name], name
 
 
 @pytest.mark.jit

@@ -36,8 +36,11 @@ FEWEST_AT = _fewest.ctypes.data
 
 
 @functools.cache
-def _gate(form, dtype):
-    """A form of a step, see training.py, that begins with the step ahead."""
+def _gate(form, dtype, varied):
+    """A form of a step, see training.py, that begins with the step ahead.
+
+    varied  whether in each step another number of members takes part, the first by rank; the others do nothing
+    """
 
     def gate(job_address, step, scratch, members, rank, one):
         job = job_at(job_address)
@@ -54,20 +57,25 @@ def _gate(form, dtype):
             rates, settings = array_at(job[RATES], job[STEPS], 1.0), array_at(job[SETTING], len(SETTINGS), 1.0)
             rate = rates[step - 1] if step - 1 < job[STEPS] else 0.0
             factors(array_at(scratch, FACTORS, one), settings, rate, job[OPTIMIZER], job[STEPS_BEFORE] + step)
-        form(job_address, step - 1, scratch, members, rank, one)
+        some = step % members + 1 if varied else members
+        if rank < some:
+            form(job_address, step - 1, scratch, some, rank, one)
 
     return numba.cfunc(f"void(intp, intp, intp, intp, intp, {dtype})", error_model="numpy")(gate)
 
 
-def use_whole_teams():
-    """From now on, in this process. TBB does not promise a thread for each part: there nothing changes."""
+def use_whole_teams(varied=False):
+    """From now on, in this process. TBB does not promise a thread for each part: there nothing changes.
+
+    varied  whether the members of a team become fewer and more again from step to step, as they may by pace.py
+    """
     if threads.threading_layer() == "tbb":
         return
     train, plan_for = training._train, training.plan_for
 
     def address_of(form, dtype):
         jit.address_of(form, dtype)  # so that the gate can call it by name
-        return _gate(form, dtype).address
+        return _gate(form, dtype, varied).address
 
     def checked_train(*arguments):
         *rest, calls, count = arguments
