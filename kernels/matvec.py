@@ -17,7 +17,7 @@ from .activations import CHUNK, activate, with_padding
 from .blocks import STREAM, stream_panel
 from .jit import shared
 from .threads import share
-from .vectors import INT, Memory, Writer, array_at, bits_of, itemsize
+from .vectors import INT, Writer, array_at, bits_of, itemsize, matrix_at
 
 # Rows of W that `_Dots` works on at once: so many sums that do not wait for each other.
 DOT_ROWS = 8
@@ -144,23 +144,22 @@ def _dot_tile(_context, several, width, weight, weight_row, x, out, one):
     return types.void(*[types.intp] * (1 + len(DOT_ARGUMENTS)), one), code
 
 
-def _at(address, rows, columns, row, dtype):
-    return np.asarray(Memory(address, (int(rows), int(columns)), (int(row), dtype.itemsize), dtype))
-
-
 def _plain_stream_tile(depth, weight, weight_row, old, new, change, start, out, width, shrink):
     """The same in NumPy."""
     dtype = np.dtype(type(shrink))
-    matrix = _at(weight, depth, width, weight_row, dtype)
-    matrix[...] = shrink * matrix + _at(old, depth, 1, dtype.itemsize, dtype) * _at(change, 1, width, 0, dtype)
-    _at(out, 1, width, 0, dtype)[...] = _at(start, 1, width, 0, dtype) + _at(new, 1, depth, 0, dtype) @ matrix
+    matrix = matrix_at(weight, depth, width, weight_row, dtype)
+    left, right = matrix_at(old, depth, 1, dtype.itemsize, dtype), matrix_at(change, 1, width, 0, dtype)
+    matrix[...] = shrink * matrix + left * right
+    sums = matrix_at(new, 1, depth, 0, dtype) @ matrix
+    matrix_at(out, 1, width, 0, dtype)[...] = matrix_at(start, 1, width, 0, dtype) + sums
 
 
 def _plain_dot_tile(several, width, weight, weight_row, x, out, one):
     """The same in NumPy."""
     dtype = np.dtype(type(one))
     rows = DOT_ROWS if several else 1
-    _at(out, 1, rows, 0, dtype)[0] = _at(weight, rows, width, weight_row, dtype) @ _at(x, 1, width, 0, dtype)[0]
+    vector = matrix_at(x, 1, width, 0, dtype)[0]
+    matrix_at(out, 1, rows, 0, dtype)[0] = matrix_at(weight, rows, width, weight_row, dtype) @ vector
 
 
 stream_tile = _plain_stream_tile if numba.config.DISABLE_JIT else _stream_tile

@@ -10,7 +10,7 @@ from numba.extending import intrinsic
 
 from .blocks import tail_lanes
 from .jit import inner
-from .vectors import INT, Memory, Writer, bits_of, itemsize
+from .vectors import INT, Writer, bits_of, itemsize, matrix_at
 
 # Sums that do not wait for each other, each of every so manieth row; and vectors of a row at a time, at most.
 PHASES = 4
@@ -73,10 +73,10 @@ def _sum_panel(_context, rows, x, x_row, out, width, add, one):
 def _plain_sum_panel(rows, x, x_row, out, width, add, one):
     """The same in NumPy."""
     dtype = np.dtype(type(one))
-    result = np.asarray(Memory(out, (int(width),), (dtype.itemsize,), dtype))
+    result = matrix_at(out, 1, width, 0, dtype)[0]
     sums = np.zeros((PHASES, int(width)), dtype)
     whole = rows // PHASES * PHASES
-    for i, row in enumerate(np.asarray(Memory(x, (int(rows), int(width)), (int(x_row), dtype.itemsize), dtype))):
+    for i, row in enumerate(matrix_at(x, rows, width, x_row, dtype)):
         sums[i % PHASES if i < whole else 0] += row
     total = (sums[0] + sums[2]) + (sums[1] + sums[3])
     result[...] = result + total if add else total

@@ -18,7 +18,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from .blocks import TAIL, tail_lanes
-from .vectors import INT, Memory, Writer, array_at, bits_of
+from .vectors import INT, Writer, array_at, bits_of, matrix_at
 
 # Rows that `_AlongSum` works on at once, by the columns that it has room for: so many sums that none waits for itself.
 # The same by the columns that there are.
@@ -188,29 +188,25 @@ def _along_rows(_context, rows, depth, a, a_columns, b, b_row, c, c_row, width, 
     return types.void(*[types.intp] * len(ROW_ARGUMENTS), real, real), code
 
 
-def _at(address, rows, columns, row, dtype):
-    return np.asarray(Memory(address, (int(rows), int(columns)), (int(row), dtype.itemsize), dtype))
-
-
 def _plain_along_sum(rows, depth, a_rows, a_start, b, b_row, c, c_row, start, start_row, width, one):
     """The same in NumPy."""
     dtype = np.dtype(type(one))
     count = min(rows, ROWS_BY_WIDTH[width])
-    first = _at(start, count, width, start_row, dtype)
-    matrix = _at(b, width, depth, b_row, dtype)
+    first = matrix_at(start, count, width, start_row, dtype)
+    matrix = matrix_at(b, width, depth, b_row, dtype)
     for i in range(count):
-        row = _at(array_at(a_rows, rows, np.int64(0))[i] + a_start, 1, depth, 0, dtype)[0]
-        _at(c + i * c_row, 1, width, 0, dtype)[0] = first[i] + matrix @ row
+        row = matrix_at(array_at(a_rows, rows, np.int64(0))[i] + a_start, 1, depth, 0, dtype)[0]
+        matrix_at(c + i * c_row, 1, width, 0, dtype)[0] = first[i] + matrix @ row
 
 
 def _plain_along_rows(rows, depth, a, a_columns, b, b_row, c, c_row, width, scaled, shrink, alpha):
     """The same in NumPy."""
     dtype = np.dtype(type(alpha))
     total = np.zeros((rows, width), dtype)
-    shifts, factor = array_at(a_columns, depth, np.int64(0)), _at(b, depth, width, b_row, dtype)
+    shifts, factor = array_at(a_columns, depth, np.int64(0)), matrix_at(b, depth, width, b_row, dtype)
     for k in range(depth):
-        total += np.outer(_at(a + shifts[k], 1, rows, 0, dtype)[0], factor[k])
-    out = _at(c, rows, width, c_row, dtype)
+        total += np.outer(matrix_at(a + shifts[k], 1, rows, 0, dtype)[0], factor[k])
+    out = matrix_at(c, rows, width, c_row, dtype)
     out[...] = shrink * out + alpha * total if scaled else total
 
 

@@ -19,7 +19,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from .blocks import Panel, variants
-from .vectors import INT, Memory, Writer, array_at, bits_of
+from .vectors import INT, Writer, array_at, bits_of, matrix_at
 
 # The arguments of a tile: addresses are integers, strides are in bytes; two factors of the dtype. a_rows and a_columns
 # are addresses of lists: a[i, k] lies at address a_rows[i] + a_columns[k].
@@ -127,18 +127,15 @@ def _plain_tile(variant, depth, a_rows, a_columns, b, b_row, c, c_row, start, st
     panel, rows, masked = variants(8 * dtype.itemsize)[variant]
     width = width if masked else panel.width
 
-    def at(address, height, stride, columns):
-        return np.asarray(Memory(address, (int(height), int(columns)), (int(stride), dtype.itemsize), dtype))
-
-    total = np.zeros((rows, width), dtype) if start == 0 else at(start, rows, start_row, width).copy()
+    total = np.zeros((rows, width), dtype) if start == 0 else matrix_at(start, rows, width, start_row, dtype).copy()
     if depth > 0:
         a = np.empty((rows, depth), dtype)
         for i, k in np.ndindex(a.shape):
             address = array_at(a_rows, rows, np.int64(0))[i] + array_at(a_columns, depth, np.int64(0))[k]
             a[i, k] = array_at(address, 1, alpha)[0]
-        for column, row in zip(a.T, at(b, depth, b_row, width), strict=True):  # in this order, as a tile adds
+        for column, row in zip(a.T, matrix_at(b, depth, width, b_row, dtype), strict=True):  # in the order of a tile
             total += np.outer(column, row)
-    out = at(c, rows, c_row, width)
+    out = matrix_at(c, rows, width, c_row, dtype)
     out[...] = shrink * out + alpha * total if scaled else total
 
 

@@ -212,12 +212,20 @@ def _array_at(address, count, like):
 
 
 class Memory:
-    """An array at an address."""
+    """An array at an address. What NumPy makes of it is no view of another array; owner is kept alive with it."""
 
-    def __init__(self, address: int, shape: tuple[int, ...], strides: tuple[int, ...], dtype: np.dtype) -> None:
+    def __init__(
+        self, address: int, shape: tuple[int, ...], strides: tuple[int, ...] | None, dtype: np.dtype, owner: Any = None
+    ) -> None:
+        self.owner = owner
         self.__array_interface__ = {
             "data": (int(address), False), "shape": shape, "strides": strides, "typestr": dtype.str, "version": 3
         }  # fmt: skip
+
+
+def matrix_at(address, rows, columns, row, dtype):
+    """A matrix at an address, its rows `row` bytes apart: for the Python that stands in for LLVM functions."""
+    return np.asarray(Memory(address, (int(rows), int(columns)), (int(row), dtype.itemsize), dtype))
 
 
 def _plain_array_at(address, count, like):
@@ -237,20 +245,12 @@ transpose_square = _plain_transpose_square if numba.config.DISABLE_JIT else _tra
 array_at = _plain_array_at if numba.config.DISABLE_JIT else _array_at
 
 
-class _Memory:
-    """What an aligned array keeps alive. To NumPy it is no array, so that the aligned one is no view of another."""
-
-    def __init__(self, memory: np.ndarray, shape: tuple[int, ...], dtype: np.dtype, address: int) -> None:
-        self.memory = memory
-        self.__array_interface__ = {"shape": shape, "typestr": dtype.str, "data": (address, False), "version": 3}
-
-
 def aligned_empty(shape: int | tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """A new contiguous array, not set, that begins with a cache line."""
     shape = shape if isinstance(shape, tuple) else (shape,)
     memory = np.empty(math.prod(shape) * dtype.itemsize + CACHE_LINE, np.uint8)
     address = memory.__array_interface__["data"][0]
-    return np.asarray(_Memory(memory, shape, dtype, address + -address % CACHE_LINE))
+    return np.asarray(Memory(address + -address % CACHE_LINE, shape, None, dtype, owner=memory))
 
 
 @inner
