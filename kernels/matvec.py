@@ -17,10 +17,15 @@ from .activations import CHUNK, activate, with_padding
 from .blocks import STREAM, stream_panel
 from .jit import shared
 from .threads import share
-from .vectors import INT, Writer, array_at, bits_of, itemsize, matrix_at
+from .vectors import CACHE_LINE, INT, Writer, array_at, bits_of, itemsize, matrix_at
 
 # Rows of W that `_Dots` works on at once: so many sums that do not wait for each other.
 DOT_ROWS = 8
+
+# Rows of W are fetched so many steps before their turn, unless there are few: then W is near, as a rule, and its end
+# would be fetched in vain. W of 784 x 50 comes from the second cache: a step takes 3.9 instead of 4.3 us (Xeon).
+AHEAD = 8
+FEW_ROWS = 64
 
 # Panels begin at multiples of so many columns: activations are applied to whole such pieces.
 LINE = CHUNK
@@ -68,8 +73,15 @@ class _Stream(Writer):
             acc = [self.multiply_add(x_new, weight, value) for weight, value in zip(weights, acc, strict=True)]
             return [builder.add(row, arg["weight_row"]), builder.add(old, item), builder.add(new, item), *acc]
 
+        def fetching_step(values: list[Any]) -> list[Any]:
+            soon = builder.add(values[0], builder.mul(arg["weight_row"], INT(AHEAD)))
+            for place in range(0, self.vectors * size, CACHE_LINE):
+                self.fetch_line(builder.add(soon, INT(place)))
+            return step(values)
+
         first = [arg["weight"], arg["old"], arg["new"], *vectors_at(arg["start"])]
-        _, _, _, *acc = self.loop(arg["depth"], first, step)
+        far = builder.icmp_signed(">", arg["depth"], INT(FEW_ROWS))
+        _, _, _, *acc = self.either_loop(far, fetching_step, step, arg["depth"], first)
         store_at(arg["out"], acc)
 
 

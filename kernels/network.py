@@ -33,6 +33,7 @@ from .products import BACKWARD, COLUMNS, FORWARD, NEITHER, NOTHING, ROWS_OF_A, f
 from .sums import column_sums
 from .team import meet
 from .threads import share, threads_for
+from .tile import AHEAD
 from .vectors import CACHE_LINE, array_at, itemsize, keep, line_from
 
 # Rows that a thread predicts at a time, so that memory does not grow with the data.
@@ -78,7 +79,7 @@ def padded(size):
 @inner
 def list_size(sizes, batch):
     """Elements of the array that holds the lists of `layer_table`."""
-    return 2 * sizes.shape[0] * batch + sizes[0] + sizes.max() + 1  # a tile reads one element more
+    return 2 * sizes.shape[0] * batch + sizes[0] + sizes.max() + AHEAD  # a tile reads so many more
 
 
 @inner

@@ -18,7 +18,7 @@ from .blocks import FIRST_FULL, FIRST_MASKED, NARROW, ROWS, SPLIT, TAIL, WIDTHS
 from .jit import inner, shared
 from .tail import AT_ONCE, ROWS_BY_WIDTH, along_rows, along_sum
 from .threads import share
-from .tile import tile
+from .tile import AHEAD, FETCH_A, FETCH_B, FETCH_NOTHING, tile
 from .vectors import SQUARE, array_at, itemsize, keep, transpose_square
 
 # What `multiply` does to a panel of the result while it is in the cache: nothing, apply an activation, or multiply by
@@ -32,6 +32,9 @@ NEITHER, COLUMNS, ROWS_OF_A = range(3)
 # memory, and where their distance is a power of two, in a few sets of the cache.
 PACK_BYTES = 2 << 20
 PACK_ROWS = 48
+
+# Tiles of longer sums than this fetch ahead. The operands of shorter ones are near, as a rule.
+LONG_SUM = 8 * AHEAD
 
 # A tail along the sum, see tail.py, pays for sums of so many float32 elements: at their end lanes must be added.
 TAIL_DEPTH = 4 * NARROW
@@ -86,7 +89,7 @@ def multiply(
 
     c  (rows, columns)   address, stride of rows
     a  (rows, depth)     addresses of two lists of int64: element (i, k) lies at address a_rows[i] + a_columns[k], and
-                         behind the second list one more number can be read
+                         behind the second list AHEAD more numbers can be read
     contiguous           the list whose numbers are one element apart: ROWS_OF_A, COLUMNS or NEITHER
     b  (depth, columns)  address, stride of rows, stride of columns; one of the two is that of contiguous elements
     start                0, or the address of what the sums begin with: a row stride of 0 makes it a bias
@@ -103,6 +106,7 @@ def multiply(
     scale = item // 4
     transposed = b_column != item
     far = depth * b_row >= PACK_BYTES
+    fetch = what_to_fetch(depth, contiguous)
     whole = columns - tail_columns(columns, depth, contiguous, transposed, start, scaled, scale)
     tile_from, tile_to = share(count_tiles(rows, whole, scale), parts, part)
     column = 0
@@ -128,7 +132,7 @@ def multiply(
                 tile(
                     variant + height - 1, depth, a_rows + 8 * first, a_columns, b_panel, b_panel_row,
                     c + first * c_row + shift, c_row, start + first * start_row + shift if start != 0 else 0, start_row,
-                    width, scaled, shrink, alpha,
+                    width, fetch, scaled, shrink, alpha,
                 )  # fmt: skip
             finish(epilogue, code, c, c_row, y, y_row, top, bottom, columns, column, width, alpha)
         column += width
@@ -140,6 +144,14 @@ def multiply(
             columns - whole, depth, start + whole * item if start != 0 else 0, start_row, scaled, room, shrink, alpha,
         )  # fmt: skip
         finish(epilogue, code, c, c_row, y, y_row, top, bottom, columns, whole, columns - whole, alpha)
+
+
+@inner
+def what_to_fetch(depth, contiguous):
+    """What a tile fetches ahead: elements of x^T, each of which lies in another line, or rows of the right factor."""
+    if depth <= LONG_SUM:
+        return FETCH_NOTHING
+    return FETCH_A if contiguous == ROWS_OF_A else FETCH_B
 
 
 @inner
@@ -235,10 +247,10 @@ def affine_rows(out, x, weight, bias, start, stop):
 
 @inner
 def _product(out, a, b, bias, start, stop):
-    rows, columns = np.empty(stop - start, np.int64), np.empty(a.shape[1] + 1, np.int64)
+    rows, columns = np.empty(stop - start, np.int64), np.empty(a.shape[1] + AHEAD, np.int64)
     room = np.empty(room_bytes(a.shape[1]), np.uint8)
     fill(rows.ctypes.data, address(a, start), a.strides[0], stop - start)
-    fill(columns.ctypes.data, 0, a.strides[1], a.shape[1])
+    fill(columns.ctypes.data, 0, a.strides[1], a.shape[1] + AHEAD)
     contiguous = COLUMNS if a.strides[1] == a.itemsize else ROWS_OF_A if a.strides[0] == a.itemsize else NEITHER
     multiply(
         address(out, start), out.strides[0], rows.ctypes.data, columns.ctypes.data, contiguous,

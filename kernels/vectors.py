@@ -75,6 +75,15 @@ class Writer:
         builder.position_at_end(after)
         return [self.either((begin, before), (value, end)) for begin, value in zip(first, following[1:], strict=True)]
 
+    def either_loop(self, condition: Any, yes: Any, no: Any, count: Any, first: list[Any]) -> list[Any]:
+        """`loop` with one step if a condition holds, else with another."""
+        ends = []
+        with self.builder.if_else(condition) as branches:
+            for branch, step in zip(branches, (yes, no), strict=True):
+                with branch:
+                    ends.append((self.loop(count, first, step), self.builder.block))
+        return [self.either(*((values[n], block) for values, block in ends)) for n in range(len(first))]
+
     def either(self, *sources: tuple[Any, ir.Block]) -> Any:
         """The value of the block that control came from."""
         phi = self.builder.phi(sources[0][0].type)
@@ -93,6 +102,13 @@ class Writer:
     def element(self, address: Any) -> Any:
         """The one number at an address."""
         return self.builder.load(self.builder.inttoptr(address, self.real.as_pointer()))
+
+    def fetch_line(self, address: Any) -> None:
+        """Ask for the cache line of an address, where nothing need be, into the first cache."""
+        kind = ir.IntType(8).as_pointer()
+        function = self._intrinsic("llvm.prefetch.p0", ir.VoidType(), [kind, INT32, INT32, INT32])
+        to_read, near, data = INT32(0), INT32(3), INT32(1)
+        self.builder.call(function, [self.builder.inttoptr(address, kind), to_read, near, data])
 
     def integer(self, address: Any) -> Any:
         """The integer at an address. It is loaded where it stands in the code, since it is loaded as an atomic one."""
