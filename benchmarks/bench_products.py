@@ -23,6 +23,7 @@ SHAPES = [
     (128, 512, 10),  # few columns
     (10_000, 4, 32),  # a tall batch
     (512, 2048, 2048),  # panels that are packed
+    (8192, 784, 512),  # a deep batch
 ]
 
 

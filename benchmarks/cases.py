@@ -1,4 +1,4 @@
-"""The networks of the speed table, with a number of steps that is quick to time.
+"""The networks of the speed table and gradient descent on all samples, with a number of steps that is quick to time.
 
 They stand here, too, and not only in fastfnn.bench.cases, because versions without that package are measured as well.
 """
@@ -70,13 +70,15 @@ class Case:
         return lambda: net.fit(x, t, epochs=self.epochs, batch_size=self.batch_size, optimizer=optimizer)
 
 
+_MEDIUM = Case((784, 512, 512, 10), 128, 4)
 _NOTES = Case((784, 50, 10), 100, 40, activation="sigmoid", init=0.01)
 
 CASES = {
     "notes": _NOTES,
     "online": replace(_NOTES, batch_size=1, batches=1000),
-    "medium": Case((784, 512, 512, 10), 128, 4),
+    "medium": _MEDIUM,
     "large": Case((784, 2048, 2048, 10), 512, 2),
     "tabular": Case((30, 64, 64, 1), 32, 200, loss="squared_error", optimizer="Adam"),
     "tiny": Case((4, 32, 16, 4), 10_000, 1, 8, "tanh", "squared_error", "Adam"),
+    "all samples": replace(_MEDIUM, batch_size=8192, batches=1),
 }

@@ -29,7 +29,18 @@ from .elementary import mul_add
 from .jit import entry, inner, shared
 from .normalization import column_share, normalize, normalize_back
 from .optimizers import DROPOUT, DROPOUT_SCALE, NORM_EPSILON, NORM_MOMENTUM, SETTINGS
-from .products import BACKWARD, COLUMNS, FORWARD, NEITHER, NOTHING, ROWS_OF_A, fill, multiply, room_bytes
+from .products import (
+    BACKWARD,
+    COLUMNS,
+    FORWARD,
+    NEITHER,
+    NOTHING,
+    ROWS_OF_A,
+    fill,
+    multiply,
+    multiply_samples,
+    room_bytes,
+)
 from .sums import column_sums
 from .team import meet
 from .threads import share, threads_for
@@ -308,10 +319,10 @@ def weight_gradient(line, below, target, start, stop, top, batch, scaled, room, 
     """
     item = itemsize(alpha)
     row = line[OUTPUTS] * item
-    multiply(
+    multiply_samples(
         target + start * row, row, below[ELEMENTS] + 8 * start, below[ROWS] + 8 * top,
-        ROWS_OF_A if contiguous(below, alpha) else NEITHER, line[DELTA] + top * line[OUT_ROW], line[OUT_ROW], item,
-        stop - start, line[OUTPUTS], batch, 0, 0, scaled, NOTHING, 0, 0, 0, 1, 0, room, shrink, alpha,
+        ROWS_OF_A if contiguous(below, alpha) else NEITHER, line[DELTA] + top * line[OUT_ROW], line[OUT_ROW],
+        stop - start, line[OUTPUTS], batch, scaled, room, shrink, alpha,
     )  # fmt: skip
 
 

@@ -29,12 +29,19 @@ NOTHING, FORWARD, BACKWARD = range(3)
 NEITHER, COLUMNS, ROWS_OF_A = range(3)
 
 # A panel of a large right factor is packed if enough rows of the product use it: its rows lie in as many pages of
-# memory, and where their distance is a power of two, in a few sets of the cache.
+# memory, and where their distance is a power of two, in a few sets of the cache. One that tiles do not fetch ahead is
+# packed earlier: 784-1024-10 on 256 samples 5 % faster than from 2 MB on (Xeon).
 PACK_BYTES = 2 << 20
+PACK_BYTES_UNFETCHED = 1 << 20
 PACK_ROWS = 48
 
 # Tiles of longer sums than this fetch ahead. The operands of shorter ones are near, as a rule.
 LONG_SUM = 8 * AHEAD
+
+# The sum over a deep batch, of more samples than this, is made of sums over so many, whose samples stay in the cache
+# while they are multiplied by one panel after another: 784 x 8192 x 512 takes half the time (Xeon).
+DEEP = 1024
+DEEP_SUM = 512
 
 # A tail along the sum, see tail.py, pays for sums of so many float32 elements: at their end lanes must be added.
 TAIL_DEPTH = 4 * NARROW
@@ -105,8 +112,8 @@ def multiply(
     item = itemsize(alpha)
     scale = item // 4
     transposed = b_column != item
-    far = depth * b_row >= PACK_BYTES
     fetch = what_to_fetch(depth, contiguous)
+    far = depth * b_row >= (PACK_BYTES if fetch == FETCH_B else PACK_BYTES_UNFETCHED)
     whole = columns - tail_columns(columns, depth, contiguous, transposed, start, scaled, scale)
     tile_from, tile_to = share(count_tiles(rows, whole, scale), parts, part)
     column = 0
@@ -144,6 +151,22 @@ def multiply(
             columns - whole, depth, start + whole * item if start != 0 else 0, start_row, scaled, room, shrink, alpha,
         )  # fmt: skip
         finish(epilogue, code, c, c_row, y, y_row, top, bottom, columns, whole, columns - whole, alpha)
+
+
+@inner
+def multiply_samples(
+    c, c_row, a_rows, a_columns, contiguous, b, b_row, rows, columns, samples, scaled, room, shrink, alpha
+):  # fmt: skip
+    """C = x^T G, or C = shrink C + alpha x^T G if `scaled`: as `multiply`, for a sum over samples, maybe many."""
+    item = itemsize(alpha)
+    one = array_at(0, 0, alpha).dtype.type(1)
+    at_once = DEEP_SUM if samples > DEEP else max(samples, 1)
+    for k in range(0, max(samples, 1), at_once):
+        multiply(
+            c, c_row, a_rows, a_columns + 8 * k, contiguous, b + k * b_row, b_row, item, rows, columns,
+            min(at_once, samples - k), 0, 0, scaled if k == 0 else 1, NOTHING, 0, 0, 0, 1, 0, room,
+            shrink if k == 0 else one, alpha,
+        )  # fmt: skip
 
 
 @inner
@@ -252,12 +275,19 @@ def _product(out, a, b, bias, start, stop):
     fill(rows.ctypes.data, address(a, start), a.strides[0], stop - start)
     fill(columns.ctypes.data, 0, a.strides[1], a.shape[1] + AHEAD)
     contiguous = COLUMNS if a.strides[1] == a.itemsize else ROWS_OF_A if a.strides[0] == a.itemsize else NEITHER
-    multiply(
-        address(out, start), out.strides[0], rows.ctypes.data, columns.ctypes.data, contiguous,
-        address(b, 0), b.strides[0], b.strides[1] if b.shape[1] > 1 else b.itemsize,
-        stop - start, b.shape[1], b.shape[0], bias, 0, 0, NOTHING, 0, 0, 0, 1, 0, room.ctypes.data,
-        out.dtype.type(1), out.dtype.type(1),
-    )  # fmt: skip
+    target, one = address(out, start), out.dtype.type(1)
+    b_column = b.strides[1] if b.shape[1] > 1 else b.itemsize
+    if bias == 0 and b_column == b.itemsize:
+        multiply_samples(
+            target, out.strides[0], rows.ctypes.data, columns.ctypes.data, contiguous, address(b, 0), b.strides[0],
+            stop - start, b.shape[1], b.shape[0], 0, room.ctypes.data, one, one,
+        )  # fmt: skip
+    else:
+        multiply(
+            target, out.strides[0], rows.ctypes.data, columns.ctypes.data, contiguous, address(b, 0), b.strides[0],
+            b_column, stop - start, b.shape[1], b.shape[0], bias, 0, 0, NOTHING, 0, 0, 0, 1, 0, room.ctypes.data, one,
+            one,
+        )  # fmt: skip
     return keep(rows) + keep(columns) + keep(room)
 
 

@@ -11,8 +11,9 @@ threads form a team and go through the steps together, see team.py. A step takes
   for a share of the parameters.
 - One sample, in plain gradient descent: see matvec.py.
 
-Where the norm of the gradient is limited, a batch's gradient is written to memory first: no part of it may be used
-before the whole is known.
+A batch's gradient is written to memory first where its norm is limited, since no part of it may be used before the
+whole is known, and where the batch is deep: of so many samples that they leave the cache before they are used again.
+Then samples go through the network, and into the gradient, in blocks.
 
 Which form, and what is added to what in which order, depends on the shapes alone.
 """
@@ -58,7 +59,7 @@ from .network import (
 )
 from .optimizers import CLIP_NORM, DROPOUT, FACTORS, PENALTY, SEED, SETTINGS, SGD, SHRINK, factors, update
 from .pace import PACE_SIZE, SINCE, SPENT, clock, members_for, most_members
-from .products import fill, multiply, room_bytes
+from .products import DEEP, fill, multiply, room_bytes
 from .team import TEAM_SIZE, await_others, follow, join, joined, lead, meet, take
 from .threads import max_threads, share, threads_for
 from .vectors import CACHE_LINE, aligned_empty, array_at, contiguous_rows, itemsize, keep, line_from
@@ -75,6 +76,9 @@ TALL_BLOCK = 256
 TALL_BLOCKS = 4
 GROUPS = 32
 GROUPS_BYTES = 4 << 20
+
+# The samples of a deep batch, see products.py, go through the network so many at a time.
+DEEP_ROWS = 256
 
 # A thread's scratch: the factors of its optimizer, those rows from ROOM on, room for packing; a gap to the next one's.
 ROOM = 128
@@ -199,15 +203,21 @@ def update_at(job, shift, grad, count, decayed, factor_address, one):
     update(param, first, second, grad, count, decayed, factor_address, job[OPTIMIZER], one)
 
 
+@inner
+def written_first(job, batch):
+    """Whether the gradient of a batch is in memory as a whole before the update."""
+    return job[OPTIMIZER] != GRADIENT and (job[CLIPS] != 0 or batch > DEEP)
+
+
 @shared("void(intp, intp, intp, intp, intp, real)", calls=[multiply, update])
 def update_layers(job_address, batch, scratch, parts, part, one):
     """The weight gradient of the batch, and the update with it, for a share of each layer's inputs.
 
-    Where the gradient is the result, or is needed whole for its norm, it is written to GRADS and not applied.
+    Where the gradient is the result, or is needed as a whole, it is written to GRADS and not applied.
     """
     job = job_at(job_address)
     table = table_at(job[TABLE], job[LAYERS])
-    writes = job[OPTIMIZER] == GRADIENT or job[CLIPS] != 0
+    writes = job[OPTIMIZER] == GRADIENT or written_first(job, batch)
     for layer in range(1, job[LAYERS] + 1):
         line, below = table[layer], table[layer - 1]
         start, stop = share(line[INPUTS], parts, part)
@@ -330,6 +340,31 @@ def note_loss(job, step, terms, batch):
     array_at(job[STEP_LOSSES], job[STEPS], 1.0)[step] = total(terms) / np.float64(batch)
 
 
+@inner
+def carry(job, table, step, sample, top, count, batch, team, members, rank, scratch, one):
+    """`count` samples of a batch, from number `sample` on, to the loss and back, in rows of the buffers from `top` on.
+
+    Returns the terms of their loss.
+    """
+    first, _ = batch_of(job, step)
+    room, stop = scratch + job[PACKING], top + count
+    choose(job, table, first + sample, top, count, one)
+    forward(
+        job[TABLE], job[LAYERS], job[PARAMS], top, stop, batch, team, members, rank, room, job[SETTING],
+        step_key(job, step), sample, one,
+    )  # fmt: skip
+    terms = loss_of_rows(job, table, first + sample, top, stop, batch, one)
+    backward(job[TABLE], job[LAYERS], job[PARAMS], top, stop, batch, team, members, rank, room, one)
+    return terms
+
+
+@inner
+def step_key(job, step):
+    """What dropout in a step depends on."""
+    setting = array_at(job[SETTING], len(SETTINGS), 1.0)
+    return key_of_step(np.int64(setting[SEED]), job[STEPS_BEFORE] + step + 1)
+
+
 # The three forms of a step have the same arguments, so that a job can hold the address of the one that it needs:
 #     job_address    the job
 #     step           its number, from 0
@@ -343,32 +378,22 @@ def batch_step(job_address, step, scratch, members, rank, one):
     """A step on a batch."""
     job = job_at(job_address)
     team, table = job[TEAM], table_at(job[TABLE], job[LAYERS])
-    first, batch = batch_of(job, step)
+    _, batch = batch_of(job, step)
     start, stop = share(batch, members, rank)
-    room = scratch + job[PACKING]
-    choose(job, table, first + start, start, stop - start, one)
-    forward(
-        job[TABLE], job[LAYERS], job[PARAMS], start, stop, batch, team, members, rank, room, job[SETTING],
-        step_key(job, step), start, one,
-    )  # fmt: skip
-    loss_of_rows(job, table, first + start, start, stop, batch, one)
-    backward(job[TABLE], job[LAYERS], job[PARAMS], start, stop, batch, team, members, rank, room, one)
+    if batch > DEEP and table[1, NORM] == 0:  # batch normalization needs the whole batch
+        for top in range(start, stop, DEEP_ROWS):
+            carry(job, table, step, top, top, min(DEEP_ROWS, stop - top), batch, 0, 1, 0, scratch, one)
+    else:
+        carry(job, table, step, start, start, stop - start, batch, team, members, rank, scratch, one)
     meet(team, members)
     if rank == 0:
         count = loss_terms(job[LOSS], batch, table[job[LAYERS], OUTPUTS])
         note_loss(job, step, array_at(job[TERMS], count, 1.0), batch)
     update_layers(job_address, batch, scratch, members, rank, one)
     meet(team, members)
-    if job[CLIPS] != 0:
+    if written_first(job, batch):
         update_with(job, table, job[GRADS], members, rank, scratch, one)
         meet(team, members)
-
-
-@inner
-def step_key(job, step):
-    """What dropout in a step depends on."""
-    setting = array_at(job[SETTING], len(SETTINGS), 1.0)
-    return key_of_step(np.int64(setting[SEED]), job[STEPS_BEFORE] + step + 1)
 
 
 def _tall_groups(batch, size):
@@ -385,7 +410,7 @@ tall_groups = inner(_tall_groups)
 def tall_step(job_address, step, scratch, members, rank, one):
     """The same for a tall batch; the last may not be one."""
     job = job_at(job_address)
-    first, batch = batch_of(job, step)
+    _, batch = batch_of(job, step)
     groups = tall_groups(batch, job[COUNT] * itemsize(one))
     if groups == 0:
         batch_step(job_address, step, scratch, members, rank, one)
@@ -403,13 +428,7 @@ def tall_step(job_address, step, scratch, members, rank, one):
         for block in range(top, bottom):
             sample = block * TALL_BLOCK
             count = min(TALL_BLOCK, batch - sample)
-            choose(job, table, first + sample, start, count, one)
-            forward(
-                job[TABLE], job[LAYERS], job[PARAMS], start, start + count, 0, 0, 1, 0, room, job[SETTING],
-                step_key(job, step), sample, one,
-            )  # fmt: skip
-            group_losses[group] += total(loss_of_rows(job, table, first + sample, start, start + count, batch, one))
-            backward(job[TABLE], job[LAYERS], job[PARAMS], start, start + count, 0, 0, 1, 0, room, one)
+            group_losses[group] += total(carry(job, table, step, sample, start, count, batch, 0, 1, 0, scratch, one))
             for layer in range(1, job[LAYERS] + 1):
                 line, target = table[layer], job[GROUP_GRADS] + group * size + table[layer, OFFSET]
                 add = 1 if block > top else 0
@@ -595,24 +614,25 @@ def prepare(
     """The job, and the arrays that it has the addresses of, to be kept alive."""
     layers, item = sizes.shape[0] - 1, params.itemsize
     outputs, clips = sizes[layers], settings[CLIP_NORM] > 0 and optimizer != GRADIENT
+    written = optimizer != GRADIENT and (clips or batch > DEEP)
     job = np.zeros(JOB_SIZE, np.int64)
     lists = np.empty(list_size(sizes, capacity), np.int64)
     drops = settings[DROPOUT] > 0
     table = layer_table(room, lists, x.strides[1], sizes, activations, statistics, drops, True, capacity)
     team = np.zeros(TEAM_SIZE, np.int64)
     group_grads = np.empty(groups * line_from(params.nbytes) + CACHE_LINE, np.uint8)
-    grads = np.empty(params.size if clips else 0, params.dtype)
+    grads = np.empty(params.size if written else 0, params.dtype)
     sums = np.empty(groups + (params.size // PIECE + 1 if clips else 0), np.float64)
     terms = np.empty(loss_terms(loss, capacity, outputs), np.float64)
     batch_labels = np.empty(capacity if labels.shape[0] > 0 else 0, np.int64)
     batch_targets = np.empty(capacity * outputs if targets.shape[0] > 0 else 0, params.dtype)
     batch_weights = np.empty(capacity if weights.shape[0] > 0 else 0, params.dtype)
     packing = line_from(ROOM + (UPDATE_ROWS if optimizer > SGD else 1) * sizes.max() * item)
-    scratch_bytes = (packing + room_bytes(max(sizes.max(), min(batch, capacity)))) // GAP * GAP + 2 * GAP
+    scratch_bytes = (packing + room_bytes(max(sizes.max(), min(batch, capacity, DEEP)))) // GAP * GAP + 2 * GAP
     scratch = np.empty(threads * scratch_bytes + CACHE_LINE, np.uint8)
     job[LAYERS], job[TABLE], job[PARAMS], job[COUNT] = layers, table.ctypes.data, params.ctypes.data, params.size
     job[FIRST], job[SECOND] = first.ctypes.data, second.ctypes.data
-    job[GRADS] = grads.ctypes.data if clips else grad_params.ctypes.data
+    job[GRADS] = grads.ctypes.data if written else grad_params.ctypes.data
     job[LOSS], job[OPTIMIZER], job[SETTING], job[RATES] = loss, optimizer, settings.ctypes.data, rates.ctypes.data
     job[CLIPS], job[SQUARES] = clips, sums.ctypes.data + 8 * groups
     job[X], job[X_ROW] = x.ctypes.data, x.strides[0]

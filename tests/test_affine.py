@@ -83,7 +83,7 @@ def test_backward_matches_the_reference(batch, in_features, out_features, dtype,
     [
         (100, 784, 50),  # the first layer of the notes' network
         (3, 1500, 5),  # a long sum: several blocks of the inner dimension
-        (1500, 3, 5),  # a long batch
+        (1500, 3, 5),  # a deep batch, whose sum has parts
         (5, 3, 1500),  # a wide layer
         (259, 261, 263),  # primes past 256: every block has a remainder
     ],

@@ -84,11 +84,11 @@ def test_every_kernel_has_its_accuracy_tracked(suite):
     assert tracked | products | {"compile_activation"} == public_kernels()
 
 
-def test_regression_check_times_every_kernel_and_every_case_but_large(suite):
+def test_regression_check_times_every_kernel_and_every_case_but_the_largest(suite):
     entries = [(kind, entry) for kind in suite.classes for entry in getattr(kind, "regress", [])]
     timed = {entry[kind.param_names.index("kernel")] for kind, entry in entries if "kernel" in kind.param_names}
     assert timed == public_kernels()
-    assert {case for case, _ in suite.bench_training.Fit.regress} == set(suite.cases.CASES) - {"large"}
+    assert {case for case, _ in suite.bench_training.Fit.regress} == set(suite.cases.CASES) - {"large", "all samples"}
     assert suite.bench_training.Gradient.regress and suite.bench_training.Predict.regress
     assert 45 <= len(entries) <= 60
 
@@ -112,9 +112,9 @@ def test_all_that_is_timed_in_this_process_is_guarded(suite):
     assert unguarded == {"Import", "FirstFit", "Wheel"}  # other processes, and files
 
 
-def test_cases_are_those_of_the_speed_table(suite):
+def test_cases_have_those_of_the_speed_table(suite):
     table = {name: case for name, case in speed_table.CASES.items() if not case.predict}
-    assert set(suite.cases.CASES) == set(table)
+    assert set(suite.cases.CASES) == {*table, "all samples"}
     for name, want in table.items():
         got = suite.cases.CASES[name]
         assert (got.layers, got.batch_size, got.activation) == (want.layers, want.batch_size, want.activation)

@@ -230,6 +230,9 @@ CASES = {
     "train_steps, weights divided by columns": training("sgd", WIDE, 150, 64),
     "train_steps, weights divided by columns, with state": training("adam", WIDE, 70, 64),
     "train_steps, weights divided by columns, all of these": training("sgd", WIDE, 70, 64, **ALL),
+    "network_gradient of a deep batch": gradient(WIDE, 1100, names=SLOPES, **DROPOUT),
+    "train_steps on deep batches": training("adam", WIDE, 1500, 1100, names=SLOPES, **DROPOUT),  # the last is not deep
+    "train_steps on deep batches, all of these": training("sgd", WIDE, 1500, 1100, **ALL),
     "train_steps on one sample": training("sgd", (810, 830, 10), 5, 1),
     "train_steps on one sample, three layers": training("sgd", (610, 640, 640, 10), 5, 1),
     "train_steps on one sample, weights and slopes": training(
@@ -326,6 +329,9 @@ for name, case in test_threads.CASES.items():
 def test_the_cases_take_every_form():
     assert training_module._tall_groups(2000, (5 * 32 + 33 * 16 + 17 * 4) * 8) > 0
     assert training_module._tall_groups(67, 10_000) == 0
+    weights = sum(inputs * outputs for inputs, outputs in itertools.pairwise(WIDE))
+    assert training_module._tall_groups(1100, weights * 4) == 0
+    assert 1500 - 1100 <= training_module.DEEP < 1100
     for weight in (300 * 400, 400 * 400):
         assert weight * 4 >= LARGE_WEIGHT
 

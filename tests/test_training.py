@@ -386,6 +386,26 @@ def test_weights_that_threads_divide_by_columns(extra, dtype):
     assert_training_close(problem, 41, optimizer="momentum", clip_norm=0.25, **options)
 
 
+@pytest.mark.jit
+@every_dtype
+@pytest.mark.parametrize("limits", [False, True])
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_deep_batches_match_the_reference(extra, limits, dtype):
+    # too many parameters for a tall batch; the last batch is not deep
+    rng, options = np.random.default_rng(37), dict(EXTRAS[extra])
+    width = training.GROUPS_BYTES // training.TALL_BLOCKS // 600 // dtype.itemsize + 1
+    shape, batch = (600, width, 20, 5), training.DEEP + 1
+    problem = problem_of(
+        rng, shape, ("silu", "tanh", "identity"), "softmax_cross_entropy", batch + 70, dtype, weighted=True,
+        normalized=options.pop("normalized", False),
+    )  # fmt: skip
+    assert training._tall_groups(batch, problem.params.nbytes) == 0
+    if not limits:
+        assert_gradient_close(problem, **options)
+    for optimizer in ("sgd", "adamw"):
+        assert_training_close(problem, batch, optimizer=optimizer, l2=0.5, clip_norm=0.25 if limits else 0.0, **options)
+
+
 # Learning rates
 
 
