@@ -48,6 +48,8 @@ import numpy as np
 from llvmlite import ir
 from numba.core.extending import intrinsic
 
+from .jit import compiled_with
+
 
 class Constants(NamedTuple):
     """What the functions need to know about a type. A literal would not do: to Numba, 1.0 is a float64."""
@@ -375,7 +377,7 @@ constants = _constants_plain if numba.config.DISABLE_JIT else intrinsic(_constan
 
 
 # Compiled into the caller. Fastmath is refused in so many words, because to say nothing means the caller's.
-_compiled = numba.njit(fastmath=False, error_model="numpy", forceinline=True)
+_compiled = functools.partial(compiled_with, fastmath=False, error_model="numpy", forceinline=True)
 
 
 def _elementary(function: Any) -> Any:

@@ -26,7 +26,6 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core.caching import FunctionCache
-from numba.core.registry import CPUDispatcher
 from numba.core.sigutils import normalize_signature
 from numba.core.types import ExternalFunction
 from numba.extending import intrinsic, overload
@@ -212,16 +211,34 @@ def _plain_call_at(address, integers, one):
 call_at = _plain_call_at if numba.config.DISABLE_JIT else _call_at
 
 
-class _Inner(CPUDispatcher):
-    """A function that Python cannot call: without this, to try would end the process."""
+class _Inner:
+    """A function that Numba learns of when it first compiles a caller, with the options given.
+
+    Most processes find all callers compiled, in the cache, and to tell Numba of a hundred functions takes 10 ms. Python
+    cannot call it: without this, to try would end the process.
+    """
+
+    def __init__(self, function: Kernel, **options: Any) -> None:
+        self.function, self.options = function, options
+
+    @functools.cached_property
+    def dispatcher(self) -> Any:
+        return numba.njit(**self.options)(self.function)
+
+    @property
+    def _numba_type_(self) -> Any:
+        """What Numba asks an object for that compiled code refers to."""
+        return self.dispatcher._numba_type_
 
     def __call__(self, *_arguments: Any) -> Any:
-        raise TypeError(f"{self.__name__} can only be called from compiled code")
+        raise TypeError(f"{self.function.__name__} can only be called from compiled code")
+
+
+def compiled_with(function: Kernel, **options: Any) -> Kernel:
+    """Decorate a function that is called from compiled code only, with options of `numba.njit`."""
+    return function if numba.config.DISABLE_JIT else _Inner(function, **options)
 
 
 def inner(function: Kernel) -> Kernel:
     """Decorate a serial function that is called from compiled code only."""
-    decorated = numba.njit(fastmath=CONTRACT, **OPTIONS, **NOT_FROM_PYTHON, **NOT_FROM_C)(function)
-    if not numba.config.DISABLE_JIT:
-        decorated.__class__ = _Inner
-    return decorated
+    return compiled_with(function, fastmath=CONTRACT, **OPTIONS, **NOT_FROM_PYTHON, **NOT_FROM_C)

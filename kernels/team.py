@@ -88,7 +88,6 @@ if llvm.get_process_triple().startswith(("x86_64", "i686")):
     _PAUSE = "llvm.x86.sse2.pause", []
 elif llvm.get_process_triple().startswith(("aarch64", "arm64")):
     _PAUSE = "llvm.aarch64.hint", [ir.Constant(ir.IntType(32), 1)]
-_CAN_YIELD = llvm.address_of_symbol("sched_yield") is not None
 
 
 @intrinsic
@@ -110,7 +109,7 @@ def _offer_core(_context):
     """Let another thread of the system run, if one wants to."""
 
     def code(context, builder, _signature, _values):
-        if _CAN_YIELD:
+        if llvm.address_of_symbol("sched_yield") is not None:  # which LLVM knows only once Numba compiles something
             kind = ir.FunctionType(ir.IntType(32), [])
             builder.call(cgutils.get_or_insert_function(builder.module, kind, "sched_yield"), [])
         return context.get_dummy_value()

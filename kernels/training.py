@@ -160,7 +160,7 @@ def choose_weights(job, first, top, count, one):
 
 @inner
 def loss_of_rows(job, table, first, start, stop, batch, one):
-    """For rows start to stop, after `forward`: dE/dy into the last layer's delta; the terms of the loss.
+    """For rows start to stop, after `forward`: dE/dy into the last layer's delta; returns the terms of the loss.
 
     E is the mean over `batch` samples; `first` is the number of row `start` in the order.
     """
@@ -373,18 +373,18 @@ def step_key(job, step):
 #     one            1, of the dtype
 
 
-@shared("void(intp, intp, intp, intp, intp, real)", calls=[multiply, forward, backward, loss_block, update_layers])
+@shared("void(intp, intp, intp, intp, intp, real)", calls=[forward, backward, loss_block, update_layers])
 def batch_step(job_address, step, scratch, members, rank, one):
     """A step on a batch."""
     job = job_at(job_address)
     team, table = job[TEAM], table_at(job[TABLE], job[LAYERS])
     _, batch = batch_of(job, step)
     start, stop = share(batch, members, rank)
-    if batch > DEEP and table[1, NORM] == 0:  # batch normalization needs the whole batch
-        for top in range(start, stop, DEEP_ROWS):
-            carry(job, table, step, top, top, min(DEEP_ROWS, stop - top), batch, 0, 1, 0, scratch, one)
-    else:
-        carry(job, table, step, start, start, stop - start, batch, team, members, rank, scratch, one)
+    blocks = batch > DEEP and table[1, NORM] == 0  # batch normalization needs the whole batch
+    at_once = DEEP_ROWS if blocks else max(stop - start, 1)
+    together, which = (1, 0) if blocks else (members, rank)  # who share a block
+    for top in range(start, max(stop, start + 1), at_once):
+        carry(job, table, step, top, top, min(at_once, stop - top), batch, team, together, which, scratch, one)
     meet(team, members)
     if rank == 0:
         count = loss_terms(job[LOSS], batch, table[job[LAYERS], OUTPUTS])

@@ -149,3 +149,15 @@ def test_an_inner_function_tells_python_that_it_cannot_be_called():
     with pytest.raises(TypeError, match=r"^double can only be called from compiled code$"):
         double(3)
     assert numba.njit(lambda x: double(x))(3) == 6
+
+
+def test_an_import_tells_numba_of_no_function():
+    code = """
+import sys, fastfnn
+from fastfnn.kernels.jit import _Inner
+modules = [module for name, module in sys.modules.items() if name.startswith("fastfnn.kernels")]
+functions = [value for module in modules for value in vars(module).values() if isinstance(value, _Inner)]
+assert len(functions) > 50
+assert not any("dispatcher" in vars(function) for function in functions)
+"""
+    run_python(code)
