@@ -183,6 +183,9 @@ def _same_count(name: str, array: np.ndarray, count: int) -> None:
 
 
 def _labels(name: str, array: np.ndarray, classes: int) -> np.ndarray:
+    as_they_are = array.dtype == np.int64 and array.flags.carray
+    if as_they_are and len(array) and array.view(np.uint64).max() < classes:  # a negative one is large without its sign
+        return array
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name} must hold integer labels where it has one axis, got dtype {array.dtype}")
     if len(array):
