@@ -15,9 +15,12 @@ of its buffers: outputs and deltas, in padded rows. The input is not copied to a
 by lists of addresses, see products.py: that of the input's rows, written anew for each batch, points at the samples.
 
 The functions here are called by each thread of a team, see team.py. Samples do not meet in the forward pass and in
-back-propagation: each thread carries a share of the batch from layer to layer. But of a large W it pays to let each
-thread take a share of the columns for the whole batch: it then reads, packs or transposes no more than its share of W,
-and the team meets at the layer.
+back-propagation: each thread carries a share of the batch from layer to layer. But two kinds of layer are divided in
+other ways, for the whole batch, and the team meets there:
+
+- Of a large W each thread takes a share of the columns: it then reads, packs or transposes no more than its share.
+- In a first layer that is smaller each thread takes a share of the inputs. It is the share that it has in the update,
+  so that neither W nor samples travel between cores, only sums: two for each output, however many threads there are.
 """
 
 import numpy as np
@@ -32,11 +35,13 @@ from .optimizers import DROPOUT, DROPOUT_SCALE, NORM_EPSILON, NORM_MOMENTUM, SET
 from .products import (
     BACKWARD,
     COLUMNS,
+    DEEP,
     FORWARD,
     NEITHER,
     NOTHING,
     ROWS_OF_A,
     fill,
+    finish,
     multiply,
     multiply_samples,
     room_bytes,
@@ -52,6 +57,10 @@ BLOCK = 128
 
 # From this size on, a W is divided by columns.
 LARGE_WEIGHT = 256 << 10
+
+# From this size on, up to that, the sum of the first layer is made of halves: 784-50-10 takes 76.5 us a step instead of
+# 82 on 100 samples, and 28.5 instead of 35 on 32 (Xeon, two threads).
+HALVED_WEIGHT = 32 << 10
 
 # Rows of the last layer shorter than this are not padded, so that losses are computed in long runs, see losses.py.
 SHORT = 16
@@ -188,6 +197,7 @@ def forward(
 ):  # fmt: skip
     """Every layer's output: x_l = f_l(x_{l-1} W_l + b_l), for rows start to stop, this thread's, of the batch.
 
+    team        0 where a thread works on these rows by itself, though the batch has more
     room        the address of room for products over a layer's inputs or outputs
     setting_at  the address of a training step's settings; 0 in a prediction
     step_key    for dropout, see `key_of_step`; row `start` is then number `first` of the batch
@@ -197,18 +207,22 @@ def forward(
     for layer in range(1, layers + 1):
         line, below = table[layer], table[layer - 1]
         columns = divided_by_columns(line, members, one)
-        if columns and not met:
-            meet(team, members)
-        top, rows = (0, batch) if columns else (start, stop - start)
-        parts, part = (members, rank) if columns else (1, 0)
-        weight, row = params + line[OFFSET], line[OUTPUTS] * item
-        slope = line[SLOPE] + top * line[OUT_ROW] if line[SLOPE] != 0 else 0
-        multiply(
-            line[OUT] + top * line[OUT_ROW], line[OUT_ROW], below[ROWS] + 8 * top, below[ELEMENTS],
-            COLUMNS if contiguous(below, one) else NEITHER, weight, row, item, rows, line[OUTPUTS], line[INPUTS],
-            weight + line[INPUTS] * row, 0, 0, NOTHING if line[CODE] == SOFTMAX or line[NORM] != 0 else FORWARD,
-            line[CODE], slope, line[OUT_ROW], parts, part, room, one, one,
-        )  # fmt: skip
+        epilogue = NOTHING if line[CODE] == SOFTMAX or line[NORM] != 0 else FORWARD
+        if layer == 1 and team != 0 and in_halves(line, batch, one):
+            first_layer(line, below, params, start, stop, batch, team, members, rank, epilogue, room, one)
+        else:
+            if columns and not met:
+                meet(team, members)
+            top, rows = (0, batch) if columns else (start, stop - start)
+            parts, part = (members, rank) if columns else (1, 0)
+            weight, row = params + line[OFFSET], line[OUTPUTS] * item
+            slope = line[SLOPE] + top * line[OUT_ROW] if line[SLOPE] != 0 else 0
+            multiply(
+                line[OUT] + top * line[OUT_ROW], line[OUT_ROW], below[ROWS] + 8 * top, below[ELEMENTS],
+                COLUMNS if contiguous(below, one) else NEITHER, weight, row, item, rows, line[OUTPUTS], line[INPUTS],
+                weight + line[INPUTS] * row, 0, 0, epilogue, line[CODE], slope, line[OUT_ROW], parts, part, room, one,
+                one,
+            )  # fmt: skip
         met = columns or line[NORM] != 0
         if met:
             meet(team, members)
@@ -226,6 +240,45 @@ def forward(
                     step_key, setting[DROPOUT], setting[DROPOUT_SCALE], one,
                 )  # fmt: skip
                 met = False
+
+
+@inner
+def in_halves(line, batch, one):
+    """Whether the first layer's sum is made of two, over halves of the inputs; the shapes alone decide."""
+    return batch <= DEEP and HALVED_WEIGHT <= line[INPUTS] * line[OUTPUTS] * itemsize(one) < LARGE_WEIGHT
+
+
+@inner
+def first_layer(line, below, params, start, stop, batch, team, members, rank, epilogue, room, one):
+    """The first layer's output for rows start to stop, from sums over a share of the inputs for all rows.
+
+    The sum over the first half of the inputs goes to the outputs, that over the second to the deltas, which have no
+    other use yet. Each half has as many parts as there are threads for it, or if that is not a whole number, twice as
+    many.
+    """
+    item = itemsize(one)
+    weight, row = params + line[OFFSET], line[OUTPUTS] * item
+    meet(team, members)  # all rows of the batch are in the list
+    each = 1 if members % 2 == 0 else 2
+    parts = each * members // 2
+    for number in range(each * rank, each * (rank + 1)):
+        half, part = number // parts, number % parts
+        first, after = share(line[INPUTS], 2, half)
+        multiply(
+            line[DELTA] if half else line[OUT], line[OUT_ROW], below[ROWS], below[ELEMENTS] + 8 * first,
+            COLUMNS if contiguous(below, one) else NEITHER, weight + first * row, row, item, batch, line[OUTPUTS],
+            after - first, 0 if half else weight + line[INPUTS] * row, 0, 0, NOTHING, 0, 0, 0, parts, part, room, one,
+            one,
+        )  # fmt: skip
+    meet(team, members)
+    shift, count = start * line[OUT_ROW], (stop - start) * line[OUT_ROW] // item
+    out, other = array_at(line[OUT] + shift, count, one), array_at(line[DELTA] + shift, count, one)
+    for j in range(count):
+        out[j] += other[j]
+    width = line[OUTPUTS]
+    finish(
+        epilogue, line[CODE], line[OUT], line[OUT_ROW], line[SLOPE], line[OUT_ROW], start, stop, width, 0, width, one
+    )  # fmt: skip
 
 
 @inner

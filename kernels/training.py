@@ -382,9 +382,9 @@ def batch_step(job_address, step, scratch, members, rank, one):
     start, stop = share(batch, members, rank)
     blocks = batch > DEEP and table[1, NORM] == 0  # batch normalization needs the whole batch
     at_once = DEEP_ROWS if blocks else max(stop - start, 1)
-    together, which = (1, 0) if blocks else (members, rank)  # who share a block
+    crew, together, which = (0, 1, 0) if blocks else (team, members, rank)  # who share a block
     for top in range(start, max(stop, start + 1), at_once):
-        carry(job, table, step, top, top, min(at_once, stop - top), batch, team, together, which, scratch, one)
+        carry(job, table, step, top, top, min(at_once, stop - top), batch, crew, together, which, scratch, one)
     meet(team, members)
     if rank == 0:
         count = loss_terms(job[LOSS], batch, table[job[LAYERS], OUTPUTS])

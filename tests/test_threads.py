@@ -19,7 +19,7 @@ from whole_team import use_whole_teams
 from fastfnn import kernels
 from fastfnn.kernels import threads
 from fastfnn.kernels import training as training_module
-from fastfnn.kernels.network import LARGE_WEIGHT
+from fastfnn.kernels.network import HALVED_WEIGHT, LARGE_WEIGHT
 
 # The identity is NumPy's copy, on one thread; an activation that is given has no functions of its own.
 ACTIVATION_NAMES = tuple(name for name in ELEMENTWISE if name not in ("identity", GIVEN))
@@ -223,6 +223,9 @@ CASES = {
     "train_steps, clipping": training("sgd", NETWORK, 301, 67, **CLIP),
     "train_steps, slopes": training("sgd", (40, 50, 50, 50, 50, 10), 301, 67, names=SLOPES),
     "train_steps, all of these": training("adamw", (40, 50, 50, 50, 50, 10), 301, 67, **ALL),
+    "network_gradient, a first layer in halves": gradient((301, 50, 10), 90, names=SLOPES, **DROPOUT),
+    "train_steps, a first layer in halves": training("sgd", (301, 50, 10), 150, 67),
+    "train_steps, a first layer in halves, all of these": training("adam", (301, 50, 50, 10), 150, 67, **ALL),
     "train_steps on tall batches": training("adam", (4, 32, 16, 4), 4101, 2000),  # the last is not tall
     "train_steps on tall batches, all but normalized": training(
         "adam", (4, 32, 16, 4), 4101, 2000, **ALL | {"normalized": False}
@@ -334,6 +337,7 @@ def test_the_cases_take_every_form():
     assert 1500 - 1100 <= training_module.DEEP < 1100
     for weight in (300 * 400, 400 * 400):
         assert weight * 4 >= LARGE_WEIGHT
+    assert HALVED_WEIGHT <= 301 * 50 * 4 < 301 * 50 * 8 < LARGE_WEIGHT
 
 
 @pytest.mark.jit

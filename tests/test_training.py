@@ -47,7 +47,7 @@ from networks import (
 
 from fastfnn import kernels, reference
 from fastfnn.kernels import LOSSES, OPTIMIZERS, training
-from fastfnn.kernels.network import LARGE_WEIGHT, SHORT
+from fastfnn.kernels.network import HALVED_WEIGHT, LARGE_WEIGHT, SHORT
 
 SGD = OPTIMIZERS.index("sgd")
 
@@ -384,6 +384,23 @@ def test_weights_that_threads_divide_by_columns(extra, dtype):
     )  # fmt: skip
     assert_training_close(problem, 41, optimizer="momentum", **options)
     assert_training_close(problem, 41, optimizer="momentum", clip_norm=0.25, **options)
+
+
+@every_dtype
+@pytest.mark.parametrize("layout", ["C", "F", "strided"])
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_a_first_layer_whose_sum_is_made_of_halves(extra, layout, dtype):
+    rng, options = np.random.default_rng(38), dict(EXTRAS[extra])
+    shape = (301, 37, 5)  # the halves are not equal
+    assert HALVED_WEIGHT <= 301 * 37 * dtype.itemsize < LARGE_WEIGHT
+    problem = problem_of(
+        rng, shape, ("silu", "identity"), "softmax_cross_entropy", 14, dtype, weighted=True,
+        normalized=options.pop("normalized", False),
+    )  # fmt: skip
+    problem = arranged(problem, layout)
+    assert_gradient_close(problem, **options)
+    for optimizer in ("sgd", "adam"):
+        assert_training_close(problem, 9, rng.permutation(14), optimizer=optimizer, **options)
 
 
 @pytest.mark.jit
