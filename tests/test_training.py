@@ -47,7 +47,7 @@ from networks import (
 
 from fastfnn import kernels, reference
 from fastfnn.kernels import LOSSES, OPTIMIZERS, training
-from fastfnn.kernels.network import HALVED_WEIGHT, LARGE_WEIGHT, SHORT
+from fastfnn.kernels.network import HALVED_UP_TO, HALVED_WEIGHT, LARGE_WEIGHT, SHORT
 
 SGD = OPTIMIZERS.index("sgd")
 
@@ -392,7 +392,7 @@ def test_weights_that_threads_divide_by_columns(extra, dtype):
 def test_a_first_layer_whose_sum_is_made_of_halves(extra, layout, dtype):
     rng, options = np.random.default_rng(38), dict(EXTRAS[extra])
     shape = (301, 37, 5)  # the halves are not equal
-    assert HALVED_WEIGHT <= 301 * 37 * dtype.itemsize < LARGE_WEIGHT
+    assert HALVED_WEIGHT <= 301 * 37 * dtype.itemsize < HALVED_UP_TO
     problem = problem_of(
         rng, shape, ("silu", "identity"), "softmax_cross_entropy", 14, dtype, weighted=True,
         normalized=options.pop("normalized", False),
