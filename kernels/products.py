@@ -8,7 +8,7 @@ All three are `multiply`. The elements of the left factor are loaded one by one 
 list has the addresses of its rows, another the distances of its columns. So the samples of a batch need not be gathered
 from the data, and x^T is x with the lists exchanged. The rows of the right factor and of the result are loaded as
 vectors and must be contiguous; of a right factor whose columns are contiguous, as those of W^T, a panel is transposed
-just before it is used.
+just before it is used. One that serves many products can be brought into panels beforehand.
 """
 
 import numpy as np
@@ -24,6 +24,9 @@ from .vectors import SQUARE, array_at, itemsize, keep, transpose_square
 # What `multiply` does to a panel of the result while it is in the cache: nothing, apply an activation, or multiply by
 # the derivative of one.
 NOTHING, FORWARD, BACKWARD = range(3)
+
+# In place of the distance of columns: a right factor as `pack_panels` leaves it. No columns of floats are so near.
+IN_PANELS = 1
 
 # Which list of the left factor has the elements that are contiguous in memory, if one has: along the sum, or the rows.
 NEITHER, COLUMNS, ROWS_OF_A = range(3)
@@ -89,6 +92,27 @@ def room_bytes(depth):
     return depth * WIDTHS[0] * 4  # in float64 a panel has half the columns
 
 
+@inner
+def pack_panels(out, b, b_row, columns, depth, contiguous, parts, part, one):
+    """Copy B (depth, columns) so that each panel of `multiply` is contiguous: this part of the panels.
+
+    The panel from column j on begins j * depth elements behind `out`. In the last columns, those of a tail, the
+    elements of a column are contiguous. `contiguous` is that of the left factor.
+    """
+    item = itemsize(one)
+    scale = item // 4
+    whole = columns - tail_columns(columns, depth, contiguous, False, 0, 0, scale)
+    column, number = 0, 0
+    while column < whole:
+        width = min(WIDTHS[panel_for(whole - column, scale)] // scale, whole - column)
+        if number % parts == part:
+            pack(out + column * depth * item, b + column * item, b_row, depth, width, one)
+        column += width
+        number += 1
+    if whole < columns and part == 0:
+        transpose(out + whole * depth * item, depth * item, b + whole * item, b_row, depth, columns - whole, one)
+
+
 @shared(f"void({21 * 'intp, '}real, real)", calls=[activate, differentiate])
 def multiply(
     c, c_row, a_rows, a_columns, contiguous, b, b_row, b_column, rows, columns, depth,
@@ -100,7 +124,8 @@ def multiply(
     a  (rows, depth)     addresses of two lists of int64: element (i, k) lies at address a_rows[i] + a_columns[k], and
                          behind the second list AHEAD more numbers can be read
     contiguous           the list whose numbers are one element apart: ROWS_OF_A, COLUMNS or NEITHER
-    b  (depth, columns)  address, stride of rows, stride of columns; one of the two is that of contiguous elements
+    b  (depth, columns)  address, stride of rows, stride of columns; one of the two is that of contiguous elements, or
+                         the second is IN_PANELS
     start                0, or the address of what the sums begin with: a row stride of 0 makes it a bias
     epilogue, code       NOTHING, FORWARD or BACKWARD, and the activation's code
     y  (rows, columns)   address, stride of rows: forward, of slopes to be written, or 0; backward, of the activation's
@@ -113,8 +138,9 @@ def multiply(
     """
     item = itemsize(alpha)
     scale = item // 4
-    transposed = b_column != item
-    fetch = what_to_fetch(depth, contiguous, rows * item, columns * item)
+    packed = b_column == IN_PANELS
+    transposed = not packed and b_column != item
+    fetch = FETCH_NOTHING if packed else what_to_fetch(depth, contiguous, rows * item, columns * item)
     far = depth * b_row >= (PACK_BYTES if fetch == FETCH_B else PACK_BYTES_UNFETCHED)
     whole = columns - tail_columns(columns, depth, contiguous, transposed, start, scaled, scale)
     tile_from, tile_to = share(count_tiles(rows, whole, scale), parts, part)
@@ -129,7 +155,9 @@ def multiply(
         shift = column * item
         if top < bottom:
             b_panel, b_panel_row = b + column * b_column, b_row
-            if transposed or (far and bottom - top > PACK_ROWS):
+            if packed:
+                b_panel, b_panel_row = b + column * depth * item, width * item
+            elif transposed or (far and bottom - top > PACK_ROWS):
                 b_panel, b_panel_row = room, width * item
                 if transposed:
                     transpose(b_panel, b_panel_row, b + column * b_column, b_column, width, depth, alpha)
@@ -148,8 +176,12 @@ def multiply(
         tile_from, tile_to = max(tile_from - tiles, 0), tile_to - tiles
     if whole < columns:
         top, bottom = share(rows, parts, part)
+        if packed:
+            b, b_row, b_column = b + whole * depth * item, item, depth * item
+        else:
+            b += whole * b_column
         multiply_tail(
-            c + whole * item, c_row, a_rows, a_columns, contiguous, b + whole * b_column, b_row, b_column, top, bottom,
+            c + whole * item, c_row, a_rows, a_columns, contiguous, b, b_row, b_column, top, bottom,
             columns - whole, depth, start + whole * item if start != 0 else 0, start_row, scaled, room, shrink, alpha,
         )  # fmt: skip
         finish(epilogue, code, c, c_row, y, y_row, top, bottom, columns, whole, columns - whole, alpha)
@@ -228,9 +260,12 @@ def multiply_tail(
                 shrink, alpha,
             )  # fmt: skip
         return
-    for k in range(depth):  # the columns become rows
-        for j in range(columns):
-            array_at(room + (j * depth + k) * item, 1, alpha)[0] = array_at(b + k * b_row + j * b_column, 1, alpha)[0]
+    if b_row != item:  # the columns become rows
+        for k in range(depth):
+            for j in range(columns):
+                value = array_at(b + k * b_row + j * b_column, 1, alpha)
+                array_at(room + (j * depth + k) * item, 1, alpha)[0] = value[0]
+        b, b_column = room, depth * item
     if start == 0:
         start, start_row = room + columns * depth * item, 0
         for j in range(columns):
@@ -238,7 +273,7 @@ def multiply_tail(
     at_once = ROWS_BY_WIDTH[columns]
     for i in range(top, bottom, at_once):
         along_sum(
-            bottom - i, depth, a_rows + 8 * i, distances[0], room, depth * item, c + i * c_row, c_row,
+            bottom - i, depth, a_rows + 8 * i, distances[0], b, b_column, c + i * c_row, c_row,
             start + i * start_row, start_row, columns, alpha,
         )  # fmt: skip
 

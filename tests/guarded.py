@@ -368,6 +368,9 @@ SMALL_NETWORK = (5, 17, 8, 3)
 # The second weights of the last one are divided by columns, see LARGE_WEIGHT in network.py.
 LARGE_NETWORKS = ((784, 50, 10), (64, 129, 130, 10), (3, 257, 259, 10))
 
+# Many rows are predicted with a copy of its weights in panels, see PACKED_ROWS in network.py.
+IN_PANELS = (130, 66, 3)
+
 # Two kinds of targets of the softmax, and other losses; the last activation is the identity where the loss has one.
 KINDS = {"labels": 0, "rows": 0, "sigmoid": 1, "squared": 2}
 ENDINGS = (*(("identity", kind) for kind in KINDS), *((name, "squared") for name in ("sigmoid", "gelu", GIVEN)))
@@ -525,6 +528,10 @@ def network_cases(kernel):
         yield Case(kernel, start[:head] + SMALL_NETWORK, (), option)
     for option, depth in itertools.product(options, (2, 3)):
         yield Case(kernel, STARTS[0][:head] + SMALL_NETWORK[:depth], (), option)
+    if kernel == "network_forward":
+        yield Case(kernel, (1600, *IN_PANELS), (), ("smooth", "softmax"))
+        for layouts in layouts_for(free):
+            yield Case(kernel, (1600, *IN_PANELS), layouts, ("smooth", "softmax"))
     for sizes in LARGE_NETWORKS:
         if kernel == "network_forward":
             yield Case(kernel, (100, *sizes), (), ("smooth", "softmax"))

@@ -14,6 +14,7 @@ from fastfnn.kernels.products import (
     BACKWARD,
     COLUMNS,
     FORWARD,
+    IN_PANELS,
     NEITHER,
     NOTHING,
     PACK_BYTES,
@@ -21,6 +22,7 @@ from fastfnn.kernels.products import (
     ROWS_OF_A,
     TAIL_DEPTH,
     multiply,
+    pack_panels,
     room_bytes,
     tail_columns,
 )
@@ -67,6 +69,11 @@ def call(numbers, parts, part, shrink, alpha):
     assert np.all(room[size:] == 0xA5)
 
 
+@numba.njit
+def in_panels(out, b, b_row, columns, depth, order, parts, part, one):
+    pack_panels(out, b, b_row, columns, depth, order, parts, part, one)
+
+
 class Buffer:
     """A copy of a matrix, with room for whole pieces of columns behind it, inside marks."""
 
@@ -93,7 +100,7 @@ class Product:
         self.a = arrange(normal(rng, (rows, depth), dtype), layout)
         b = normal(rng, (depth, columns), dtype)
         self.b = np.asfortranarray(b) if transposed else b
-        self.transposed = transposed
+        self.transposed, self.packed = transposed, None
         self.bias, self.before = normal(rng, columns, dtype), normal(rng, (rows, columns), dtype)
         self.y = np.tanh(self.before)
 
@@ -110,20 +117,35 @@ class Product:
         y_address = y.array.ctypes.data if slopes or epilogue == BACKWARD else 0
         a_rows = self.a.ctypes.data + self.a.strides[0] * np.arange(rows)
         a_columns = np.append(self.a.strides[1] * np.arange(depth), 0)  # one more than there are can be read
-        contiguous = [self.a.strides[1], self.a.strides[0], item].index(item)
-        b_row, b_column = (item, self.b.strides[1]) if self.transposed else (columns * item, item)
+        b, b_row, b_column = self.b, *((item, self.b.strides[1]) if self.transposed else (columns * item, item))
+        if self.packed is not None:
+            b, b_column = self.packed, IN_PANELS
         numbers = [
-            c.array.ctypes.data, c.memory.strides[0], a_rows.ctypes.data, a_columns.ctypes.data,
-            (COLUMNS, ROWS_OF_A, NEITHER)[contiguous], self.b.ctypes.data, b_row, b_column, rows, columns, depth,
-            self.bias.ctypes.data if bias else 0, 0, 0 if scaled is None else 1, epilogue, code, y_address,
-            y.memory.strides[0],
+            c.array.ctypes.data, c.memory.strides[0], a_rows.ctypes.data, a_columns.ctypes.data, self.order(),
+            b.ctypes.data, b_row, b_column, rows, columns, depth, self.bias.ctypes.data if bias else 0, 0,
+            0 if scaled is None else 1, epilogue, code, y_address, y.memory.strides[0],
         ]  # fmt: skip
-        inputs = self.a, self.b, self.bias, *(() if slopes else (y.memory,))
+        inputs = self.a, b, self.bias, *(() if slopes else (y.memory,))
         held = [array.tobytes() for array in inputs]
         for part in range(parts) if order is None else order:
             call(numbers, parts, part, *map(self.dtype.type, scaled or (1, 1)))
         assert [array.tobytes() for array in inputs] == held, "an input was written to"
         return c.take(), y.take()
+
+    def order(self):
+        item = self.dtype.itemsize
+        return (COLUMNS, ROWS_OF_A, NEITHER)[[self.a.strides[1], self.a.strides[0], item].index(item)]
+
+    def pack(self, parts):
+        """Let B be in panels from now on."""
+        packed = Buffer(np.full((1, self.b.size), np.nan, self.dtype), 0)
+        for part in range(parts):
+            in_panels(
+                packed.array.ctypes.data, self.b.ctypes.data, self.b.strides[0], self.b.shape[1], self.b.shape[0],
+                self.order(), parts, part, self.dtype.type(1),
+            )  # fmt: skip
+        self.packed = packed.take()
+        np.testing.assert_array_equal(np.sort(self.packed, axis=None), np.sort(self.b, axis=None))
 
     def sums(self):
         """A B and the same sum of absolute values, in float64."""
@@ -173,6 +195,19 @@ def test_the_left_factor_may_lie_anywhere(transposed, layout, dtype):
         product = Product(np.random.default_rng(1), shape, dtype, transposed, layout)
         contiguous = Product(np.random.default_rng(1), shape, dtype, transposed)
         assert product.run(2).tobytes() == contiguous.run(1).tobytes()
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("layout", ["C", "strided"])
+def test_a_right_factor_in_panels_gives_the_same_bits(layout, dtype):
+    columns = [*EDGE_COLUMNS, *tails(dtype)]
+    shapes = [*SHAPES, *((HEIGHT + 3, width, TAIL_DEPTH + number % 3) for number, width in enumerate(columns))]
+    for number, shape in enumerate(shapes):
+        product = Product(np.random.default_rng(number), shape, dtype, layout=layout)
+        want = product.run(1, bias=True)
+        for parts in PARTS:
+            product.pack(parts)
+            assert product.run(parts, bias=True).tobytes() == want.tobytes(), (shape, parts)
 
 
 TAIL_ROWS = (1, 2, 4, 5, 7, 8, 9, AT_ONCE - 1, AT_ONCE, AT_ONCE + 1, 2 * AT_ONCE + 5) if not NOJIT else (1, 5, 9)

@@ -213,6 +213,7 @@ CASES = {
     "adamw_update": adamw_update,
     "network_forward": forward(NETWORK, 301, ("relu",)),
     "network_forward, wide": forward(WIDE, 300, SLOPES),
+    "network_forward, in panels on few threads": forward((120, 100, 1), 1000, SLOPES),  # see PACKED_ROWS
     "network_gradient": gradient(NETWORK, 301, names=("relu",), labels=True),
     "network_gradient, wide": gradient(WIDE, 90, normalized=True, names=SLOPES, **DROPOUT),
     "network_gradient of a tall batch": gradient((4, 32, 16, 4), 2001, names=SLOPES, **DROPOUT),
