@@ -81,7 +81,7 @@ class _Stream(Writer):
 
         first = [arg["weight"], arg["old"], arg["new"], *vectors_at(arg["start"])]
         far = builder.icmp_signed(">", arg["depth"], INT(FEW_ROWS))
-        _, _, _, *acc = self.either_loop(far, fetching_step, step, arg["depth"], first)
+        _, _, _, *acc = self.one_loop(builder.zext(far, INT), (step, fetching_step), arg["depth"], first)
         store_at(arg["out"], acc)
 
 

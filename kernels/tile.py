@@ -79,13 +79,21 @@ class _Tile(Writer):
             column = builder.add(column, INT(8))
             return [column, self.integer(column), builder.add(b, arg["b_row"]), *total]
 
-        def fetching_step(values: list[Any]) -> list[Any]:
-            self.fetch(arg["fetch"], values[0], row_of_a, values[2], arg["b_row"])
+        def fetching_b(values: list[Any]) -> list[Any]:
+            soon = builder.add(values[2], builder.mul(arg["b_row"], INT(AHEAD)))
+            for place in range(0, self.panel_bytes, CACHE_LINE):
+                self.fetch_line(builder.add(soon, INT(place)))
+            return step(values)
+
+        def fetching_a(values: list[Any]) -> list[Any]:
+            soon = self.integer(builder.add(values[0], INT(8 * AHEAD)))
+            for number in {0, len(row_of_a) - 1}:  # what lies between them is in one of their lines
+                self.fetch_line(builder.add(row_of_a[number], soon))
             return step(values)
 
         first = [arg["a_columns"], self.integer(arg["a_columns"]), arg["b"], *acc]
-        near = builder.icmp_signed("==", arg["fetch"], INT(FETCH_NOTHING))
-        _, _, _, *acc = self.either_loop(near, step, fetching_step, arg["depth"], first)
+        steps = step, fetching_b, fetching_a  # in the order of FETCH_NOTHING, FETCH_B, FETCH_A
+        _, _, _, *acc = self.one_loop(arg["fetch"], steps, arg["depth"], first)
 
         # c = acc, or c = shrink c + alpha acc
         with builder.if_else(builder.icmp_signed("!=", arg["scaled"], INT(0))) as (scaled, plain):
@@ -98,19 +106,6 @@ class _Tile(Writer):
             with plain:
                 for (i, j), value in zip(elements, acc, strict=True):
                     self.store(value, self.row(arg["c"], arg["c_row"], i), j)
-
-    def fetch(self, what: Any, column: Any, row_of_a: list[Any], b: Any, b_row: Any) -> None:
-        """Fetch what the step AHEAD of this one needs: a row of b, or the first and the last element of a."""
-        builder = self.builder
-        with builder.if_else(builder.icmp_signed("==", what, INT(FETCH_B))) as (of_b, of_a):
-            with of_b:
-                row = builder.add(b, builder.mul(b_row, INT(AHEAD)))
-                for place in range(0, self.panel_bytes, CACHE_LINE):
-                    self.fetch_line(builder.add(row, INT(place)))
-            with of_a:
-                shift = self.integer(builder.add(column, INT(8 * AHEAD)))
-                for number in {0, len(row_of_a) - 1}:
-                    self.fetch_line(builder.add(row_of_a[number], shift))
 
 
 def _dispatcher(module: ir.Module, real: ir.Type) -> ir.Function:

@@ -1,7 +1,7 @@
 """What of LLVM the kernels need apart from tiles: vectors, squares transposed in registers, arrays at addresses."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numba
@@ -20,6 +20,9 @@ BIT = ir.IntType(1)
 # Bytes of a cache line. A vector that crosses one costs two loads: with its parameters 16, 32 or 48 bytes behind the
 # beginning of a line, as NumPy allocates them, a step of 30-64-64-1 takes up to 15 % longer.
 CACHE_LINE = 64
+
+# A step of a loop: from the values before it, those after it.
+Step = Callable[[list[Any]], list[Any]]
 
 # Side of the square that is transposed in registers: 8 vectors of 8 elements fit every instruction set.
 SQUARE = 8
@@ -59,7 +62,7 @@ class Writer:
         """Write the instructions of the function, all but its return."""
         raise NotImplementedError
 
-    def loop(self, count: Any, first: list[Any], step: Callable[[list[Any]], list[Any]]) -> list[Any]:
+    def loop(self, count: Any, first: list[Any], step: Step) -> list[Any]:
         """`count` times values = step(values), from `first`; returns the last values."""
         builder, before = self.builder, self.builder.block
         repeat, after = (self.function.append_basic_block(name) for name in ("repeat", "after"))
@@ -75,13 +78,19 @@ class Writer:
         builder.position_at_end(after)
         return [self.either((begin, before), (value, end)) for begin, value in zip(first, following[1:], strict=True)]
 
-    def either_loop(self, condition: Any, yes: Any, no: Any, count: Any, first: list[Any]) -> list[Any]:
-        """`loop` with one step if a condition holds, else with another."""
-        ends = []
-        with self.builder.if_else(condition) as branches:
-            for branch, step in zip(branches, (yes, no), strict=True):
-                with branch:
-                    ends.append((self.loop(count, first, step), self.builder.block))
+    def one_loop(self, which: Any, steps: Sequence[Step], count: Any, first: list[Any]) -> list[Any]:
+        """`loop` with step number `which`, of steps that have a loop each: a loop that chose would be slower."""
+        builder, ends = self.builder, []
+        blocks = [self.function.append_basic_block(f"loop_{number}") for number in range(len(steps))]
+        after = self.function.append_basic_block("looped")
+        switch = builder.switch(which, blocks[0])
+        for number, (block, step) in enumerate(zip(blocks, steps, strict=True)):
+            if number > 0:
+                switch.add_case(INT(number), block)
+            builder.position_at_end(block)
+            ends.append((self.loop(count, first, step), builder.block))
+            builder.branch(after)
+        builder.position_at_end(after)
         return [self.either(*((values[n], block) for values, block in ends)) for n in range(len(first))]
 
     def either(self, *sources: tuple[Any, ir.Block]) -> Any:
