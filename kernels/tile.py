@@ -95,17 +95,22 @@ class _Tile(Writer):
         steps = step, fetching_b, fetching_a  # in the order of FETCH_NOTHING, FETCH_B, FETCH_A
         _, _, _, *acc = self.one_loop(arg["fetch"], steps, arg["depth"], first)
 
-        # c = acc, or c = shrink c + alpha acc
-        with builder.if_else(builder.icmp_signed("!=", arg["scaled"], INT(0))) as (scaled, plain):
-            with scaled:
-                shrink, alpha = self.splat(arg["shrink"]), self.splat(arg["alpha"])
-                for (i, j), value in zip(elements, acc, strict=True):
-                    row = self.row(arg["c"], arg["c_row"], i)
-                    old = builder.fmul(shrink, self.load(row, j))
-                    self.store(self.multiply_add(alpha, value, old), row, j)
-            with plain:
-                for (i, j), value in zip(elements, acc, strict=True):
-                    self.store(value, self.row(arg["c"], arg["c_row"], i), j)
+        # c = acc, or c = shrink c + alpha acc. All is read before any of it is written: a row that begins in the middle
+        # of a vector would wait for the one before it, whose masked vector reaches into it.
+        rows_of_c = [self.row(arg["c"], arg["c_row"], i) for i in range(rows)]
+        summed, scale, write = builder.block, *(self.function.append_basic_block(name) for name in ("scale", "write"))
+        builder.cbranch(builder.icmp_signed("!=", arg["scaled"], INT(0)), scale, write)
+        builder.position_at_end(scale)
+        shrink, alpha = self.splat(arg["shrink"]), self.splat(arg["alpha"])
+        scaled = [
+            self.multiply_add(alpha, value, builder.fmul(shrink, self.load(rows_of_c[i], j)))
+            for (i, j), value in zip(elements, acc, strict=True)
+        ]
+        builder.branch(write)
+        builder.position_at_end(write)
+        acc = [self.either((plain, summed), (value, scale)) for plain, value in zip(acc, scaled, strict=True)]
+        for (i, j), value in zip(elements, acc, strict=True):
+            self.store(value, rows_of_c[i], j)
 
 
 def _dispatcher(module: ir.Module, real: ir.Type) -> ir.Function:
