@@ -14,6 +14,7 @@ import numpy as np
 from fastfnn import kernels, reference
 from fastfnn.kernels import jit, threads
 from fastfnn.kernels.checks import all_finite, are_distributions
+from fastfnn.kernels.matvec import TOGETHER
 from fastfnn.kernels.vectors import aligned_empty
 
 BACKENDS: dict[str, ModuleType] = {"kernels": kernels, "reference": reference}
@@ -29,6 +30,7 @@ __all__ = [
     "LOSSES",
     "OPTIMIZERS",
     "SETTINGS",
+    "TOGETHER",
     "aligned_empty",
     "all_finite",
     "are_distributions",

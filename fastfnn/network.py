@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from fastfnn import validation
 from fastfnn.activation import Activation
-from fastfnn.backend import ACTIVATIONS, BACKENDS, LOSSES, SETTINGS, aligned_empty, on_first_compilation
+from fastfnn.backend import ACTIVATIONS, BACKENDS, LOSSES, SETTINGS, TOGETHER, aligned_empty, on_first_compilation
 from fastfnn.callbacks import Callback, checked_callbacks
 from fastfnn.history import History
 from fastfnn.optimizers import SGD, Optimizer
@@ -255,7 +255,7 @@ class FNN:
         self._optimizer = optimizer
         steps = math.ceil(len(rows) / batch)
         step_losses = np.empty(epochs * steps)
-        pace = _Pace()
+        pace = _Pace(TOGETHER if batch == 1 else 1)
         with _progress(progress, epochs * steps) as (advance, report):
             take = self._trainer(rows, targets, weights, batch, optimizer)
             take(step_losses[:0], np.empty(0, np.int64))  # compiles
@@ -643,12 +643,15 @@ class _Pace:
     """How many steps to take in a compiled call: as many as take a fifth of a second, so that Python gets its turn.
 
     Between calls the progress bar moves and Ctrl-C is heard. A single step is not divided, however long it takes.
+
+    together  whole multiples of so many steps go into a call, since a call's steps on one sample each are computed in
+              such groups: rounding would else follow the clock
     """
 
     SECONDS = 0.2
 
-    def __init__(self) -> None:
-        self.count = 1
+    def __init__(self, together: int) -> None:
+        self.together = self.count = together
 
     def slices(self, steps: int) -> Iterator[tuple[int, int]]:
         """Ranges of steps, one for each call, which are timed while the caller is at them."""
@@ -658,8 +661,8 @@ class _Pace:
             start = time.perf_counter()
             yield first, last
             seconds = max(time.perf_counter() - start, 1e-6)
-            possible = int((last - first) * self.SECONDS / seconds)
-            self.count = max(1, min(possible, 10 * (last - first)))  # the first steps may be slower or faster than most
+            possible = int(min((last - first) * self.SECONDS / seconds, 10 * self.count))  # the first may be slower
+            self.count = max(possible // self.together, 1) * self.together
             first = last
 
 

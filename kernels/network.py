@@ -30,6 +30,7 @@ from .activations import IDENTITY, SLOPES, SOFTMAX, activate, by_slope, differen
 from .dropout import drop
 from .elementary import mul_add
 from .jit import entry, inner, shared
+from .matvec import TOGETHER
 from .normalization import column_share, normalize, normalize_back
 from .optimizers import DROPOUT, DROPOUT_SCALE, NORM_EPSILON, NORM_MOMENTUM, SETTINGS
 from .products import (
@@ -119,8 +120,8 @@ def list_size(sizes, batch):
 def layer_table(room, lists, x_column, sizes, activations, statistics, drops, training, batch):
     """The table of a network for `batch` samples, whose features are x_column bytes apart.
 
-    room      array, of which whole cache lines are used: the outputs, of which the input has two rows only, for
-              training on one sample; then, for training, the deltas, slopes and normalized sums
+    room      array, of which whole cache lines are used: the outputs; then, for training, the deltas, slopes and
+              normalized sums. The input has TOGETHER rows of outputs and of deltas, for training on one sample
     lists     (list_size,)  int64; the first `batch` are the addresses of samples, to be filled in
     drops     whether hidden layers have dropout
     training  whether more than outputs is wanted
@@ -152,9 +153,11 @@ def layer_table(room, lists, x_column, sizes, activations, statistics, drops, tr
         if layer > 0:
             fill(free, place, distance, batch)
         free += 8 * batch
-        place += (batch if layer > 0 else 2) * distance
+        place += (batch if layer > 0 else TOGETHER if training else 0) * distance
     if not training:
         return table
+    table[0, DELTA] = place
+    place += TOGETHER * padded(TOGETHER) * item
     for layer in range(1, layers + 1):
         line = table[layer]
         line[DELTA], line[DELTA_ROWS] = place, free
@@ -435,7 +438,7 @@ def predict(
         elements += padded(sizes[layer])
         weights += sizes[layer - 1] * sizes[layer]
     block = BLOCK if weights * item <= PACKED_UP_TO else LARGE_BLOCK
-    elements = block * elements + 2 * padded(sizes[0]) + CACHE_LINE // item
+    elements = block * elements + CACHE_LINE // item
     room = np.empty(elements, array_at(out, 0, one).dtype)  # for the outputs: `forward` touches no delta
     lists = np.empty(list_size(sizes, block), np.int64)
     packing = np.empty(room_bytes(sizes.max()) + CACHE_LINE, np.uint8)

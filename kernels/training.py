@@ -9,7 +9,8 @@ threads form a team and go through the steps together, see team.py. A step takes
 - A tall batch, of many samples for a network that is small: blocks of samples go through the network and leave their
   weight gradient, all while they are in the cache; the team meets; then each thread adds up the gradients of the blocks
   for a share of the parameters.
-- One sample, in plain gradient descent: see matvec.py.
+- One sample, in plain gradient descent: groups of steps share a pass over the first W, see `sample_steps`; of the
+  later ones there is a pass for each step, see matvec.py.
 
 A batch's gradient is written to memory first where its norm is limited, since no part of it may be used before the
 whole is known, and where the batch is deep: of so many samples that they leave the cache before they are used again.
@@ -24,12 +25,12 @@ from typing import NamedTuple
 import numpy as np
 from numba import prange
 
-from .activations import CHUNK, differentiate, with_padding
+from .activations import CHUNK, activate, differentiate, with_padding
 from .dropout import key_of_step
 from .elementary import mul_add
 from .jit import address_of, call_at, entry, inner, shared
 from .losses import NO_LABELS, loss_block, loss_terms, split_targets, total
-from .matvec import row_products, update_and_multiply
+from .matvec import TOGETHER, row_products, update_and_multiply
 from .network import (
     BUFFERS,
     CODE,
@@ -53,13 +54,14 @@ from .network import (
     last_delta,
     layer_table,
     list_size,
+    padded,
     table_at,
     vector_at,
     weight_gradient,
 )
 from .optimizers import CLIP_NORM, DROPOUT, FACTORS, PENALTY, SEED, SETTINGS, SGD, SHRINK, factors, update
 from .pace import PACE_SIZE, SINCE, SPENT, clock, members_for, most_members
-from .products import DEEP, fill, multiply, room_bytes
+from .products import COLUMNS, DEEP, NOTHING, ROWS_OF_A, fill, multiply, room_bytes
 from .team import TEAM_SIZE, await_others, follow, join, joined, lead, meet, take
 from .threads import max_threads, share, threads_for
 from .vectors import CACHE_LINE, aligned_empty, array_at, contiguous_rows, itemsize, keep, line_from
@@ -365,9 +367,18 @@ def step_key(job, step):
     return key_of_step(np.int64(setting[SEED]), job[STEPS_BEFORE] + step + 1)
 
 
+@inner
+def find_factors(job, step, scratch, one):
+    """What the optimizer's rule needs in a step, to this thread's scratch."""
+    if job[OPTIMIZER] != GRADIENT:
+        rates, settings = array_at(job[RATES], job[STEPS], 1.0), array_at(job[SETTING], len(SETTINGS), 1.0)
+        number = job[STEPS_BEFORE] + step + 1
+        factors(array_at(scratch, FACTORS, one), settings, rates[step], job[OPTIMIZER], number)
+
+
 # The three forms of a step have the same arguments, so that a job can hold the address of the one that it needs:
 #     job_address    the job
-#     step           its number, from 0
+#     step           its number, from 0; of `sample_steps`, that of a group of steps
 #     scratch        address of this thread's scratch
 #     members, rank  the threads of the team in this step, and which of them this is
 #     one            1, of the dtype
@@ -378,6 +389,7 @@ def batch_step(job_address, step, scratch, members, rank, one):
     """A step on a batch."""
     job = job_at(job_address)
     team, table = job[TEAM], table_at(job[TABLE], job[LAYERS])
+    find_factors(job, step, scratch, one)
     _, batch = batch_of(job, step)
     start, stop = share(batch, members, rank)
     blocks = batch > DEEP and table[1, NORM] == 0  # batch normalization needs the whole batch
@@ -415,6 +427,7 @@ def tall_step(job_address, step, scratch, members, rank, one):
     if groups == 0:
         batch_step(job_address, step, scratch, members, rank, one)
         return
+    find_factors(job, step, scratch, one)
     table, size = table_at(job[TABLE], job[LAYERS]), line_from(job[COUNT] * itemsize(one))
     blocks = (batch + TALL_BLOCK - 1) // TALL_BLOCK
     group_losses = array_at(job[GROUP_LOSSES], groups, 1.0)
@@ -461,122 +474,238 @@ def sum_groups(job, groups, members, rank, one):
 
 
 @shared(
-    "void(intp, intp, intp, intp, intp, real)", calls=[update_and_multiply, row_products, loss_block, differentiate]
+    "void(intp, intp, intp, intp, intp, real)",
+    calls=[multiply, update_and_multiply, row_products, loss_block, activate, differentiate],
 )
-def sample_step(job_address, step, scratch, members, rank, one):
-    """A step of gradient descent on one sample, but for the change of the weights, which is left to the next step.
+def sample_steps(job_address, number, scratch, members, rank, one):
+    """Up to TOGETHER steps of gradient descent on one sample each: those of group `number`.
 
-    After the last step comes one without a sample. Row `step` modulo 2 of the buffers is that of this step's outputs
-    and deltas; the other holds the outputs of the step before and, from the end of a step, the change: -eta delta.
+    The first W is read once and changed once for the whole group. With W_0 as it is before and D_j the first layer's
+    delta at step j, it is before step i
+
+        W_i     = W_0     - sum over j < i of eta_j x_j^T D_j
+        x_i W_i = x_i W_0 - sum over j < i of eta_j (x_i . x_j) D_j
+
+    so that all x_i W_0 are one product, as for a batch, and all changes another, which is added to W at the end. What
+    is left for each step are sums of a few rows. With a penalty W shrinks in every step, and so does what was added to
+    it before. (The samples are known beforehand; what later layers get is not, nor what they send back.)
+
+    Values that are not finite stay so, but where x_i W_i is infinite it may be NaN here: infinity minus infinity.
+
+    Each later W is read and changed once a step: what a step changes is left to the next.
+
+    Row i of the buffers is that of step i of the group. Row i of a later layer's delta becomes, at the end of step
+    i - 1, the change that it leaves: -eta delta. The first layer's delta is x_i W_0 until it is known.
     """
     job = job_at(job_address)
-    layers, team = job[LAYERS], job[TEAM]
+    layers, team, room = job[LAYERS], job[TEAM], scratch + job[PACKING]
     table = table_at(job[TABLE], layers)
-    factor = array_at(scratch, FACTORS, one)
-    new = step % 2
-    if step == 0:
-        if rank == 0:
+    begin = number * TOGETHER
+    count = min(TOGETHER, job[STEPS] - begin)
+    if rank == 0:
+        if number == 0:
             nothing_before(job, table, one)
-            choose_sample(job, table, step, one)
-        meet(team, members)
-    shrink = shrink_before(job, step, one)
-    for layer in range(1, layers + 1):
-        change_and_multiply(job, table[layer], table[layer - 1], new, members, rank, shrink)
-        meet(team, members)
-    if step == job[STEPS]:
-        return
-    if rank == 0:
-        array_at(job[STEP_LOSSES], job[STEPS], 1.0)[step] = total(loss_of_rows(job, table, step, new, new + 1, 1, one))
-        last_delta(table[layers], new, new + 1, one)
-    for layer in range(layers, 0, -1):
-        meet(team, members)
-        line = table[layer]
-        start, stop = share((line[OUTPUTS] + CHUNK - 1) // CHUNK, members, rank)
-        delta_and_change(job, table, layer, new, CHUNK * start, min(CHUNK * stop, line[OUTPUTS]), factor)
-    if rank == 0:
-        choose_sample(job, table, step + 1, one)
+        choose_samples(job, table, begin, count, one)
     meet(team, members)
+    multiply_ahead(job, table, count, members, rank, room, one)
+    for i in range(count):
+        step, shrink = begin + i, shrink_of(job, begin + i - 1, one)
+        first_output(job, table[1], table[0], begin, i, members, rank, one)
+        meet(team, members)
+        for layer in range(2, layers + 1):
+            change_and_multiply(job, table[layer], table[layer - 1], i, members, rank, shrink)
+            meet(team, members)
+        if rank == 0:
+            array_at(job[STEP_LOSSES], job[STEPS], 1.0)[step] = total(loss_of_rows(job, table, step, i, i + 1, 1, one))
+            last_delta(table[layers], i, i + 1, one)
+        for layer in range(layers, 0, -1):
+            meet(team, members)
+            left, right = column_chunks(table[layer], members, rank)
+            find_delta(job, table, layer, i, left, right, one)
+            if layer > 1:
+                note_change(job, table[layer], step, i, left, right, one)
+            else:
+                change_bias(job, table[layer], step, i, left, right, one)
+        meet(team, members)
+    change_behind(job, table, begin, count, members, rank, room, one)
+    meet(team, members)
+    if begin + count == job[STEPS]:
+        shrink = shrink_of(job, job[STEPS] - 1, one)
+        for layer in range(2, layers + 1):  # for the change: the product is of no use
+            change_and_multiply(job, table[layer], table[layer - 1], count % TOGETHER, members, rank, shrink)
+            meet(team, members)
 
 
 @inner
-def choose_sample(job, table, step, one):
-    """The sample of a step, if it has one, as a row of contiguous elements."""
-    if step < job[STEPS]:
-        choose(job, table, step, step % 2, 1, one)
-        copy_sample(table[0], step % 2, one)
+def column_chunks(line, members, rank):
+    """The columns of a layer that are this thread's, in whole pieces as activations need them."""
+    start, stop = share((line[OUTPUTS] + CHUNK - 1) // CHUNK, members, rank)
+    return min(CHUNK * start, line[OUTPUTS]), min(CHUNK * stop, line[OUTPUTS])
 
 
 @inner
-def shrink_before(job, step, one):
-    """What the step before left the weights to be multiplied by, with its learning rate."""
-    if step == 0:
-        return one
-    rates, setting = array_at(job[RATES], job[STEPS], 1.0), array_at(job[SETTING], len(SETTINGS), 1.0)
-    return array_at(0, 0, one).dtype.type(1.0 - rates[step - 1] * setting[PENALTY])
+def choose_samples(job, table, begin, count, one):
+    """The samples of a group, as rows of contiguous elements."""
+    line = table[0]
+    choose(job, table, begin, 0, count, one)
+    rows = array_at(line[ROWS], count, np.int64(0))
+    for i in range(count):
+        target = line[OUT] + i * line[OUT_ROW]
+        copy_sample(line, target, rows[i], one)
+        rows[i] = target
 
 
 @inner
-def copy_sample(line, new, one):
-    """The sample chosen as row `new` becomes a row of contiguous elements."""
-    source = array_at(line[ROWS], 2, np.int64(0))[new]
+def gram_row(line, i, one):
+    """The address of x_i . x_j for all j."""
+    return line[DELTA] + i * padded(TOGETHER) * itemsize(one)
+
+
+@inner
+def copy_sample(line, to, source, one):
+    """A sample becomes a row of contiguous elements."""
     elements = array_at(line[ELEMENTS], line[OUTPUTS], np.int64(0))
-    target = array_at(line[OUT] + new * line[OUT_ROW], line[OUTPUTS], one)
+    target = array_at(to, line[OUTPUTS], one)
     if line[OUTPUTS] < 2 or elements[1] == itemsize(one):
-        contiguous = array_at(source, line[OUTPUTS], one)
+        values = array_at(source, line[OUTPUTS], one)
         for j in range(line[OUTPUTS]):
-            target[j] = contiguous[j]
+            target[j] = values[j]
     else:
         for j in range(line[OUTPUTS]):
             target[j] = array_at(source + elements[j], 1, one)[0]
 
 
 @inner
-def nothing_before(job, table, one):
-    """Rows of outputs and of a change for the first step, which has no step before it: 0 leaves the weights alone.
-
-    -0, to be exact: 0 would turn a weight of -0 into one of +0.
-    """
-    for layer in range(job[LAYERS] + 1):
-        line = table[layer]
-        out = array_at(line[OUT] + line[OUT_ROW], line[OUTPUTS], one)
-        for j in range(line[OUTPUTS]):
-            out[j] = 0
-        if layer > 0:
-            change = array_at(line[DELTA], line[OUTPUTS], one)
-            for j in range(line[OUTPUTS]):
-                change[j] = -0.0
+def rate_of(job, step, one):
+    return array_at(0, 0, one).dtype.type(array_at(job[RATES], job[STEPS], 1.0)[step])
 
 
 @inner
-def change_and_multiply(job, line, below, new, members, rank, shrink):
-    """The change due to a layer's weights, then its output."""
-    weight, old = job[PARAMS] + line[OFFSET], 1 - new
+def shrink_of(job, step, one):
+    """What a step leaves the weights to be multiplied by; the one before the first, nothing."""
+    rates, setting = array_at(job[RATES], job[STEPS], 1.0), array_at(job[SETTING], len(SETTINGS), 1.0)
+    return array_at(0, 0, one).dtype.type(1.0 - (rates[step] * setting[PENALTY] if step >= 0 else 0.0))
+
+
+@inner
+def nothing_before(job, table, one):
+    """Outputs and changes for the first step, which has no step before it: 0 leaves the weights alone.
+
+    -0, to be exact: 0 would turn a weight of -0 into one of +0.
+    """
+    for layer in range(1, job[LAYERS] + 1):
+        line = table[layer]
+        out = array_at(line[OUT] + (TOGETHER - 1) * line[OUT_ROW], line[OUTPUTS], one)
+        change = array_at(line[DELTA], line[OUTPUTS], one)
+        for j in range(line[OUTPUTS]):
+            out[j] = 0
+            change[j] = -0.0
+
+
+@inner
+def change_and_multiply(job, line, below, i, members, rank, shrink):
+    """What the step before leaves of a later layer's change, then its output in step i of a group."""
+    weight, before = job[PARAMS] + line[OFFSET], (i - 1) % TOGETHER
     bias = weight + line[INPUTS] * line[OUTPUTS] * itemsize(shrink)
-    slope = line[SLOPE] + new * line[OUT_ROW] if line[SLOPE] != 0 else 0
+    slope = line[SLOPE] + i * line[OUT_ROW] if line[SLOPE] != 0 else 0
     update_and_multiply(
-        line[OUT] + new * line[OUT_ROW], slope, line[CODE], weight, bias, below[OUT] + old * below[OUT_ROW],
-        below[OUT] + new * below[OUT_ROW], line[DELTA] + new * line[OUT_ROW], line[INPUTS], line[OUTPUTS],
-        members, rank, shrink,
+        line[OUT] + i * line[OUT_ROW], slope, line[CODE], weight, bias, below[OUT] + before * below[OUT_ROW],
+        below[OUT] + i * below[OUT_ROW], line[DELTA] + i * line[OUT_ROW], line[INPUTS], line[OUTPUTS], members, rank,
+        shrink,
     )  # fmt: skip
 
 
 @inner
-def delta_and_change(job, table, layer, new, start, stop, factor):
-    """Elements start to stop of a layer's delta, unless it is the last, which has it from the loss; and the change."""
-    one = factor.dtype.type(1)
-    line, shift = table[layer], start * itemsize(one)
-    delta = line[DELTA] + new * line[OUT_ROW]
+def multiply_ahead(job, table, count, members, rank, room, one):
+    """x_i W_0 for the samples of a group: this thread's columns; and one thread, x_i . x_j."""
+    line, below, item = table[1], table[0], itemsize(one)
+    rows = array_at(below[ROWS], count, np.int64(0))
+    for i in range(1, count if rank == members - 1 else 0):  # for all j: eight sums at once take as long as one
+        row_products(gram_row(below, i, one), below[OUT], below[OUT_ROW], rows[i], 0, count, below[OUTPUTS], one)
+    left, right = column_chunks(line, members, rank)
+    multiply(
+        line[DELTA] + left * item, line[OUT_ROW], below[ROWS], line[ELEMENTS], COLUMNS,
+        job[PARAMS] + line[OFFSET] + left * item, line[OUTPUTS] * item, item, count, right - left, line[INPUTS],
+        0, 0, 0, NOTHING, 0, 0, 0, 1, 0, room, one, one,
+    )  # fmt: skip
+    meet(job[TEAM], members)
+
+
+@inner
+def first_output(job, line, below, begin, i, members, rank, one):
+    """The first layer's output at step i of a group, from x_i W_0: this thread's columns."""
+    left, right = column_chunks(line, members, rank)
+    shift, count = left * itemsize(one), right - left
+    bias_at = job[PARAMS] + line[OFFSET] + line[INPUTS] * line[OUTPUTS] * itemsize(one) + shift
+    at = line[OUT] + i * line[OUT_ROW] + shift
+    dots = array_at(gram_row(below, i, one), TOGETHER, one)
+    out, bias = array_at(at, count, one), array_at(bias_at, count, one)
+    ahead = array_at(line[DELTA] + i * line[OUT_ROW] + shift, count, one)
+    shrinks = one
+    for c in range(count):
+        out[c] = bias[c]
+    for j in range(i - 1, -1, -1):
+        factor = -(rate_of(job, begin + j, one) * shrinks * dots[j])
+        delta = array_at(line[DELTA] + j * line[OUT_ROW] + shift, count, one)
+        for c in range(count):
+            out[c] = mul_add(factor, delta[c], out[c])
+        shrinks *= shrink_of(job, begin + j, one)
+    for c in range(count):
+        out[c] = mul_add(shrinks, ahead[c], out[c])
+    slope = line[SLOPE] + i * line[OUT_ROW] + shift if line[SLOPE] != 0 else 0
+    activate(at, 0, slope, 0, 1, with_padding(count), line[CODE], one)
+
+
+@inner
+def change_behind(job, table, begin, count, members, rank, room, one):
+    """The first W after a group, shrinks W_0 - sum of eta_j x_j^T D_j: this thread's columns."""
+    line, below, item = table[1], table[0], itemsize(one)
+    left, right = column_chunks(line, members, rank)
+    shrinks = one
+    for j in range(count - 1, -1, -1):
+        factor = -(rate_of(job, begin + j, one) * shrinks)
+        delta = array_at(line[DELTA] + j * line[OUT_ROW] + left * item, right - left, one)
+        for c in range(right - left):
+            delta[c] *= factor
+        shrinks *= shrink_of(job, begin + j, one)
+    multiply(
+        job[PARAMS] + line[OFFSET] + left * item, line[OUTPUTS] * item, line[ELEMENTS], below[ROWS], ROWS_OF_A,
+        line[DELTA] + left * item, line[OUT_ROW], item, line[INPUTS], right - left, count,
+        0, 0, 1, NOTHING, 0, 0, 0, 1, 0, room, shrinks, one,
+    )  # fmt: skip
+
+
+@inner
+def find_delta(job, table, layer, i, start, stop, one):
+    """Elements start to stop of a layer's delta, unless it is the last, which has it from the loss."""
     if layer < job[LAYERS]:
-        above = table[layer + 1]
-        delta_above = above[DELTA] + new * above[OUT_ROW]
-        row_products(delta, job[PARAMS] + above[OFFSET], delta_above, start, stop, above[OUTPUTS], one)
+        line, above, shift = table[layer], table[layer + 1], start * itemsize(one)
+        delta, delta_above = line[DELTA] + i * line[OUT_ROW], above[DELTA] + i * above[OUT_ROW]
+        row = above[OUTPUTS] * itemsize(one)
+        row_products(delta, job[PARAMS] + above[OFFSET], row, delta_above, start, stop, above[OUTPUTS], one)
         code, given = derivative_of(line)
         count = with_padding(stop - start)
-        differentiate(delta + shift, 0, given + new * line[OUT_ROW] + shift, 0, 1, count, code, one)
-    values = array_at(delta, stop, one)
-    change = array_at(line[DELTA] + (1 - new) * line[OUT_ROW], stop, one)
+        differentiate(delta + shift, 0, given + i * line[OUT_ROW] + shift, 0, 1, count, code, one)
+
+
+@inner
+def note_change(job, line, step, i, start, stop, one):
+    """What a later layer's bias becomes more, and its W times the input: elements start to stop, for the next step."""
+    delta = array_at(line[DELTA] + i * line[OUT_ROW], stop, one)
+    change = array_at(line[DELTA] + (i + 1) % TOGETHER * line[OUT_ROW], stop, one)
+    rate = rate_of(job, step, one)
     for j in range(start, stop):
-        change[j] = -factor[0] * values[j]
+        change[j] = -rate * delta[j]
+
+
+@inner
+def change_bias(job, line, step, i, start, stop, one):
+    """The first layer's bias, elements start to stop."""
+    delta = array_at(line[DELTA] + i * line[OUT_ROW], stop, one)
+    bias = array_at(job[PARAMS] + line[OFFSET] + line[INPUTS] * line[OUTPUTS] * itemsize(one), stop, one)
+    rate = rate_of(job, step, one)
+    for j in range(start, stop):
+        bias[j] -= rate * delta[j]
 
 
 @shared("void(intp, real)")
@@ -587,8 +716,6 @@ def take_steps(job_address, one):
     if rank == 0:
         await_others(job[TEAM], job[PARTS])
     scratch = job[SCRATCH] + rank * job[SCRATCH_BYTES]
-    factor, settings = array_at(scratch, FACTORS, one), array_at(job[SETTING], len(SETTINGS), 1.0)
-    rates = array_at(job[RATES], job[STEPS], 1.0)
     pace = array_at(job[PACE], PACE_SIZE, np.int64(0))
     step = -1
     while True:
@@ -600,9 +727,6 @@ def take_steps(job_address, one):
             step, members = follow(job[TEAM], rank, step)
         if members == 0:
             break
-        if job[OPTIMIZER] != GRADIENT:
-            rate = rates[step] if step < job[STEPS] else 0.0  # a call without a step comes after those on one sample
-            factors(factor, settings, rate, job[OPTIMIZER], job[STEPS_BEFORE] + step + 1)
         call_at(job[FORM], (job_address, step, scratch, members, rank), one)
 
 
@@ -778,6 +902,9 @@ def train_steps(
     loss, optimizer               indices into LOSSES and OPTIMIZERS
     steps_before                  the number of steps already made with this state
 
+    Steps may be taken in several calls. Those of gradient descent on one sample each have the same bits then if every
+    call but the last takes a multiple of 8 of them: so many are computed together.
+
     Source: section 4 of the notes: batch_size N is gradient descent, 1 is the stochastic form, else the minibatch form.
     """
     batch = max(1, min(batch_size, order.size or len(x)))
@@ -817,7 +944,7 @@ def _run(
         params, first, second, grad_params, statistics, losses, x, np.ascontiguousarray(labels), contiguous_rows(rows),
         np.ascontiguousarray(weights), np.ascontiguousarray(order), np.ascontiguousarray(rates), sizes, activations,
         settings, room_for(plan.elements, params.dtype), plan.pace, loss, optimizer, batch, plan.capacity, plan.groups,
-        steps_before, plan.form, len(losses) + (1 if one_sample else 0), threads,
+        steps_before, plan.form, -(-len(losses) // (TOGETHER if one_sample else 1)), threads,
     )  # fmt: skip
     if losses is not step_losses:
         step_losses[...] = losses
@@ -860,14 +987,14 @@ def plan_for(sizes: np.ndarray, params: np.ndarray, batch: int, optimizer: int, 
 def _new_plan(sizes: np.ndarray, params: np.ndarray, batch: int, one_sample: bool, norm: bool) -> Plan:
     operations, form, capacity, groups = 3 * batch * params.size, batch_step, batch, 0
     if one_sample:
-        operations, form, capacity = params.size // 2, sample_step, 2
+        operations, form, capacity = params.size // 2, sample_steps, TOGETHER
     elif _tall_groups(batch, params.nbytes) > 0 and not norm:  # which needs the whole batch
         groups, form = _tall_groups(batch, params.nbytes), tall_step
         capacity = max(max_threads(), TALL_BLOCKS) * TALL_BLOCK  # the last batch may not be tall
     # Most networks need less: what is not touched takes no memory.
     inputs, *outputs = sizes.tolist()
     rows = BUFFERS * capacity + VECTORS
-    elements = 2 * (inputs + 32) + rows * (sum(outputs) + 32 * len(outputs))  # at most, see `padded`
+    elements = TOGETHER * (inputs + TOGETHER + 64) + rows * (sum(outputs) + 32 * len(outputs))  # at most: `padded`
     address = address_of(form, params.dtype)
     return Plan(operations, address, capacity, groups, elements, np.zeros(PACE_SIZE, np.int64))
 

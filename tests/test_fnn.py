@@ -753,25 +753,28 @@ def test_an_epoch_in_several_calls_is_the_same_epoch(monkeypatch, batch_size):
     whole, divided = network(), network()
     monkeypatch.setattr(fnn.network._Pace, "SECONDS", 1e9)
     want = whole.fit(x, t, epochs=3, batch_size=batch_size, optimizer=fnn.Adam())
-    monkeypatch.setattr(fnn.network._Pace, "SECONDS", 0)  # a call for each step
+    monkeypatch.setattr(fnn.network._Pace, "SECONDS", 0)  # a call for each step, or each few
     got = divided.fit(x, t, epochs=3, batch_size=batch_size, optimizer=fnn.Adam())
     np.testing.assert_array_equal(got.step_loss, want.step_loss)
     assert bits(divided) == bits(whole)
 
 
+@pytest.mark.parametrize("together", [1, 8])
 @pytest.mark.parametrize("seconds", [1e-4, 2e-3, 0.05, 3.0])
-def test_pace_follows_the_time_of_a_step(monkeypatch, seconds):
+def test_pace_follows_the_time_of_a_step(monkeypatch, seconds, together):
     clock = [0.0]
     monkeypatch.setattr(fnn.network.time, "perf_counter", lambda: clock[0])
-    pace, taken = fnn.network._Pace(), []
+    pace, taken = fnn.network._Pace(together), []
     for _ in range(2):  # epochs
         for first, last in pace.slices(10_000):
             taken.append((first, last))
             clock[0] += (last - first) * seconds
     steps = [step for first, last in taken for step in range(first, last)]
     assert steps == 2 * list(range(10_000))
-    assert max((last - first) * seconds for first, last in taken) <= max(0.25, seconds)
-    assert len(taken) <= 20 + 20_000 * seconds / (0.2 - seconds if seconds < 0.1 else seconds)
+    assert all(first % together == 0 for first, _ in taken)
+    least = together * seconds
+    assert max((last - first) * seconds for first, last in taken) <= max(0.25, least)
+    assert len(taken) <= 20 + 20_000 * seconds / (0.2 - least if least < 0.1 else least)
 
 
 # History

@@ -38,7 +38,7 @@ def call_compiled(function, count):
 
 
 update = call_compiled(update_and_multiply, 12)
-dots = call_compiled(row_products, 6)
+dots = call_compiled(row_products, 7)
 
 
 class Marked:
@@ -197,7 +197,8 @@ def run_dots(weight, x, start, stop):
     rows, columns = weight.shape
     out = Marked(np.full(rows, MARK, weight.dtype))
     held_weight, held_x = Marked(weight), Marked(x)
-    dots(out.address, held_weight.address, held_x.address, start, stop, columns, weight.dtype.type(1))
+    row = columns * weight.itemsize
+    dots(out.address, held_weight.address, row, held_x.address, start, stop, columns, weight.dtype.type(1))
     for each in (out, held_weight, held_x):
         each.assert_marks()
     assert held_weight.array.tobytes() == weight.tobytes() and held_x.array.tobytes() == x.tobytes()

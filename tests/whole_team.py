@@ -12,21 +12,9 @@ import numba
 import numpy as np
 
 from fastfnn.kernels import jit, threads, training
-from fastfnn.kernels.optimizers import SETTINGS, factors
 from fastfnn.kernels.pace import ALL, FIRST, LEFT, MEMBERS, PHASE
 from fastfnn.kernels.team import JOINED, load, offer_core
-from fastfnn.kernels.training import (
-    FACTORS,
-    GRADIENT,
-    OPTIMIZER,
-    PARTS,
-    RATES,
-    SETTING,
-    STEPS,
-    STEPS_BEFORE,
-    TEAM,
-    job_at,
-)
+from fastfnn.kernels.training import PARTS, TEAM, job_at
 from fastfnn.kernels.vectors import array_at
 
 LOOKS = 10_000_000  # some seconds: for ever, were it not that a test should fail rather than hang
@@ -53,10 +41,6 @@ def _gate(form, dtype, varied):
         if rank == 0:
             fewest = array_at(FEWEST_AT, 1, np.int64(0))
             fewest[0] = min(fewest[0], members)
-        if job[OPTIMIZER] != GRADIENT:  # `take_steps` has the factors of the step after this one
-            rates, settings = array_at(job[RATES], job[STEPS], 1.0), array_at(job[SETTING], len(SETTINGS), 1.0)
-            rate = rates[step - 1] if step - 1 < job[STEPS] else 0.0
-            factors(array_at(scratch, FACTORS, one), settings, rate, job[OPTIMIZER], job[STEPS_BEFORE] + step)
         some = step % members + 1 if varied else members
         if rank < some:
             form(job_address, step - 1, scratch, some, rank, one)
