@@ -30,7 +30,7 @@ from .dropout import key_of_step
 from .elementary import mul_add
 from .jit import address_of, call_at, entry, inner, shared
 from .losses import NO_LABELS, loss_block, loss_terms, split_targets, total
-from .matvec import TOGETHER, row_products, update_and_multiply
+from .matvec import DOT_ROWS, TOGETHER, row_products, update_and_multiply
 from .network import (
     BUFFERS,
     CODE,
@@ -557,7 +557,7 @@ def choose_samples(job, table, begin, count, one):
 
 @inner
 def gram_row(line, i, one):
-    """The address of x_i . x_j for all j."""
+    """The address of x_i . x_j, for all j < i at least."""
     return line[DELTA] + i * padded(TOGETHER) * itemsize(one)
 
 
@@ -620,8 +620,9 @@ def multiply_ahead(job, table, count, members, rank, room, one):
     """x_i W_0 for the samples of a group: this thread's columns; and one thread, x_i . x_j."""
     line, below, item = table[1], table[0], itemsize(one)
     rows = array_at(below[ROWS], count, np.int64(0))
-    for i in range(1, count if rank == members - 1 else 0):  # for all j: eight sums at once take as long as one
-        row_products(gram_row(below, i, one), below[OUT], below[OUT_ROW], rows[i], 0, count, below[OUTPUTS], one)
+    for i in range(1, count if rank == members - 1 else 0):
+        stop = min((i + DOT_ROWS - 1) // DOT_ROWS * DOT_ROWS, count)  # so many sums at once take as long as one
+        row_products(gram_row(below, i, one), below[OUT], below[OUT_ROW], rows[i], 0, stop, below[OUTPUTS], one)
     left, right = column_chunks(line, members, rank)
     multiply(
         line[DELTA] + left * item, line[OUT_ROW], below[ROWS], line[ELEMENTS], COLUMNS,
@@ -903,7 +904,7 @@ def train_steps(
     steps_before                  the number of steps already made with this state
 
     Steps may be taken in several calls. Those of gradient descent on one sample each have the same bits then if every
-    call but the last takes a multiple of 8 of them: so many are computed together.
+    call but the last takes a multiple of 16 of them: so many are computed together.
 
     Source: section 4 of the notes: batch_size N is gradient descent, 1 is the stochastic form, else the minibatch form.
     """

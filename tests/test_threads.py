@@ -237,8 +237,8 @@ CASES = {
     "network_gradient of a deep batch": gradient(WIDE, 1100, names=SLOPES, **DROPOUT),
     "train_steps on deep batches": training("adam", WIDE, 1500, 1100, names=SLOPES, **DROPOUT),  # the last is not deep
     "train_steps on deep batches, all of these": training("sgd", WIDE, 1500, 1100, **ALL),
-    "train_steps on one sample": training("sgd", (810, 830, 10), 11, 1),
-    "train_steps on one sample, three layers": training("sgd", (610, 640, 640, 10), 11, 1),
+    "train_steps on one sample": training("sgd", (810, 830, 10), 19, 1),
+    "train_steps on one sample, three layers": training("sgd", (610, 640, 640, 10), 19, 1),
     "train_steps on one sample, weights and slopes": training(
         "sgd", (610, 640, 640, 10), 5, 1, weighted=True, names=SLOPES
     ),
