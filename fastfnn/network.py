@@ -174,7 +174,7 @@ class FNN:
         rows = self._samples("x", x)
         targets = self._targets("t", t, len(rows))
         self._steps += 1
-        grad = aligned_empty(self._flat.size, self.dtype)
+        grad = np.empty(self._flat.size, self.dtype)
         self._training_gradient(grad, self._statistics, rows, targets)
         grads = self.params.views_of(grad)
         if self.weight_decay:

@@ -938,7 +938,9 @@ def _run(
     one_sample = batch == 1 and optimizer == SGD
     one_sample = one_sample and not (statistics.size or settings[DROPOUT] > 0 or settings[CLIP_NORM] > 0)
     plan = plan_for(sizes, params, batch, optimizer, one_sample, statistics.size > 0)
-    threads = min(threads_for(plan.operations), most_members(plan.pace))
+    threads = threads_for(plan.operations)
+    if threads > 1:
+        threads = min(threads, most_members(plan.pace))
     labels, rows = split_targets(targets, params.dtype)
     losses = np.ascontiguousarray(step_losses)
     _train(
