@@ -1,4 +1,4 @@
-"""The networks of the speed table and gradient descent on all samples, with a number of steps that is quick to time.
+"""The networks of the speed table, one on all samples and one on few: a number of steps that is quick to time.
 
 They stand here, too, and not only in fastfnn.bench.cases, because versions without that package are measured as well.
 """
@@ -81,4 +81,5 @@ CASES = {
     "tabular": Case((30, 64, 64, 1), 32, 200, loss="squared_error", optimizer="Adam"),
     "tiny": Case((4, 32, 16, 4), 10_000, 1, 8, "tanh", "squared_error", "Adam"),
     "all samples": replace(_MEDIUM, batch_size=8192, batches=1),
+    "small data": Case((4, 16, 3), 30, 5, 100, "tanh", optimizer="Adam"),
 }

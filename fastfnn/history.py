@@ -16,7 +16,8 @@ class History:
     accuracy            on the training data after the epoch; measured only where validation_data is given
     val_loss            on validation_data after the epoch
     val_accuracy        on validation_data after the epoch; empty for the squared error, as accuracy is
-    seconds             wall time of the epoch's training, without the evaluations
+    seconds             wall time of the epoch's training, without the evaluations; where several short epochs went into
+                        one compiled call, their mean
     samples_per_second  samples trained on in that time
     step_loss           (steps,) float64: the mean loss of every batch, before its update
     """

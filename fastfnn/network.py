@@ -258,19 +258,22 @@ class FNN:
         pace = _Pace(TOGETHER if batch == 1 else 1)
         with _progress(progress, epochs * steps) as (advance, report):
             take = self._trainer(rows, targets, weights, batch, optimizer)
-            take(step_losses[:0], np.empty(0, np.int64))  # compiles
-            for epoch in range(epochs):
-                order = self._order(len(rows), batch, sampling)
-                step_loss = step_losses[epoch * steps : (epoch + 1) * steps]
+            take(step_losses[:0], np.empty((1, 0), np.int64))  # compiles
+            observed = held_out is not None or watchers or progress
+            while history.epochs < epochs:
+                done = history.epochs
+                together = 1 if observed else min(pace.epochs(steps, len(rows)), epochs - done)
+                orders = self._orders(len(rows), batch, sampling, together)
+                step_loss = step_losses[done * steps : (done + together) * steps]
                 start = time.perf_counter()
-                for first, last in pace.slices(steps):
-                    take(step_loss[first:last], order[first * batch : last * batch])
+                for first, last in pace.slices(together * steps):  # of several epochs, all
+                    take(step_loss[first:last], orders if together > 1 else orders[:, first * batch : last * batch])
                     advance(last - first)
-                seconds = time.perf_counter() - start
-                history.seconds.append(seconds)
-                history.samples_per_second.append(len(rows) / seconds)
-                history.loss.append(_epoch_loss(step_loss, batch, len(rows)))
-                history.step_loss = step_losses[: (epoch + 1) * steps]
+                seconds = (time.perf_counter() - start) / together
+                history.seconds += [seconds] * together
+                history.samples_per_second += [len(rows) / seconds] * together
+                history.loss += [_epoch_loss(each, batch, len(rows)) for each in step_loss.reshape(together, steps)]
+                history.step_loss = step_losses[: (done + together) * steps]
                 self._measure(history, rows, targets, held_out)
                 report(history, epochs)
                 if any([watcher.epoch(self, history) for watcher in watchers]):  # a list: none is left out
@@ -482,22 +485,25 @@ class FNN:
             result["accuracy"] = self._accuracy_of(out, targets)
         return result
 
-    def _order(self, count: int, batch: int, sampling: str) -> np.ndarray:
+    def _orders(self, count: int, batch: int, sampling: str, epochs: int) -> np.ndarray:
+        """The order of the samples in each epoch, a row for each; empty rows for all of them as they come."""
         if sampling == "replacement":
-            return self._rng.integers(count, size=count)
-        return self._rng.permutation(count) if batch < count else np.empty(0, np.int64)  # all, as they come
+            return np.stack([self._rng.integers(count, size=count) for _ in range(epochs)])
+        if batch == count:
+            return np.empty((epochs, 0), np.int64)
+        return np.stack([self._rng.permutation(count) for _ in range(epochs)])
 
     def _trainer(
         self, rows: np.ndarray, targets: np.ndarray, weights: np.ndarray, batch: int, optimizer: Optimizer
     ) -> Callable[[np.ndarray, np.ndarray], None]:
-        """A function of step losses to be written and the order of samples, which takes that many steps."""
+        """A function of step losses to be written and the orders of samples, which takes that many steps."""
         first, second = optimizer.flat_state(self.params)
         codes, loss, train_steps = self._codes("identity"), self._loss_code, self._kernels.train_steps
 
-        def take(step_loss: np.ndarray, order: np.ndarray) -> None:
+        def take(step_loss: np.ndarray, orders: np.ndarray) -> None:
             rates, settings = optimizer.rates(len(step_loss)), self._settings(optimizer.flat_settings())
             train_steps(
-                self._flat, first, second, self._statistics, step_loss, rows, targets, weights, order, rates,
+                self._flat, first, second, self._statistics, step_loss, rows, targets, weights, orders, rates,
                 self._sizes, codes, settings, loss, optimizer.code, batch, optimizer.steps,
             )  # fmt: skip
             optimizer.steps += len(step_loss)
@@ -649,9 +655,14 @@ class _Pace:
     """
 
     SECONDS = 0.2
+    MOST_SAMPLES = 1 << 17  # of several epochs: their order takes 8 bytes for each
 
     def __init__(self, together: int) -> None:
         self.together = self.count = together
+
+    def epochs(self, steps: int, samples: int) -> int:
+        """How many epochs of so many steps, and samples, may go into one call: one, if it is not sure that more may."""
+        return max(1, min(self.count // steps, self.MOST_SAMPLES // samples))
 
     def slices(self, steps: int) -> Iterator[tuple[int, int]]:
         """Ranges of steps, one for each call, which are timed while the caller is at them."""

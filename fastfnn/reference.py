@@ -513,10 +513,11 @@ def train_steps(
 ) -> None:
     """For each batch of `order`: its loss into step_losses, then the optimizer's rule on the gradient + l2 W"""
     grad_params = np.empty_like(params)
-    order = order if len(order) else np.arange(len(x))
+    order = np.atleast_2d(order)
+    order = order if order.shape[1] else np.tile(np.arange(len(x)), (len(order), 1))
+    batches = [row[i : i + batch_size] for row in order for i in range(0, len(row), batch_size)]
     l2, clip_norm = settings[SETTINGS.index("l2")], settings[SETTINGS.index("clip_norm")]
-    for step in range(len(step_losses)):
-        samples = order[step * batch_size : (step + 1) * batch_size]
+    for step, samples in enumerate(batches[: len(step_losses)]):
         number = steps_before + step + 1
         step_losses[step] = _gradient(
             grad_params, statistics, params, x[samples], targets[samples],

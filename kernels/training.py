@@ -29,7 +29,7 @@ from .activations import CHUNK, activate, differentiate, with_padding
 from .dropout import key_of_step
 from .elementary import mul_add
 from .jit import address_of, call_at, entry, inner, shared
-from .losses import NO_LABELS, loss_block, loss_terms, split_targets, total
+from .losses import loss_block, loss_terms, split_targets, total
 from .matvec import DOT_ROWS, TOGETHER, row_products, update_and_multiply
 from .network import (
     BUFFERS,
@@ -86,7 +86,7 @@ DEEP_ROWS = 256
 ROOM = 128
 GAP = 128
 
-NO_ORDER = NO_LABELS
+NO_ORDER = np.empty((1, 0), np.int64)
 NO_RATES = np.empty(0, np.float64)
 
 # Buffers up to this size are kept for the next call, and so many plans.
@@ -97,7 +97,7 @@ MOST_PLANS = 256
 PIECE = 128
 
 # The job. Addresses, and strides in bytes; 0 where there is nothing.
-JOB_SIZE = 39
+JOB_SIZE = 40
 (
     LAYERS, TABLE, PARAMS, COUNT,                   # the network; COUNT parameters
     FIRST, SECOND, GRADS,                           # laid out like the parameters: the optimizer's state, the gradient
@@ -106,7 +106,8 @@ JOB_SIZE = 39
     X, X_ROW,                                       # the samples (N, I)
     LABELS, TARGETS, TARGETS_ROW,                   # labels (N,) or targets (N, K)
     WEIGHTS,                                        # of the samples (N,)
-    ORDER, SAMPLES, BATCH, STEPS, STEPS_BEFORE,     # ORDER 0: the samples as they come; SAMPLES to take, BATCH a step
+    ORDER, SAMPLES, BATCH,                          # ORDER 0: the samples as they come; SAMPLES an epoch, BATCH a step
+    EPOCH_STEPS, STEPS, STEPS_BEFORE,
     BATCH_LABELS, BATCH_TARGETS, BATCH_WEIGHTS,     # those of the batch
     TERMS,                                          # what its loss is the sum of
     GROUP_GRADS, GROUP_LOSSES,                      # for a tall batch
@@ -123,7 +124,7 @@ def job_at(job_address):
 
 @inner
 def choose(job, table, first, top, count, one):
-    """The `count` samples from number `first` of the order become those of the batch, from row `top`."""
+    """The `count` samples from place `first` on, see `batch_of`, become those of the batch, from row `top`."""
     outputs = table[job[LAYERS], OUTPUTS]
     choose_weights(job, first, top, count, one)
     rows = array_at(table[0, ROWS], top + count, np.int64(0))
@@ -131,11 +132,11 @@ def choose(job, table, first, top, count, one):
     if job[ORDER] == 0:
         fill(table[0, ROWS] + 8 * top, job[X] + first * job[X_ROW], job[X_ROW], count)
         if job[TARGETS] == 0:
-            all_labels = array_at(job[LABELS], job[SAMPLES], np.int64(0))
+            all_labels = array_at(job[LABELS], first + count, np.int64(0))
             for i in range(count):
                 labels[top + i] = all_labels[first + i]
         return
-    order = array_at(job[ORDER], job[SAMPLES], np.int64(0))
+    order = array_at(job[ORDER], first + count, np.int64(0))
     for i in range(count):
         sample = order[first + i]
         rows[top + i] = job[X] + sample * job[X_ROW]
@@ -156,7 +157,7 @@ def choose_weights(job, first, top, count, one):
     for i in range(count):
         sample = first + i
         if job[ORDER] != 0:
-            sample = array_at(job[ORDER], job[SAMPLES], np.int64(0))[sample]
+            sample = array_at(job[ORDER], sample + 1, np.int64(0))[sample]
         weights[top + i] = array_at(job[WEIGHTS], sample + 1, one)[sample]
 
 
@@ -164,7 +165,7 @@ def choose_weights(job, first, top, count, one):
 def loss_of_rows(job, table, first, start, stop, batch, one):
     """For rows start to stop, after `forward`: dE/dy into the last layer's delta; returns the terms of the loss.
 
-    E is the mean over `batch` samples; `first` is the number of row `start` in the order.
+    E is the mean over `batch` samples; `first` is the place of row `start`, see `batch_of`.
     """
     last, outputs = table[job[LAYERS]], table[job[LAYERS], OUTPUTS]
     begin = loss_terms(job[LOSS], start, outputs)
@@ -332,9 +333,18 @@ def sum_of_squares(values):
 
 @inner
 def batch_of(job, step):
-    """The number in the order of a step's first sample, and of samples: the last batch may be smaller."""
-    first = step * job[BATCH]
-    return first, min(job[BATCH], job[SAMPLES] - first)
+    """The place of a step's first sample, in the order if there is one, else in the data; and the number of samples.
+
+    The last batch of an epoch may be smaller.
+    """
+    epoch, first = step // job[EPOCH_STEPS], step % job[EPOCH_STEPS] * job[BATCH]
+    return place_of(job, epoch, first), min(job[BATCH], job[SAMPLES] - first)
+
+
+@inner
+def place_of(job, epoch, number):
+    """The place of a sample, from its number in the epoch."""
+    return number if job[ORDER] == 0 else epoch * job[SAMPLES] + number
 
 
 @inner
@@ -492,7 +502,7 @@ def sample_steps(job_address, number, scratch, members, rank, one):
 
     Values that are not finite stay so, but where x_i W_i is infinite it may be NaN here: infinity minus infinity.
 
-    Each later W is read and changed once a step: what a step changes is left to the next.
+    Each later W is read and changed once a step: what a step changes is left to the next, in an epoch.
 
     Row i of the buffers is that of step i of the group. Row i of a later layer's delta becomes, at the end of step
     i - 1, the change that it leaves: -eta delta. The first layer's delta is x_i W_0 until it is known.
@@ -500,23 +510,25 @@ def sample_steps(job_address, number, scratch, members, rank, one):
     job = job_at(job_address)
     layers, team, room = job[LAYERS], job[TEAM], scratch + job[PACKING]
     table = table_at(job[TABLE], layers)
-    begin = number * TOGETHER
-    count = min(TOGETHER, job[STEPS] - begin)
+    groups = (job[SAMPLES] + TOGETHER - 1) // TOGETHER  # of an epoch, whose last may be smaller
+    epoch, first = number // groups, number % groups * TOGETHER
+    begin, count = epoch * job[SAMPLES] + first, min(TOGETHER, job[SAMPLES] - first)
+    place = place_of(job, epoch, first)
     if rank == 0:
-        if number == 0:
+        if first == 0:
             nothing_before(job, table, one)
-        choose_samples(job, table, begin, count, one)
+        choose_samples(job, table, place, count, one)
     meet(team, members)
     multiply_ahead(job, table, count, members, rank, room, one)
     for i in range(count):
-        step, shrink = begin + i, shrink_of(job, begin + i - 1, one)
+        step, shrink = begin + i, shrink_of(job, begin + i - 1 if first + i > 0 else -1, one)
         first_output(job, table[1], table[0], begin, i, members, rank, one)
         meet(team, members)
         for layer in range(2, layers + 1):
             change_and_multiply(job, table[layer], table[layer - 1], i, members, rank, shrink)
             meet(team, members)
         if rank == 0:
-            array_at(job[STEP_LOSSES], job[STEPS], 1.0)[step] = total(loss_of_rows(job, table, step, i, i + 1, 1, one))
+            note_loss(job, step, loss_of_rows(job, table, place + i, i, i + 1, 1, one), 1)
             last_delta(table[layers], i, i + 1, one)
         for layer in range(layers, 0, -1):
             meet(team, members)
@@ -529,8 +541,8 @@ def sample_steps(job_address, number, scratch, members, rank, one):
         meet(team, members)
     change_behind(job, table, begin, count, members, rank, room, one)
     meet(team, members)
-    if begin + count == job[STEPS]:
-        shrink = shrink_of(job, job[STEPS] - 1, one)
+    if first + count == job[SAMPLES]:
+        shrink = shrink_of(job, begin + count - 1, one)
         for layer in range(2, layers + 1):  # for the change: the product is of no use
             change_and_multiply(job, table[layer], table[layer - 1], count % TOGETHER, members, rank, shrink)
             meet(team, members)
@@ -544,10 +556,10 @@ def column_chunks(line, members, rank):
 
 
 @inner
-def choose_samples(job, table, begin, count, one):
+def choose_samples(job, table, place, count, one):
     """The samples of a group, as rows of contiguous elements."""
     line = table[0]
-    choose(job, table, begin, 0, count, one)
+    choose(job, table, place, 0, count, one)
     rows = array_at(line[ROWS], count, np.int64(0))
     for i in range(count):
         target = line[OUT] + i * line[OUT_ROW]
@@ -582,14 +594,14 @@ def rate_of(job, step, one):
 
 @inner
 def shrink_of(job, step, one):
-    """What a step leaves the weights to be multiplied by; the one before the first, nothing."""
+    """What a step leaves the weights to be multiplied by; -1, which is none, leaves 1."""
     rates, setting = array_at(job[RATES], job[STEPS], 1.0), array_at(job[SETTING], len(SETTINGS), 1.0)
     return array_at(0, 0, one).dtype.type(1.0 - (rates[step] * setting[PENALTY] if step >= 0 else 0.0))
 
 
 @inner
 def nothing_before(job, table, one):
-    """Outputs and changes for the first step, which has no step before it: 0 leaves the weights alone.
+    """Outputs and changes for an epoch's first step, to which no step leaves any: 0 leaves the weights alone.
 
     -0, to be exact: 0 would turn a weight of -0 into one of +0.
     """
@@ -767,9 +779,10 @@ def prepare(
     if weights.shape[0] > 0:
         job[WEIGHTS], job[BATCH_WEIGHTS] = weights.ctypes.data, batch_weights.ctypes.data
     job[SAMPLES] = x.shape[0]
-    if order.shape[0] > 0:
-        job[ORDER], job[SAMPLES] = order.ctypes.data, order.shape[0]
-    job[BATCH], job[STEPS], job[STEPS_BEFORE] = batch, step_losses.shape[0], steps_before
+    if order.shape[1] > 0:
+        job[ORDER], job[SAMPLES] = order.ctypes.data, order.shape[1]
+    job[BATCH], job[EPOCH_STEPS] = batch, max((job[SAMPLES] + batch - 1) // batch, 1)
+    job[STEPS], job[STEPS_BEFORE] = step_losses.shape[0], steps_before
     job[BATCH_LABELS], job[BATCH_TARGETS] = batch_labels.ctypes.data, batch_targets.ctypes.data
     job[TERMS] = terms.ctypes.data
     job[GROUP_GRADS], job[GROUP_LOSSES] = line_from(group_grads.ctypes.data), sums.ctypes.data
@@ -790,7 +803,7 @@ def keep_all(arrays):
 
 @entry(
     "intp(real[::1], real[::1], real[::1], real[::1], real[::1], float64[::1], real[:, :], int64[::1], real[:, :],"
-    " real[::1], int64[::1], float64[::1], int64[::1], int64[::1], float64[::1], real[::1], int64[::1], intp, intp,"
+    " real[::1], int64[:, ::1], float64[::1], int64[::1], int64[::1], float64[::1], real[::1], int64[::1], intp, intp,"
     " intp, intp, intp, intp, intp, intp, intp)",
     calls=[take_steps],
 )
@@ -875,8 +888,8 @@ def train_steps(
 ) -> None:
     """Steps of minibatch gradient descent: the optimizer's rule on the gradient of the mean loss, once per batch.
 
-    Batch s is samples order[s * batch_size : (s + 1) * batch_size]; the last may be smaller. The loss of a batch of B
-    samples is the mean of w_i E_i, the sum over B, with w_i 1 where no weights are given.
+    Batch s of an epoch is its samples order[s * batch_size : (s + 1) * batch_size]; the last may be smaller. The loss
+    of a batch of B samples is the mean of w_i E_i, the sum over B, with w_i 1 where no weights are given.
 
     params          (P,)          read and written; contiguous
     first, second   (P,) or (0,)  read and written; contiguous: the optimizer's state, laid out like params; empty where
@@ -884,11 +897,12 @@ def train_steps(
     statistics      (Q,)          read and written; contiguous: of each hidden layer the running mean (O,) and variance
                                   (O,), which batch normalization moves towards those of the batch; (0,) without it
     step_losses     (S,)          float64, written: the mean loss of each batch before its update; S is
-                                  ceil(M / batch_size)
+                                  E ceil(M / batch_size)
     x               (N, I)        read
     targets         (N,) int64 labels or (N, K) rows, as the loss takes them; read
     sample_weights  (N,) or (0,)  read
-    order           (M,)          int64, read: indices of samples; or (0,): all N, as they come
+    order           (E, M)        int64, read: a row for each epoch, of indices of samples; or (E, 0): all N, as they
+                                  come. One epoch may be (M,)
     learning_rates  (S,)          float64, read
     sizes           (L + 1,)      int64, read; contiguous
     activations     (L,)          int64, read; contiguous; as in network_gradient
@@ -904,11 +918,12 @@ def train_steps(
     steps_before                  the number of steps already made with this state
 
     Steps may be taken in several calls. Those of gradient descent on one sample each have the same bits then if every
-    call but the last takes a multiple of 16 of them: so many are computed together.
+    call begins a multiple of 16 of them after the beginning of its epoch: so many are computed together.
 
     Source: section 4 of the notes: batch_size N is gradient descent, 1 is the stochastic form, else the minibatch form.
     """
-    batch = max(1, min(batch_size, order.size or len(x)))
+    order = np.atleast_2d(order)
+    batch = max(1, min(batch_size, order.shape[1] or len(x)))
     _run(
         params, first, second, params, statistics, step_losses, x, targets, sample_weights, order, learning_rates,
         sizes, activations, settings, loss, optimizer, batch, steps_before,
@@ -943,11 +958,12 @@ def _run(
         threads = min(threads, most_members(plan.pace))
     labels, rows = split_targets(targets, params.dtype)
     losses = np.ascontiguousarray(step_losses)
+    calls = len(order) * -(-(order.shape[1] or len(x)) // TOGETHER) if one_sample and len(losses) else len(losses)
     _train(
         params, first, second, grad_params, statistics, losses, x, np.ascontiguousarray(labels), contiguous_rows(rows),
         np.ascontiguousarray(weights), np.ascontiguousarray(order), np.ascontiguousarray(rates), sizes, activations,
         settings, room_for(plan.elements, params.dtype), plan.pace, loss, optimizer, batch, plan.capacity, plan.groups,
-        steps_before, plan.form, -(-len(losses) // (TOGETHER if one_sample else 1)), threads,
+        steps_before, plan.form, calls, threads,
     )  # fmt: skip
     if losses is not step_losses:
         step_losses[...] = losses

@@ -361,7 +361,7 @@ def update_cases(kernel):
 
 # The shape of a case is that of the batch, or the number of samples and the batch_size, and the sizes of the network.
 # Its options are the hidden activations and the last one; but for network_forward, the kind of targets and one of
-# FEATURES; of train_steps also the name of the optimizer, and "as they come" where there is no order.
+# FEATURES; of train_steps also the name of the optimizer, "as they come" where there is no order, and "two epochs".
 HEAD = {"network_forward": 1, "network_gradient": 1, "train_steps": 2}
 STARTS = ((9, 4), (0, 4), (4, 9), (128, 127), (129, 64), (257, 129))
 SMALL_NETWORK = (5, 17, 8, 3)
@@ -456,6 +456,8 @@ def train_steps(case, dtype, rng):
     order[:1], order[-1:] = samples - 1, 0
     weights = rng.uniform(0, 2, samples if "weights" in options else 0).astype(dtype)
     steps = -(-count // batch_size)
+    if "two epochs" in options:
+        order, steps = np.stack((order, order[::-1])), 2 * steps
     # after a true update the sums that a ReLU gets are not exact any more
     rates = (0.0 if case.options[0] in KINKED else 0.125) * 0.75 ** np.arange(steps)
     names = [name for name in options if name in kernels.OPTIMIZERS]
@@ -491,6 +493,8 @@ def form_cases(kernel, options, free):
     for start, optimizer in itertools.product((SAMPLES, (9, 4), (0, 4), *TALL[:2]), ("sgd", "adam")):
         for _ in FEATURES:
             yield Case(kernel, start + SMALL_NETWORK, (), (*next(turns), optimizer, "as they come"))
+            yield Case(kernel, start + SMALL_NETWORK, (), (*next(turns), optimizer, "as they come", "two epochs"))
+            yield Case(kernel, start + SMALL_NETWORK, (), (*next(turns), optimizer, "two epochs"))
     for layouts in layouts_for(free):
         yield Case(kernel, SAMPLES + SMALL_NETWORK, layouts, (*plain(next(turns)), "sgd"))
         for start in (SAMPLES, (9, 4), TALL[1]):

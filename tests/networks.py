@@ -201,7 +201,7 @@ def train(
         state = [few_bits(rng, params.shape, problem.dtype) ** 2 for _ in range(STATES.get(optimizer, 1))]
     state = [vector.copy() for vector in state]
     first, second = (*state, *[np.empty(0, problem.dtype)] * 2)[:2]
-    losses = np.full(-(-(len(order) or len(problem.x)) // batch_size), np.nan)
+    losses = np.full(steps_of(problem, batch_size, order), np.nan)
     rates = rates if isinstance(rates, np.ndarray) else np.full(losses.shape, rates)
     module.train_steps(
         params, first, second, statistics, losses, problem.x, problem.targets, problem.weights, order, rates,
@@ -210,10 +210,15 @@ def train(
     return Trained(losses, params, state, statistics)
 
 
+def steps_of(problem, batch_size, order):
+    """The number of steps, in all epochs."""
+    orders = np.atleast_2d(order)
+    return len(orders) * -(-(orders.shape[1] or len(problem.x)) // batch_size)
+
+
 def falling_rates(problem, batch_size, order=EVERY, largest=0.125):
     """A learning rate for each step, all different."""
-    steps = -(-(len(order) or len(problem.x)) // batch_size)
-    return largest / (1 + np.arange(steps) / 4)
+    return largest / (1 + np.arange(steps_of(problem, batch_size, order)) / 4)
 
 
 def assert_losses_close(got, want, dtype):

@@ -16,7 +16,7 @@ from hypothesis.extra.numpy import arrays
 from safetensors.numpy import load_file, save_file
 
 import fastfnn as fnn
-from fastfnn import reference, validation
+from fastfnn import kernels, reference, validation
 from fastfnn.kernels import threads
 
 ACTIVATIONS = ("identity", "sigmoid", "tanh", "relu")
@@ -708,11 +708,11 @@ def recorded_orders(monkeypatch):
     train_steps = reference.train_steps
 
     def spy(params, first, second, statistics, step_losses, x, targets, weights, order, *rest):
-        if len(step_losses):
+        for row in order if len(step_losses) else ():  # a call may be several epochs, and an epoch several calls
             if len(seen[-1]) == 20:
-                seen.append(order.copy())
-            else:  # an epoch may be several calls
-                seen[-1] = np.concatenate((seen[-1], order))
+                seen.append(row.copy())
+            else:
+                seen[-1] = np.concatenate((seen[-1], row))
         train_steps(params, first, second, statistics, step_losses, x, targets, weights, order, *rest)
 
     monkeypatch.setattr(reference, "train_steps", spy)
@@ -757,6 +757,41 @@ def test_an_epoch_in_several_calls_is_the_same_epoch(monkeypatch, batch_size):
     got = divided.fit(x, t, epochs=3, batch_size=batch_size, optimizer=fnn.Adam())
     np.testing.assert_array_equal(got.step_loss, want.step_loss)
     assert bits(divided) == bits(whole)
+
+
+@pytest.mark.parametrize("sampling", ["shuffle", "replacement"])
+@pytest.mark.parametrize("batch_size", [1, 3, None])
+def test_epochs_that_share_a_call_are_the_same_epochs(monkeypatch, batch_size, sampling):
+    x, t = samples(count=50)
+    observed, free, steps, train_steps = network(), network(), [], kernels.train_steps
+
+    def spy(*arguments):
+        steps.append(len(arguments[4]))
+        train_steps(*arguments)
+
+    monkeypatch.setattr(kernels, "train_steps", spy)
+    monkeypatch.setattr(fnn.network._Pace, "SECONDS", 1e9)
+    options = {"epochs": 30, "batch_size": batch_size, "sampling": sampling}
+    want = observed.fit(x, t, optimizer=fnn.Adam(), callbacks=[lambda _net, _history: None], **options)
+    most = math.ceil(50 / (batch_size or 50))
+    assert max(steps) == most
+    got = free.fit(x, t, optimizer=fnn.Adam(), **options)
+    assert max(steps) > 2 * most
+    np.testing.assert_array_equal(got.step_loss, want.step_loss)
+    assert got.loss == want.loss
+    assert len(got.seconds) == len(got.samples_per_second) == 30
+    assert min(got.seconds) > 0
+    assert bits(free) == bits(observed)
+    assert free.fit(x, t, epochs=1).loss == observed.fit(x, t, epochs=1).loss  # in the same order
+
+
+def test_the_order_of_epochs_that_share_a_call_takes_little_memory():
+    pace = fnn.network._Pace(1)
+    pace.count = 10**9
+    assert pace.epochs(10, 1000) * 1000 <= pace.MOST_SAMPLES < 1000 * (pace.epochs(10, 1000) + 1)
+    assert pace.epochs(10, pace.MOST_SAMPLES + 1) == 1
+    pace.count = 25
+    assert [pace.epochs(steps, 100) for steps in (10, 25, 26)] == [2, 1, 1]
 
 
 @pytest.mark.parametrize("together", [1, 16])

@@ -515,6 +515,16 @@ def test_an_empty_order_is_every_sample_as_it_comes():
     np.testing.assert_array_equal(got.params, [0.5, 0.375])
 
 
+def test_each_row_of_the_order_is_an_epoch_with_batches_of_its_own():
+    # The same twice. Step 3, the first batch again, from w = 1/2, b = 3/8: y = 7/8, 15/8, E = 1/4 (1/64 + 225/64),
+    # gradient (-1/8 + 45/8) / 2, (-1/8 + 15/8) / 2: w = -7/8, b = -1/16. Step 4, x = 2, t = 1: y = -29/16,
+    # E = 45^2 / 512, gradient -45/8, -45/16.
+    for orders in ([[0, 1, 2], [0, 1, 2]], np.empty((2, 0))):
+        got = train(reference, line([0, 0], [1, 3, 2], [1, 0, 1]), 2, np.array(orders, np.int64), rates=0.5)
+        np.testing.assert_array_equal(got.losses, [0.25, 0.03125, 226 / 256, 45**2 / 512])
+        np.testing.assert_array_equal(got.params, [-0.875 + 45 / 16, -0.0625 + 45 / 32])
+
+
 @pytest.mark.parametrize(("name", "shrink"), [("adam", 1), ("adamw", 0.85)])
 def test_train_steps_count_on_from_the_steps_before(name, shrink):
     # The first parameter of Adam's second step above, twice: x = 1, so that both gradients are y - t = 2

@@ -171,13 +171,14 @@ def gradient(sizes, samples, **options):
     return case
 
 
-def training(optimizer, sizes, samples, batch_size, weighted=False, **options):
+def training(optimizer, sizes, samples, batch_size, weighted=False, epochs=1, **options):
     """Steps with an L2 penalty, on samples in an order, the last of which may be a small batch."""
 
     def case(dtype):
         network = random_network(dtype, sizes, samples, **options)
-        order = np.random.default_rng(1).permutation(samples)
-        step_losses = np.full(-(-samples // batch_size), np.nan)
+        rng = np.random.default_rng(1)
+        order = np.stack([rng.permutation(samples) for _ in range(epochs)])
+        step_losses = np.full(epochs * -(-samples // batch_size), np.nan)
         rates = 0.001 * 0.5 ** np.arange(len(step_losses))  # larger ones make the widest networks diverge
         first, second = np.zeros_like(network.params), np.zeros_like(network.params)
         (weights,) = inputs(dtype, samples if weighted else 0)
@@ -218,6 +219,7 @@ CASES = {
     "network_gradient, wide": gradient(WIDE, 90, normalized=True, names=SLOPES, **DROPOUT),
     "network_gradient of a tall batch": gradient((4, 32, 16, 4), 2001, names=SLOPES, **DROPOUT),
     "train_steps": training("adam", NETWORK, 301, 67, names=("relu",), labels=True),
+    "train_steps, two epochs": training("adam", NETWORK, 201, 67, names=("relu",), labels=True, epochs=2),
     "train_steps, dropout": training("sgd", NETWORK, 301, 67, labels=True, **DROPOUT),
     "train_steps, batch normalization": training("sgd", NETWORK, 301, 67, normalized=True),
     "train_steps, sample weights": training("sgd", NETWORK, 301, 67, weighted=True, labels=True),
@@ -239,6 +241,7 @@ CASES = {
     "train_steps on deep batches, all of these": training("sgd", WIDE, 1500, 1100, **ALL),
     "train_steps on one sample": training("sgd", (810, 830, 10), 19, 1),
     "train_steps on one sample, three layers": training("sgd", (610, 640, 640, 10), 19, 1),
+    "train_steps on one sample, two epochs": training("sgd", (810, 830, 10), 19, 1, epochs=2),
     "train_steps on one sample, weights and slopes": training(
         "sgd", (610, 640, 640, 10), 5, 1, weighted=True, names=SLOPES
     ),

@@ -378,6 +378,50 @@ def test_steps_may_be_taken_in_several_calls(form, extra):
         assert last.bits[1:] == want.bits[1:]
 
 
+def orders_of(rng, samples, epochs, ordered):
+    """A random order for each epoch, or none."""
+    return np.stack([rng.permutation(samples) if ordered else EVERY for _ in range(epochs)])
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+@every_form
+def test_several_epochs_match_the_reference(form, ordered):
+    for optimizer, labels in itertools.product(["sgd", "adam"], [True, False]):
+        rng = np.random.default_rng(18)
+        problem, batch_size = problem_in(
+            form, rng, (5, 9, 7, 3), ("tanh", "silu", "identity"), "softmax_cross_entropy", np.dtype(np.float64),
+            labels=labels, weighted=True,
+        )  # fmt: skip
+        orders = orders_of(rng, len(problem.x), 3, ordered)
+        assert_training_close(problem, batch_size, orders, optimizer=optimizer, l2=0.25)
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+@pytest.mark.parametrize("extra", EXTRAS)
+@every_form
+def test_a_call_for_several_epochs_is_a_call_for_each(form, extra, ordered):
+    for optimizer, dtype in itertools.product(["sgd", "adam"], DTYPES):
+        rng, options = np.random.default_rng(19), {"l2": 0.25, **EXTRAS[extra]}
+        problem, batch_size = problem_in(
+            form, rng, (7, 19, 6, 3), ("silu", "tanh", "identity"), "softmax_cross_entropy", dtype, weighted=True,
+            normalized=options.pop("normalized", False),
+        )  # fmt: skip
+        problem.params[rng.random(problem.params.shape) < 0.2] = -0.0
+        orders = orders_of(rng, len(problem.x), 3, ordered)
+        rates = falling_rates(problem, batch_size, orders).reshape(3, -1)
+        got = train(kernels, problem, batch_size, orders, optimizer, rates.reshape(-1), **options)
+        between, state, losses = problem, None, []
+        for epoch, (order, epoch_rates) in enumerate(zip(orders, rates, strict=True)):
+            want = train(
+                kernels, between, batch_size, order, optimizer, epoch_rates, state,
+                steps_before=3 + epoch * len(epoch_rates), **options,
+            )  # fmt: skip
+            between, state = between._replace(params=want.params, statistics=want.statistics), want.state
+            losses.append(want.losses)
+        assert got.losses.tobytes() == np.concatenate(losses).tobytes()
+        assert got.bits[1:] == want.bits[1:]
+
+
 @pytest.mark.jit
 @every_dtype
 @pytest.mark.parametrize("extra", EXTRAS)
