@@ -1,8 +1,8 @@
 """How a kernel is compiled, cached on disk and called.
 
-`entry` makes an entry point: a parallel function that Python calls. `inner` makes a serial function that only entry
-points and other inner functions call; it is compiled into them. `shared` makes a serial function that is compiled once,
-by itself, and called by the others through its name: what is large and called everywhere is so compiled only once.
+`entry` makes an entry point: a parallel function that Python calls. `inner` makes a serial function that only other
+compiled functions call; it becomes part of their code. `shared` makes a serial function that is compiled once, by
+itself, and called by the others through its name: what is large and called everywhere is so compiled only once.
 
 An entry point is compiled for a dtype at the first call with that dtype, never at import. It is compiled once per dtype
 and not once per memory layout: its signature asks for arrays of any strides, and Numba converts to that for free.
@@ -26,7 +26,11 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core.caching import FunctionCache
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.compiler_machinery import AnalysisPass, register_pass
 from numba.core.sigutils import normalize_signature
+from numba.core.typed_passes import IRLegalization
 from numba.core.types import ExternalFunction
 from numba.extending import intrinsic, overload
 
@@ -211,6 +215,56 @@ def _plain_call_at(address, integers, one):
 call_at = _plain_call_at if numba.config.DISABLE_JIT else _call_at
 
 
+class _CodeToLink(JITCodeLibrary):
+    """The code of an inner function, which goes into that of its callers and is optimized there.
+
+    Numba would optimize it for itself, too, and make machine code of it that nothing runs: a seventh of all compile
+    time.
+    """
+
+    def _optimize_final_module(self) -> None:
+        pass
+
+    def _finalize_final_module(self) -> None:
+        self._finalize_dynamic_globals()
+        self._finalized = True
+
+    def get_pointer_to_function(self, _name: str) -> int:
+        return 0  # as for what is not defined
+
+    @property
+    def codegen(self) -> Any:
+        """What has `set_env`, which Numba calls with what Python would need to call the function."""
+        return self
+
+    def set_env(self, _name: str, _environment: Any) -> None:
+        pass
+
+
+@register_pass(mutates_CFG=False, analysis_only=True)
+class _LinkOnly(AnalysisPass):
+    """Before code is made: that it goes into a `_CodeToLink`."""
+
+    _name = "fastfnn_link_only"
+
+    def __init__(self) -> None:
+        AnalysisPass.__init__(self)
+
+    def run_pass(self, state: Any) -> bool:
+        state.library = _CodeToLink(state.targetctx.codegen(), state.func_id.func_qualname)
+        return True
+
+
+class _InnerCompiler(CompilerBase):
+    """Numba's compiler with that pass."""
+
+    def define_pipelines(self) -> list[Any]:
+        passes = DefaultPassBuilder.define_nopython_pipeline(self.state)
+        passes.add_pass_after(_LinkOnly, IRLegalization)
+        passes.finalize()
+        return [passes]
+
+
 class _Inner:
     """A function that Numba learns of when it first compiles a caller, with the options given.
 
@@ -223,7 +277,7 @@ class _Inner:
 
     @functools.cached_property
     def dispatcher(self) -> Any:
-        return numba.njit(**self.options)(self.function)
+        return numba.njit(pipeline_class=_InnerCompiler, **self.options)(self.function)
 
     @property
     def _numba_type_(self) -> Any:

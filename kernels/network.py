@@ -29,7 +29,7 @@ from numba import prange
 from .activations import IDENTITY, SLOPES, SOFTMAX, activate, by_slope, differentiate, softmax_rows, with_padding
 from .dropout import drop
 from .elementary import mul_add
-from .jit import entry, inner, shared
+from .jit import address_of, call_at, entry, inner, shared
 from .matvec import TOGETHER
 from .normalization import column_share, normalize, normalize_back
 from .optimizers import DROPOUT, DROPOUT_SCALE, NORM_EPSILON, NORM_MOMENTUM, SETTINGS
@@ -79,7 +79,7 @@ HALVED_UP_TO = 2 << 20
 SHORT = 16
 
 # The columns of the table; line 0 is the input, line l layer l. Addresses, and strides of rows in bytes.
-FIELDS = 14
+FIELDS = 16
 (
     INPUTS, OUTPUTS, CODE,  # sizes, activation
     OFFSET,                 # bytes from the beginning of params, or of whatever is laid out like it, to the layer's W
@@ -89,6 +89,7 @@ FIELDS = 14
     SLOPE,                  # f'(u) (B, O), or 0 if the output gives it
     NORM,                   # the normalized input sums (B, O), or 0
     RUNNING,                # with NORM: the running mean (O,), then variance (O,)
+    NORMALIZE, NORMALIZE_BACK,  # with NORM: the addresses of these functions, see `normalizers`
     PACKED,                 # W in panels, see products.pack_panels, or 0
 ) = range(FIELDS)  # fmt: skip
 
@@ -117,13 +118,14 @@ def list_size(sizes, batch):
 
 
 @inner
-def layer_table(room, lists, x_column, sizes, activations, statistics, drops, training, batch):
+def layer_table(room, lists, x_column, sizes, activations, statistics, drops, normalizers, training, batch):
     """The table of a network for `batch` samples, whose features are x_column bytes apart.
 
     room      array, of which whole cache lines are used: the outputs; then, for training, the deltas, slopes and
               normalized sums. The input has TOGETHER rows of outputs and of deltas, for training on one sample
     lists     (list_size,)  int64; the first `batch` are the addresses of samples, to be filled in
     drops     whether hidden layers have dropout
+    normalizers  (2,) int64, see the function of that name
     training  whether more than outputs is wanted
     """
     item = room.itemsize
@@ -172,6 +174,7 @@ def layer_table(room, lists, x_column, sizes, activations, statistics, drops, tr
             place += batch * line[OUT_ROW]
         if normalized and layer < layers:
             line[NORM], line[RUNNING] = place + VECTORS * line[OUT_ROW], running
+            line[NORMALIZE], line[NORMALIZE_BACK] = normalizers[0], normalizers[1]
             place += (batch + VECTORS) * line[OUT_ROW]
             running += 2 * sizes[layer] * item
     return table
@@ -207,7 +210,7 @@ def divided_by_columns(line, members, one):
     return members > 1 and line[INPUTS] * line[OUTPUTS] * itemsize(one) >= LARGE_WEIGHT
 
 
-@shared(f"void({13 * 'intp, '}real)", calls=[multiply, activate, normalize, drop])
+@shared(f"void({13 * 'intp, '}real)", calls=[multiply, activate, drop])
 def forward(
     table_address, layers, params, start, stop, batch, team, members, rank, room, setting_at, step_key, first, one
 ):  # fmt: skip
@@ -246,7 +249,7 @@ def forward(
         if met:
             meet(team, members)
         if line[NORM] != 0:
-            normalize_columns(line, params, batch, members, rank, setting_at, one)
+            call_at(line[NORMALIZE], (line.ctypes.data, params, batch, members, rank, setting_at), one)
             meet(team, members)
         if line[CODE] == SOFTMAX:  # it needs whole rows
             softmax_rows(line[OUT] + start * line[OUT_ROW], line[OUT_ROW], stop - start, line[OUTPUTS], one)
@@ -300,9 +303,22 @@ def first_layer(line, below, params, start, stop, batch, team, members, rank, ep
     )  # fmt: skip
 
 
+def normalizers(dtype: np.dtype, wanted: bool) -> np.ndarray:
+    """The addresses of `normalize_columns` and `normalize_columns_back`, which are compiled only for who wants them."""
+    functions = (normalize_columns, normalize_columns_back) if wanted else ()
+    return np.array([address_of(function, dtype) for function in functions] or [0, 0])
+
+
 @inner
-def normalize_columns(line, params, batch, members, rank, setting_at, one):
+def line_at(address):
+    """A line of the table, at an address."""
+    return array_at(address, FIELDS, np.int64(0))
+
+
+@shared("void(intp, intp, intp, intp, intp, intp, real)", calls=[normalize, activate])
+def normalize_columns(line_address, params, batch, members, rank, setting_at, one):
     """Batch normalization and activation of a layer's sums, for this thread's columns of the whole batch."""
+    line = line_at(line_address)
     setting = array_at(setting_at, len(SETTINGS), 1.0)
     start, stop = column_share(line[OUTPUTS], members, rank)
     count, shift = stop - start, start * itemsize(one)
@@ -323,7 +339,7 @@ def normalize_columns(line, params, batch, members, rank, setting_at, one):
         running += line[OUTPUTS] * itemsize(one)
 
 
-@shared(f"void({10 * 'intp, '}real)", calls=[multiply, differentiate, normalize_back])
+@shared(f"void({10 * 'intp, '}real)", calls=[multiply, differentiate])
 def backward(table_address, layers, params, start, stop, batch, team, members, rank, room, one):
     """delta_l = f_l'(u_l) * (delta_{l+1} W_{l+1}^T), from dE/dy in the last layer's delta down to the first layer's."""
     table, item = table_at(table_address, layers), itemsize(one)
@@ -346,7 +362,7 @@ def backward(table_address, layers, params, start, stop, batch, team, members, r
         if met:
             meet(team, members)
         if below[NORM] != 0:
-            normalize_columns_back(below, params, batch, members, rank, one)
+            call_at(below[NORMALIZE_BACK], (below.ctypes.data, params, batch, members, rank), one)
             meet(team, members)
 
 
@@ -356,9 +372,10 @@ def derivative_of(line):
     return (SLOPES, line[SLOPE]) if line[SLOPE] != 0 else (line[CODE], line[OUT])
 
 
-@inner
-def normalize_columns_back(line, params, batch, members, rank, one):
+@shared("void(intp, intp, intp, intp, intp, real)", calls=[normalize_back])
+def normalize_columns_back(line_address, params, batch, members, rank, one):
     """Back through batch normalization, in place of the layer's delta; the gradients of gamma and beta."""
+    line = line_at(line_address)
     start, stop = column_share(line[OUTPUTS], members, rank)
     shift = start * itemsize(one)
     gamma_at, _ = norm_params(line, params, one)
@@ -443,8 +460,8 @@ def predict(
     lists = np.empty(list_size(sizes, block), np.int64)
     packing = np.empty(room_bytes(sizes.max()) + CACHE_LINE, np.uint8)
     packing_at = line_from(packing.ctypes.data)
-    none = np.empty(0, room.dtype)
-    table = layer_table(room, lists, x_column, sizes, activations, none, False, False, block)
+    none, no_normalizers = np.empty(0, room.dtype), np.empty(0, np.int64)
+    table = layer_table(room, lists, x_column, sizes, activations, none, False, no_normalizers, False, block)
     if packed != 0:
         for layer in range(1, layers + 1):
             table[layer, PACKED] = packed

@@ -54,6 +54,7 @@ from .network import (
     last_delta,
     layer_table,
     list_size,
+    normalizers,
     padded,
     table_at,
     vector_at,
@@ -746,7 +747,8 @@ def take_steps(job_address, one):
 @inner
 def prepare(
     params, first, second, grad_params, statistics, step_losses, x, labels, targets, weights, order, rates, sizes,
-    activations, settings, room, pace, loss, optimizer, batch, capacity, groups, steps_before, form, calls, threads,
+    activations, settings, room, pace, norms, loss, optimizer, batch, capacity, groups, steps_before, form, calls,
+    threads,
 ):  # fmt: skip
     """The job, and the arrays that it has the addresses of, to be kept alive."""
     layers, item = sizes.shape[0] - 1, params.itemsize
@@ -755,7 +757,7 @@ def prepare(
     job = np.zeros(JOB_SIZE, np.int64)
     lists = np.empty(list_size(sizes, capacity), np.int64)
     drops = settings[DROPOUT] > 0
-    table = layer_table(room, lists, x.strides[1], sizes, activations, statistics, drops, True, capacity)
+    table = layer_table(room, lists, x.strides[1], sizes, activations, statistics, drops, norms, True, capacity)
     team = np.zeros(TEAM_SIZE, np.int64)
     group_grads = np.empty(groups * line_from(params.nbytes) + CACHE_LINE, np.uint8)
     grads = np.empty(params.size if written else 0, params.dtype)
@@ -803,17 +805,19 @@ def keep_all(arrays):
 
 @entry(
     "intp(real[::1], real[::1], real[::1], real[::1], real[::1], float64[::1], real[:, :], int64[::1], real[:, :],"
-    " real[::1], int64[:, ::1], float64[::1], int64[::1], int64[::1], float64[::1], real[::1], int64[::1], intp, intp,"
-    " intp, intp, intp, intp, intp, intp, intp)",
+    " real[::1], int64[:, ::1], float64[::1], int64[::1], int64[::1], float64[::1], real[::1], int64[::1], int64[::1],"
+    " intp, intp, intp, intp, intp, intp, intp, intp, intp)",
     calls=[take_steps],
 )
 def _train(
     params, first, second, grad_params, statistics, step_losses, x, labels, targets, weights, order, rates, sizes,
-    activations, settings, room, pace, loss, optimizer, batch, capacity, groups, steps_before, form, calls, threads,
+    activations, settings, room, pace, norms, loss, optimizer, batch, capacity, groups, steps_before, form, calls,
+    threads,
 ):  # fmt: skip
     arrays = prepare(
         params, first, second, grad_params, statistics, step_losses, x, labels, targets, weights, order, rates, sizes,
-        activations, settings, room, pace, loss, optimizer, batch, capacity, groups, steps_before, form, calls, threads,
+        activations, settings, room, pace, norms, loss, optimizer, batch, capacity, groups, steps_before, form, calls,
+        threads,
     )  # fmt: skip
     job, one = arrays[0].ctypes.data, params.dtype.type(1)
     pace[SINCE] = clock()  # what it costs to wake threads counts
@@ -962,8 +966,8 @@ def _run(
     _train(
         params, first, second, grad_params, statistics, losses, x, np.ascontiguousarray(labels), contiguous_rows(rows),
         np.ascontiguousarray(weights), np.ascontiguousarray(order), np.ascontiguousarray(rates), sizes, activations,
-        settings, room_for(plan.elements, params.dtype), plan.pace, loss, optimizer, batch, plan.capacity, plan.groups,
-        steps_before, plan.form, calls, threads,
+        settings, room_for(plan.elements, params.dtype), plan.pace, plan.norms, loss, optimizer, batch, plan.capacity,
+        plan.groups, steps_before, plan.form, calls, threads,
     )  # fmt: skip
     if losses is not step_losses:
         step_losses[...] = losses
@@ -977,6 +981,7 @@ class Plan(NamedTuple):
     capacity    rows of the buffers
     groups      of a tall batch
     elements    of the room for all buffers
+    norms       (2,) int64: the functions of batch normalization, see `normalizers`
     pace        (PACE_SIZE,) int64: what was found about the number of threads, see pace.py
     """
 
@@ -985,6 +990,7 @@ class Plan(NamedTuple):
     capacity: int
     groups: int
     elements: int
+    norms: np.ndarray
     pace: np.ndarray
 
 
@@ -1015,7 +1021,8 @@ def _new_plan(sizes: np.ndarray, params: np.ndarray, batch: int, one_sample: boo
     rows = BUFFERS * capacity + VECTORS
     elements = TOGETHER * (inputs + TOGETHER + 64) + rows * (sum(outputs) + 32 * len(outputs))  # at most: `padded`
     address = address_of(form, params.dtype)
-    return Plan(operations, address, capacity, groups, elements, np.zeros(PACE_SIZE, np.int64))
+    norms = normalizers(params.dtype, norm)
+    return Plan(operations, address, capacity, groups, elements, norms, np.zeros(PACE_SIZE, np.int64))
 
 
 def room_for(elements: int, dtype: np.dtype) -> np.ndarray:
