@@ -272,7 +272,7 @@ class FNN:
                 seconds = (time.perf_counter() - start) / together
                 history.seconds += [seconds] * together
                 history.samples_per_second += [len(rows) / seconds] * together
-                history.loss += [_epoch_loss(each, batch, len(rows)) for each in step_loss.reshape(together, steps)]
+                history.loss += _epoch_losses(step_loss.reshape(together, steps), batch, len(rows))
                 history.step_loss = step_losses[: (done + together) * steps]
                 self._measure(history, rows, targets, held_out)
                 report(history, epochs)
@@ -639,10 +639,11 @@ def _loss_of_each(loss: str, out: np.ndarray, targets: np.ndarray) -> np.ndarray
     return terms.sum(axis=1)  # type: ignore[no-any-return]
 
 
-def _epoch_loss(step_loss: np.ndarray, batch: int, samples: int) -> float:
-    """The mean over samples of the batches' mean losses: the last batch may be smaller."""
-    last = samples - batch * (len(step_loss) - 1)
-    return float((batch * step_loss[:-1].sum() + last * step_loss[-1]) / samples)
+def _epoch_losses(step_losses: np.ndarray, batch: int, samples: int) -> list[float]:
+    """For each epoch, a row, the mean over samples of the batches' mean losses: the last batch may be smaller."""
+    last = samples - batch * (step_losses.shape[1] - 1)
+    losses: list[float] = ((batch * step_losses[:, :-1].sum(axis=1) + last * step_losses[:, -1]) / samples).tolist()
+    return losses
 
 
 class _Pace:
