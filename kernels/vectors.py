@@ -114,10 +114,7 @@ class Writer:
 
     def fetch_line(self, address: Any) -> None:
         """Ask for the cache line of an address, where nothing need be, into the first cache."""
-        kind = ir.IntType(8).as_pointer()
-        function = self._intrinsic("llvm.prefetch.p0", ir.VoidType(), [kind, INT32, INT32, INT32])
-        to_read, near, data = INT32(0), INT32(3), INT32(1)
-        self.builder.call(function, [self.builder.inttoptr(address, kind), to_read, near, data])
+        _emit_fetch(self.builder, address, 1)
 
     def integer(self, address: Any) -> Any:
         """The integer at an address. It is loaded where it stands in the code, since it is loaded as an atomic one."""
@@ -178,6 +175,15 @@ class Writer:
         self.builder.call(function, [value, pointer, INT32(alignment), self.masks[j]])
 
 
+def _emit_fetch(builder: ir.IRBuilder, address: Any, cache: int) -> None:
+    """Ask for the cache line of an address, where nothing need be, into the first or second cache."""
+    kind = ir.IntType(8).as_pointer()
+    signature = ir.FunctionType(ir.VoidType(), [kind, INT32, INT32, INT32])
+    function = cgutils.get_or_insert_function(builder.module, signature, "llvm.prefetch.p0")
+    to_read, locality, data = INT32(0), INT32(4 - cache), INT32(1)
+    builder.call(function, [builder.inttoptr(address, kind), to_read, locality, data])
+
+
 def bits_of(real: ir.Type) -> int:
     """Bits of a floating-point type."""
     return 32 if isinstance(real, ir.FloatType) else 64
@@ -230,6 +236,15 @@ def _pointer(_context, address, like):
     return types.CPointer(like)(types.intp, like), code
 
 
+@intrinsic
+def _fetch_line(_context, address):
+    def code(context, builder, _signature, values):
+        _emit_fetch(builder, values[0], 2)
+        return context.get_dummy_value()
+
+    return types.void(types.intp), code
+
+
 @inner
 def _array_at(address, count, like):
     """A contiguous array of `count` elements of the type of `like` at an address."""
@@ -266,6 +281,11 @@ def _plain_transpose_square(out, out_row, x, x_row, one):
     np.asarray(Memory(out, shape, (int(out_row), dtype.itemsize), dtype))[...] = source.T
 
 
+def _plain_fetch_line(_address):
+    """Nothing: what is fetched has no effect but on time."""
+
+
+fetch_line = _plain_fetch_line if numba.config.DISABLE_JIT else _fetch_line
 transpose_square = _plain_transpose_square if numba.config.DISABLE_JIT else _transpose_square
 array_at = _plain_array_at if numba.config.DISABLE_JIT else _array_at
 
