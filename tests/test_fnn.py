@@ -747,21 +747,22 @@ def test_defaults_of_fit():
     assert history.step_loss.shape == (20,)
 
 
+@pytest.mark.parametrize("rule", [fnn.Adam, fnn.SGD])  # which takes steps on one sample in groups
 @pytest.mark.parametrize("batch_size", [1, 3, None])
-def test_an_epoch_in_several_calls_is_the_same_epoch(monkeypatch, batch_size):
+def test_an_epoch_in_several_calls_is_the_same_epoch(monkeypatch, batch_size, rule):
     x, t = samples(count=50)
     whole, divided = network(), network()
     monkeypatch.setattr(fnn.network._Pace, "SECONDS", 1e9)
-    want = whole.fit(x, t, epochs=3, batch_size=batch_size, optimizer=fnn.Adam())
+    want = whole.fit(x, t, epochs=3, batch_size=batch_size, optimizer=rule(0.1))
     monkeypatch.setattr(fnn.network._Pace, "SECONDS", 0)  # a call for each step, or each few
-    got = divided.fit(x, t, epochs=3, batch_size=batch_size, optimizer=fnn.Adam())
+    got = divided.fit(x, t, epochs=3, batch_size=batch_size, optimizer=rule(0.1))
     np.testing.assert_array_equal(got.step_loss, want.step_loss)
     assert bits(divided) == bits(whole)
 
 
-@pytest.mark.parametrize("sampling", ["shuffle", "replacement"])
+@pytest.mark.parametrize(("rule", "sampling"), [(fnn.Adam, "shuffle"), (fnn.SGD, "shuffle"), (fnn.SGD, "replacement")])
 @pytest.mark.parametrize("batch_size", [1, 3, None])
-def test_epochs_that_share_a_call_are_the_same_epochs(monkeypatch, batch_size, sampling):
+def test_epochs_that_share_a_call_are_the_same_epochs(monkeypatch, batch_size, rule, sampling):
     x, t = samples(count=50)
     observed, free, steps, train_steps = network(), network(), [], kernels.train_steps
 
@@ -772,10 +773,10 @@ def test_epochs_that_share_a_call_are_the_same_epochs(monkeypatch, batch_size, s
     monkeypatch.setattr(kernels, "train_steps", spy)
     monkeypatch.setattr(fnn.network._Pace, "SECONDS", 1e9)
     options = {"epochs": 30, "batch_size": batch_size, "sampling": sampling}
-    want = observed.fit(x, t, optimizer=fnn.Adam(), callbacks=[lambda _net, _history: None], **options)
+    want = observed.fit(x, t, optimizer=rule(0.1), callbacks=[lambda _net, _history: None], **options)
     most = math.ceil(50 / (batch_size or 50))
     assert max(steps) == most
-    got = free.fit(x, t, optimizer=fnn.Adam(), **options)
+    got = free.fit(x, t, optimizer=rule(0.1), **options)
     assert max(steps) > 2 * most
     np.testing.assert_array_equal(got.step_loss, want.step_loss)
     assert got.loss == want.loss
