@@ -89,7 +89,7 @@ FIELDS = 16
     SLOPE,                  # f'(u) (B, O), or 0 if the output gives it
     NORM,                   # the normalized input sums (B, O), or 0
     RUNNING,                # with NORM: the running mean (O,), then variance (O,)
-    NORMALIZE, NORMALIZE_BACK,  # with NORM: the addresses of these functions, see `normalizers`
+    NORMALIZE, NORMALIZE_BACK,  # with NORM: the addresses of two functions, see `normalizers`
     PACKED,                 # W in panels, see products.pack_panels, or 0
 ) = range(FIELDS)  # fmt: skip
 
@@ -118,14 +118,14 @@ def list_size(sizes, batch):
 
 
 @inner
-def layer_table(room, lists, x_column, sizes, activations, statistics, drops, normalizers, training, batch):
+def layer_table(room, lists, x_column, sizes, activations, statistics, drops, norms, training, batch):
     """The table of a network for `batch` samples, whose features are x_column bytes apart.
 
     room      array, of which whole cache lines are used: the outputs; then, for training, the deltas, slopes and
               normalized sums. The input has TOGETHER rows of outputs and of deltas, for training on one sample
     lists     (list_size,)  int64; the first `batch` are the addresses of samples, to be filled in
     drops     whether hidden layers have dropout
-    normalizers  (2,) int64, see the function of that name
+    norms     (2,)  int64: what `normalizers` gives
     training  whether more than outputs is wanted
     """
     item = room.itemsize
@@ -174,7 +174,7 @@ def layer_table(room, lists, x_column, sizes, activations, statistics, drops, no
             place += batch * line[OUT_ROW]
         if normalized and layer < layers:
             line[NORM], line[RUNNING] = place + VECTORS * line[OUT_ROW], running
-            line[NORMALIZE], line[NORMALIZE_BACK] = normalizers[0], normalizers[1]
+            line[NORMALIZE], line[NORMALIZE_BACK] = norms[0], norms[1]
             place += (batch + VECTORS) * line[OUT_ROW]
             running += 2 * sizes[layer] * item
     return table
@@ -460,8 +460,8 @@ def predict(
     lists = np.empty(list_size(sizes, block), np.int64)
     packing = np.empty(room_bytes(sizes.max()) + CACHE_LINE, np.uint8)
     packing_at = line_from(packing.ctypes.data)
-    none, no_normalizers = np.empty(0, room.dtype), np.empty(0, np.int64)
-    table = layer_table(room, lists, x_column, sizes, activations, none, False, no_normalizers, False, block)
+    none, no_norms = np.empty(0, room.dtype), np.empty(0, np.int64)
+    table = layer_table(room, lists, x_column, sizes, activations, none, False, no_norms, False, block)
     if packed != 0:
         for layer in range(1, layers + 1):
             table[layer, PACKED] = packed

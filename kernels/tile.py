@@ -92,10 +92,10 @@ class _Tile(Writer):
                 self.fetch_line(builder.add(row_of_a[number], soon))
             return step(values)
 
-        # In the order of FETCH_NOTHING, FETCH_B, FETCH_A. Low tiles of x^T are those of a few inputs: their samples are
-        # near, but for a deep batch, and the loop would have to be compiled.
+        # In the order of FETCH_NOTHING, FETCH_B, FETCH_A. Tiles of less than half the height are those of a product with
+        # few rows: of an x^T of few inputs, which is near but for a deep batch; a loop less to compile.
         first = [arg["a_columns"], self.integer(arg["a_columns"]), arg["b"], *acc]
-        steps = (step, fetching_b, fetching_a) if 2 * rows > self.most_rows else (step, fetching_b)
+        steps = (step, fetching_b, fetching_a) if 2 * rows >= self.most_rows else (step, fetching_b)
         _, _, _, *acc = self.one_loop(arg["fetch"], steps, arg["depth"], first)
 
         # c = acc, or c = shrink c + alpha acc. All is read before any of it is written: a row that begins in the middle

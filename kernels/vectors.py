@@ -238,6 +238,8 @@ def _pointer(_context, address, like):
 
 @intrinsic
 def _fetch_line(_context, address):
+    """Ask for the cache line of an address, where nothing need be, into the second cache."""
+
     def code(context, builder, _signature, values):
         _emit_fetch(builder, values[0], 2)
         return context.get_dummy_value()
