@@ -92,8 +92,8 @@ class _Tile(Writer):
                 self.fetch_line(builder.add(row_of_a[number], soon))
             return step(values)
 
-        # In the order of FETCH_NOTHING, FETCH_B, FETCH_A. Tiles of less than half the height are those of a product with
-        # few rows: of an x^T of few inputs, which is near but for a deep batch; a loop less to compile.
+        # In the order of FETCH_NOTHING, FETCH_B, FETCH_A. Tiles of less than half the height are those of a product
+        # with few rows: of an x^T of few inputs, which is near but for a deep batch; a loop less to compile.
         first = [arg["a_columns"], self.integer(arg["a_columns"]), arg["b"], *acc]
         steps = (step, fetching_b, fetching_a) if 2 * rows >= self.most_rows else (step, fetching_b)
         _, _, _, *acc = self.one_loop(arg["fetch"], steps, arg["depth"], first)
