@@ -473,7 +473,7 @@ def _update(
     step: int,
 ) -> None:
     beta1, beta2, epsilon, decay, book = settings[:5].tolist()
-    if book:  # w -= eta m^ / ((sqrt v + eps) / sqrt(1 - beta2^t))
+    if book and OPTIMIZERS[optimizer] in ("adam", "adamw"):  # w -= eta m^ / ((sqrt v + eps) / sqrt(1 - beta2^t))
         epsilon /= (1 - beta2**step) ** 0.5
     match OPTIMIZERS[optimizer]:
         case "sgd":

@@ -21,6 +21,7 @@ How to read this folder
     normalization.py batch normalization
     losses.py        softmax cross-entropy, sigmoid cross-entropy, squared error
     optimizers.py    the update rules
+    adaptive.py      those of them that divide by a root, as vector code
     network.py       whole networks: forward pass and back-propagation
     training.py      gradients and training steps, in one compiled call
     checks.py        whether arguments are what kernels expect

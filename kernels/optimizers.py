@@ -11,8 +11,7 @@ With g the gradient, eta the learning rate, t the number of the step from 1, eve
               w -= eta (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps)
     AdamW     w -= eta decay w, then as Adam
 
-A common variant of Adam, the book's, has eps under the correction of v: ... / ((sqrt v + eps) / sqrt(1 - beta2^t)). It
-is Adam with eps / sqrt(1 - beta2^t) for eps.
+A common variant of Adam, the book's, has eps under the correction of v: ... / ((sqrt v + eps) / sqrt(1 - beta2^t)).
 
 Sources: for SGD section 4 of the notes; Polyak 1964, Nesterov 1983 (in the form of Bengio et al. 2013), Duchi et al.
 2011, Tieleman and Hinton 2012, Kingma and Ba 2015 (algorithm 1), Loshchilov and Hutter 2019.
@@ -23,10 +22,23 @@ A rule is data to compiled code, as an activation is: its code, its settings, an
 import numpy as np
 from numba import prange
 
+from .adaptive import (
+    ADDED,
+    ALL,
+    ETA,
+    MEAN_TOO,
+    MEMORY1,
+    MEMORY2,
+    RECENT,
+    REST1,
+    REST2,
+    SHRINK,
+    adaptive_update,
+)
 from .elementary import mul_add
 from .jit import entry, inner, shared
 from .threads import share, threads_for
-from .vectors import array_at
+from .vectors import array_at, keep
 
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw")
 SGD, MOMENTUM, NESTEROV, ADAGRAD, RMSPROP, ADAM, ADAMW = range(len(OPTIMIZERS))
@@ -42,64 +54,60 @@ SETTINGS = (
     DROPOUT, DROPOUT_SCALE, NORM_EPSILON, NORM_MOMENTUM, SEED,
 ) = range(len(SETTINGS))  # fmt: skip
 
-# What `factors` writes: so many, the last two in these places.
-FACTORS = 9
-SHRINK, L2 = 7, 8
+# What `factors` writes: so many numbers. The first of them, up to SHRINK, are those of adaptive.py.
+FACTORS = 8
+L2 = 7
 
 
 @inner
 def factors(out, settings, learning_rate, optimizer, step):
     """The factors of step `step`, counted from 1, rounded once from float64 to the dtype of `out` (FACTORS,):
 
-    eta (corrected for the mean's bias), beta1, 1 - beta1, beta2, 1 - beta2, eps, 1 / (1 - beta2^t); then SHRINK, which
-    multiplies w: 1 - eta decay in AdamW, 1 - eta l2 in gradient descent; and L2, which times w adds to the gradient of
-    the other rules
+    ETA, beta1, 1 - beta1, beta2, 1 - beta2, what is ADDED to the root; SHRINK, which multiplies w: 1 - eta decay in
+    AdamW, 1 - eta l2 in gradient descent; and L2, which times w adds to the gradient of the other rules
+
+    In Adam ETA and ADDED have the corrections: eta (m / c1) / (sqrt(v / c2) + eps) is
+
+        (eta sqrt c2 / c1) m / (sqrt v + eps sqrt c2)
     """
     eta, beta1, beta2 = learning_rate, settings[BETA1], settings[BETA2]
-    adaptive = optimizer in (ADAM, ADAMW)
-    out[0] = eta / (1.0 - beta1**step) if adaptive else eta
-    out[1], out[2] = beta1, 1.0 - beta1
-    out[3], out[4] = beta2, 1.0 - beta2
-    out[6] = 1.0 / (1.0 - beta2**step) if adaptive else 1.0
-    out[5] = settings[EPSILON] * (np.sqrt(1.0 / (1.0 - beta2**step)) if settings[BOOK] != 0 else 1.0)
+    out[ETA], out[ADDED] = eta, settings[EPSILON]
+    if optimizer in (ADAM, ADAMW):
+        correction = np.sqrt(1.0 - beta2**step)
+        out[ETA] = eta / (1.0 - beta1**step) * correction
+        if settings[BOOK] == 0:
+            out[ADDED] = settings[EPSILON] * correction
+            if out[ADDED] == 0:  # rounded to it
+                out[ADDED] = settings[EPSILON]
+    out[MEMORY1], out[REST1] = beta1, 1.0 - beta1
+    out[MEMORY2], out[REST2] = beta2, 1.0 - beta2
     decay = settings[DECAY] if optimizer == ADAMW else settings[PENALTY] if optimizer == SGD else 0.0
     out[SHRINK] = 1.0 - eta * decay
     out[L2] = settings[PENALTY]
 
 
 @inner
-def update_row(param, first, second, grad, factor, optimizer):
-    # all (O,); first and second are not touched by rules without that state. mul_add says which product is fused with
-    # which sum: left to the compiler, the vector loop and its scalar rest could differ, and the bits with the threads
-    eta, beta1, rest1, beta2, rest2 = factor[0], factor[1], factor[2], factor[3], factor[4]
-    epsilon, correction, shrink = factor[5], factor[6], factor[SHRINK]
-    count = param.shape[0]
+def update_run(param, first, second, grad, count, factor_at, optimizer, one):
+    # addresses of `count` contiguous elements; first and second are not touched by rules without that state. mul_add
+    # says which product is fused with which sum: left to the compiler, the vector loop and its scalar rest could
+    # differ, and the bits with the threads
+    factor = array_at(factor_at, FACTORS, one)
+    eta, beta = factor[ETA], factor[MEMORY1]
+    w, v, g = array_at(param, count, one), array_at(first, count, one), array_at(grad, count, one)
     if optimizer == SGD:
         for o in range(count):
-            param[o] = mul_add(-eta, grad[o], param[o])
+            w[o] = mul_add(-eta, g[o], w[o])
     elif optimizer == MOMENTUM:
         for o in range(count):
-            first[o] = mul_add(beta1, first[o], -eta * grad[o])
-            param[o] += first[o]
+            v[o] = mul_add(beta, v[o], -eta * g[o])
+            w[o] += v[o]
     elif optimizer == NESTEROV:
         for o in range(count):
-            first[o] = mul_add(beta1, first[o], -eta * grad[o])
-            param[o] += mul_add(beta1, first[o], -eta * grad[o])
-    elif optimizer == ADAGRAD:
-        for o in range(count):
-            first[o] = mul_add(grad[o], grad[o], first[o])
-            param[o] -= eta * grad[o] / (np.sqrt(first[o]) + epsilon)
-    elif optimizer == RMSPROP:
-        for o in range(count):
-            first[o] = mul_add(beta1, first[o], rest1 * (grad[o] * grad[o]))
-            param[o] -= eta * grad[o] / (np.sqrt(first[o]) + epsilon)
-    else:  # Adam, and AdamW, whose shrink is not 1
-        for o in range(count):
-            g, w = grad[o], param[o]
-            m = mul_add(beta1, first[o], rest1 * g)
-            v = mul_add(beta2, second[o], rest2 * (g * g))
-            first[o], second[o] = m, v
-            param[o] = mul_add(shrink, w, -eta * m / (np.sqrt(v * correction) + epsilon))
+            v[o] = mul_add(beta, v[o], -eta * g[o])
+            w[o] += mul_add(beta, v[o], -eta * g[o])
+    else:  # AdamW is Adam whose shrink is not 1
+        kind = ALL if optimizer == ADAGRAD else RECENT if optimizer == RMSPROP else MEAN_TOO
+        adaptive_update(kind, param, first, second, grad, count, factor_at, one)
 
 
 @shared("void(intp, intp, intp, intp, intp, intp, intp, intp, real)")
@@ -109,40 +117,54 @@ def update(param, first, second, grad, count, decayed, factor_at, optimizer, one
     The first `decayed` of them are weights, to whose gradient the L2 penalty adds.
     """
     factor = array_at(factor_at, FACTORS, one)
-    params, gradient = array_at(param, count, one), array_at(grad, count, one)
     if factor[L2] != 0:
+        params, gradient = array_at(param, count, one), array_at(grad, count, one)
         for j in range(decayed):
             gradient[j] = mul_add(factor[L2], params[j], gradient[j])
-    update_row(params, array_at(first, count, one), array_at(second, count, one), gradient, factor, optimizer)
+    update_run(param, first, second, grad, count, factor_at, optimizer, one)
 
 
 @inner
 def update_rows(param, first, second, grad, factor, optimizer, start, stop):
-    # all (I, O); rows of contiguous elements are taken as such, so that the loop over them vectorises, and rows that
-    # follow one another without a gap as one
-    count, item, one = param.shape[1], param.itemsize, param.dtype.type(1)
-    row, rows = param.strides[0], stop - start
+    # all (I, O); rows that follow one another without a gap are taken as one
+    count, item, rows, one = param.shape[1], param.itemsize, stop - start, param.dtype.type(1)
     if not (contiguous(param) and contiguous(first) and contiguous(second) and contiguous(grad)):
-        for i in range(start, stop):
-            update_row(param[i], first[i], second[i], grad[i], factor, optimizer)
-        return
+        return update_strided_rows(param, first, second, grad, factor, optimizer, start, stop)
+    row = param.strides[0]
     if row == first.strides[0] and row == second.strides[0] and row == grad.strides[0] and row == count * item:
         count, rows = count * rows, 1
     for i in range(start, start + rows):
-        update_row(
-            array_at(param.ctypes.data + i * row, count, one),
-            array_at(first.ctypes.data + i * first.strides[0], count, one),
-            array_at(second.ctypes.data + i * second.strides[0], count, one),
-            array_at(grad.ctypes.data + i * grad.strides[0], count, one),
-            factor,
-            optimizer,
-        )
+        update_run(
+            param.ctypes.data + i * row, first.ctypes.data + i * first.strides[0],
+            second.ctypes.data + i * second.strides[0], grad.ctypes.data + i * grad.strides[0], count,
+            factor.ctypes.data, optimizer, one,
+        )  # fmt: skip
+    return 0
 
 
 @inner
 def contiguous(x):
     """Whether the rows of a matrix have contiguous elements."""
     return x.strides[1] == x.itemsize
+
+
+@inner
+def update_strided_rows(param, first, second, grad, factor, optimizer, start, stop):
+    """The same by way of contiguous rows."""
+    count, row = param.shape[1], param.shape[1] * param.itemsize
+    run = np.empty((4, count), param.dtype)
+    at = run.ctypes.data
+    for i in range(start, stop):
+        for o in range(count):
+            run[0, o], run[1, o], run[2, o], run[3, o] = param[i, o], first[i, o], second[i, o], grad[i, o]
+        update_run(
+            at, at + row, at + 2 * row, at + 3 * row, count, factor.ctypes.data, optimizer, param.dtype.type(1)
+        )  # fmt: skip
+        for o in range(count):  # the parameters last, which may stand for the state
+            second[i, o] = run[2, o]
+            first[i, o] = run[1, o]
+            param[i, o] = run[0, o]
+    return keep(run)
 
 
 @entry(

@@ -26,6 +26,7 @@ import numpy as np
 from numba import prange
 
 from .activations import CHUNK, activate, differentiate, with_padding
+from .adaptive import ETA, SHRINK
 from .dropout import key_of_step
 from .elementary import mul_add
 from .jit import address_of, call_at, entry, inner, shared
@@ -60,7 +61,7 @@ from .network import (
     vector_at,
     weight_gradient,
 )
-from .optimizers import CLIP_NORM, DROPOUT, FACTORS, PENALTY, SEED, SETTINGS, SGD, SHRINK, factors, update
+from .optimizers import CLIP_NORM, DROPOUT, FACTORS, PENALTY, SEED, SETTINGS, SGD, factors, update
 from .pace import PACE_SIZE, SINCE, SPENT, clock, members_for, most_members
 from .products import COLUMNS, DEEP, NOTHING, ROWS_OF_A, fill, multiply, room_bytes
 from .team import TEAM_SIZE, await_others, follow, join, joined, lead, meet, take
@@ -260,7 +261,7 @@ def update_weights(job, line, below, start, stop, batch, writes, scratch, one):
     if writes:
         weight_gradient(line, below, job[GRADS] + line[OFFSET], start, stop, 0, batch, 0, room, one, one)
     elif job[OPTIMIZER] == SGD:
-        weight_gradient(line, below, weight, start, stop, 0, batch, 1, room, factor[SHRINK], -factor[0])
+        weight_gradient(line, below, weight, start, stop, 0, batch, 1, room, factor[SHRINK], -factor[ETA])
     else:
         grad = scratch + ROOM
         weight_gradient(line, below, grad - start * row, start, stop, 0, batch, 0, room, one, one)

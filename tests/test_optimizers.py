@@ -1,6 +1,8 @@
 """The update rules against exact arithmetic and the reference."""
 
+import decimal
 import itertools
+from decimal import Decimal
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -241,6 +243,33 @@ def test_integers_serve_as_settings(dtype, name):
     state = random_state(rng, name, (3, 5), dtype)
     settings = (1, *[0 for _ in RULES[name].settings[0][1:]])
     assert updated(name, param, state, grad, settings) == updated(name, param, state, grad, tuple(map(float, settings)))
+
+
+@every_dtype
+@pytest.mark.parametrize("epsilon", [0.0, 1e-30, 1e-8, 1.0])
+def test_a_step_is_divided_by_roots_of_any_size(epsilon, dtype):
+    # RMSprop that keeps its mean of squares, twenty to a power of two, some of them subnormal
+    info, rng = np.finfo(dtype), np.random.default_rng(12)
+    exponents = np.arange(info.minexp - info.nmant, info.maxexp - 1)
+    squares = np.ldexp(1 + rng.random((20, exponents.size)), exponents).astype(dtype)
+    param, mean = np.zeros_like(squares), squares.copy()
+    kernels.rmsprop_update(param, mean, np.ones_like(param), 1.0, 1.0, epsilon)
+    assert mean.tobytes() == squares.tobytes()
+    beside_others = np.zeros_like(squares)
+    kernels.rmsprop_update(beside_others, squares[:, ::-1].copy(), np.ones_like(param), 1.0, 1.0, epsilon)
+    assert beside_others[:, ::-1].tobytes() == param.tobytes()
+    with decimal.localcontext(prec=40):
+        added = Decimal(float(dtype.type(epsilon)))
+        for got, square in zip(param.ravel().tolist(), squares.ravel().tolist(), strict=True):
+            want = -1 / (Decimal(square).sqrt() + added)
+            assert abs(Decimal(got) - want) <= 4 * Decimal(float(np.spacing(dtype.type(abs(want))))), square
+
+
+@every_dtype
+def test_division_by_zero_is_that_of_numpy(dtype):
+    param, grad = np.zeros(4, dtype), np.array([1, -1, 0, np.nan], dtype)
+    kernels.rmsprop_update(param, np.zeros(4, dtype), grad, 0.5, 1.0, 0.0)
+    np.testing.assert_array_equal(param, [-np.inf, np.inf, np.nan, np.nan])
 
 
 # In the training loop
