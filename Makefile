@@ -32,22 +32,27 @@ train: $(VENV)/.installed
 notebooks: $(VENV)/.installed-dev
 	$(BIN)/python examples/run_notebooks.py $(ARGS)
 
-# Two processes, not one for each core: kernels have threads of their own.
-test: $(VENV)/.installed-dev
-	$(BIN)/pytest -n 2 $(ARGS)
+# Two processes, not one for each core: kernels have threads of their own. One that has no tests left takes the other's.
+PYTEST := $(BIN)/pytest -n 2 --dist worksteal
 
-# Large shapes and all that needs the compiler are left out. A subprocess that a test starts is not counted.
+test: $(VENV)/.installed-dev
+	$(PYTEST) $(ARGS)
+
+# Large shapes, what needs the compiler and what runs no kernels are left out. A subprocess that a test starts is not
+# counted.
+NO_KERNELS := $(addprefix --ignore=tests/test_,dashboard.py packaging.py regress.py)
+
 test-nojit: $(VENV)/.installed-dev
-	NUMBA_DISABLE_JIT=1 $(BIN)/pytest -n 2 -m "not jit" --cov --cov-report=term-missing:skip-covered $(ARGS)
+	NUMBA_DISABLE_JIT=1 $(PYTEST) -m "not jit" $(NO_KERNELS) --cov --cov-report=term-missing:skip-covered $(ARGS)
 
 # For x86-64. The name alone would leave the features of this machine on.
 KERNEL_TESTS := $(addprefix tests/test_,affine.py activations.py losses.py products.py matvec.py network.py training.py \
-	dropout.py normalization.py)
+	optimizers.py dropout.py normalization.py)
 HASWELL := NUMBA_CPU_NAME=haswell NUMBA_CPU_FEATURES=+avx,+avx2,+bmi,+bmi2,+fma,+f16c,+popcnt,+sse4.1,+sse4.2,+ssse3
 
 test-cpus: $(VENV)/.installed-dev
-	$(HASWELL) $(BIN)/pytest -n 2 $(KERNEL_TESTS) $(ARGS)
-	NUMBA_CPU_NAME=generic $(BIN)/pytest -n 2 $(KERNEL_TESTS) $(ARGS)
+	$(HASWELL) $(PYTEST) $(KERNEL_TESTS) $(ARGS)
+	NUMBA_CPU_NAME=generic $(PYTEST) $(KERNEL_TESTS) $(ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check

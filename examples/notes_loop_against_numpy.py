@@ -6,16 +6,17 @@ notes' weights are float64, and their samples float32, as load_mnist gives them,
 so NumPy runs once like this and once on samples in float64. They take turns of 50 steps; the medians of the turns are
 printed.
 
-Run it with the Python of the environment that fastfnn is installed in.
+Run it with the Python of the environment that fastfnn is installed in; another number of turns than 21 may follow.
 """
 
+import sys
 import time
 
 import numpy as np
 
 import fastfnn as fnn
 
-TURNS, STEPS, BATCH, RATE = 21, 50, 100, 0.1
+STEPS, BATCH, RATE = 50, 100, 0.1
 
 # Threads look for more work for a while before they sleep: the next in turn waits for so many seconds.
 PAUSE = 0.2
@@ -65,7 +66,7 @@ def turn(network, x, t, batches):
     return losses, (time.perf_counter() - start) / len(batches) * 1e6
 
 
-def main():
+def main(turns=21):
     (x, t), _ = fnn.datasets.load_mnist(one_hot_label=True)
     networks = {name: fnn.TwoLayerNet(784, 50, 10, seed=0, dtype=name) for name in ("float32", "float64")}
     networks["float64"].params.update({key: value.copy() for key, value in networks["float32"].params.items()})
@@ -80,7 +81,7 @@ def main():
     rng = np.random.default_rng(0)
     times = {name: [] for name in runs}
     losses = {name: [] for name in runs}
-    for _ in range(TURNS):
+    for _ in range(turns):
         batches = rng.integers(0, len(x), (STEPS, BATCH))
         for name, run in runs.items():
             time.sleep(PAUSE)
@@ -98,4 +99,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    main(*map(int, sys.argv[1:]))

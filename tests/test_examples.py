@@ -41,10 +41,11 @@ def test_notebook_runs(path):
     assert not said, "a warning"
 
 
-@pytest.mark.parametrize("name", ["main_job_against_numpy", "notes_loop_against_numpy"])
-def test_program_beside_numpy(name):
+@pytest.mark.parametrize("program", ["main_job_against_numpy.py", "notes_loop_against_numpy.py 3"])
+def test_program_beside_numpy(program):
+    name, *arguments = program.split()
     run = subprocess.run(
-        [sys.executable, EXAMPLES / f"{name}.py"], check=True, capture_output=True, text=True, timeout=300
+        [sys.executable, EXAMPLES / name, *arguments], check=True, capture_output=True, text=True, timeout=300
     )
     differences = re.findall(r"largest difference of the losses (\S+)$", run.stdout, re.MULTILINE)
     assert len(differences) == len(run.stdout.splitlines()) and all(float(number) < 1e-5 for number in differences)
