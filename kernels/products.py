@@ -19,7 +19,7 @@ from .jit import inner, shared
 from .tail import AT_ONCE, ROWS_BY_WIDTH, along_rows, along_sum
 from .threads import share
 from .tile import AHEAD, FETCH_A, FETCH_B, FETCH_NOTHING, tile
-from .vectors import CACHE_LINE, SQUARE, array_at, fetch_line, itemsize, keep, transpose_square
+from .vectors import CACHE_LINE, SQUARE, array_at, fetch_line, itemsize, keep, transpose_squares
 
 # What `multiply` does to a panel of the result while it is in the cache: nothing, apply an activation, or multiply by
 # the derivative of one.
@@ -70,9 +70,9 @@ def transpose(out, out_row, x, x_row, rows, columns, one):
     """out (columns, rows) = x (rows, columns)^T, at addresses, with contiguous rows."""
     item = itemsize(one)
     high, wide = rows // SQUARE * SQUARE, columns // SQUARE * SQUARE
-    for i in range(0, high, SQUARE):
-        for j in range(0, wide, SQUARE):
-            transpose_square(out + j * out_row + i * item, out_row, x + i * x_row + j * item, x_row, one)
+    for i in range(0, high, 2 * SQUARE):
+        squares = min((high - i) // SQUARE, 2)
+        transpose_squares(out + i * item, out_row, x + i * x_row, x_row, squares, wide // SQUARE, one)
     for i in range(rows):
         row = array_at(x + i * x_row, columns, one)
         for j in range(wide if i < high else 0, columns):

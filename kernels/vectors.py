@@ -24,7 +24,8 @@ CACHE_LINE = 64
 # A step of a loop: from the values before it, those after it.
 Step = Callable[[list[Any]], list[Any]]
 
-# Side of the square that is transposed in registers: 8 vectors of 8 elements fit every instruction set.
+# Side of the square that is transposed in registers: 8 vectors of 8 elements fit every instruction set. Of float32, two
+# squares below each other become whole cache lines: written one by one they are fetched twice.
 SQUARE = 8
 
 
@@ -190,19 +191,39 @@ def bits_of(real: ir.Type) -> int:
 
 
 class _Transposer(Writer):
-    """Transposes SQUARE x SQUARE elements in registers.
+    """Transposes a matrix of `high` times `wide` squares, each in registers.
 
-    Round r of log2(SQUARE) exchanges, between rows i and i + 2^r, the blocks of 2^r columns that lie off the diagonal.
+    The halves of rows i and i + SQUARE / 2 are exchanged as they are loaded. Then round r exchanges, between rows i and
+    i + 2^r, the blocks of 2^r columns that lie off the diagonal.
     """
 
-    def __init__(self, module: ir.Module, real: ir.Type) -> None:
-        super().__init__(module, real, SQUARE, "transpose", [INT] * 4)
+    def __init__(self, module: ir.Module, real: ir.Type, high: int) -> None:
+        self.high = high
+        super().__init__(module, real, SQUARE, f"transpose_{high}", [INT] * 5)
 
     def body(self) -> None:
-        out, out_row, x, x_row = self.function.args
-        rows = [self.load(self.row(x, x_row, i), 0) for i in range(SQUARE)]
+        out, out_row, x, x_row, wide = self.function.args
+        size = SQUARE * self.bits // 8
+
+        def step(values: list[Any]) -> list[Any]:
+            out, x = values
+            for n in range(self.high):
+                self.square(self.builder.add(out, INT(n * size)), out_row, self.row(x, x_row, n * SQUARE), x_row)
+            return [self.row(out, out_row, SQUARE), self.builder.add(x, INT(size))]
+
+        self.loop(wide, [out, x], step)
+
+    def square(self, out: Any, out_row: Any, x: Any, x_row: Any) -> None:
+        """Transpose one square."""
+        half = SQUARE // 2
+        whole = ir.Constant(ir.VectorType(INT32, SQUARE), list(range(SQUARE)))
+        rows = []
+        for side in range(2):
+            for i in range(half):
+                first, second = (self.half(self.row(x, x_row, i + below), side) for below in (0, half))
+                rows.append(self.builder.shuffle_vector(first, second, whole))
         distance = 1
-        while distance < SQUARE:
+        while distance < half:
             upper = [c if not c & distance else SQUARE + c - distance for c in range(SQUARE)]
             lower = [c + distance if not c & distance else SQUARE + c for c in range(SQUARE)]
             for i in range(SQUARE):
@@ -215,15 +236,30 @@ class _Transposer(Writer):
         for i in range(SQUARE):
             self.store(rows[i], self.row(out, out_row, i), 0)
 
+    def half(self, row: Any, side: int) -> Any:
+        """One half of the row at an address."""
+        size = SQUARE // 2
+        address = self.builder.add(row, INT(side * size * self.bits // 8))
+        load = self.builder.load(self.builder.inttoptr(address, ir.VectorType(self.real, size).as_pointer()))
+        load.align = self.bits // 8
+        return load
+
 
 @intrinsic
-def _transpose_square(_context, out, out_row, x, x_row, one):
+def _transpose_squares(_context, out, out_row, x, x_row, high, wide, one):
+    """out (SQUARE wide, SQUARE high) = x (SQUARE high, SQUARE wide)^T, at addresses; high is 1 or 2."""
+
     def code(context, builder, signature, values):
         real = context.get_value_type(signature.args[-1])
-        builder.call(_Transposer(builder.module, real).write(), values[:-1])
+        out, out_row, x, x_row, high, wide, _ = values
+        with builder.if_else(builder.icmp_signed("==", high, INT(2))) as (two, one_high):
+            for branch, count in ((two, 2), (one_high, 1)):
+                with branch:
+                    function = _Transposer(builder.module, real, count).write()
+                    builder.call(function, [out, out_row, x, x_row, wide])
         return context.get_dummy_value()
 
-    return types.void(types.intp, types.intp, types.intp, types.intp, one), code
+    return types.void(*[types.intp] * 6, one), code
 
 
 @intrinsic
@@ -275,12 +311,11 @@ def _plain_array_at(address, count, like):
     return np.asarray(Memory(address, (int(count),), (dtype.itemsize,), dtype))
 
 
-def _plain_transpose_square(out, out_row, x, x_row, one):
+def _plain_transpose_squares(out, out_row, x, x_row, high, wide, one):
     """The same in NumPy."""
     dtype = np.dtype(type(one))
-    shape = (SQUARE, SQUARE)
-    source = np.asarray(Memory(x, shape, (int(x_row), dtype.itemsize), dtype))
-    np.asarray(Memory(out, shape, (int(out_row), dtype.itemsize), dtype))[...] = source.T
+    source = matrix_at(x, high * SQUARE, wide * SQUARE, x_row, dtype)
+    matrix_at(out, wide * SQUARE, high * SQUARE, out_row, dtype)[...] = source.T
 
 
 def _plain_fetch_line(_address):
@@ -288,7 +323,7 @@ def _plain_fetch_line(_address):
 
 
 fetch_line = _plain_fetch_line if numba.config.DISABLE_JIT else _fetch_line
-transpose_square = _plain_transpose_square if numba.config.DISABLE_JIT else _transpose_square
+transpose_squares = _plain_transpose_squares if numba.config.DISABLE_JIT else _transpose_squares
 array_at = _plain_array_at if numba.config.DISABLE_JIT else _array_at
 
 

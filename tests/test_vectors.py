@@ -8,7 +8,7 @@ import pytest
 from helpers import DTYPES, LAYOUTS, arrange, framed, poisoned, unchanged
 
 from fastfnn.kernels.jit import OPTIONS
-from fastfnn.kernels.vectors import SQUARE, aligned_empty, array_at, contiguous_rows, itemsize, keep, transpose_square
+from fastfnn.kernels.vectors import SQUARE, aligned_empty, array_at, contiguous_rows, itemsize, keep, transpose_squares
 
 compiled = numba.njit(**OPTIONS)
 
@@ -17,7 +17,8 @@ every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)
 
 @compiled
 def transpose(out, x):
-    transpose_square(out.ctypes.data, out.strides[0], x.ctypes.data, x.strides[0], x.dtype.type(1))
+    high, wide = x.shape[0] // SQUARE, x.shape[1] // SQUARE
+    transpose_squares(out.ctypes.data, out.strides[0], x.ctypes.data, x.strides[0], high, wide, x.dtype.type(1))
 
 
 @compiled
@@ -54,37 +55,45 @@ def sum_of_new(count):
     return total + keep(array) + keep(others)
 
 
-def square(dtype):
+every_number_of_squares = pytest.mark.parametrize(("high", "wide"), [(1, 1), (1, 3), (2, 1), (2, 2)])
+
+
+def squares(high, wide, dtype):
     """Every element another number, and one of them NaN."""
-    x = (1 + np.arange(SQUARE * SQUARE, dtype=dtype)).reshape(SQUARE, SQUARE)
+    x = (1 + np.arange(high * wide * SQUARE * SQUARE, dtype=dtype)).reshape(high * SQUARE, wide * SQUARE)
     x[2, 5] = np.nan
     return x
 
 
 @every_dtype
-@pytest.mark.parametrize("distance", [SQUARE, SQUARE + 1, 50])  # of rows: none is left over, they are not aligned
-def test_a_square_is_transposed(distance, dtype):
-    wide, out = poisoned((SQUARE, distance), dtype), poisoned((SQUARE, distance), dtype)
-    x = wide[:, :SQUARE]
-    x[...] = square(dtype)
-    with unchanged(wide):
-        transpose(out[:, :SQUARE], x)
-    np.testing.assert_array_equal(out[:, :SQUARE], square(dtype).T)
+@every_number_of_squares
+@pytest.mark.parametrize("more", [0, 1, 42])  # elements from row to row: none is left over, they are not aligned
+def test_squares_are_transposed(more, high, wide, dtype):
+    rows, columns = high * SQUARE, wide * SQUARE
+    spaced, out = poisoned((rows, columns + more), dtype), poisoned((columns, rows + more), dtype)
+    x = spaced[:, :columns]
+    x[...] = squares(high, wide, dtype)
+    with unchanged(spaced):
+        transpose(out[:, :rows], x)
+    np.testing.assert_array_equal(out[:, :rows], x.T)
+    assert np.all(np.isnan(out[:, rows:]))
 
 
 @every_dtype
-def test_rows_of_a_square_may_go_backwards(dtype):
-    x, out = square(dtype), poisoned((SQUARE, SQUARE), dtype)
+@every_number_of_squares
+def test_rows_of_squares_may_go_backwards(high, wide, dtype):
+    x, out = squares(high, wide, dtype), poisoned((wide * SQUARE, high * SQUARE), dtype)
     transpose(out[::-1], x)
-    np.testing.assert_array_equal(out, square(dtype).T[::-1])
+    np.testing.assert_array_equal(out, x.T[::-1])
     transpose(out, x[::-1])
-    np.testing.assert_array_equal(out, square(dtype)[::-1].T)
+    np.testing.assert_array_equal(out, x[::-1].T)
 
 
 @every_dtype
-def test_nothing_outside_the_square_is_written(dtype):
-    with framed((SQUARE, SQUARE), dtype=dtype) as (out,):
-        transpose(out, square(dtype))
+@every_number_of_squares
+def test_nothing_outside_the_squares_is_written(high, wide, dtype):
+    with framed((wide * SQUARE, high * SQUARE), dtype=dtype) as (out,):
+        transpose(out, squares(high, wide, dtype))
 
 
 @every_dtype
