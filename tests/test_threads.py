@@ -19,7 +19,7 @@ from whole_team import use_whole_teams
 from fastfnn import kernels
 from fastfnn.kernels import threads
 from fastfnn.kernels import training as training_module
-from fastfnn.kernels.network import HALVED_UP_TO, HALVED_WEIGHT, LARGE_WEIGHT
+from fastfnn.kernels.network import BYTES_A_SAMPLE, HALVED_UP_TO, HALVED_WEIGHT, LARGE_WEIGHT
 
 # The identity is NumPy's copy, on one thread; an activation that is given has no functions of its own.
 ACTIVATION_NAMES = tuple(name for name in ELEMENTWISE if name not in ("identity", GIVEN))
@@ -339,8 +339,9 @@ def test_the_cases_take_every_form():
     weights = sum(inputs * outputs for inputs, outputs in itertools.pairwise(WIDE))
     assert training_module._tall_groups(1100, weights * 4) == 0
     assert 1500 - 1100 <= training_module.DEEP < 1100
-    for weight in (300 * 400, 400 * 400):
-        assert weight * 4 >= LARGE_WEIGHT
+    assert max(LARGE_WEIGHT, 64 * BYTES_A_SAMPLE) <= 300 * 400 * 4
+    # the samples of a deep batch, or the weights
+    assert 400 * 400 * 4 < training_module.DEEP_ROWS * BYTES_A_SAMPLE <= 300 * 400 * 8
     assert HALVED_WEIGHT <= 301 * 50 * 4 < 301 * 50 * 8 < HALVED_UP_TO
 
 

@@ -48,7 +48,7 @@ from networks import (
 from fastfnn import kernels, reference
 from fastfnn.kernels import LOSSES, OPTIMIZERS, training
 from fastfnn.kernels.matvec import TOGETHER
-from fastfnn.kernels.network import HALVED_UP_TO, HALVED_WEIGHT, LARGE_WEIGHT, SHORT
+from fastfnn.kernels.network import BYTES_A_SAMPLE, HALVED_UP_TO, HALVED_WEIGHT, LARGE_WEIGHT, SHORT
 
 SGD = OPTIMIZERS.index("sgd")
 
@@ -429,7 +429,7 @@ def test_weights_that_threads_divide_by_columns(extra, dtype):
     # the first two are large, the last is not; 41 samples are shared unevenly
     rng, options = np.random.default_rng(36), dict(EXTRAS[extra])
     shape = (300, 2 * LARGE_WEIGHT // 300 // dtype.itemsize + 1, 200, 5)
-    assert shape[1] * shape[2] * dtype.itemsize >= LARGE_WEIGHT
+    assert shape[1] * shape[2] * dtype.itemsize >= max(LARGE_WEIGHT, 41 * BYTES_A_SAMPLE)
     problem = problem_of(
         rng, shape, ("silu", "tanh", "identity"), "softmax_cross_entropy", 82, dtype, weighted=True,
         normalized=options.pop("normalized", False),
