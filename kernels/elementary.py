@@ -40,7 +40,6 @@ float64. Of the K that are short in binary each type has one that makes S, with 
 """
 
 import functools
-import inspect
 from typing import Any, NamedTuple
 
 import numba
@@ -48,7 +47,7 @@ import numpy as np
 from llvmlite import ir
 from numba.core.extending import intrinsic
 
-from .jit import compiled_with
+from .jit import compiled_with, with_context
 
 
 class Constants(NamedTuple):
@@ -275,10 +274,8 @@ def _emitted_by(emit: Any) -> Any:
         def typed(context: Any, *types: Any) -> Any:
             return types[-1](*types), lambda _context, builder, _signature, values: emit(builder, *values)
 
-        signature = inspect.signature(plain)
-        context = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD)
         functools.update_wrapper(typed, plain, updated=())
-        typed.__signature__ = signature.replace(parameters=[context, *signature.parameters.values()])  # type: ignore[attr-defined]
+        typed.__signature__ = with_context(plain)  # type: ignore[attr-defined]
         return intrinsic(typed)
 
     return decorate

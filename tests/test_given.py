@@ -566,8 +566,9 @@ def test_loops_are_vector_code(name, assembly):
 
 
 CACHED = """
-import ctypes, json, sys
+import json, sys
 import numpy as np
+from activation_codes import apply_at
 from fastfnn.kernels import given, jit
 sys.path.insert(0, sys.argv[1])
 import helper
@@ -582,8 +583,7 @@ def closure(a):
 def run(function, derivative=lambda x: 1.0, dtype=np.dtype("float32")):
     code = given.compile_activation(function, derivative, dtype)
     x = np.full(3, 0.75, dtype)
-    kind = ctypes.CFUNCTYPE(None, *[ctypes.c_ssize_t] * 6, np.ctypeslib.as_ctypes_type(dtype))
-    kind(code)(x.ctypes.data, 0, 0, 0, 1, 3, 1.0)
+    apply_at(code, x)
     compiled = len(announced)
     announced.clear()
     return float(x[0]), compiled
@@ -623,8 +623,8 @@ def test_the_module_of_an_activation_may_be_gone(tmp_path):
 
 
 STALE = """
-import ctypes
 import numpy as np
+from activation_codes import apply_at
 from fastfnn.kernels import given
 number = 2.0
 
@@ -634,7 +634,7 @@ def scaled(x):
 def run():
     code = given.compile_activation(scaled, lambda x: 1.0, np.dtype("float32"))
     x = np.full(3, 0.75, np.float32)
-    ctypes.CFUNCTYPE(None, *[ctypes.c_ssize_t] * 6, ctypes.c_float)(code)(x.ctypes.data, 0, 0, 0, 1, 3, 1.0)
+    apply_at(code, x)
     return x[0]
 """
 

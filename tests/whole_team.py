@@ -45,7 +45,9 @@ def _gate(form, dtype, varied):
         if rank < some:
             form(job_address, step - 1, scratch, some, rank, one)
 
-    return numba.cfunc(f"void(intp, intp, intp, intp, intp, {dtype})", error_model="numpy")(gate)
+    gate = numba.njit(f"void(intp, intp, intp, intp, intp, {dtype})", error_model="numpy")(gate)
+    (code,) = gate.overloads.values()
+    return gate, code.library.get_pointer_to_function(code.fndesc.llvm_func_name)
 
 
 def use_whole_teams(varied=False):
@@ -59,7 +61,7 @@ def use_whole_teams(varied=False):
 
     def address_of(form, dtype):
         jit.address_of(form, dtype)  # so that the gate can call it by name
-        return _gate(form, dtype, varied).address
+        return _gate(form, dtype, varied)[1]
 
     def checked_train(*arguments):
         *rest, calls, count = arguments
