@@ -15,13 +15,15 @@ of its buffers: outputs and deltas, in padded rows. The input is not copied to a
 by lists of addresses, see products.py: that of the input's rows, written anew for each batch, points at the samples.
 
 The functions here are called by each thread of a team, see team.py. Samples do not meet in the forward pass and in
-back-propagation: each thread carries a share of the batch from layer to layer. But two kinds of layer are divided in
+back-propagation: each thread carries a share of the batch from layer to layer. But some kinds of layer are divided in
 other ways, for the whole batch, and the team meets there:
 
 - Of a W that is large for the batch each thread takes a share of the columns: it then reads, packs or transposes no
   more than its share.
 - In a first layer of moderate size each thread takes a share of the inputs: the share that it has in the update, so
   that neither W nor samples travel between cores, only sums: two for each output, however many threads there are.
+- Of a layer that widens, with many more outputs than inputs, each thread takes a share of the outputs in all that it
+  does: outputs, deltas and W then stay where they are, and the inputs travel.
 """
 
 import numpy as np
@@ -75,9 +77,15 @@ BYTES_A_SAMPLE = 3 << 10
 
 # Between these sizes the sum of the first layer is made of halves. Steps on a Xeon with two threads take, of what they
 # took with samples or columns divided, 0.92 for 784-50-10 on 100 samples and 0.84 on 32, 0.87 for 784-100-10, 0.90 for
-# 784-256-10 on 128, 0.96 for 784-512-512-10.
+# 784-256-10 on 128, 0.96 for 784-512-512-10. But with more samples than inputs 30-500-1 takes 1.12, 100-400-10 1.03.
 HALVED_WEIGHT = 32 << 10
 HALVED_UP_TO = 2 << 20
+
+# A layer of at least HALVED_WEIGHT with so many times more outputs than inputs widens, for batches of more samples than
+# inputs. Steps on a Xeon with two threads take, of what they took with samples divided, 0.72 for 50-1000-1 on 128
+# samples and 0.82 on 64, 0.92 for 30-500-1 on 256, 0.96 for 100-400-10 on 128 and 256. With twice as many outputs
+# 100-200-10 on 256 took 1.14; smaller ones, like 20-100-100-100-2, 1.10.
+WIDENING = 4
 
 # Rows of the last layer shorter than this are not padded, so that losses are computed in long runs, see losses.py.
 SHORT = 16
@@ -212,7 +220,15 @@ def contiguous(line, one):
 @inner
 def divided_by_columns(line, members, batch, one):
     least = max(LARGE_WEIGHT, batch * BYTES_A_SAMPLE)
-    return members > 1 and line[INPUTS] * line[OUTPUTS] * itemsize(one) >= least
+    large = line[INPUTS] * line[OUTPUTS] * itemsize(one) >= least
+    return members > 1 and (large or widens(line, batch, one))
+
+
+@inner
+def widens(line, batch, one):
+    """Whether threads divide a layer's outputs, if there are several."""
+    size = line[INPUTS] * line[OUTPUTS] * itemsize(one)
+    return batch > line[INPUTS] and line[OUTPUTS] >= WIDENING * line[INPUTS] and size >= HALVED_WEIGHT
 
 
 @shared(f"void({13 * 'intp, '}real)", calls=[multiply, activate, drop])
@@ -272,7 +288,8 @@ def forward(
 @inner
 def in_halves(line, batch, one):
     """Whether the first layer's sum is made of two, over halves of the inputs; the shapes alone decide."""
-    return batch <= DEEP and HALVED_WEIGHT <= line[INPUTS] * line[OUTPUTS] * itemsize(one) < HALVED_UP_TO
+    size = line[INPUTS] * line[OUTPUTS] * itemsize(one)
+    return batch <= min(line[INPUTS], DEEP) and HALVED_WEIGHT <= size < HALVED_UP_TO
 
 
 @inner
@@ -352,7 +369,7 @@ def backward(table_address, layers, params, start, stop, batch, team, members, r
     met = False
     for layer in range(layers, 1, -1):
         line, below = table[layer], table[layer - 1]
-        columns = divided_by_columns(line, members, batch, one)
+        columns = divided_by_columns(line, members, batch, one) or (members > 1 and widens(below, batch, one))
         if columns and not met:
             meet(team, members)
         top, rows = (0, batch) if columns else (start, stop - start)
@@ -406,17 +423,18 @@ def last_delta(line, start, stop, one):
 
 
 @inner
-def weight_gradient(line, below, target, start, stop, top, batch, scaled, room, shrink, alpha):
-    """target = x^T delta, or target = shrink target + alpha x^T delta, for rows start to stop of an (I, O) matrix.
+def weight_gradient(line, below, target, start, stop, left, right, top, batch, scaled, room, shrink, alpha):
+    """target = x^T delta, or target = shrink target + alpha x^T delta, for a part of an (I, O) matrix at an address:
 
-    target is its address; the sum is over `batch` samples from row `top` of the buffers; room is as in `multiply`.
+    rows start to stop, columns left to right. The sum is over `batch` samples from row `top` of the buffers; room is as
+    in `multiply`.
     """
     item = itemsize(alpha)
-    row = line[OUTPUTS] * item
+    row, shift = line[OUTPUTS] * item, left * item
     multiply_samples(
-        target + start * row, row, below[ELEMENTS] + 8 * start, below[ROWS] + 8 * top,
-        ROWS_OF_A if contiguous(below, alpha) else NEITHER, line[DELTA] + top * line[OUT_ROW], line[OUT_ROW],
-        stop - start, line[OUTPUTS], batch, scaled, room, shrink, alpha,
+        target + start * row + shift, row, below[ELEMENTS] + 8 * start, below[ROWS] + 8 * top,
+        ROWS_OF_A if contiguous(below, alpha) else NEITHER, line[DELTA] + top * line[OUT_ROW] + shift, line[OUT_ROW],
+        stop - start, right - left, batch, scaled, room, shrink, alpha,
     )  # fmt: skip
 
 

@@ -19,11 +19,12 @@ from whole_team import use_whole_teams
 from fastfnn import kernels
 from fastfnn.kernels import threads
 from fastfnn.kernels import training as training_module
-from fastfnn.kernels.network import BYTES_A_SAMPLE, HALVED_UP_TO, HALVED_WEIGHT, LARGE_WEIGHT
+from fastfnn.kernels.network import BYTES_A_SAMPLE, HALVED_UP_TO, HALVED_WEIGHT, LARGE_WEIGHT, WIDENING
 
 # The identity is NumPy's copy, on one thread; an activation that is given has no functions of its own.
 ACTIVATION_NAMES = tuple(name for name in ELEMENTWISE if name not in ("identity", GIVEN))
 NETWORK = (40, 50, 10)
+WIDENING_NETWORK = (21, 403, 20, 450, 3)
 WIDE = (300, 400, 400, 10)  # whose W are large enough to be divided by columns
 COUNT = 4  # threads of the child processes, whatever the machine has
 
@@ -236,6 +237,10 @@ CASES = {
     "train_steps, weights divided by columns": training("sgd", WIDE, 150, 64),
     "train_steps, weights divided by columns, with state": training("adam", WIDE, 70, 64),
     "train_steps, weights divided by columns, all of these": training("sgd", WIDE, 70, 64, **ALL),
+    "network_gradient, widening": gradient(WIDENING_NETWORK, 90, normalized=True, names=SLOPES, **DROPOUT),
+    "train_steps, layers that widen": training("sgd", WIDENING_NETWORK, 150, 64),
+    "train_steps, layers that widen, with state": training("adam", WIDENING_NETWORK, 150, 64),
+    "train_steps, layers that widen, all of these": training("sgd", WIDENING_NETWORK, 150, 64, **ALL),
     "network_gradient of a deep batch": gradient(WIDE, 1100, names=SLOPES, **DROPOUT),
     "train_steps on deep batches": training("adam", WIDE, 1500, 1100, names=SLOPES, **DROPOUT),  # the last is not deep
     "train_steps on deep batches, all of these": training("sgd", WIDE, 1500, 1100, **ALL),
@@ -340,8 +345,8 @@ def test_the_cases_take_every_form():
     assert training_module._tall_groups(1100, weights * 4) == 0
     assert 1500 - 1100 <= training_module.DEEP < 1100
     assert max(LARGE_WEIGHT, 64 * BYTES_A_SAMPLE) <= 300 * 400 * 4
-    # the samples of a deep batch, or the weights
-    assert 400 * 400 * 4 < training_module.DEEP_ROWS * BYTES_A_SAMPLE <= 300 * 400 * 8
+    for size, outputs in ((21, 403), (20, 450)):
+        assert outputs >= WIDENING * size and size < 64 and size * outputs * 4 >= HALVED_WEIGHT
     assert HALVED_WEIGHT <= 301 * 50 * 4 < 301 * 50 * 8 < HALVED_UP_TO
 
 

@@ -48,7 +48,7 @@ from networks import (
 from fastfnn import kernels, reference
 from fastfnn.kernels import LOSSES, OPTIMIZERS, training
 from fastfnn.kernels.matvec import TOGETHER
-from fastfnn.kernels.network import BYTES_A_SAMPLE, HALVED_UP_TO, HALVED_WEIGHT, LARGE_WEIGHT, SHORT
+from fastfnn.kernels.network import BYTES_A_SAMPLE, HALVED_UP_TO, HALVED_WEIGHT, LARGE_WEIGHT, SHORT, WIDENING
 
 SGD = OPTIMIZERS.index("sgd")
 
@@ -436,6 +436,24 @@ def test_weights_that_threads_divide_by_columns(extra, dtype):
     )  # fmt: skip
     assert_training_close(problem, 41, optimizer="momentum", **options)
     assert_training_close(problem, 41, optimizer="momentum", clip_norm=0.25, **options)
+
+
+@pytest.mark.jit
+@every_dtype
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_layers_that_widen(extra, dtype):
+    # two of them, whose outputs are no multiple of what a thread takes; the second batch is smaller
+    rng, options = np.random.default_rng(39), dict(EXTRAS[extra])
+    shape = (21, 403, 20, 450, 3)
+    for size, outputs in ((21, 403), (20, 450)):
+        assert size < 41 and outputs >= WIDENING * size and size * outputs * dtype.itemsize >= HALVED_WEIGHT
+    problem = problem_of(
+        rng, shape, ("silu", "tanh", "silu", "identity"), "softmax_cross_entropy", 67, dtype, weighted=True,
+        normalized=options.pop("normalized", False),
+    )  # fmt: skip
+    assert_gradient_close(problem, **options)
+    for optimizer in ("sgd", "adam"):
+        assert_training_close(problem, 41, rng.permutation(67), optimizer=optimizer, l2=0.25, **options)
 
 
 @every_dtype
