@@ -116,28 +116,18 @@ class _Tile(Writer):
             self.store(value, rows_of_c[i], j)
 
 
-def _dispatcher(module: ir.Module, real: ir.Type) -> ir.Function:
-    """The LLVM function that calls tile number `variant`."""
+def _tiles(module: ir.Module, real: ir.Type) -> ir.GlobalVariable:
+    """The addresses of all tiles in the order of their numbers."""
     bits = bits_of(real)
-    name = f"fastfnn_tile_f{bits}"
+    name = f"fastfnn_tiles_f{bits}"
     if name in module.globals:
         return module.globals[name]
-    signature = ir.FunctionType(ir.VoidType(), [INT] * (1 + len(ARGUMENTS)) + [real] * len(FACTORS))
-    function = ir.Function(module, signature, name)
-    function.linkage = "linkonce_odr"
-    function.attributes.add("noinline")
-    builder = ir.IRBuilder(function.append_basic_block("entry"))
-    unreachable = function.append_basic_block("no_such_tile")
-    switch = builder.switch(function.args[0], unreachable)
-    ir.IRBuilder(unreachable).unreachable()
-    for number, (panel, rows, masked) in enumerate(variants(bits)):
-        block = function.append_basic_block(f"tile_{number}")
-        switch.add_case(INT(number), block)
-        case = ir.IRBuilder(block)
-        call = case.call(_Tile(module, real, panel, rows, masked).write(), function.args[1:], tail=True)
-        assert call is not None
-        case.ret_void()
-    return function
+    functions = [_Tile(module, real, *shape).write() for shape in variants(bits)]
+    kind = ir.ArrayType(functions[0].type, len(functions))
+    table = ir.GlobalVariable(module, kind, name)
+    table.linkage, table.global_constant = "linkonce_odr", True
+    table.initializer = ir.Constant(kind, functions)
+    return table
 
 
 @intrinsic
@@ -149,7 +139,9 @@ def _tile(
     signature = types.void(*([types.intp] * (1 + len(ARGUMENTS))), real, real)
 
     def code(context, builder, _signature, values):
-        builder.call(_dispatcher(builder.module, context.get_value_type(real)), values)
+        number, *values = values
+        tiles = _tiles(builder.module, context.get_value_type(real))
+        builder.call(builder.load(builder.gep(tiles, [INT(0), number])), values)
         return context.get_dummy_value()
 
     return signature, code
