@@ -15,7 +15,7 @@ from fastfnn import kernels, reference
 from fastfnn.kernels import jit, threads
 from fastfnn.kernels.checks import all_finite, are_distributions
 from fastfnn.kernels.matvec import TOGETHER
-from fastfnn.kernels.vectors import aligned_empty
+from fastfnn.kernels.vectors import aligned_zeros
 
 BACKENDS: dict[str, ModuleType] = {"kernels": kernels, "reference": reference}
 
@@ -31,7 +31,7 @@ __all__ = [
     "OPTIMIZERS",
     "SETTINGS",
     "TOGETHER",
-    "aligned_empty",
+    "aligned_zeros",
     "all_finite",
     "are_distributions",
     "get_num_threads",

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from fastfnn import validation
 from fastfnn.activation import Activation
-from fastfnn.backend import ACTIVATIONS, BACKENDS, LOSSES, SETTINGS, TOGETHER, aligned_empty, on_first_compilation
+from fastfnn.backend import ACTIVATIONS, BACKENDS, LOSSES, SETTINGS, TOGETHER, aligned_zeros, on_first_compilation
 from fastfnn.callbacks import Callback, checked_callbacks
 from fastfnn.history import History
 from fastfnn.optimizers import SGD, Optimizer
@@ -96,8 +96,7 @@ class FNN:
         self.book = validation.boolean("book", book)
         self._rng = np.random.default_rng(None if seed is None else validation.integer("seed", seed, 0))
         self._sizes = np.array(self.layer_sizes, np.int64)
-        self._flat = aligned_empty(Params.count(self.layer_sizes, self.batch_norm), self.dtype)
-        self._flat[...] = 0
+        self._flat = aligned_zeros(Params.count(self.layer_sizes, self.batch_norm), self.dtype)
         self.params = Params(self._flat, self.layer_sizes, self.batch_norm)
         self._statistics = np.zeros(2 * sum(self.layer_sizes[1:-1]) if self.batch_norm else 0, self.dtype)
         for name, values in self._running().items():

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastfnn import validation
-from fastfnn.backend import BACKENDS, OPTIMIZERS, aligned_empty
+from fastfnn.backend import BACKENDS, OPTIMIZERS, aligned_zeros
 from fastfnn.params import Params
 from fastfnn.schedules import Schedule
 
@@ -157,7 +157,8 @@ class Optimizer:
         self.reset()
         self._places = {name: _place(array) for name, array in arrays.items()}
         self._state = {
-            name: tuple(_zeros(array.shape, array.dtype) for _ in range(self.states)) for name, array in arrays.items()
+            name: tuple(aligned_zeros(array.shape, array.dtype) for _ in range(self.states))
+            for name, array in arrays.items()
         }
 
     def _holds(self, arrays: Mapping[str, np.ndarray]) -> bool:
@@ -178,12 +179,6 @@ def _checked_rate(name: str, value: Any) -> Rate:
 def _arrays(params: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
     """The arrays that the state is kept for: all parameters of a network are one."""
     return {"": params.flat} if isinstance(params, Params) else params
-
-
-def _zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
-    array = aligned_empty(shape, dtype)
-    array[...] = 0
-    return array
 
 
 def _place(array: np.ndarray) -> tuple[Any, ...]:

@@ -477,9 +477,11 @@ def predict(
     for layer in range(1, layers + 1):
         elements += padded(sizes[layer])
         weights += sizes[layer - 1] * sizes[layer]
-    block = BLOCK if weights * item <= PACKED_UP_TO else LARGE_BLOCK
+    block = max(1, min(samples, BLOCK if weights * item <= PACKED_UP_TO else LARGE_BLOCK))
     elements = block * elements + CACHE_LINE // item
-    room = np.empty(elements, array_at(out, 0, one).dtype)  # for the outputs: `forward` touches no delta
+    # For the outputs: `forward` touches no delta. Activations are applied to the padding of rows, too, and numbers that
+    # are not normal, as others leave them behind, take a hundred times as long: 40 us for 100 rows of 50 sigmoids.
+    room = np.zeros(elements, array_at(out, 0, one).dtype)
     lists = np.empty(list_size(sizes, block), np.int64)
     packing = np.empty(room_bytes(sizes.max()) + CACHE_LINE, np.uint8)
     packing_at = line_from(packing.ctypes.data)

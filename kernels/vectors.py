@@ -327,10 +327,10 @@ transpose_squares = _plain_transpose_squares if numba.config.DISABLE_JIT else _t
 array_at = _plain_array_at if numba.config.DISABLE_JIT else _array_at
 
 
-def aligned_empty(shape: int | tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """A new contiguous array, not set, that begins with a cache line."""
+def aligned_zeros(shape: int | tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """A new contiguous array of zeros that begins with a cache line."""
     shape = shape if isinstance(shape, tuple) else (shape,)
-    memory = np.empty(math.prod(shape) * dtype.itemsize + CACHE_LINE, np.uint8)
+    memory = np.zeros(math.prod(shape) * dtype.itemsize + CACHE_LINE, np.uint8)
     address = memory.__array_interface__["data"][0]
     return np.asarray(Memory(address + -address % CACHE_LINE, shape, None, dtype, owner=memory))
 

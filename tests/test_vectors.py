@@ -8,7 +8,7 @@ import pytest
 from helpers import DTYPES, LAYOUTS, arrange, framed, poisoned, unchanged
 
 from fastfnn.kernels.jit import OPTIONS
-from fastfnn.kernels.vectors import SQUARE, aligned_empty, array_at, contiguous_rows, itemsize, keep, transpose_squares
+from fastfnn.kernels.vectors import SQUARE, aligned_zeros, array_at, contiguous_rows, itemsize, keep, transpose_squares
 
 compiled = numba.njit(**OPTIONS)
 
@@ -138,10 +138,11 @@ def test_rows_that_are_contiguous_are_not_copied():
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_aligned_arrays_begin_with_a_cache_line_and_are_no_views(shape, dtype):
     for _ in range(20):
-        array = aligned_empty(shape, np.dtype(dtype))
+        array = aligned_zeros(shape, np.dtype(dtype))
         assert array.shape == np.empty(shape).shape and array.dtype == dtype
         assert array.flags.carray and array.ctypes.data % 64 == 0
         assert not isinstance(array.base, np.ndarray)
+        assert not array.any()
         array[...] = 3
         twin = copy.deepcopy({"a": array, "b": array})
         assert twin["a"] is twin["b"] and np.all(twin["a"] == 3)
