@@ -28,8 +28,8 @@ from .vectors import INT, Writer, bits_of, matrix_at
 # What is summed of the gradient: nothing but its square; its weighted square; and the mean of the gradient itself, too.
 ALL, RECENT, MEAN_TOO = range(3)
 
-# The arguments: addresses of vectors of `count` elements, the last of the factors of `optimizers.factors`. FIRST is
-# the sum of squares, or in Adam the mean, with the squares in SECOND.
+# The arguments: addresses of vectors of `count` elements, and of the factors of `optimizers.factors`. `first` has the
+# squares, or in Adam the mean, with the squares in `second`.
 ARGUMENTS = ("param", "first", "second", "grad", "count", "factor")
 ETA, MEMORY1, REST1, MEMORY2, REST2, ADDED, SHRINK = range(7)
 
@@ -52,7 +52,7 @@ class _Update(Writer):
         self.factors = [
             self.splat(self.element(builder.add(factors, INT(size * which)))) for which in range(SHRINK + 1)
         ]
-        self.minus_eta = builder.fsub(ir.Constant(self.vector, [-0.0] * self.lanes), self.factors[ETA])
+        self.minus_eta = builder.fneg(self.factors[ETA])
 
         def step(addresses: list[Any]) -> list[Any]:
             self.update(*addresses)
@@ -65,22 +65,20 @@ class _Update(Writer):
         self.loop(builder.zext(builder.icmp_signed(">", rest, INT(0)), INT), vectors, step)
 
     def update(self, param: Any, first: Any, second: Any, grad: Any) -> None:
-        """Update one vector; mul_add's rule holds here too: what is fused is said."""
+        """Update one vector."""
         builder, factor = self.builder, self.factors
-        gradient, weight, state = self.load(grad, 0), self.load(param, 0), self.load(first, 0)
-        numerator, square = gradient, builder.fmul(gradient, gradient)
+        gradient, weight = self.load(grad, 0), self.load(param, 0)
+        numerator, memory, rest, where = gradient, factor[MEMORY1], factor[REST1], first
         if self.kind == MEAN_TOO:
-            numerator = self.multiply_add(factor[MEMORY1], state, builder.fmul(factor[REST1], gradient))
+            numerator = self.multiply_add(memory, self.load(first, 0), builder.fmul(rest, gradient))
             self.store(numerator, first, 0)
-            squares = self.load(second, 0)
-            squares = self.multiply_add(factor[MEMORY2], squares, builder.fmul(factor[REST2], square))
-            self.store(squares, second, 0)
-        elif self.kind == RECENT:
-            squares = self.multiply_add(factor[MEMORY1], state, builder.fmul(factor[REST1], square))
-            self.store(squares, first, 0)
+            memory, rest, where = factor[MEMORY2], factor[REST2], second
+        squares = self.load(where, 0)
+        if self.kind == ALL:
+            squares = self.multiply_add(gradient, gradient, squares)
         else:
-            squares = self.multiply_add(gradient, gradient, state)
-            self.store(squares, first, 0)
+            squares = self.multiply_add(memory, squares, builder.fmul(rest, builder.fmul(gradient, gradient)))
+        self.store(squares, where, 0)
         change = self.over_root(builder.fmul(self.minus_eta, numerator), squares)
         self.store(self.multiply_add(factor[SHRINK], weight, change), param, 0)
 
@@ -107,12 +105,15 @@ class _Update(Writer):
         return self.either((quotient, estimated), (chosen, divide))
 
     def constant(self, number: float) -> Any:
+        """A vector whose elements are all this number."""
         return ir.Constant(self.vector, [number] * self.lanes)
 
     def as_integers(self, x: Any) -> Any:
+        """The bits of a vector's elements."""
         return self.builder.bitcast(x, ir.VectorType(ir.IntType(self.bits), self.lanes))
 
     def divided(self, numerator: Any, square: Any) -> Any:
+        """The same by the processor's square root and division."""
         function = self._intrinsic(f"llvm.sqrt.{self._suffix()}", self.vector, [self.vector])
         denominator = self.builder.fadd(self.builder.call(function, [square]), self.factors[ADDED])
         return self.builder.fdiv(numerator, denominator)
@@ -184,7 +185,8 @@ def _plain_update(kind, param, first, second, grad, count, factor, one):
     else:
         state[...] = g * g + state
     h = squares if kind == MEAN_TOO else state
-    w[...] = shrink * w + -eta * numerator / (np.sqrt(h) + epsilon)
+    with np.errstate(all="ignore"):  # compiled code does not warn
+        w[...] = shrink * w + -eta * numerator / (np.sqrt(h) + epsilon)
 
 
 adaptive_update: Any = _plain_update if numba.config.DISABLE_JIT else _update
