@@ -26,7 +26,6 @@ import numba
 import numpy as np
 from numba.core import errors, ir
 from numba.core import types as numba_types
-from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import FunctionPass, register_pass
 from numba.core.dispatcher import Dispatcher
 from numba.core.imputils import impl_ret_borrowed
@@ -34,7 +33,7 @@ from numba.core.untyped_passes import InlineClosureLikes
 from numba.extending import intrinsic
 
 from . import elementary
-from .jit import address_of, shared
+from .jit import address_of, compiler_with, shared
 from .vectors import array_at
 
 Function = Callable[..., float]
@@ -111,12 +110,7 @@ def _exact_integers(block: Any) -> Iterator[str]:
             yield from (argument.name for argument in value.args)
 
 
-class _Compiler(CompilerBase):
-    def define_pipelines(self) -> list[Any]:
-        passes = DefaultPassBuilder.define_nopython_pipeline(self.state)
-        passes.add_pass_after(_TypeOfTheArgument, InlineClosureLikes)
-        passes.finalize()
-        return [passes]
+_Compiler = compiler_with(_TypeOfTheArgument, InlineClosureLikes)
 
 
 def _jitted(function: Any) -> Any:

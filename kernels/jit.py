@@ -289,14 +289,20 @@ class _LinkOnly(AnalysisPass):
         return True
 
 
-class _InnerCompiler(CompilerBase):
-    """Numba's compiler with that pass."""
+def compiler_with(added: type, after: type) -> type[CompilerBase]:
+    """Numba's compiler with one more pass, after another."""
 
-    def define_pipelines(self) -> list[Any]:
-        passes = DefaultPassBuilder.define_nopython_pipeline(self.state)
-        passes.add_pass_after(_LinkOnly, IRLegalization)
-        passes.finalize()
-        return [passes]
+    class Compiler(CompilerBase):
+        def define_pipelines(self) -> list[Any]:
+            passes = DefaultPassBuilder.define_nopython_pipeline(self.state)
+            passes.add_pass_after(added, after)
+            passes.finalize()
+            return [passes]
+
+    return Compiler
+
+
+_InnerCompiler = compiler_with(_LinkOnly, IRLegalization)
 
 
 class _Inner:
