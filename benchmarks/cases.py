@@ -1,4 +1,4 @@
-"""The networks of the speed table, one on all samples and one on few: a number of steps that is quick to time.
+"""The networks of the speed table, one on all samples, one on few and one that widens: steps that are quick to time.
 
 They stand here, too, and not only in fastfnn.bench.cases, because versions without that package are measured as well.
 """
@@ -82,4 +82,5 @@ CASES = {
     "tiny": Case((4, 32, 16, 4), 10_000, 1, 8, "tanh", "squared_error", "Adam"),
     "all samples": replace(_MEDIUM, batch_size=8192, batches=1),
     "small data": Case((4, 16, 3), 30, 5, 100, "tanh", optimizer="Adam"),
+    "widening": Case((50, 1000, 1), 128, 20, loss="squared_error"),
 }
