@@ -15,6 +15,7 @@ How to read this folder
     sums.py          sums over the rows of a matrix
     elementary.py    exp, log, sigmoid, tanh as arithmetic that vectorises
     affine.py        out = x W + b, and its gradients
+    tanh.py          tanh in float32 by a table in registers
     activations.py   identity, sigmoid, tanh, ReLU and its kin, softmax
     given.py         activations that a user writes in Python
     dropout.py       outputs set to 0 at random

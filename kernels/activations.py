@@ -27,10 +27,10 @@ from .elementary import (
     silu_and_slope,
     softplus,
     softplus_and_slope,
-    tanh,
     where,
 )
 from .jit import call_at, entry, inner, shared
+from .tanh import tanh_rows
 from .threads import share, threads_for
 from .vectors import array_at, contiguous_rows, keep
 
@@ -97,14 +97,13 @@ def activate(address, row, slope, slope_row, rows, columns, code, one):
             else:
                 value_and_slope_row(x, array_at(slope + i * slope_row, columns, one), code)
     else:
+        if code == TANH:
+            tanh_rows(address, row, rows, columns, one)
         for i in range(rows):
             x = array_at(address + i * row, columns, one)
             if code == SIGMOID:
                 for o in range(columns):
                     x[o] = sigmoid(x[o])
-            elif code == TANH:
-                for o in range(columns):
-                    x[o] = tanh(x[o])
             elif code == RELU:
                 for o in range(columns):
                     x[o] = where(x[o] < zero, zero, x[o])
