@@ -107,7 +107,7 @@ def _of_normalization(batch, outputs, dtype):
 
 
 def _of_network(case_name, dtype):
-    """Gradient descent in one pass over the case's batches; network_forward and network_gradient take all at once."""
+    """Gradient descent in one pass over the case's batches; all but train_steps take all at once."""
     case = CASES[case_name]
     count = case.batch_size * case.batches
     params = np.concatenate([param.ravel() for param in case.network(dtype).params.values()])

@@ -24,13 +24,17 @@ def up(argument):
 
 
 def largest_error(kernel, arguments, scale_of):
-    """The largest difference from the twin in any of the arrays, in ulps of what scale_of gives for an exact result."""
+    """The largest difference from the twin in what is returned or in any of the arrays.
+
+    It is in ulps of what scale_of gives for an exact result.
+    """
     exact = [up(argument) for argument in arguments]
     with np.errstate(all="ignore"):  # what underflows on the way does not concern the result
-        call_of(kernels, kernel, arguments)()
-        call_of(reference, kernel, exact)()
-    arrays = [(got, want) for got, want in zip(arguments, exact, strict=True) if np.size(got) > 1]
-    return finite(np.max([np.max(errors(got, want, scale_of)) for got, want in arrays]))
+        returned = call_of(kernels, kernel, arguments)(), call_of(reference, kernel, exact)()
+    results = [(got, want) for got, want in zip(arguments, exact, strict=True) if np.size(got) > 1]
+    if returned[0] is not None:
+        results.append(returned)
+    return finite(np.max([np.max(errors(got, want, scale_of)) for got, want in results]))
 
 
 def finite(error):
@@ -85,7 +89,7 @@ class Slope(Compiled):
 class Other(Compiled):
     """Where sums cancel: in ulps of the largest element of the result."""
 
-    shapes = dict.fromkeys(("network_forward", "network_gradient", "train_steps"), "notes")
+    shapes = dict.fromkeys(("network_forward", "network_loss", "network_gradient", "train_steps"), "notes")
     params = [[*LOSSES, *UPDATES, *NORMALIZATIONS, "dropout_mask", *shapes]]
     param_names = ["kernel"]
 

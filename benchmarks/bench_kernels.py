@@ -87,7 +87,9 @@ class Dropout(_Kernel):
 class Network(_Kernel):
     """All batches of a case in one call."""
 
-    params = [["network_forward", "network_gradient", "train_steps"], ["notes", "medium", "tiny"], DTYPES]
+    params = [
+        ["network_forward", "network_loss", "network_gradient", "train_steps"], ["notes", "medium", "tiny"], DTYPES
+    ]  # fmt: skip
     param_names = ["kernel", "case", "dtype"]
     regress = [(kernel, "notes", "float32") for kernel in params[0]]
 

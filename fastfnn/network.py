@@ -1,6 +1,7 @@
 """FNN, a feed-forward neural network: parameters, prediction, gradient, training, files."""
 
 import contextlib
+import functools
 import itertools
 import json
 import math
@@ -143,10 +144,10 @@ class FNN:
         rows = self._samples("x", x)
         targets = self._targets("t", t, len(rows))
         weights = self._sample_weights(sample_weight, None, targets)
-        out = self._forward(rows, "identity")
         if not len(weights):
-            return self._loss_of(out, targets)
-        return float((weights * _loss_of_each(self.loss_name, out, targets)).sum() / len(rows))
+            return self._prediction_loss(rows, targets)
+        losses = _loss_of_each(self.loss_name, self._forward(rows, "identity"), targets)
+        return float((weights * losses).sum() / len(rows))
 
     def accuracy(self, x: npt.ArrayLike, t: npt.ArrayLike) -> float:
         """The share of samples that are predicted right; x and t as in `loss`.
@@ -346,20 +347,7 @@ class FNN:
 
     def _settings(self, values: dict[str, float]) -> np.ndarray:
         """The vector that the compiled loop takes: the network's settings, and an optimizer's."""
-        named = {
-            **values,
-            "l2": self.weight_decay,
-            "dropout": self.dropout,
-            "dropout_scale": 1.0 if self.book else 1 / (1 - self.dropout),
-            "norm_epsilon": self._norm_epsilon,
-            "norm_momentum": NORM_MOMENTUM,
-            "seed": self._seed,
-        }
-        return np.array([named.get(name, 0.0) for name in SETTINGS])
-
-    @property
-    def _norm_epsilon(self) -> float:
-        return BOOK_NORM_EPSILON if self.book else NORM_EPSILON
+        return _settings(self.weight_decay, self.dropout, self.book, self._seed, tuple(values.items()))
 
     def _codes(self, output_activation: str) -> np.ndarray:
         """The codes of all layers' activations."""
@@ -423,7 +411,7 @@ class FNN:
         if self.dropout or self.batch_norm:
             loss = self._training_gradient(np.empty_like(self._flat), self._statistics.copy(), rows, targets)
         else:
-            loss = self._loss_of(self._forward(rows, "identity"), targets)
+            loss = self._prediction_loss(rows, targets)
         return loss + self._penalty()
 
     def _penalty(self) -> float:
@@ -456,7 +444,7 @@ class FNN:
             weight, bias = self.params[f"W{layer}"] * self.dtype.type(keep), self.params[f"b{layer}"]
             if f"gamma{layer}" in self.params:
                 gamma, beta = self.params[f"gamma{layer}"], self.params[f"beta{layer}"]
-                scale = gamma / np.sqrt(running[f"variance{layer}"] + self.dtype.type(self._norm_epsilon))
+                scale = gamma / np.sqrt(running[f"variance{layer}"] + self.dtype.type(_norm_epsilon(self.book)))
                 weight, bias = weight * scale, (bias - running[f"mean{layer}"]) * scale + beta
             folded[f"W{layer}"][...], folded[f"b{layer}"][...] = weight, bias
             keep = 1 - self.dropout if self.book else 1.0
@@ -467,6 +455,12 @@ class FNN:
         params = self._prediction_params()
         self._kernels.network_forward(out, params, rows, self._sizes, self._codes(output_activation))
         return out
+
+    def _prediction_loss(self, rows: np.ndarray, targets: np.ndarray) -> float:
+        loss: float = self._kernels.network_loss(
+            self._prediction_params(), rows, targets, self._sizes, self._codes("identity"), self._loss_code
+        )
+        return loss
 
     def _loss_of(self, out: np.ndarray, targets: np.ndarray) -> float:
         return float(getattr(self._kernels, self.loss_name)(np.empty_like(out), out, targets))
@@ -523,6 +517,27 @@ class FNN:
         if "accuracy" in result:
             history.val_accuracy.append(result["accuracy"])
             history.accuracy.append(self._accuracy_of(self._forward(rows, "identity"), targets))
+
+
+def _norm_epsilon(book: bool) -> float:
+    return BOOK_NORM_EPSILON if book else NORM_EPSILON
+
+
+@functools.lru_cache
+def _settings(
+    weight_decay: float, dropout: float, book: bool, seed: int, of_optimizer: tuple[tuple[str, float], ...]
+) -> np.ndarray:
+    """See FNN._settings; kept for the next call of `gradient`."""
+    named = {
+        **dict(of_optimizer),
+        "l2": weight_decay,
+        "dropout": dropout,
+        "dropout_scale": 1.0 if book else 1 / (1 - dropout),
+        "norm_epsilon": _norm_epsilon(book),
+        "norm_momentum": NORM_MOMENTUM,
+        "seed": seed,
+    }
+    return np.array([named.get(name, 0.0) for name in SETTINGS])
 
 
 def load(path: str | os.PathLike[str], *, activations: Sequence[Activation] = ()) -> FNN:

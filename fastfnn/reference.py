@@ -386,6 +386,15 @@ def network_forward(
     out[...] = x
 
 
+def network_loss(
+    params: np.ndarray, x: np.ndarray, targets: np.ndarray, sizes: np.ndarray, activations: np.ndarray, loss: int
+) -> float:
+    """The mean loss of the network's outputs"""
+    out = np.empty((len(x), sizes[-1]), params.dtype)
+    network_forward(out, params, x, sizes, activations)
+    return LOSS[loss](np.empty_like(out), out, targets)
+
+
 def network_gradient(
     grad_params: np.ndarray,
     statistics: np.ndarray,

@@ -74,7 +74,7 @@ from .affine import affine_backward, affine_forward
 from .dropout import dropout_mask
 from .given import compile_activation
 from .losses import LOSSES, sigmoid_cross_entropy, softmax_cross_entropy, squared_error
-from .network import network_forward
+from .network import network_forward, network_loss
 from .normalization import batch_norm_backward, batch_norm_forward
 from .optimizers import (
     OPTIMIZERS,
@@ -117,6 +117,7 @@ __all__ = [
     "nesterov_update",
     "network_forward",
     "network_gradient",
+    "network_loss",
     "relu_backward",
     "relu_forward",
     "rmsprop_update",

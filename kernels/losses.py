@@ -166,16 +166,19 @@ def _loss(grad, out, labels, targets, code, threads):
     batch = out.shape[0]
     terms = np.empty(loss_terms(code, batch, out.shape[1]), np.float64)
     if threads == 1:
-        _loss_part(grad, out, labels, targets, terms, code, 1, 0)
+        loss_part(grad, out, labels, targets, terms, code, 1, 0)
     else:
         for part in prange(threads):
-            _loss_part(grad, out, labels, targets, terms, code, threads, part)
+            loss_part(grad, out, labels, targets, terms, code, threads, part)
     return total(terms) / np.float64(batch)
 
 
 @inner
-def _loss_part(grad, out, labels, targets, terms, code, parts, part):
-    # grad (B, K), out (B, K); labels (B,) with targets (0, 0), or targets (B, K) with labels (0,)
+def loss_part(grad, out, labels, targets, terms, code, parts, part):
+    """The gradient, and the terms of the loss, for this part of the rows.
+
+    grad (B, K), out (B, K); labels (B,) with targets (0, 0), or targets (B, K) with labels (0,)
+    """
     batch, columns = out.shape
     start, stop = share(batch, parts, part)
     has_rows = targets.shape[0] > 0

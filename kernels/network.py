@@ -33,6 +33,7 @@ from .activations import IDENTITY, SLOPES, SOFTMAX, activate, by_slope, differen
 from .dropout import drop
 from .elementary import mul_add
 from .jit import address_of, call_at, entry, inner, shared
+from .losses import loss_block, loss_part, loss_terms, split_targets, total
 from .matvec import TOGETHER
 from .normalization import column_share, normalize, normalize_back
 from .optimizers import DROPOUT, DROPOUT_SCALE, NORM_EPSILON, NORM_MOMENTUM, SETTINGS
@@ -56,7 +57,7 @@ from .sums import column_sums
 from .team import meet
 from .threads import share, threads_for
 from .tile import AHEAD
-from .vectors import CACHE_LINE, array_at, itemsize, keep, line_from
+from .vectors import CACHE_LINE, array_at, contiguous_rows, itemsize, keep, line_from
 
 # Rows that a thread predicts at a time, so that memory does not grow with the data.
 BLOCK = 128
@@ -503,13 +504,19 @@ def predict(
     return keep(room) + keep(lists) + keep(packing) + keep(table)
 
 
-@entry("intp(real[:, :], real[::1], real[:, :], int64[::1], int64[::1], intp, intp)", calls=[predict])
-def _network_forward(out, params, x, sizes, activations, packs, threads):
+@inner
+def room_to_pack(sizes, packs, item):
+    """Room for every layer's W in panels, if it is wanted; and the address in it, or 0."""
     size = CACHE_LINE
     for layer in range(1, sizes.shape[0]):
-        size += packed_bytes(sizes, layer, params.itemsize)
+        size += packed_bytes(sizes, layer, item)
     copy = np.empty(size if packs else 0, np.uint8)
-    packed = line_from(copy.ctypes.data) if packs else 0
+    return copy, line_from(copy.ctypes.data) if packs else 0
+
+
+@entry("intp(real[:, :], real[::1], real[:, :], int64[::1], int64[::1], intp, intp)", calls=[predict])
+def _network_forward(out, params, x, sizes, activations, packs, threads):
+    copy, packed = room_to_pack(sizes, packs, params.itemsize)
     if threads == 1:
         if packs:
             pack_weights(packed, params, x, sizes, 1, 0)
@@ -523,6 +530,30 @@ def _network_forward(out, params, x, sizes, activations, packs, threads):
     return keep(copy)
 
 
+@entry(
+    "float64(real[::1], real[:, :], int64[::1], real[:, :], int64[::1], int64[::1], intp, intp, intp)",
+    calls=[predict, loss_block],
+)
+def _network_loss(params, x, labels, targets, sizes, activations, loss, packs, threads):
+    batch, outputs = x.shape[0], sizes[sizes.shape[0] - 1]
+    out, grad = np.empty((batch, outputs), params.dtype), np.empty((batch, outputs), params.dtype)
+    terms = np.empty(loss_terms(loss, batch, outputs), np.float64)
+    copy, packed = room_to_pack(sizes, packs, params.itemsize)
+    if threads == 1:
+        if packs:
+            pack_weights(packed, params, x, sizes, 1, 0)
+        predict_share(out, params, packed, x, sizes, activations, 1, 0)
+        loss_part(grad, out, labels, targets, terms, loss, 1, 0)
+    else:
+        if packs:
+            for part in prange(threads):
+                pack_weights(packed, params, x, sizes, threads, part)
+        for part in prange(threads):
+            predict_share(out, params, packed, x, sizes, activations, threads, part)
+            loss_part(grad, out, labels, targets, terms, loss, threads, part)
+    return total(terms) / np.float64(batch) + keep(copy) + keep(out) + keep(grad)
+
+
 @inner
 def predict_share(out, params, packed, x, sizes, activations, parts, part):
     start, stop = share(out.shape[0], parts, part)
@@ -531,6 +562,13 @@ def predict_share(out, params, packed, x, sizes, activations, parts, part):
         x.ctypes.data + start * x.strides[0], x.strides[0], x.strides[1], stop - start, sizes.ctypes.data,
         activations.ctypes.data, activations.shape[0], params.dtype.type(1),
     )  # fmt: skip
+
+
+def _threads_and_packing(x: np.ndarray, params: np.ndarray) -> tuple[int, bool]:
+    """How many threads predict the rows of x, and whether they copy the weights into panels before."""
+    threads = threads_for(x.shape[0] * params.size)
+    packs = len(x) >= threads * PACKED_ROWS and PACKED_FROM <= params.nbytes <= PACKED_UP_TO
+    return threads, packs
 
 
 def network_forward(
@@ -546,6 +584,28 @@ def network_forward(
 
     Source: section 1 of the notes, the multilayer network.
     """
-    threads = threads_for(x.shape[0] * params.size)
-    packs = len(x) >= threads * PACKED_ROWS and PACKED_FROM <= params.nbytes <= PACKED_UP_TO
+    threads, packs = _threads_and_packing(x, params)
     _network_forward(out, params, x, sizes, activations, packs, threads)
+
+
+def network_loss(
+    params: np.ndarray, x: np.ndarray, targets: np.ndarray, sizes: np.ndarray, activations: np.ndarray, loss: int
+) -> float:
+    """The mean loss of the network's outputs for the rows of x, as the loss of that name gives it for them.
+
+    params       (P,)      read; contiguous, as in network_forward
+    x            (N, I)    read
+    targets      (N,) int64 labels or (N, K) rows, as the loss takes them; read
+    sizes        (L + 1,)  int64, read; contiguous
+    activations  (L,)      int64, read; contiguous; the last is the identity where the loss contains the output
+                           activation
+    loss         an index into LOSSES
+
+    Returns the mean, accumulated in float64; NaN if there are no rows.
+    Source: section 3 of the notes, the error functions.
+    """
+    labels, rows = split_targets(targets, params.dtype)
+    threads, packs = _threads_and_packing(x, params)
+    return _network_loss(
+        params, x, np.ascontiguousarray(labels), contiguous_rows(rows), sizes, activations, loss, packs, threads
+    )

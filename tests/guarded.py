@@ -360,9 +360,10 @@ def update_cases(kernel):
 
 
 # The shape of a case is that of the batch, or the number of samples and the batch_size, and the sizes of the network.
-# Its options are the hidden activations and the last one; but for network_forward, the kind of targets and one of
-# FEATURES; of train_steps also the name of the optimizer, "as they come" where there is no order, and "two epochs".
-HEAD = {"network_forward": 1, "network_gradient": 1, "train_steps": 2}
+# Its options are the hidden activations and the last one; but for network_forward, the kind of targets; in training one
+# of FEATURES; of train_steps also the name of the optimizer, "as they come" where there is no order, and "two epochs".
+HEAD = {"network_forward": 1, "network_loss": 1, "network_gradient": 1, "train_steps": 2}
+PREDICTIONS = ("network_forward", "network_loss")
 STARTS = ((9, 4), (0, 4), (4, 9), (128, 127), (129, 64), (257, 129))
 SMALL_NETWORK = (5, 17, 8, 3)
 # The second weights of the third are divided by columns, see LARGE_WEIGHT in network.py; the last one widens.
@@ -428,6 +429,18 @@ def network_forward(case, dtype, rng):
         [params, x, sizes, codes],
         (),
         lambda want: [np.full(want.shape, chain * np.max(np.abs(want), initial=0))],
+    )
+
+
+def network_loss(case, dtype, rng):
+    kind = case.options[2]
+    (params, sizes, codes), _ = network(case, dtype, rng)
+    x = grid(rng, (case.shape[0], sizes[0]), dtype)
+    return Call(
+        [],
+        [params, x, targets_for(kind, rng, len(x), sizes[-1], dtype), sizes, codes],
+        (KINDS[kind],),
+        lambda value: [TOLERANCES[dtype].chain * (1 + np.abs(value))],
     )
 
 
@@ -513,7 +526,7 @@ def network_options(kernel):
         return [
             (hidden, last) for last, hidden in zip((*ELEMENTWISE, "softmax") * 5, itertools.cycle(HIDDEN), strict=False)
         ]
-    turns = itertools.cycle(FEATURES)
+    turns = itertools.cycle(FEATURES if kernel not in PREDICTIONS else FEATURES[:1])
     options = []
     for hidden, ending in itertools.product(HIDDEN, ENDINGS):
         features = next(turns)
@@ -524,7 +537,9 @@ def network_options(kernel):
 
 def network_cases(kernel):
     head, options = HEAD[kernel], network_options(kernel)
-    free = {"network_forward": (0, 2), "network_gradient": (3, 4), "train_steps": (4, 5, 6, 7, 8, 9)}[kernel]
+    free = {
+        "network_forward": (0, 2), "network_loss": (1, 2), "network_gradient": (3, 4), "train_steps": (4, 5, 6, 7, 8, 9)
+    }[kernel]  # fmt: skip
     turns = itertools.cycle(options)
     for number, shape in enumerate(pairwise(SOME, head + 4)):
         yield Case(kernel, shape[: head + 2 + number % 3], (), next(turns))
@@ -532,20 +547,19 @@ def network_cases(kernel):
         yield Case(kernel, start[:head] + SMALL_NETWORK, (), option)
     for option, depth in itertools.product(options, (2, 3)):
         yield Case(kernel, STARTS[0][:head] + SMALL_NETWORK[:depth], (), option)
-    if kernel == "network_forward":
-        yield Case(kernel, (1600, *IN_PANELS), (), ("smooth", "softmax"))
-        for layouts in layouts_for(free):
-            yield Case(kernel, (1600, *IN_PANELS), layouts, ("smooth", "softmax"))
+    if kernel in PREDICTIONS:
+        for layouts in ((), *layouts_for(free)):
+            yield Case(kernel, (1600, *IN_PANELS), layouts, options[0])
     for sizes in LARGE_NETWORKS:
-        if kernel == "network_forward":
-            yield Case(kernel, (100, *sizes), (), ("smooth", "softmax"))
+        if kernel in PREDICTIONS:
+            yield Case(kernel, (100, *sizes), (), options[0])
             continue
         for features in (FEATURES[0], FEATURES[-1]):  # none, and all: the reference takes its time
             yield Case(kernel, (100, 64)[:head] + sizes, (), ("smooth", *ENDINGS[0], *features))
     for layouts in layouts_for(free):
         for _ in range(3):
             yield Case(kernel, STARTS[0][:head] + SMALL_NETWORK, layouts, next(turns))
-    if kernel != "network_forward":
+    if kernel not in PREDICTIONS:
         yield from form_cases(kernel, options, free)
 
 
@@ -642,6 +656,7 @@ KERNELS: dict[str, tuple[Callable[[str], Iterator[Case]], Callable[..., Call]]] 
     **dict.fromkeys(kernels.LOSSES, (loss_cases, loss)),
     **dict.fromkeys(UPDATES, (update_cases, update)),
     "network_forward": (network_cases, network_forward),
+    "network_loss": (network_cases, network_loss),
     "network_gradient": (network_cases, network_gradient),
     "train_steps": (network_cases, train_steps),
 }

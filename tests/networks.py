@@ -159,6 +159,12 @@ def forward(module, params, x, shape, names, layout="C"):
     return out
 
 
+def loss_of(module, problem):
+    """The mean loss of the predictions for a problem."""
+    sizes, names = np.array(problem.shape, np.int64), codes(module, problem.names, problem.dtype)
+    return module.network_loss(problem.params, problem.x, problem.targets, sizes, names, LOSSES.index(problem.loss))
+
+
 def described(module, problem, settings):
     """A problem's network as `network_gradient` and `train_steps` take it."""
     network = np.array(problem.shape, np.int64), codes(module, problem.names, problem.dtype)

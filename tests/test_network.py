@@ -1,13 +1,27 @@
-"""The forward pass of whole networks against the reference in float64."""
+"""The forward pass of whole networks, and the loss of what it gives, against the reference in float64."""
 
 import numpy as np
 import pytest
 from helpers import DTYPES, LAYOUTS, assert_chain_close, dtypes, framed, seeds, unchanged, up
 from hypothesis import given
 from hypothesis import strategies as st
-from networks import HIDDEN, batches, codes, few_bits, forward, networks, parameters, random_parameters
+from networks import (
+    HIDDEN,
+    assert_losses_close,
+    batches,
+    codes,
+    few_bits,
+    forward,
+    lift,
+    loss_of,
+    networks,
+    parameters,
+    problem_of,
+    random_parameters,
+)
 
 from fastfnn import kernels, reference
+from fastfnn.kernels import LOSSES
 
 
 @given(networks(), batches, dtypes, st.sampled_from(LAYOUTS), st.booleans(), seeds)
@@ -68,3 +82,24 @@ def test_a_nan_in_one_sample_stays_in_its_row(name, dtype):
     x[140, 1] = np.nan
     got = forward(kernels, params, x, shape, (name, "softmax"))
     assert np.all(np.isnan(got[140])) and np.sum(np.isnan(got)) == 2
+
+
+@given(networks(), batches, dtypes, st.booleans(), seeds)
+def test_loss_matches_the_reference(network, batch, dtype, labels, seed):
+    problem = problem_of(np.random.default_rng(seed), *network, batch, dtype, labels, exact=True)
+    with unchanged(*problem.inputs):
+        got = loss_of(kernels, problem)
+    assert_losses_close(got, loss_of(reference, lift(problem)), problem.dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("batch", [1, 130, 1600])  # more than a block; so many that weights are packed before
+def test_loss_is_that_of_the_forward_pass(batch, loss, dtype):
+    shape, names = (130, 66, 3), ("tanh", "identity")
+    problem = problem_of(np.random.default_rng(0), shape, names, loss, batch, dtype)
+    out = forward(kernels, problem.params, problem.x, shape, names)
+    want = getattr(kernels, loss)(np.empty_like(out), out, problem.targets)
+    assert isinstance(loss_of(kernels, problem), float) and loss_of(kernels, problem) == want
+    x, targets = np.asfortranarray(problem.x), np.repeat(problem.targets, 2, axis=0)[::2]
+    assert loss_of(kernels, problem._replace(x=x, targets=targets)) == pytest.approx(want, rel=1e-5)

@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from networks import EVERY, Problem, gradient, train
+from networks import EVERY, Problem, gradient, loss_of, train
 
 from fastfnn import kernels, reference
 
@@ -384,6 +384,12 @@ def test_network_forward():
     # [3 -1]: u1 = [1 -3], h = [1 0], y = 3 - 1.   [1 2]: u1 = [5 2], h = [5 2], y = 15 + 10 - 1
     got = result(reference.network_forward, (2, 1), PARAMS, [[3.0, -1], [1, 2]], SIZES, CODES)
     np.testing.assert_array_equal(got, [[2], [24]])
+
+
+def test_network_loss():
+    # y = [2] and [24] as above: the mean of (2 - 4)^2 / 2 and (24 - 20)^2 / 2
+    problem = network(PARAMS, [[3, -1], [1, 2]], [[4], [20]])
+    assert loss_of(reference, problem) == (0.5 * 4 + 0.5 * 16) / 2
 
 
 def test_network_gradient():

@@ -159,6 +159,18 @@ def forward(sizes, samples, names=("tanh",)):
     return case
 
 
+def prediction_loss(sizes, samples, **options):
+    def case(dtype):
+        network = random_network(dtype, sizes, samples, **options)
+        return [
+            kernels.network_loss(
+                network.params, network.x, network.targets, network.sizes, network.codes, loss_of(network)
+            )
+        ]
+
+    return case
+
+
 def gradient(sizes, samples, **options):
     def case(dtype):
         network = random_network(dtype, sizes, samples, **options)
@@ -216,6 +228,8 @@ CASES = {
     "network_forward": forward(NETWORK, 301, ("relu",)),
     "network_forward, wide": forward(WIDE, 300, SLOPES),
     "network_forward, in panels on few threads": forward((120, 100, 1), 1000, SLOPES),  # see PACKED_ROWS
+    "network_loss": prediction_loss(NETWORK, 301, names=("relu",), labels=True),
+    "network_loss, in panels on few threads": prediction_loss((120, 100, 1), 1000, names=SLOPES),
     "network_gradient": gradient(NETWORK, 301, names=("relu",), labels=True),
     "network_gradient, wide": gradient(WIDE, 90, normalized=True, names=SLOPES, **DROPOUT),
     "network_gradient of a tall batch": gradient((4, 32, 16, 4), 2001, names=SLOPES, **DROPOUT),
