@@ -32,7 +32,7 @@ from .elementary import (
 from .jit import call_at, entry, inner, shared
 from .tanh import tanh_rows
 from .threads import share, threads_for
-from .vectors import array_at, contiguous_rows, keep
+from .vectors import array_at, contiguous_rows, keep, widest_vectors
 
 ACTIVATIONS = (
     "identity",
@@ -86,33 +86,17 @@ def activate(address, row, slope, slope_row, rows, columns, code, one):
 
     slope  0, or the address of a block as large for the derivative
     """
-    zero, leak = one - one, one * array_at(0, 0, one).dtype.type(LEAK)
     if code > SOFTMAX:
         call_at(code, (address, row, slope, slope_row, rows, columns), one)
-    elif by_slope(code):
-        for i in range(rows):
-            x = array_at(address + i * row, columns, one)
-            if slope == 0:
-                value_row(x, code)
-            else:
-                value_and_slope_row(x, array_at(slope + i * slope_row, columns, one), code)
+    elif by_slope(code) and slope != 0:
+        values_and_slopes(address, row, slope, slope_row, rows, columns, code, one)
     else:
         if code == TANH:
             tanh_rows(address, row, rows, columns, one)
-        for i in range(rows):
-            x = array_at(address + i * row, columns, one)
-            if code == SIGMOID:
-                for o in range(columns):
-                    x[o] = sigmoid(x[o])
-            elif code == RELU:
-                for o in range(columns):
-                    x[o] = where(x[o] < zero, zero, x[o])
-            elif code == LEAKY_RELU:
-                for o in range(columns):
-                    x[o] = where(x[o] < zero, leak * x[o], x[o])
-            elif code == ELU:
-                for o in range(columns):
-                    x[o] = where(x[o] < zero, expm1(where(x[o] < zero, x[o], zero)), x[o])
+        elif code in (RELU, LEAKY_RELU):
+            rectify(address, row, rows, columns, code, one)
+        elif code != IDENTITY:
+            values(address, row, rows, columns, code, one)
         if slope != 0:
             for i in range(rows):
                 d = array_at(slope + i * slope_row, columns, one)
@@ -122,29 +106,55 @@ def activate(address, row, slope, slope_row, rows, columns, code, one):
 
 
 @inner
-def value_row(x, code):
-    if code == SOFTPLUS:
-        for o in range(x.shape[0]):
-            x[o] = softplus(x[o])
-    elif code == SILU:
-        for o in range(x.shape[0]):
-            x[o] = silu(x[o])
-    else:
-        for o in range(x.shape[0]):
-            x[o] = gelu(x[o])
+def rectify(address, row, rows, columns, code, one):
+    zero, leak = one - one, one * array_at(0, 0, one).dtype.type(LEAK)
+    for i in range(rows):
+        x = array_at(address + i * row, columns, one)
+        if code == RELU:
+            for o in range(columns):
+                x[o] = where(x[o] < zero, zero, x[o])
+        else:
+            for o in range(columns):
+                x[o] = where(x[o] < zero, leak * x[o], x[o])
 
 
 @inner
-def value_and_slope_row(x, slope, code):
-    if code == SOFTPLUS:
-        for o in range(x.shape[0]):
-            x[o], slope[o] = softplus_and_slope(x[o])
-    elif code == SILU:
-        for o in range(x.shape[0]):
-            x[o], slope[o] = silu_and_slope(x[o])
-    else:
-        for o in range(x.shape[0]):
-            x[o], slope[o] = gelu_and_slope(x[o])
+def values(address, row, rows, columns, code, one):
+    widest_vectors()
+    zero = one - one
+    for i in range(rows):
+        x = array_at(address + i * row, columns, one)
+        if code == SIGMOID:
+            for o in range(columns):
+                x[o] = sigmoid(x[o])
+        elif code == ELU:
+            for o in range(columns):
+                x[o] = where(x[o] < zero, expm1(where(x[o] < zero, x[o], zero)), x[o])
+        elif code == SOFTPLUS:
+            for o in range(columns):
+                x[o] = softplus(x[o])
+        elif code == SILU:
+            for o in range(columns):
+                x[o] = silu(x[o])
+        else:
+            for o in range(columns):
+                x[o] = gelu(x[o])
+
+
+@inner
+def values_and_slopes(address, row, slope, slope_row, rows, columns, code, one):
+    widest_vectors()
+    for i in range(rows):
+        x, d = array_at(address + i * row, columns, one), array_at(slope + i * slope_row, columns, one)
+        if code == SOFTPLUS:
+            for o in range(columns):
+                x[o], d[o] = softplus_and_slope(x[o])
+        elif code == SILU:
+            for o in range(columns):
+                x[o], d[o] = silu_and_slope(x[o])
+        else:
+            for o in range(columns):
+                x[o], d[o] = gelu_and_slope(x[o])
 
 
 @inner

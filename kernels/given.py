@@ -34,7 +34,7 @@ from numba.extending import intrinsic
 
 from . import elementary
 from .jit import address_of, compiler_with, shared
-from .vectors import array_at
+from .vectors import array_at, widest_vectors
 
 Function = Callable[..., float]
 
@@ -142,6 +142,7 @@ number = (lambda x: x) if numba.config.DISABLE_JIT else _number
 
 
 def _of_input(address, row, slope, slope_row, rows, columns, one):
+    widest_vectors()
     for i in range(rows):
         x = array_at(address + i * row, columns, one)
         if slope == 0:
@@ -156,6 +157,7 @@ def _of_input(address, row, slope, slope_row, rows, columns, one):
 
 
 def _of_input_and_output(address, row, slope, slope_row, rows, columns, one):
+    widest_vectors()
     for i in range(rows):
         x = array_at(address + i * row, columns, one)
         if slope == 0:

@@ -283,6 +283,23 @@ def _fetch_line(_context, address):
     return types.void(types.intp), code
 
 
+@intrinsic
+def _widest_vectors(_context):
+    """Give the loops of this function the widest vectors, and keep it a function of its own, which can have a choice.
+
+    Compilers take half the width of AVX-512 on Intel's processors, since whole vectors once cost clock. Tiles have them
+    all the time. Loops of many operations gain, short and simple ones lose: rows end in the middle of a wide step.
+    """
+
+    def code(context, builder, _signature, _values):
+        attributes = builder.function.attributes
+        set.add(attributes, '"prefer-vector-width"="512"')  # of which llvmlite's own `add` does not know
+        attributes.add("noinline")
+        return context.get_dummy_value()
+
+    return types.void(), code
+
+
 @inner
 def _array_at(address, count, like):
     """A contiguous array of `count` elements of the type of `like` at an address."""
@@ -322,7 +339,12 @@ def _plain_fetch_line(_address):
     """Nothing: what is fetched has no effect but on time."""
 
 
+def _plain_widest_vectors():
+    """Nothing: Python has none."""
+
+
 fetch_line = _plain_fetch_line if numba.config.DISABLE_JIT else _fetch_line
+widest_vectors = _plain_widest_vectors if numba.config.DISABLE_JIT else _widest_vectors
 transpose_squares = _plain_transpose_squares if numba.config.DISABLE_JIT else _transpose_squares
 array_at = _plain_array_at if numba.config.DISABLE_JIT else _array_at
 

@@ -1,14 +1,24 @@
 """Arrays at addresses, squares transposed in registers, and rows that can be loaded as vectors."""
 
 import copy
+import re
 
 import numba
 import numpy as np
 import pytest
 from helpers import DTYPES, LAYOUTS, arrange, framed, poisoned, unchanged
 
-from fastfnn.kernels.jit import OPTIONS
-from fastfnn.kernels.vectors import SQUARE, aligned_zeros, array_at, contiguous_rows, itemsize, keep, transpose_squares
+from fastfnn.kernels.jit import OPTIONS, inner
+from fastfnn.kernels.vectors import (
+    SQUARE,
+    aligned_zeros,
+    array_at,
+    contiguous_rows,
+    itemsize,
+    keep,
+    transpose_squares,
+    widest_vectors,
+)
 
 compiled = numba.njit(**OPTIONS)
 
@@ -146,3 +156,25 @@ def test_aligned_arrays_begin_with_a_cache_line_and_are_no_views(shape, dtype):
         array[...] = 3
         twin = copy.deepcopy({"a": array, "b": array})
         assert twin["a"] is twin["b"] and np.all(twin["a"] == 3)
+
+
+@inner
+def doubled(x):
+    widest_vectors()
+    for i in range(x.shape[0]):
+        x[i] *= 2
+
+
+@pytest.mark.jit
+def test_a_function_that_asks_for_the_widest_vectors_is_not_inlined_and_has_its_setting():
+    @numba.njit(["void(float32[::1])"])
+    def call(x):
+        doubled(x)
+
+    (code,) = call.inspect_llvm().values()
+    (group,) = re.findall(r"define .*doubled.* #(\d+) ", code)
+    (attributes,) = re.findall(rf"attributes #{group} = {{(.*)}}", code)
+    assert "noinline" in attributes and '"prefer-vector-width"="512"' in attributes
+    x = np.arange(100, dtype=np.float32)
+    call(x)
+    assert x.tolist() == list(range(0, 200, 2))
