@@ -1,4 +1,4 @@
-"""The networks of the speed table, one on all samples, one on few and one that widens: steps that are quick to time.
+"""The networks of the speed table, and some that take other forms of a step: steps that are quick to time.
 
 They stand here, too, and not only in fastfnn.bench.cases, because versions without that package are measured as well.
 """
@@ -83,4 +83,5 @@ CASES = {
     "all samples": replace(_MEDIUM, batch_size=8192, batches=1),
     "small data": Case((4, 16, 3), 30, 5, 100, "tanh", optimizer="Adam"),
     "widening": Case((50, 1000, 1), 128, 20, loss="squared_error"),
+    "blocks": Case((20, 100, 100, 100, 2), 512, 8),
 }

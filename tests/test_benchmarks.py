@@ -114,7 +114,7 @@ def test_all_that_is_timed_in_this_process_is_guarded(suite):
 
 def test_cases_have_those_of_the_speed_table(suite):
     table = {name: case for name, case in speed_table.CASES.items() if not case.predict}
-    assert set(suite.cases.CASES) == {*table, "all samples", "small data", "widening"}
+    assert set(suite.cases.CASES) == {*table, "all samples", "small data", "widening", "blocks"}
     for name, want in table.items():
         got = suite.cases.CASES[name]
         assert (got.layers, got.batch_size, got.activation) == (want.layers, want.batch_size, want.activation)

@@ -55,7 +55,7 @@ SGD = OPTIMIZERS.index("sgd")
 # Samples and batch_size of each form; in the first two the last batch is smaller, in the second it is not tall. The
 # third, whose last group of steps is smaller, is that of gradient descent without dropout, batch normalization and a
 # limit; else one sample is a batch of one.
-FORMS = {"batch": (20, 8), "tall batch": (1400, 1025), "one sample": (TOGETHER + 3, 1)}
+FORMS = {"batch": (20, 8), "tall batch": (1200, 1025), "one sample": (TOGETHER + 3, 1)}
 every_form = pytest.mark.parametrize(
     "form", [pytest.param(form, marks=pytest.mark.jit if form == "tall batch" else ()) for form in FORMS]
 )
@@ -486,7 +486,7 @@ def test_deep_batches_match_the_reference(extra, limits, dtype):
         rng, shape, ("silu", "tanh", "identity"), "softmax_cross_entropy", batch + 70, dtype, weighted=True,
         normalized=options.pop("normalized", False),
     )  # fmt: skip
-    assert training._tall_groups(batch, problem.params.nbytes) == 0
+    assert training._tall_form(batch, problem.params.nbytes)[1] == 0
     if not limits:
         assert_gradient_close(problem, **options)
     for optimizer in ("sgd", "adamw"):
@@ -848,14 +848,35 @@ def test_any_combination_in_tall_batches(case):
 # Tall batches
 
 # The fewest samples that are tall, and one less; the last sample of a block and the first of the next; several blocks.
-TALL = [768, 769, 1023, 1024, 1025, 1026, 1280, 3000]
+TALL = [255, 256, 257, 1023, 1024, 1025, 1280, 3000, 5000]
 
 
 def test_the_tall_batches_are_tall():
-    assert [training._tall_groups(batch, 10_000) for batch in TALL] == [0, 4, 4, 4, 5, 5, 5, 12]
+    rows, groups = zip(*(training._tall_form(batch, 10_000) for batch in TALL), strict=True)
+    assert rows == (64, 64, 65, 256, 256, 256, 256, 256, 312)
+    assert groups == (0, 4, 4, 4, 4, 5, 5, 12, 17)
     for form, (_, batch_size) in FORMS.items():
-        assert (training._tall_groups(batch_size, 10_000) > 0) == (form == "tall batch")
-    assert training._tall_groups(FORMS["tall batch"][0] - FORMS["tall batch"][1], 10_000) == 0
+        assert (training._tall_form(batch_size, 10_000)[1] > 0) == (form == "tall batch")
+    assert training._tall_form(FORMS["tall batch"][0] - FORMS["tall batch"][1], 10_000)[1] == 0
+
+
+@pytest.mark.parametrize(
+    ("size", "least", "most"),
+    [
+        (training.SMALL_BYTES, training.SMALL_ROWS, training.MOST_ROWS),
+        (training.MIDDLE_BYTES, training.MIDDLE_ROWS, training.TALL_ROWS),
+        (training.MIDDLE_BYTES + 1, training.TALL_ROWS, training.TALL_ROWS),
+    ],
+)
+def test_blocks_of_tall_batches_suit_the_network(size, least, most):
+    # and those of a smaller batch are no larger: the last of an epoch fits into the buffers of the others
+    rows, groups = zip(*(training._tall_form(batch, size) for batch in range(40_000)), strict=True)
+    first = groups.index(training.TALL_BLOCKS)
+    assert first == training.TALL_BLOCKS * least and not any(groups[:first])
+    assert min(groups[first:]) == training.TALL_BLOCKS
+    assert max(groups) == min(training.GROUPS, training.GROUPS_BYTES // size)
+    assert (rows[first], rows[-1]) == (least, most) and list(rows) == sorted(rows)
+    assert first <= training.TALL_BLOCKS * training.TALL_ROWS  # what is not tall fits, too
 
 
 # Short rows of outputs and padded ones, by labels and by rows; the layout says how either is read, whatever the loss.
@@ -902,7 +923,7 @@ def test_the_gradient_of_tall_batches_matches_a_central_difference(batch, extra)
 
 @pytest.mark.jit
 @pytest.mark.parametrize("labels", [True, False])
-@pytest.mark.parametrize("last", [1, 255, 257, 768, 769, 1024])
+@pytest.mark.parametrize("last", [1, 255, 256, 257, 768, 1024])
 def test_the_last_of_tall_batches_may_be_smaller(last, labels):
     for dtype in DTYPES:
         rng = np.random.default_rng(last)
@@ -920,17 +941,17 @@ def test_the_last_of_tall_batches_may_be_smaller(last, labels):
 @pytest.mark.parametrize(
     ("wide", "batch"),
     [
-        (False, 33 * training.TALL_BLOCK + 1),  # one block more than there are groups, and one sample
-        (False, 100 * training.TALL_BLOCK - 1),
-        (True, 7 * training.TALL_BLOCK + 5),  # as many groups as fit into the cache
+        (False, training.GROUPS * training.MOST_ROWS + 1),  # one block more than there are groups, of one sample
+        (False, 70 * training.MOST_ROWS - 1),
+        (True, 7 * training.TALL_ROWS + 5),  # as many groups as fit into the cache
     ],
 )
 def test_several_blocks_of_a_tall_batch_in_a_group(wide, batch, optimizer, dtype):
     rng = np.random.default_rng(13)
     shape = (400, 1600 // dtype.itemsize + 3, 3) if wide else (4, 7, 3)
     problem = problem_of(rng, shape, ("tanh", "identity"), "softmax_cross_entropy", batch, dtype)
-    groups, blocks = training._tall_groups(batch, problem.params.nbytes), -(-batch // training.TALL_BLOCK)
-    assert training.TALL_BLOCKS <= groups < blocks
+    rows, groups = training._tall_form(batch, problem.params.nbytes)
+    assert training.TALL_BLOCKS <= groups < batch / rows
     if optimizer == "sgd":  # once is enough
         assert_gradient_close(problem)
     assert_training_close(problem, batch, optimizer=optimizer, l2=0.5)
