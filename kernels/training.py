@@ -7,8 +7,8 @@ threads form a team and go through the steps together, see team.py. A step takes
   each thread sums the weight gradient over the whole batch for a share of each layer's inputs, and updates the weights
   with it. The gradient of gradient descent is never in memory: w -= eta g is a product added to the weights.
 - A tall batch, of many samples for a network that is small: blocks of samples go through the network and leave their
-  weight gradient, all while they are in the cache; the team meets; then each thread adds up the gradients of the blocks
-  for a share of the parameters.
+  weight gradient, all while they are in the cache of one core; the team meets; then each thread adds up the gradients
+  of the blocks for a share of the parameters.
 - One sample, in plain gradient descent: groups of steps share a pass over the first W, see `sample_steps`; of the
   later ones there is a pass for each step, see matvec.py.
 
@@ -82,22 +82,26 @@ UPDATE_ROWS = 56
 # 100-400-10 with Adam takes 1.14 of the time on 128 samples, 50-1000-1 0.77 (Xeon).
 WIDE = 16
 
-# A tall batch: at least so many blocks. Their gradients lie in groups, each of which is summed block by block: more
-# groups than threads, but no more than fit into the cache.
+# A tall batch: at least so many blocks. Their gradients lie in groups, of two blocks or more, each of which is summed
+# block by block; there are as many groups as fit into the cache, at most. Threads take groups, or if they could not
+# share these equally, blocks.
 TALL_BLOCKS = 4
 GROUPS = 32
 GROUPS_BYTES = 4 << 20
 
-# Samples of a block. Few enough that the block stays in the cache, and many enough for the gradient that it leaves: its
-# parameters are written once a block. Blocks of 64 in a batch of 256, and of 128 in one of 512, take 0.9 and 0.7 to 0.9
-# of the time without blocks for up to 9,000 parameters, blocks of 128 0.86 for 22,000, but 1.1 for 40,000. In batches
-# of 10,000 and more blocks of 1024 take 0.95 of the time of 256 for up to 9,000, but 1.02 for 22,000, 1.1 to 1.3 for
-# 40,000 and more (4-32-16-4, 64-64-64-10, 20-100-100-100-2, 784-50-10, 256-256-256-10; Xeon).
+# Samples of a block: few enough that it stays in the cache, and many enough for the gradient that it leaves. What
+# threads send each other is that gradient; without blocks, outputs and deltas of half the batch. So networks with
+# parameters of up to SMALL_BYTES have smaller blocks, from batches of 128 on; with up to TINY_BYTES, larger ones in
+# batches of more than 4096. With two threads on a Xeon, of the time without blocks, 64-64-64-10 takes 0.95 on 128
+# samples, 0.88 on 256 and 0.80 on 512; 20-100-100-100-2 takes 0.91, 0.85 and 0.79, 30-64-64-1 0.87, 0.79 and 0.77.
+# Blocks of 16 in a batch of 64 lose, and of 64 in one of 256 for 784-50-10. On 10,000 samples 64-64-64-10 takes 0.93 of
+# the time with blocks of 625, not 256; 784-50-10 and 256-256-256-10 take 1.04 to 1.28 with 512 and more.
 TALL_ROWS = 256
-SMALL_BYTES = 64 << 10
-SMALL_ROWS, MOST_ROWS = 64, 1024
-MIDDLE_BYTES = 128 << 10
-MIDDLE_ROWS = 128
+SMALL_BYTES, SMALL_ROWS = 128 << 10, 32
+TINY_BYTES, MOST_ROWS = 64 << 10, 1024
+
+# A batch is not tall if its size times the bytes of the parameters is less: it is for one thread, see threads.GRAIN.
+TALL_WORK = 200_000
 
 # The samples of a deep batch, see products.py, go through the network so many at a time.
 DEEP_ROWS = 256
@@ -452,14 +456,21 @@ def batch_step(job_address, step, scratch, members, rank, one):
 
 
 def _tall_form(batch, size):
-    """Samples of a block and groups of blocks, for parameters of `size` bytes; no groups if the batch is not tall."""
-    least = SMALL_ROWS if size <= SMALL_BYTES else MIDDLE_ROWS if size <= MIDDLE_BYTES else TALL_ROWS
+    """The form of a tall batch, for parameters of `size` bytes.
+
+    Returns the samples of a block, how many blocks go through the network together, and the groups of blocks: none if
+    the batch is not tall.
+    """
+    least = SMALL_ROWS if size <= SMALL_BYTES else TALL_ROWS
     most = TALL_ROWS
-    if size <= SMALL_BYTES:  # half as many blocks as groups, if that makes them larger
-        most = min(max(2 * batch // GROUPS, most), MOST_ROWS)
+    if size <= TINY_BYTES:  # 16 blocks, if that makes them larger
+        most = min(max(batch // 16, most), MOST_ROWS)
     rows = max(least, min((batch + TALL_BLOCKS - 1) // TALL_BLOCKS, most))
-    groups = min((batch + rows - 1) // rows, GROUPS, GROUPS_BYTES // max(size, 1))
-    return rows, groups if batch >= TALL_BLOCKS * least and groups >= TALL_BLOCKS else 0
+    together = 2 if 2 * rows <= most else 1
+    limit = GROUPS_BYTES // max(size, 1)
+    groups = min(((batch + rows - 1) // rows + 1) // 2, GROUPS, limit)
+    tall = batch >= TALL_BLOCKS * least and batch * size >= TALL_WORK and limit >= TALL_BLOCKS
+    return rows, together, groups if tall else 0
 
 
 tall_form = inner(_tall_form)
@@ -470,53 +481,84 @@ def tall_step(job_address, step, scratch, members, rank, one):
     """The same for a tall batch; the last may not be one."""
     job = job_at(job_address)
     _, batch = batch_of(job, step)
-    rows, groups = tall_form(batch, job[COUNT] * itemsize(one))
+    rows, together, groups = tall_form(batch, job[COUNT] * itemsize(one))
     if groups == 0:
         batch_step(job_address, step, scratch, members, rank, one)
         return
     find_factors(job, step, scratch, one)
-    table, size = table_at(job[TABLE], job[LAYERS]), line_from(job[COUNT] * itemsize(one))
     blocks = (batch + rows - 1) // rows
-    group_losses = array_at(job[GROUP_LOSSES], groups, 1.0)
-    start, room = rank * rows, scratch + job[PACKING]  # each thread has rows of its own in the buffers
+    divided = groups % members != 0 and blocks <= 2 * groups  # a group's second block then has a sum of its own
     while True:
-        group = take(job[TEAM])  # not a share each: a thread that is slowed down takes fewer
-        if group >= groups:
+        number = take(job[TEAM])  # not a share each: a thread that is slowed down takes fewer
+        if number >= (2 * groups if divided else groups):
             break
-        group_losses[group] = 0.0
-        top, bottom = share(blocks, groups, group)
-        for block in range(top, bottom):
-            sample = block * rows
-            count = min(rows, batch - sample)
-            group_losses[group] += total(carry(job, table, step, sample, start, count, batch, 0, 1, 0, scratch, one))
-            for layer in range(1, job[LAYERS] + 1):
-                line, target = table[layer], job[GROUP_GRADS] + group * size + table[layer, OFFSET]
-                add = 1 if block > top else 0
-                weight_gradient(
-                    line, table[layer - 1], target, 0, line[INPUTS], 0, line[OUTPUTS], start, count, add, room, one, one
-                )  # fmt: skip
-                bias = target + line[INPUTS] * line[OUTPUTS] * itemsize(one)
-                bias_gradient(line, bias, 0, line[OUTPUTS], start, count, add, one)
+        top, bottom = share(blocks, groups, number % groups)
+        if divided:
+            top, bottom = (top, top + 1) if number < groups else (top + 1, bottom)
+        sum_blocks(job, step, number, top, bottom, rows, together, batch, rank, scratch, one)
     meet(job[TEAM], members)
+    losses = array_at(job[GROUP_LOSSES], 2 * groups, 1.0)
     if rank == 0:
-        note_loss(job, step, group_losses, batch)
-    sum_groups(job, groups, members, rank, one)
+        for group in range(groups if divided else 0):
+            losses[group] += losses[groups + group]
+        note_loss(job, step, losses[:groups], batch)
+    sum_groups(job, groups, divided, members, rank, one)
     if job[OPTIMIZER] != GRADIENT:
-        update_with(job, table, job[GROUP_GRADS], members, rank, scratch, one)
+        update_with(job, table_at(job[TABLE], job[LAYERS]), job[GROUP_GRADS], members, rank, scratch, one)
     meet(job[TEAM], members)
 
 
 @inner
-def sum_groups(job, groups, members, rank, one):
+def sum_blocks(job, step, number, top, bottom, rows, together, batch, rank, scratch, one):
+    """Loss and gradient of the blocks top to bottom, in this order, to sums of that number; 0 if there is no block."""
+    table, room = table_at(job[TABLE], job[LAYERS]), scratch + job[PACKING]
+    losses, grads = array_at(job[GROUP_LOSSES], number + 1, 1.0), group_grads_at(job, number, one)
+    losses[number] = 0.0
+    if top == bottom:
+        zero = array_at(grads, job[COUNT], one)
+        for j in range(job[COUNT]):
+            zero[j] = -0.0  # which adds nothing to a 0 of either sign
+    start = rank * together * rows  # each thread has rows of its own in the buffers
+    for first in range(top, bottom, together):
+        sample = first * rows
+        samples = min(min(first + together, bottom) * rows, batch) - sample
+        terms = carry(job, table, step, sample, start, samples, batch, 0, 1, 0, scratch, one)
+        each = terms.shape[0] // samples
+        for begin in range(0, samples, rows):
+            count, add = min(rows, samples - begin), 1 if first > top or begin > 0 else 0
+            losses[number] += total(terms[begin * each : (begin + count) * each])
+            for layer in range(1, job[LAYERS] + 1):
+                line, target = table[layer], grads + table[layer, OFFSET]
+                weight_gradient(
+                    line, table[layer - 1], target, 0, line[INPUTS], 0, line[OUTPUTS], start + begin, count, add, room,
+                    one, one,
+                )  # fmt: skip
+                bias = target + line[INPUTS] * line[OUTPUTS] * itemsize(one)
+                bias_gradient(line, bias, 0, line[OUTPUTS], start + begin, count, add, one)
+
+
+@inner
+def group_grads_at(job, number, one):
+    """The address of the gradient that has this number."""
+    return job[GROUP_GRADS] + number * line_from(job[COUNT] * itemsize(one))
+
+
+@inner
+def sum_groups(job, groups, divided, members, rank, one):
     """The gradients of all groups added to the first one's, or where the gradient is the result, to that: this thread's
-    pieces."""
+    pieces. Where groups were divided, second blocks are added to the first before."""
     begin, end = share((job[COUNT] + PIECE - 1) // PIECE, members, rank)
     start, stop = begin * PIECE, min(end * PIECE, job[COUNT])
     grad = array_at(job[GROUP_GRADS], job[COUNT], one)
-    for group in range(1, groups):
-        other = array_at(job[GROUP_GRADS] + group * line_from(job[COUNT] * itemsize(one)), job[COUNT], one)
-        for j in range(start, stop):
-            grad[j] += other[j]
+    for group in range(groups):
+        of_group = array_at(group_grads_at(job, group, one), job[COUNT], one)
+        if divided:
+            second = array_at(group_grads_at(job, groups + group, one), job[COUNT], one)
+            for j in range(start, stop):
+                of_group[j] += second[j]
+        if group > 0:
+            for j in range(start, stop):
+                grad[j] += of_group[j]
     if job[OPTIMIZER] == GRADIENT:
         shift = start * itemsize(one)
         copy(job[GRADS] + shift, job[GROUP_GRADS] + shift, stop - start, one)
@@ -797,9 +839,9 @@ def prepare(
     drops = settings[DROPOUT] > 0
     table = layer_table(room, lists, x.strides[1], sizes, activations, statistics, drops, norms, True, capacity)
     team = np.zeros(TEAM_SIZE, np.int64)
-    group_grads = np.empty(groups * line_from(params.nbytes) + CACHE_LINE, np.uint8)
+    group_grads = np.empty(2 * groups * line_from(params.nbytes) + CACHE_LINE, np.uint8)
     grads = np.empty(params.size if written else 0, params.dtype)
-    sums = np.empty(groups + (params.size // PIECE + 1 if clips else 0), np.float64)
+    sums = np.empty(2 * groups + (params.size // PIECE + 1 if clips else 0), np.float64)
     terms = np.empty(loss_terms(loss, capacity, outputs), np.float64)
     batch_labels = np.empty(capacity if labels.shape[0] > 0 else 0, np.int64)
     batch_targets = np.empty(capacity * outputs if targets.shape[0] > 0 else 0, params.dtype)
@@ -811,7 +853,7 @@ def prepare(
     job[FIRST], job[SECOND] = first.ctypes.data, second.ctypes.data
     job[GRADS] = grads.ctypes.data if written else grad_params.ctypes.data
     job[LOSS], job[OPTIMIZER], job[SETTING], job[RATES] = loss, optimizer, settings.ctypes.data, rates.ctypes.data
-    job[CLIPS], job[SQUARES] = clips, sums.ctypes.data + 8 * groups
+    job[CLIPS], job[SQUARES] = clips, sums.ctypes.data + 16 * groups
     job[X], job[X_ROW] = x.ctypes.data, x.strides[0]
     job[LABELS] = labels.ctypes.data
     if targets.shape[0] > 0:
@@ -1051,9 +1093,10 @@ def _new_plan(sizes: np.ndarray, params: np.ndarray, batch: int, one_sample: boo
     operations, form, capacity, groups = 3 * batch * params.size, batch_step, batch, 0
     if one_sample:
         operations, form, capacity = params.size // 2, sample_steps, TOGETHER
-    elif _tall_form(batch, params.nbytes)[1] > 0 and not norm:  # which needs the whole batch
-        (rows, groups), form = _tall_form(batch, params.nbytes), tall_step
-        capacity = max(max_threads() * rows, TALL_BLOCKS * TALL_ROWS)  # the last batch may not be tall
+    elif _tall_form(batch, params.nbytes)[-1] > 0 and not norm:  # which needs the whole batch
+        (rows, together, groups), form = _tall_form(batch, params.nbytes), tall_step
+        # The last batch may not be tall, or its blocks go through the network two at a time.
+        capacity = max(max_threads(), TALL_BLOCKS) * max(together * rows, TALL_ROWS)
     # Most networks need less: what is not touched takes no memory.
     inputs, *outputs = sizes.tolist()
     elements = TOGETHER * (inputs + TOGETHER + 64)  # at most: `padded`

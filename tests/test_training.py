@@ -36,6 +36,7 @@ from networks import (
     assert_losses_close,
     assert_training_close,
     batches,
+    count_parameters,
     described,
     falling_rates,
     gradient,
@@ -46,7 +47,7 @@ from networks import (
 )
 
 from fastfnn import kernels, reference
-from fastfnn.kernels import LOSSES, OPTIMIZERS, training
+from fastfnn.kernels import LOSSES, OPTIMIZERS, threads, training
 from fastfnn.kernels.matvec import TOGETHER
 from fastfnn.kernels.network import BYTES_A_SAMPLE, HALVED_UP_TO, HALVED_WEIGHT, LARGE_WEIGHT, SHORT, WIDENING
 
@@ -55,7 +56,7 @@ SGD = OPTIMIZERS.index("sgd")
 # Samples and batch_size of each form; in the first two the last batch is smaller, in the second it is not tall. The
 # third, whose last group of steps is smaller, is that of gradient descent without dropout, batch normalization and a
 # limit; else one sample is a batch of one.
-FORMS = {"batch": (20, 8), "tall batch": (1200, 1025), "one sample": (TOGETHER + 3, 1)}
+FORMS = {"batch": (20, 8), "tall batch": (1100, 1025), "one sample": (TOGETHER + 3, 1)}
 every_form = pytest.mark.parametrize(
     "form", [pytest.param(form, marks=pytest.mark.jit if form == "tall batch" else ()) for form in FORMS]
 )
@@ -486,7 +487,7 @@ def test_deep_batches_match_the_reference(extra, limits, dtype):
         rng, shape, ("silu", "tanh", "identity"), "softmax_cross_entropy", batch + 70, dtype, weighted=True,
         normalized=options.pop("normalized", False),
     )  # fmt: skip
-    assert training._tall_form(batch, problem.params.nbytes)[1] == 0
+    assert training._tall_form(batch, problem.params.nbytes)[-1] == 0
     if not limits:
         assert_gradient_close(problem, **options)
     for optimizer in ("sgd", "adamw"):
@@ -847,36 +848,48 @@ def test_any_combination_in_tall_batches(case):
 
 # Tall batches
 
-# The fewest samples that are tall, and one less; the last sample of a block and the first of the next; several blocks.
-TALL = [255, 256, 257, 1023, 1024, 1025, 1280, 3000, 5000]
+# The fewest samples that are tall, and one less; the last sample of a block and the first of the next; several blocks;
+# two blocks at a time through the network, and one.
+TALL = [127, 128, 129, 256, 257, 511, 1023, 1024, 1025, 1280, 3000, 5000]
+TALL_NETWORK = (20, 40, 3)
 
 
 def test_the_tall_batches_are_tall():
-    rows, groups = zip(*(training._tall_form(batch, 10_000) for batch in TALL), strict=True)
-    assert rows == (64, 64, 65, 256, 256, 256, 256, 256, 312)
-    assert groups == (0, 4, 4, 4, 4, 5, 5, 12, 17)
+    size = 4 * count_parameters(TALL_NETWORK)
+    rows, together, groups = zip(*(training._tall_form(batch, size) for batch in TALL), strict=True)
+    assert rows == (32, 32, 33, 64, 65, 128, 256, 256, 256, 256, 256, 312)
+    assert together == (2, 2, 2, 2, 2, 2, 1, 1, 1, 1, 1, 1)
+    assert groups == (0, 2, 2, 2, 2, 2, 2, 2, 3, 3, 6, 9)
     for form, (_, batch_size) in FORMS.items():
-        assert (training._tall_form(batch_size, 10_000)[1] > 0) == (form == "tall batch")
-    assert training._tall_form(FORMS["tall batch"][0] - FORMS["tall batch"][1], 10_000)[1] == 0
+        assert (training._tall_form(batch_size, 1000)[-1] > 0) == (form == "tall batch")
+    assert training._tall_form(FORMS["tall batch"][0] - FORMS["tall batch"][1], 10_000)[-1] == 0
 
 
 @pytest.mark.parametrize(
     ("size", "least", "most"),
     [
-        (training.SMALL_BYTES, training.SMALL_ROWS, training.MOST_ROWS),
-        (training.MIDDLE_BYTES, training.MIDDLE_ROWS, training.TALL_ROWS),
-        (training.MIDDLE_BYTES + 1, training.TALL_ROWS, training.TALL_ROWS),
+        (training.TINY_BYTES, training.SMALL_ROWS, training.MOST_ROWS),
+        (training.SMALL_BYTES, training.SMALL_ROWS, training.TALL_ROWS),
+        (training.SMALL_BYTES + 1, training.TALL_ROWS, training.TALL_ROWS),
     ],
 )
 def test_blocks_of_tall_batches_suit_the_network(size, least, most):
-    # and those of a smaller batch are no larger: the last of an epoch fits into the buffers of the others
-    rows, groups = zip(*(training._tall_form(batch, size) for batch in range(40_000)), strict=True)
-    first = groups.index(training.TALL_BLOCKS)
-    assert first == training.TALL_BLOCKS * least and not any(groups[:first])
-    assert min(groups[first:]) == training.TALL_BLOCKS
+    rows, together, groups = zip(*(training._tall_form(batch, size) for batch in range(70_000)), strict=True)
+    first = training.TALL_BLOCKS * least
+    assert not any(groups[:first]) and min(groups[first:]) == 2
     assert max(groups) == min(training.GROUPS, training.GROUPS_BYTES // size)
-    assert (rows[first], rows[-1]) == (least, most) and list(rows) == sorted(rows)
-    assert first <= training.TALL_BLOCKS * training.TALL_ROWS  # what is not tall fits, too
+    assert (rows[first], rows[-1], together[-1]) == (least, most, 1)
+    # the last batch of an epoch, which may be smaller, fits into the buffers of the others: what is not tall, too
+    at_once = np.multiply(rows, together)
+    assert np.all(np.maximum.accumulate(at_once) <= np.maximum(at_once, training.TALL_ROWS))
+    assert first <= training.TALL_BLOCKS * training.TALL_ROWS
+
+
+def test_a_tall_batch_is_work_for_two_threads():
+    size = 1000
+    least = training.TALL_WORK // size
+    assert [training._tall_form(batch, size)[-1] > 0 for batch in (least - 1, least)] == [False, True]
+    assert 3 * least * size // 4 == 2 * threads.GRAIN
 
 
 # Short rows of outputs and padded ones, by labels and by rows; the layout says how either is read, whatever the loss.
@@ -898,7 +911,7 @@ def test_blocks_of_tall_batches_suit_the_network(size, least, most):
 def test_tall_batches_match_the_reference(loss, labels, outputs, layout, dtype):
     for batch in TALL:
         rng = np.random.default_rng(batch)
-        problem = problem_of(rng, (6, 9, outputs), ("sigmoid", "identity"), loss, batch, dtype, labels)
+        problem = problem_of(rng, (20, 40, outputs), ("sigmoid", "identity"), loss, batch, dtype, labels)
         problem = arranged(problem, layout)
         assert_gradient_close(problem)
         assert_training_close(problem, batch)
@@ -910,7 +923,7 @@ def test_tall_batches_match_the_reference(loss, labels, outputs, layout, dtype):
 @pytest.mark.parametrize("batch", TALL)
 def test_the_gradient_of_tall_batches_matches_a_central_difference(batch, extra):
     rng = np.random.default_rng(35)
-    problem = problem_of(rng, (4, 7, 3), ("gelu", "identity"), "softmax_cross_entropy", batch, np.float64)
+    problem = problem_of(rng, TALL_NETWORK, ("gelu", "identity"), "softmax_cross_entropy", batch, np.float64)
     _, grad, _ = gradient(kernels, problem, **EXTRAS[extra])
     direction = rng.standard_normal(grad.shape)  # one, not one for each parameter
     direction *= 1e-5 / np.linalg.norm(direction)
@@ -923,13 +936,13 @@ def test_the_gradient_of_tall_batches_matches_a_central_difference(batch, extra)
 
 @pytest.mark.jit
 @pytest.mark.parametrize("labels", [True, False])
-@pytest.mark.parametrize("last", [1, 255, 256, 257, 768, 1024])
+@pytest.mark.parametrize("last", [1, 127, 128, 129, 768, 1024])
 def test_the_last_of_tall_batches_may_be_smaller(last, labels):
     for dtype in DTYPES:
         rng = np.random.default_rng(last)
         samples = 1025 + last
         problem = problem_of(
-            rng, (4, 7, 3), ("tanh", "identity"), "softmax_cross_entropy", samples, dtype, labels, weighted=labels
+            rng, TALL_NETWORK, ("tanh", "identity"), "softmax_cross_entropy", samples, dtype, labels, weighted=labels
         )
         for order in (EVERY, rng.permutation(samples)):
             assert_training_close(problem, 1025, order, optimizer="adam", l2=0.5, **DROPOUT)
@@ -941,17 +954,17 @@ def test_the_last_of_tall_batches_may_be_smaller(last, labels):
 @pytest.mark.parametrize(
     ("wide", "batch"),
     [
-        (False, training.GROUPS * training.MOST_ROWS + 1),  # one block more than there are groups, of one sample
-        (False, 70 * training.MOST_ROWS - 1),
-        (True, 7 * training.TALL_ROWS + 5),  # as many groups as fit into the cache
+        (False, 2 * training.GROUPS * training.MOST_ROWS + 1),  # the last group has three, one of them of one sample
+        (False, 130 * training.MOST_ROWS - 1),
+        (True, 13 * training.TALL_ROWS + 5),  # as many groups as fit into the cache
     ],
 )
 def test_several_blocks_of_a_tall_batch_in_a_group(wide, batch, optimizer, dtype):
     rng = np.random.default_rng(13)
     shape = (400, 1600 // dtype.itemsize + 3, 3) if wide else (4, 7, 3)
     problem = problem_of(rng, shape, ("tanh", "identity"), "softmax_cross_entropy", batch, dtype)
-    rows, groups = training._tall_form(batch, problem.params.nbytes)
-    assert training.TALL_BLOCKS <= groups < batch / rows
+    rows, _, groups = training._tall_form(batch, problem.params.nbytes)
+    assert 2 <= groups < batch / rows / 2
     if optimizer == "sgd":  # once is enough
         assert_gradient_close(problem)
     assert_training_close(problem, batch, optimizer=optimizer, l2=0.5)
