@@ -624,6 +624,5 @@ def network_loss(
     """
     labels, rows = split_targets(targets, params.dtype)
     threads, packs = _threads_and_packing(x, params)
-    return _network_loss(
-        params, x, np.ascontiguousarray(labels), contiguous_rows(rows), sizes, activations, loss, packs, threads
-    )
+    labels, rows = np.ascontiguousarray(labels), contiguous_rows(rows)
+    return float(_network_loss(params, x, labels, rows, sizes, activations, loss, packs, threads))

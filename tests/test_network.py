@@ -94,7 +94,10 @@ def test_loss_matches_the_reference(network, batch, dtype, labels, seed):
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("batch", [1, 130, 1600])  # more than a block; so many that weights are packed before
+@pytest.mark.parametrize(
+    "batch",
+    [1, 130, pytest.param(1600, marks=pytest.mark.jit)],  # more than a block; so many that weights are packed before
+)
 def test_loss_is_that_of_the_forward_pass(batch, loss, dtype):
     shape, names = (130, 66, 3), ("tanh", "identity")
     problem = problem_of(np.random.default_rng(0), shape, names, loss, batch, dtype)
