@@ -91,13 +91,14 @@ GROUPS_BYTES = 4 << 20
 
 # Samples of a block: few enough that it stays in the cache, and many enough for the gradient that it leaves. What
 # threads send each other is that gradient; without blocks, outputs and deltas of half the batch. So networks with
-# parameters of up to SMALL_BYTES have smaller blocks, from batches of 128 on; with up to TINY_BYTES, larger ones in
-# batches of more than 4096. With two threads on a Xeon, of the time without blocks, 64-64-64-10 takes 0.95 on 128
-# samples, 0.88 on 256 and 0.80 on 512; 20-100-100-100-2 takes 0.91, 0.85 and 0.79, 30-64-64-1 0.87, 0.79 and 0.77.
-# Blocks of 16 in a batch of 64 lose, and of 64 in one of 256 for 784-50-10. On 10,000 samples 64-64-64-10 takes 0.93 of
-# the time with blocks of 625, not 256; 784-50-10 and 256-256-256-10 take 1.04 to 1.28 with 512 and more.
+# parameters of up to SMALL_BYTES have smaller blocks, from batches of 256 on; with up to TINY_BYTES, larger ones in
+# batches of more than 4096. With two threads on a Xeon, of the time without blocks, 64-64-64-10 takes 0.88 on 256
+# samples and 0.80 on 512; 20-100-100-100-2 takes 0.85 and 0.79, 30-64-64-1 0.79 and 0.77. One thread takes 1.1 and 1.01
+# of it; on 128 samples it would take 1.15 to 1.24, and two 0.87 to 0.95. Blocks of 64 in a batch of 256 lose for
+# 784-50-10. On 10,000 samples 64-64-64-10 takes 0.93 of the time with blocks of 625, not 256; 784-50-10 and
+# 256-256-256-10 take 1.04 to 1.28 with 512 and more.
 TALL_ROWS = 256
-SMALL_BYTES, SMALL_ROWS = 128 << 10, 32
+SMALL_BYTES, SMALL_ROWS = 128 << 10, 64
 TINY_BYTES, MOST_ROWS = 64 << 10, 1024
 
 # A batch is not tall if its size times the bytes of the parameters is less: it is for one thread, see threads.GRAIN.

@@ -230,7 +230,7 @@ CASES = {
     "network_forward, in panels on few threads": forward((120, 100, 1), 1000, SLOPES),  # see PACKED_ROWS
     "network_loss": prediction_loss(NETWORK, 301, names=("relu",), labels=True),
     "network_loss, in panels on few threads": prediction_loss((120, 100, 1), 1000, names=SLOPES),
-    "network_gradient": gradient(NETWORK, 100, names=("relu",), labels=True),
+    "network_gradient": gradient(NETWORK, 201, names=("relu",), labels=True),
     "network_gradient, wide": gradient(WIDE, 90, normalized=True, names=SLOPES, **DROPOUT),
     "network_gradient of a tall batch": gradient((4, 32, 16, 4), 2001, names=SLOPES, **DROPOUT),
     "train_steps": training("adam", NETWORK, 301, 67, names=("relu",), labels=True),
@@ -249,7 +249,7 @@ CASES = {
         "adam", (4, 32, 16, 4), 4101, 2000, **ALL | {"normalized": False}
     ),
     # four blocks, in two groups; five, the last of them alone in the third group
-    "train_steps on tall batches of few blocks": training("adam", NETWORK, 330, 130, labels=True),
+    "train_steps on tall batches of few blocks": training("adam", NETWORK, 600, 270, labels=True),
     "network_gradient of a tall batch of five blocks": gradient(NETWORK, 1025, names=("relu",)),
     "train_steps, weights divided by columns": training("sgd", WIDE, 150, 64),
     "train_steps, weights divided by columns, with state": training("adam", WIDE, 70, 64),
@@ -357,9 +357,9 @@ for name, case in test_threads.CASES.items():
 
 def test_the_cases_take_every_form():
     assert training_module._tall_form(2000, (5 * 32 + 33 * 16 + 17 * 4) * 8)[-1] == 4
-    assert training_module._tall_form(100, 10_000)[-1] == 0
+    assert training_module._tall_form(201, 10_000)[-1] == 0
     size = 4 * (41 * 50 + 51 * 10)
-    assert [training_module._tall_form(batch, size)[::2] for batch in (130, 1025)] == [(33, 2), (256, 3)]
+    assert [training_module._tall_form(batch, size)[::2] for batch in (270, 1025)] == [(68, 2), (256, 3)]
     weights = sum(inputs * outputs for inputs, outputs in itertools.pairwise(WIDE))
     assert training_module._tall_form(1100, weights * 4)[-1] == 0
     assert 1500 - 1100 <= training_module.DEEP < 1100
