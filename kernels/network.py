@@ -146,8 +146,8 @@ def list_size(sizes, batch):
 def layer_table(room, lists, x_column, sizes, activations, statistics, drops, norms, training, batch):
     """The table of a network for `batch` samples, whose features are x_column bytes apart.
 
-    room      array, of which whole cache lines are used: the outputs; then, for training, the deltas, slopes and
-              normalized sums. The input has TOGETHER rows of outputs and of deltas, for training on one sample
+    room      array, of which whole cache lines are used, see PAGE: the outputs; then, for training, the deltas, slopes
+              and normalized sums. The input has TOGETHER rows of outputs and of deltas, for training on one sample
     lists     (list_size,)  int64; the first `batch` are the addresses of samples, to be filled in
     drops     whether hidden layers have dropout
     norms     (2,)  int64: what `normalizers` gives
@@ -522,71 +522,63 @@ def predict(
     return keep(room) + keep(lists) + keep(packing) + keep(table)
 
 
-@inner
-def room_to_pack(sizes, packs, item):
-    """Room for every layer's W in panels, if it is wanted; and the address in it, or 0."""
-    size = CACHE_LINE
-    for layer in range(1, sizes.shape[0]):
-        size += packed_bytes(sizes, layer, item)
-    copy = np.empty(size if packs else 0, np.uint8)
-    return copy, line_from(copy.ctypes.data) if packs else 0
-
-
-@entry("intp(real[:, :], real[::1], real[:, :], int64[::1], int64[::1], intp, intp)", calls=[predict])
-def _network_forward(out, params, x, sizes, activations, packs, threads):
-    copy, packed = room_to_pack(sizes, packs, params.itemsize)
+@entry("void(real[::1], real[:, :], uint8[::1], int64[::1], intp)")
+def _pack(params, x, copy, sizes, threads):
     if threads == 1:
-        if packs:
-            pack_weights(packed, params, x, sizes, 1, 0)
-        predict_share(out, params, packed, x, sizes, activations, 1, 0)
+        pack_weights(line_from(copy.ctypes.data), params, x, sizes, 1, 0)
     else:
-        if packs:
-            for part in prange(threads):
-                pack_weights(packed, params, x, sizes, threads, part)
         for part in prange(threads):
-            predict_share(out, params, packed, x, sizes, activations, threads, part)
-    return keep(copy)
+            pack_weights(line_from(copy.ctypes.data), params, x, sizes, threads, part)
+
+
+@entry("void(real[:, :], real[::1], uint8[::1], real[:, :], int64[::1], int64[::1], intp)", calls=[predict])
+def _network_forward(out, params, copy, x, sizes, activations, threads):
+    if threads == 1:
+        predict_share(out, params, copy, x, sizes, activations, 1, 0)
+    else:
+        for part in prange(threads):
+            predict_share(out, params, copy, x, sizes, activations, threads, part)
 
 
 @entry(
-    "float64(real[::1], real[:, :], int64[::1], real[:, :], int64[::1], int64[::1], intp, intp, intp)",
+    "float64(real[::1], uint8[::1], real[:, :], int64[::1], real[:, :], int64[::1], int64[::1], intp, intp)",
     calls=[predict, loss_block],
 )
-def _network_loss(params, x, labels, targets, sizes, activations, loss, packs, threads):
+def _network_loss(params, copy, x, labels, targets, sizes, activations, loss, threads):
     batch, outputs = x.shape[0], sizes[sizes.shape[0] - 1]
     out, grad = np.empty((batch, outputs), params.dtype), np.empty((batch, outputs), params.dtype)
     terms = np.empty(loss_terms(loss, batch, outputs), np.float64)
-    copy, packed = room_to_pack(sizes, packs, params.itemsize)
     if threads == 1:
-        if packs:
-            pack_weights(packed, params, x, sizes, 1, 0)
-        predict_share(out, params, packed, x, sizes, activations, 1, 0)
+        predict_share(out, params, copy, x, sizes, activations, 1, 0)
         loss_part(grad, out, labels, targets, terms, loss, 1, 0)
     else:
-        if packs:
-            for part in prange(threads):
-                pack_weights(packed, params, x, sizes, threads, part)
         for part in prange(threads):
-            predict_share(out, params, packed, x, sizes, activations, threads, part)
+            predict_share(out, params, copy, x, sizes, activations, threads, part)
             loss_part(grad, out, labels, targets, terms, loss, threads, part)
-    return total(terms) / np.float64(batch) + keep(copy) + keep(out) + keep(grad)
+    return total(terms) / np.float64(batch) + keep(out) + keep(grad)
 
 
 @inner
-def predict_share(out, params, packed, x, sizes, activations, parts, part):
+def predict_share(out, params, copy, x, sizes, activations, parts, part):
     start, stop = share(out.shape[0], parts, part)
     predict(
-        out.ctypes.data + start * out.strides[0], out.strides[0], out.strides[1], params.ctypes.data, packed,
-        x.ctypes.data + start * x.strides[0], x.strides[0], x.strides[1], stop - start, sizes.ctypes.data,
-        activations.ctypes.data, activations.shape[0], params.dtype.type(1),
+        out.ctypes.data + start * out.strides[0], out.strides[0], out.strides[1], params.ctypes.data,
+        line_from(copy.ctypes.data) if copy.shape[0] > 0 else 0, x.ctypes.data + start * x.strides[0], x.strides[0],
+        x.strides[1], stop - start, sizes.ctypes.data, activations.ctypes.data, activations.shape[0],
+        params.dtype.type(1),
     )  # fmt: skip
 
 
-def _threads_and_packing(x: np.ndarray, params: np.ndarray) -> tuple[int, bool]:
-    """How many threads predict the rows of x, and whether they copy the weights into panels before."""
-    threads = threads_for(x.shape[0] * params.size)
-    packs = len(x) >= threads * PACKED_ROWS and PACKED_FROM <= params.nbytes <= PACKED_UP_TO
-    return threads, packs
+NO_COPY = np.empty(0, np.uint8)
+
+
+def _packed(params: np.ndarray, x: np.ndarray, sizes: np.ndarray, threads: int) -> np.ndarray:
+    """A copy of every W in panels, see `pack_weights`; or none, where it would not pay."""
+    if len(x) < threads * PACKED_ROWS or not PACKED_FROM <= params.nbytes <= PACKED_UP_TO:
+        return NO_COPY
+    copy = np.empty(params.nbytes + len(sizes) * CACHE_LINE, np.uint8)  # each W begins with a cache line
+    _pack(params, x, copy, sizes, threads)
+    return copy
 
 
 def network_forward(
@@ -602,8 +594,8 @@ def network_forward(
 
     Source: section 1 of the notes, the multilayer network.
     """
-    threads, packs = _threads_and_packing(x, params)
-    _network_forward(out, params, x, sizes, activations, packs, threads)
+    threads = threads_for(x.shape[0] * params.size)
+    _network_forward(out, params, _packed(params, x, sizes, threads), x, sizes, activations, threads)
 
 
 def network_loss(
@@ -623,6 +615,7 @@ def network_loss(
     Source: section 3 of the notes, the error functions.
     """
     labels, rows = split_targets(targets, params.dtype)
-    threads, packs = _threads_and_packing(x, params)
     labels, rows = np.ascontiguousarray(labels), contiguous_rows(rows)
-    return float(_network_loss(params, x, labels, rows, sizes, activations, loss, packs, threads))
+    threads = threads_for(x.shape[0] * params.size)
+    copy = _packed(params, x, sizes, threads)
+    return float(_network_loss(params, copy, x, labels, rows, sizes, activations, loss, threads))
