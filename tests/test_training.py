@@ -885,6 +885,19 @@ def test_blocks_of_tall_batches_suit_the_network(size, least, most):
     assert first <= training.TALL_BLOCKS * training.TALL_ROWS
 
 
+@pytest.mark.parametrize("count", [1, 2, 64])
+def test_buffers_have_room_for_every_thread_and_for_any_last_batch(count, monkeypatch):
+    monkeypatch.setattr(training, "max_threads", lambda: count)
+    params = np.zeros(count_parameters(TALL_NETWORK), np.float32)
+    most = 0
+    for batch in range(1, 5001):
+        rows, together, groups = training._tall_form(batch, params.nbytes)
+        most = max(most, count * together * rows if groups > 0 else batch)
+        if batch % 97 == 0 or batch in TALL:
+            plan = training._new_plan(np.array(TALL_NETWORK), params, batch, one_sample=False, norm=False)
+            assert plan.capacity >= most and plan.groups == groups
+
+
 def test_a_tall_batch_is_work_for_two_threads():
     size = 500
     least = training.TALL_WORK // size
