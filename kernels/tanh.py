@@ -1,13 +1,13 @@
 """tanh in float32 on AVX-512: a polynomial for each of 32 intervals, whose coefficients stay in registers.
 
-`elementary.tanh` takes 20 operations and a division, which for a vector of 16 elements takes as long as 16 of them.
-AVX-512 has an instruction that looks up each element of a vector in a table of 32 numbers, two registers, at the cost
-of a multiply-add. With a = |x|, t = a - center and the coefficients of the interval that a lies in,
+`elementary.tanh` takes 20 operations and a division. AVX-512 has an instruction that looks up each element of a vector
+in a table of 32 numbers, two registers, at the cost of a multiply-add. With a = |x|, t = a - center and the
+coefficients of the interval that a lies in,
 
     tanh a = c0 + t (c1 + t (c2 + t (c3 + t c4)))
 
-which is 17 operations with six look-ups. Intervals are wide where tanh is flat and narrow where it is not: a + SHIFT is
-cut into equal parts of each power of two, and the number of a part is in the first bits of a float.
+which is 16 operations, six of them look-ups. Intervals are wide where tanh is flat and narrow where it is not:
+a + SHIFT is cut into equal parts of each power of two, and the number of a part is in the first bits of a float.
 
 A center is one of the numbers near the middle of its interval whose tanh is almost a float32, so that rounding c0 adds
 little error (Gal, "Computing elementary functions: a new approach for achieving high accuracy and good performance",
