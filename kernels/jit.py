@@ -26,7 +26,7 @@ import numba
 import numpy as np
 from numba import types
 from numba.core import cgutils
-from numba.core.caching import FunctionCache
+from numba.core.caching import FunctionCache, IndexDataCacheFile
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import AnalysisPass, register_pass
@@ -67,12 +67,28 @@ def _fingerprint() -> str:
 FINGERPRINT = _fingerprint()
 
 
+class _CacheFile(IndexDataCacheFile):
+    """The files of a function, of which each says what it holds.
+
+    Numba numbers them and writes an index first. A process that reads the index before the file is written finds under
+    that number what was there before, and of two processes that compile different versions at once one may write over
+    what the other has in its index: code of an earlier version, or for the other dtype, would run.
+    """
+
+    def save(self, key: Any, data: Any) -> None:
+        super().save(key, (self._source_stamp, key, data))
+
+    def load(self, key: Any) -> Any:
+        held = super().load(key)
+        return held[2] if held is not None and held[:2] == (self._source_stamp, key) else None
+
+
 class _KernelCache(FunctionCache):
     """Numba's cache on disk, keyed on the source of all kernels, that tells when it has to be filled."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)
-        self._cache_file._source_stamp = FINGERPRINT
+        self._cache_file = _CacheFile(self._cache_path, self._impl.filename_base, FINGERPRINT)
         self._function_name = function.__name__.lstrip("_")
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:

@@ -95,6 +95,30 @@ def test_a_change_in_another_file_of_the_kernels_empties_the_cache(package, tmp_
     assert run("float32", NUMBA_CACHE_DIR=cache, root=package)["announced"] == []
 
 
+def test_code_of_an_earlier_version_is_not_taken_for_that_of_this_one(package, tmp_path):
+    # As it may happen while another process has written the index, and not yet the code.
+    cache = tmp_path / "cache"
+    run("float32", NUMBA_CACHE_DIR=cache, root=package)
+    earlier = {path: path.read_bytes() for path in cache.rglob("*.nbc")}
+    with (package / "fastfnn" / "kernels" / "affine.py").open("a") as file:
+        file.write("\n# changed\n")
+    run("float32", NUMBA_CACHE_DIR=cache, root=package)
+    assert {*cache.rglob("*.nbc")} == {*earlier}, "the same names"
+    for path, content in earlier.items():
+        path.write_bytes(content)
+    assert len(run("float32", NUMBA_CACHE_DIR=cache, root=package)["announced"]) == 1
+    assert run("float32", NUMBA_CACHE_DIR=cache, root=package)["announced"] == []
+
+
+def test_code_for_one_dtype_is_not_taken_for_that_of_the_other(tmp_path):
+    # As it may happen where two processes compile at once.
+    run("float32", "float64", NUMBA_CACHE_DIR=tmp_path)
+    first, second = sorted(path for path in tmp_path.rglob("*.nbc") if "._update-" in path.name)
+    first.write_bytes(second.read_bytes())
+    assert len(run("float32", "float64", NUMBA_CACHE_DIR=tmp_path)["announced"]) == 1
+    assert run("float32", "float64", NUMBA_CACHE_DIR=tmp_path)["announced"] == []
+
+
 @pytest.fixture
 def nowhere(package, tmp_path):
     """An environment without any folder for a cache: files in their places, as chmod does not stop a superuser."""
