@@ -43,9 +43,7 @@ def softmax_block(grad, grad_row, logits, logits_row, rows, columns, labels, tar
     # E = -sum_k t_k log softmax(z)_k  has  dE/dz_k = softmax(z)_k sum_j t_j - t_k.
     for i in range(rows):
         z, g = array_at(logits + i * logits_row, columns, one), array_at(grad + i * grad_row, columns, one)
-        largest = z[0]
-        for k in range(columns):
-            largest = max(largest, z[k])
+        largest = row_max(z)
         for k in range(columns):
             g[k] = z[k] - largest
         terms[i] = largest
@@ -56,14 +54,43 @@ def softmax_block(grad, grad_row, logits, logits_row, rows, columns, labels, tar
             g[k] = exp(g[k])
     for i in range(rows):
         z, g = array_at(logits + i * logits_row, columns, one), array_at(grad + i * grad_row, columns, one)
-        total = np.float64(0)  # not 0.0, which adopts float32 in plain Python
-        for k in range(columns):
-            total += g[k]
+        total = row_sum(g)
         if targets == 0:
             terms[i] = log(total) + (terms[i] - np.float64(z[labels[i]]))
             label_gradient(g, labels[i], scale / total)
         else:
             terms[i] = row_gradient(g, z, array_at(targets + i * targets_row, columns, one), scale, total, terms[i])
+
+
+# Four side by side, since each waits for the one before: a loss over 100 classes takes 0.80 of the time (Xeon).
+@inner
+def row_max(row):
+    """The largest element of a row; anything if one is NaN, as its e^z will then be."""
+    whole = row.shape[0] // 4 * 4
+    m0, m1, m2, m3 = row[0], row[0], row[0], row[0]
+    for k in range(0, whole, 4):
+        m0 = max(m0, row[k])
+        m1 = max(m1, row[k + 1])
+        m2 = max(m2, row[k + 2])
+        m3 = max(m3, row[k + 3])
+    for k in range(whole, row.shape[0]):
+        m0 = max(m0, row[k])
+    return max(max(m0, m1), max(m2, m3))
+
+
+@inner
+def row_sum(row):
+    """The sum of a row, in float64."""
+    s0, s1, s2, s3 = np.float64(0), np.float64(0), np.float64(0), np.float64(0)  # 0.0 is float32 in plain Python
+    whole = row.shape[0] // 4 * 4
+    for k in range(0, whole, 4):
+        s0 += row[k]
+        s1 += row[k + 1]
+        s2 += row[k + 2]
+        s3 += row[k + 3]
+    for k in range(whole, row.shape[0]):
+        s0 += row[k]
+    return (s0 + s1) + (s2 + s3)
 
 
 @inner
@@ -84,10 +111,11 @@ def row_gradient(grad, logits, row, scale, total, largest):
     mass = 0.0
     for k in range(logits.shape[0]):
         mass += row[k]
-        if row[k] != 0:  # 0 log 0 is 0, also where a logit is -inf
-            loss += row[k] * (log_total + (largest - np.float64(logits[k])))
+        part = row[k] * (log_total + (largest - np.float64(logits[k])))
+        loss += where(row[k] == 0, 0.0, part)  # 0 log 0 is 0, also where a logit is -inf; no branch to guess wrong
+    weight = scale * mass / total
     for k in range(logits.shape[0]):
-        grad[k] = scale * (grad[k] / total * mass - row[k])
+        grad[k] = weight * grad[k] - scale * row[k]
     return loss
 
 
