@@ -141,11 +141,15 @@ class FNN:
                        also take (N,)
         sample_weight  w (N,), finite, not negative; None for 1
         """
+        if sample_weight is None:
+            rows = validation.samples_to_take_in("x", x, self.layer_sizes[0], self.dtype)
+            loss = self._prediction_loss(rows, self._targets("t", t, len(rows)))
+            if math.isnan(loss):
+                self._samples("x", rows)  # are they the reason?
+            return loss
         rows = self._samples("x", x)
         targets = self._targets("t", t, len(rows))
         weights = self._sample_weights(sample_weight, None, targets)
-        if not len(weights):
-            return self._prediction_loss(rows, targets)
         losses = _loss_of_each(self.loss_name, self._forward(rows, "identity"), targets)
         return float((weights * losses).sum() / len(rows))
 
@@ -171,11 +175,16 @@ class FNN:
         It is that of a training step: with the weight decay's part, with dropout drawn anew at each call, and with
         batch normalization over the rows of x, which also moves its running statistics.
         """
-        rows = self._samples("x", x)
+        if self.batch_norm:  # whose statistics the kernel changes, whatever it finds
+            rows = self._samples("x", x)
+        else:
+            rows = validation.samples_to_take_in("x", x, self.layer_sizes[0], self.dtype)
         targets = self._targets("t", t, len(rows))
-        self._steps += 1
         grad = np.empty(self._flat.size, self.dtype)
-        self._training_gradient(grad, self._statistics, rows, targets)
+        loss = self._training_gradient(grad, self._statistics, rows, targets, self._steps + 1)
+        if math.isnan(loss):
+            self._samples("x", rows)  # are they the reason?
+        self._steps += 1
         grads = self.params.views_of(grad)
         if self.weight_decay:
             for layer in range(1, len(self.layer_sizes)):
@@ -398,18 +407,19 @@ class FNN:
         return twin
 
     def _training_gradient(
-        self, grad: np.ndarray, statistics: np.ndarray, rows: np.ndarray, targets: np.ndarray
+        self, grad: np.ndarray, statistics: np.ndarray, rows: np.ndarray, targets: np.ndarray, step: int
     ) -> float:
         loss: float = self._kernels.network_gradient(
             grad, statistics, self._flat, rows, targets, self._sizes, self._codes("identity"), self._settings({}),
-            self._loss_code, max(self._steps, 1),
+            self._loss_code, step,
         )  # fmt: skip
         return loss
 
     def _training_loss(self, rows: np.ndarray, targets: np.ndarray) -> float:
         """What a training step lowers: with dropout, the batch's own statistics, and the penalty of weight decay."""
         if self.dropout or self.batch_norm:
-            loss = self._training_gradient(np.empty_like(self._flat), self._statistics.copy(), rows, targets)
+            grad, statistics = np.empty_like(self._flat), self._statistics.copy()
+            loss = self._training_gradient(grad, statistics, rows, targets, max(self._steps, 1))
         else:
             loss = self._prediction_loss(rows, targets)
         return loss + self._penalty()

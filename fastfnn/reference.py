@@ -389,7 +389,10 @@ def network_forward(
 def network_loss(
     params: np.ndarray, x: np.ndarray, targets: np.ndarray, sizes: np.ndarray, activations: np.ndarray, loss: int
 ) -> float:
-    """The mean loss of the network's outputs"""
+    """The mean loss of the network's outputs; NaN if an element of x is not finite"""
+    x = _converted(x, params.dtype)
+    if not np.isfinite(x).all():
+        return float("nan")
     out = np.empty((len(x), sizes[-1]), params.dtype)
     network_forward(out, params, x, sizes, activations)
     return LOSS[loss](np.empty_like(out), out, targets)
@@ -407,8 +410,17 @@ def network_gradient(
     loss: int,
     step: int,
 ) -> float:
-    """Back-propagation; returns the mean loss"""
-    return _gradient(grad_params, statistics, params, x, targets, None, sizes, activations, settings, loss, step)
+    """Back-propagation; returns the mean loss, or NaN if an element of x is not finite"""
+    x = _converted(x, params.dtype)
+    finite = bool(np.isfinite(x).all())
+    with np.errstate(invalid=None if finite else "ignore"):
+        value = _gradient(grad_params, statistics, params, x, targets, None, sizes, activations, settings, loss, step)
+    return value if finite else float("nan")
+
+
+def _converted(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    with np.errstate(over="ignore"):  # what does not fit becomes infinite
+        return x.astype(dtype)
 
 
 def _gradient(

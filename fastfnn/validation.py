@@ -13,6 +13,9 @@ from fastfnn.backend import all_finite, are_distributions
 # How far from one a row of target probabilities may sum: rows that were computed in float32 are this good.
 ROW_SUM_TOLERANCE = 1e-3
 
+# Those that networks have.
+REAL_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+
 # The least number above 0 that float32 has.
 LEAST_FLOAT32 = float(np.finfo(np.float32).smallest_subnormal)
 
@@ -84,10 +87,7 @@ def real_array(name: str, value: Any, dtype: npt.DTypeLike) -> np.ndarray:
     array = as_array(name, value)
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
-    if array.dtype != dtype or not array.flags.carray:
-        # Compiled code takes no read-only arrays, though it writes none. What does not fit becomes infinite: see below.
-        with np.errstate(over="ignore"):
-            array = np.require(array, dtype, ("C", "W"))
+    array = _converted(array, dtype)
     if not all_finite(array.reshape(-1)):
         index = np.unravel_index(int(np.argmin(np.isfinite(array))), array.shape)
         position = ", ".join(str(int(i)) for i in index)
@@ -95,9 +95,28 @@ def real_array(name: str, value: Any, dtype: npt.DTypeLike) -> np.ndarray:
     return array
 
 
+def _converted(array: np.ndarray, dtype: npt.DTypeLike) -> np.ndarray:
+    """`array` as real_array has it, but for numbers that are not finite, or do not fit and become infinite."""
+    if array.dtype == dtype and array.flags.carray:  # compiled code takes no read-only arrays, though it writes none
+        return array
+    with np.errstate(over="ignore"):
+        return np.require(array, dtype, ("C", "W"))
+
+
 def samples(name: str, value: Any, width: int, dtype: npt.DTypeLike) -> np.ndarray:
     """`value` as rows of `width` finite real numbers, at least one."""
-    array = real_array(name, value, dtype)
+    return _rows(name, real_array(name, value, dtype), width)
+
+
+def samples_to_take_in(name: str, value: Any, width: int, dtype: npt.DTypeLike) -> np.ndarray:
+    """The same for kernels that convert samples themselves, and tell if they are not finite: of either dtype."""
+    array = as_array(name, value)
+    if array.dtype not in REAL_DTYPES or not array.flags.carray:
+        array = real_array(name, array, dtype)
+    return _rows(name, array, width)
+
+
+def _rows(name: str, array: np.ndarray, width: int) -> np.ndarray:
     if array.ndim != 2:
         raise ValueError(f"{name} must have shape (samples, {width}), got shape {array.shape}")
     if array.shape[1] != width:
@@ -119,9 +138,10 @@ def targets(name: str, value: Any, count: int, width: int, loss: str, dtype: npt
         one = "integer labels of shape (samples,) or " if loss == "softmax_cross_entropy" else ""
         raise ValueError(f"{name} must be {one}rows of shape (samples, {width}), got shape {array.shape}")
     _same_count(name, array, count)
-    fits = array.dtype == dtype and array.flags.carray
-    if loss == "softmax_cross_entropy" and fits and are_distributions(array, ROW_SUM_TOLERANCE):
-        return array
+    if loss == "softmax_cross_entropy" and array.dtype.kind in "biuf":
+        rows = _converted(array, dtype)
+        if are_distributions(rows, ROW_SUM_TOLERANCE):
+            return rows
     rows = real_array(name, array, dtype)
     if loss != "squared_error":
         _unit_interval(name, rows)

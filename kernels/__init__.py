@@ -35,8 +35,8 @@ The contract of every public kernel
 -----------------------------------
 Outputs come first, then inputs, then scalars. Outputs are allocated by the caller and overwritten, never accumulated
 into; they do not overlap the inputs unless the docstring allows it. Arrays are float32 or float64, all of one dtype in
-one call, writable, with any strides unless the docstring says contiguous; sizes may be 0 or 1. NaN and infinity
-propagate. Nothing is validated: that is the caller's work, done once, at the edge of `fastfnn`.
+one call unless the docstring allows both, writable, with any strides unless it says contiguous; sizes may be 0 or 1.
+NaN and infinity propagate. Nothing is validated: that is the caller's work, done once, at the edge of `fastfnn`.
 Each output element is summed by one thread, in an order that depends on the shapes alone, so a result has the same bits
 for every number of threads. Every name in `__all__` has a twin of the same signature in `fastfnn.reference`.
 """
@@ -74,7 +74,7 @@ from .affine import affine_backward, affine_forward
 from .dropout import dropout_mask
 from .given import compile_activation
 from .losses import LOSSES, sigmoid_cross_entropy, softmax_cross_entropy, squared_error
-from .network import network_forward, network_loss
+from .network import network_forward
 from .normalization import batch_norm_backward, batch_norm_forward
 from .optimizers import (
     OPTIMIZERS,
@@ -87,7 +87,7 @@ from .optimizers import (
     rmsprop_update,
     sgd_update,
 )
-from .training import network_gradient, train_steps
+from .training import network_gradient, network_loss, train_steps
 
 __all__ = [
     "ACTIVATIONS",

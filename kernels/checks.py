@@ -9,7 +9,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from .jit import entry
+from .jit import entry, inner
 
 # Elements that the stand-ins look at at a time: what they note stays in the cache.
 AT_ONCE = 1 << 16
@@ -17,9 +17,25 @@ AT_ONCE = 1 << 16
 
 @entry("boolean(real[::1])", parallel=False)
 def _all_finite(values):
+    return finite(values)
+
+
+@inner
+def _finite(values):
     largest, wrong = np.finfo(values.dtype).max, False
     for i in range(values.shape[0]):
         wrong |= not (abs(values[i]) <= largest)  # no early end, so that it vectorises
+    return not wrong
+
+
+@inner
+def _finite_as(values, given):
+    """The same after values = given, which has another dtype."""
+    largest, wrong = np.finfo(values.dtype).max, False
+    for i in range(values.shape[0]):
+        value = values.dtype.type(given[i])
+        values[i] = value
+        wrong |= not (abs(value) <= largest)
     return not wrong
 
 
@@ -56,6 +72,14 @@ def _plain_are_distributions(rows: np.ndarray, tolerance: float) -> bool:
     return bool(np.all(np.abs(rows.sum(axis=1, dtype=np.float64) - 1) <= tolerance))
 
 
+def _plain_finite_as(values: np.ndarray, given: np.ndarray) -> bool:
+    with np.errstate(over="ignore"):
+        values[...] = given
+    return _plain_all_finite(values)
+
+
 # The stand-ins serve without the JIT, where a loop over elements would take its time.
 all_finite: Any = _plain_all_finite if numba.config.DISABLE_JIT else _all_finite
+finite: Any = _plain_all_finite if numba.config.DISABLE_JIT else _finite
+finite_as: Any = _plain_finite_as if numba.config.DISABLE_JIT else _finite_as
 are_distributions: Any = _plain_are_distributions if numba.config.DISABLE_JIT else _are_distributions

@@ -30,6 +30,7 @@ import numpy as np
 from numba import prange
 
 from .activations import IDENTITY, SLOPES, SOFTMAX, activate, by_slope, differentiate, softmax_rows, with_padding
+from .checks import finite
 from .dropout import drop
 from .elementary import mul_add
 from .jit import address_of, call_at, entry, inner, shared
@@ -249,7 +250,7 @@ def widens(line, batch, one):
     return batch > line[INPUTS] and line[OUTPUTS] >= WIDENING * line[INPUTS] and size >= HALVED_WEIGHT
 
 
-@shared(f"void({13 * 'intp, '}real)", calls=[multiply, activate, drop])
+@shared(f"intp({13 * 'intp, '}real)", calls=[multiply, activate, drop])
 def forward(
     table_address, layers, params, start, stop, batch, team, members, rank, room, setting_at, step_key, first, one
 ):  # fmt: skip
@@ -259,8 +260,10 @@ def forward(
     room        the address of room for products over a layer's inputs or outputs
     setting_at  the address of a training step's settings; 0 in a prediction
     step_key    for dropout, see `key_of_step`; row `start` is then number `first` of the batch
+
+    Returns 1 if an input of these rows may not be finite, else 0; where `in_halves` does not hold, 0 is no answer.
     """
-    table, item = table_at(table_address, layers), itemsize(one)
+    table, item, doubt = table_at(table_address, layers), itemsize(one), 0
     met = False  # since the last output was written
     for layer in range(1, layers + 1):
         line, below = table[layer], table[layer - 1]
@@ -268,7 +271,7 @@ def forward(
         columns = not halves and divided_by_columns(line, members, batch, one)
         epilogue = NOTHING if line[CODE] == SOFTMAX or line[NORM] != 0 else FORWARD
         if halves:
-            first_layer(line, below, params, start, stop, batch, team, members, rank, epilogue, room, one)
+            doubt = first_layer(line, below, params, start, stop, batch, team, members, rank, epilogue, room, one)
         else:
             if columns and not met:
                 meet(team, members)
@@ -301,6 +304,7 @@ def forward(
                     step_key, setting[DROPOUT], setting[DROPOUT_SCALE], one,
                 )  # fmt: skip
                 met = False
+    return doubt
 
 
 @inner
@@ -317,6 +321,9 @@ def first_layer(line, below, params, start, stop, batch, team, members, rank, ep
     The sum over the first half of the inputs goes to the outputs, that over the second to the deltas, which have no
     other use yet. Each half has as many parts as there are threads for it, or if that is not a whole number, twice as
     many.
+
+    Returns 1 if a sum is not finite, else 0. None is if an input is not: inf * 0 is NaN. So who wants to know need not
+    look at all inputs.
     """
     item = itemsize(one)
     weight, row = params + line[OFFSET], line[OUTPUTS] * item
@@ -335,12 +342,15 @@ def first_layer(line, below, params, start, stop, batch, team, members, rank, ep
     meet(team, members)
     shift, count = start * line[OUT_ROW], (stop - start) * line[OUT_ROW] // item
     out, other = array_at(line[OUT] + shift, count, one), array_at(line[DELTA] + shift, count, one)
+    largest, doubt = np.finfo(out.dtype).max, False
     for j in range(count):
         out[j] += other[j]
+        doubt |= not (abs(out[j]) <= largest)
     width = line[OUTPUTS]
     finish(
         epilogue, line[CODE], line[OUT], line[OUT_ROW], line[SLOPE], line[OUT_ROW], start, stop, width, 0, width, one
     )  # fmt: skip
+    return 1 if doubt else 0
 
 
 def normalizers(dtype: np.dtype, wanted: bool) -> np.ndarray:
@@ -548,14 +558,28 @@ def _network_loss(params, copy, x, labels, targets, sizes, activations, loss, th
     batch, outputs = x.shape[0], sizes[sizes.shape[0] - 1]
     out, grad = np.empty((batch, outputs), params.dtype), np.empty((batch, outputs), params.dtype)
     terms = np.empty(loss_terms(loss, batch, outputs), np.float64)
+    fit = np.ones(threads, np.bool_)
     if threads == 1:
+        fit[0] = finite_share(x, 1, 0)
         predict_share(out, params, copy, x, sizes, activations, 1, 0)
         loss_part(grad, out, labels, targets, terms, loss, 1, 0)
     else:
         for part in prange(threads):
+            fit[part] = finite_share(x, threads, part)
             predict_share(out, params, copy, x, sizes, activations, threads, part)
             loss_part(grad, out, labels, targets, terms, loss, threads, part)
-    return total(terms) / np.float64(batch) + keep(out) + keep(grad)
+    held = keep(out) + keep(grad)
+    return total(terms) / np.float64(batch) + held if fit.all() else np.nan
+
+
+@inner
+def finite_share(x, parts, part):
+    """Whether the samples of this part are finite."""
+    start, stop = share(x.shape[0], parts, part)
+    fit = True
+    for i in range(start, stop):
+        fit &= finite(array_at(x.ctypes.data + i * x.strides[0], x.shape[1], x.dtype.type(1)))
+    return fit
 
 
 @inner
@@ -598,24 +622,14 @@ def network_forward(
     _network_forward(out, params, _packed(params, x, sizes, threads), x, sizes, activations, threads)
 
 
-def network_loss(
+def loss_in_blocks(
     params: np.ndarray, x: np.ndarray, targets: np.ndarray, sizes: np.ndarray, activations: np.ndarray, loss: int
 ) -> float:
-    """The mean loss of the network's outputs for the rows of x, as the loss of that name gives it for them.
-
-    params       (P,)      read; contiguous, as in network_forward
-    x            (N, I)    read
-    targets      (N,) int64 labels or (N, K) rows, as the loss takes them; read
-    sizes        (L + 1,)  int64, read; contiguous
-    activations  (L,)      int64, read; contiguous; the last is the identity where the loss contains the output
-                           activation
-    loss         an index into LOSSES
-
-    Returns the mean, accumulated in float64; NaN if there are no rows.
-    Source: section 3 of the notes, the error functions.
-    """
+    """As training.network_loss, of predictions made as network_forward makes them."""
     labels, rows = split_targets(targets, params.dtype)
     labels, rows = np.ascontiguousarray(labels), contiguous_rows(rows)
+    with np.errstate(over="ignore"):  # what does not fit becomes infinite, which is seen
+        x = contiguous_rows(x.astype(params.dtype, copy=False))
     threads = threads_for(x.shape[0] * params.size)
     copy = _packed(params, x, sizes, threads)
     return float(_network_loss(params, copy, x, labels, rows, sizes, activations, loss, threads))

@@ -23,7 +23,7 @@ from typing import NamedTuple
 import numba
 import numpy as np
 from activation_codes import ELEMENTWISE, GIVEN, code_of, twin_of
-from helpers import ELEMENTWISE_EPS, SUM_SLACK, TOLERANCES, assert_close, normal
+from helpers import ELEMENTWISE_EPS, OTHER, SUM_SLACK, TOLERANCES, assert_close, normal
 from whole_team import use_whole_teams
 
 from fastfnn import kernels, reference
@@ -366,11 +366,16 @@ HEAD = {"network_forward": 1, "network_loss": 1, "network_gradient": 1, "train_s
 PREDICTIONS = ("network_forward", "network_loss")
 STARTS = ((9, 4), (0, 4), (4, 9), (128, 127), (129, 64), (257, 129))
 SMALL_NETWORK = (5, 17, 8, 3)
+
+# Kernels that convert samples of the other dtype: of whole rows, and of halves of them.
+TAKE_IN, OTHER_DTYPE = ("network_loss", "network_gradient"), "other dtype"
 # The second weights of the third are divided by columns, see LARGE_WEIGHT in network.py; the last one widens.
 LARGE_NETWORKS = ((784, 50, 10), (64, 129, 130, 10), (3, 257, 259, 10), (20, 450, 3))
 
 # Many rows are predicted with a copy of its weights in panels, see PACKED_ROWS in network.py.
 IN_PANELS = (130, 66, 3)
+
+OTHER_DTYPE_CASES = (*(((7, 5, 3), layout) for layout in LAYOUTS), ((700, 50, 3), "C"))
 
 # Two kinds of targets of the softmax, and other losses; the last activation is the identity where the loss has one.
 KINDS = {"labels": 0, "rows": 0, "sigmoid": 1, "squared": 2}
@@ -432,10 +437,14 @@ def network_forward(case, dtype, rng):
     )
 
 
+def samples_to_take_in(case, inputs, dtype, rng):
+    return grid(rng, (case.shape[0], inputs), OTHER[dtype] if OTHER_DTYPE in case.options else dtype)
+
+
 def network_loss(case, dtype, rng):
     kind = case.options[2]
     (params, sizes, codes), _ = network(case, dtype, rng)
-    x = grid(rng, (case.shape[0], sizes[0]), dtype)
+    x = samples_to_take_in(case, sizes[0], dtype, rng)
     return Call(
         [],
         [params, x, targets_for(kind, rng, len(x), sizes[-1], dtype), sizes, codes],
@@ -447,7 +456,7 @@ def network_loss(case, dtype, rng):
 def network_gradient(case, dtype, rng):
     kind = case.options[2]
     (params, sizes, codes), statistics = network(case, dtype, rng)
-    x = grid(rng, (case.shape[0], sizes[0]), dtype)
+    x = samples_to_take_in(case, sizes[0], dtype, rng)
     targets = targets_for(kind, rng, len(x), sizes[-1], dtype)
 
     def bounds(want, *rest):
@@ -559,6 +568,10 @@ def network_cases(kernel):
     for layouts in layouts_for(free):
         for _ in range(3):
             yield Case(kernel, STARTS[0][:head] + SMALL_NETWORK, layouts, next(turns))
+    if kernel in TAKE_IN:
+        for batch, (sizes, layout) in itertools.product((1, 9, 100, 1600), OTHER_DTYPE_CASES):
+            place = free[0] * ("C",)  # of the samples, which come first of those whose layout is free
+            yield Case(kernel, (batch, *sizes), (*place, layout), (*next(turns)[:3], OTHER_DTYPE))
     if kernel not in PREDICTIONS:
         yield from form_cases(kernel, options, free)
 

@@ -18,6 +18,7 @@ NOJIT = bool(numba.config.DISABLE_JIT)
 ROOT = pathlib.Path(fastfnn.__file__).absolute().parent.parent
 
 DTYPES = (np.dtype("float32"), np.dtype("float64"))
+OTHER = dict(zip(DTYPES, DTYPES[::-1], strict=True))
 
 
 class Tolerance(NamedTuple):

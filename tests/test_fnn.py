@@ -643,6 +643,47 @@ def test_gradients_change_neither_the_network_nor_each_other():
     np.testing.assert_array_equal(t, kept[1])
 
 
+BACKENDS = pytest.mark.parametrize("backend", ["kernels", "reference"])
+
+
+@BACKENDS
+@pytest.mark.parametrize("given", ["float32", "float64", "int16", "bool"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_loss_and_gradient_convert_samples(dtype, given, backend):
+    net = network(dtype=dtype, backend=backend)
+    x, t = samples()
+    x = np.round(x).astype(given)  # exact in every dtype
+    same = np.array(x, dtype)
+    assert net.loss(x, t) == net.loss(same, t)
+    got, want = net.gradient(x, t), net.gradient(same, t)
+    for name in want:
+        assert got[name].dtype == np.dtype(dtype) and got[name].tobytes() == want[name].tobytes()
+
+
+@BACKENDS
+@pytest.mark.parametrize("options", [{"dropout": 0.5}, {"batch_norm": True}], ids=str)
+def test_a_rejected_gradient_leaves_no_trace(options, backend):
+    net, twin = (network(seed=3, backend=backend, **options) for _ in range(2))
+    x, t = samples()
+    bad = x.copy()
+    bad[-1, -1] = np.inf
+    with pytest.raises(ValueError, match=r"^x must be finite"):
+        net.gradient(bad, t)
+    for _ in range(2):
+        got, want = net.gradient(x, t), twin.gradient(x, t)
+        assert all(got[name].tobytes() == want[name].tobytes() for name in want)
+    assert net.loss(x, t) == twin.loss(x, t)
+
+
+@BACKENDS
+def test_loss_and_gradient_of_a_network_that_diverged(backend):
+    net = network(backend=backend)
+    net.params["W1"][...] = np.nan
+    x, t = samples()
+    assert math.isnan(net.loss(x, t))
+    assert np.all(np.isnan(net.gradient(x, t)["W1"]))
+
+
 # Training
 
 

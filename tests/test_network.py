@@ -1,8 +1,11 @@
 """The forward pass of whole networks, and the loss of what it gives, against the reference in float64."""
 
+import itertools
+import math
+
 import numpy as np
 import pytest
-from helpers import DTYPES, LAYOUTS, assert_chain_close, dtypes, framed, seeds, unchanged, up
+from helpers import DTYPES, LAYOUTS, OTHER, assert_chain_close, dtypes, framed, seeds, unchanged, up
 from hypothesis import given
 from hypothesis import strategies as st
 from networks import (
@@ -21,7 +24,7 @@ from networks import (
 )
 
 from fastfnn import kernels, reference
-from fastfnn.kernels import LOSSES
+from fastfnn.kernels import LOSSES, training
 
 
 @given(networks(), batches, dtypes, st.sampled_from(LAYOUTS), st.booleans(), seeds)
@@ -90,19 +93,77 @@ def test_loss_matches_the_reference(network, batch, dtype, labels, seed):
     with unchanged(*problem.inputs):
         got = loss_of(kernels, problem)
     assert_losses_close(got, loss_of(reference, lift(problem)), problem.dtype)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "LOSS_BYTES", 0)  # as that of a training step
+        assert_losses_close(loss_of(kernels, problem), got, problem.dtype)
+
+
+# A loss is computed as predictions are, in blocks, of which these batches have one, two, and so many that weights are
+# packed before; or as a training step does, where the network is not small.
+WAYS = {
+    "a block": (130, 10**9),
+    "blocks": (140, 10**9),
+    "in panels": (1600, 10**9),
+    "one sample": (1, 0),
+    "a step": (40, 0),
+    "threads": (256, 0),
+    "many": (257, 0),
+}
+every_way = pytest.mark.parametrize(
+    "way", [pytest.param(way, marks=pytest.mark.jit) if batch > 200 else way for way, (batch, _) in WAYS.items()]
+)
+
+
+@pytest.fixture
+def batch(way, monkeypatch):
+    """The samples of a way in which a loss is computed; the limit above which a network is not small is set to it."""
+    samples, least = WAYS[way]
+    monkeypatch.setattr(training, "LOSS_BYTES", least)
+    return samples
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize(
-    "batch",
-    [1, 130, pytest.param(1600, marks=pytest.mark.jit)],  # more than a block; so many that weights are packed before
-)
-def test_loss_is_that_of_the_forward_pass(batch, loss, dtype):
+@every_way
+def test_loss_is_that_of_the_forward_pass(batch, way, loss, dtype):
     shape, names = (130, 66, 3), ("tanh", "identity")
     problem = problem_of(np.random.default_rng(0), shape, names, loss, batch, dtype)
     out = forward(kernels, problem.params, problem.x, shape, names)
     want = getattr(kernels, loss)(np.empty_like(out), out, problem.targets)
-    assert isinstance(loss_of(kernels, problem), float) and loss_of(kernels, problem) == want
+    got = loss_of(kernels, problem)
+    # In a step the sums of the first layer are made of halves.
+    assert isinstance(got, float) and (got == want or (way in ("one sample", "a step", "threads")))
+    assert_losses_close(got, want, dtype)
     x, targets = np.asfortranarray(problem.x), np.repeat(problem.targets, 2, axis=0)[::2]
-    assert loss_of(kernels, problem._replace(x=x, targets=targets)) == pytest.approx(want, rel=1e-5)
+    assert loss_of(kernels, problem._replace(x=x, targets=targets)) == got
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("shape", [(130, 66, 3), (9, 5, 7, 2)], ids=str)
+@every_way
+def test_loss_of_samples_that_are_not_finite_is_nan(batch, way, shape, dtype):
+    # By sigmoid infinity becomes 0 or 1, so that it would not show in the loss.
+    names = *("sigmoid" for _ in shape[2:]), "identity"
+    problem = problem_of(np.random.default_rng(0), shape, names, "squared_error", batch, dtype)
+    good, inputs = loss_of(kernels, problem), shape[0]
+    assert math.isfinite(good)
+    for row, column in itertools.product((0, batch // 2, batch - 1), (0, inputs // 2, inputs - 1)):
+        for bad, given_dtype in itertools.product((np.nan, np.inf, -np.inf), DTYPES):
+            x = problem.x.astype(given_dtype)
+            x[row, column] = bad
+            assert math.isnan(loss_of(kernels, problem._replace(x=x)))
+    assert math.isnan(loss_of(reference, problem._replace(x=x)))
+    assert loss_of(kernels, problem) == good
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("shape", [(130, 66, 3), (9, 5, 7, 2)], ids=str)
+@every_way
+def test_loss_of_samples_in_the_other_dtype(batch, way, shape, dtype):
+    names = *("tanh" for _ in shape[2:]), "identity"
+    problem = problem_of(np.random.default_rng(0), shape, names, "squared_error", batch, dtype)
+    want = loss_of(kernels, problem)
+    x = problem.x.astype(OTHER[dtype])
+    for same in (x, np.asfortranarray(x), x[::-1].copy()[::-1]):
+        with unchanged(same):
+            assert loss_of(kernels, problem._replace(x=same)) == want

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from activation_codes import ELEMENTWISE, GIVEN, code_of
-from helpers import from_python, normal, poisoned, run_python
+from helpers import OTHER, from_python, normal, poisoned, run_python
 from hypothesis import given
 from hypothesis import strategies as st
 from whole_team import use_whole_teams
@@ -125,8 +125,11 @@ class Network(NamedTuple):
     settings: np.ndarray
 
 
-def random_network(dtype, sizes, samples, names=("tanh",), normalized=False, labels=False, **settings):
-    """A network whose hidden layers have these activations in turn, and its last one the identity."""
+def random_network(dtype, sizes, samples, names=("tanh",), normalized=False, labels=False, other=False, **settings):
+    """A network whose hidden layers have these activations in turn, and its last one the identity.
+
+    other  whether its samples have the other dtype
+    """
     hidden = sizes[1:-1] if normalized else ()
     count = sum((inputs + 1) * outputs for inputs, outputs in itertools.pairwise(sizes)) + 2 * sum(hidden)
     params, x, targets = inputs(dtype, count, (samples, sizes[0]), (samples, sizes[-1]))
@@ -137,7 +140,7 @@ def random_network(dtype, sizes, samples, names=("tanh",), normalized=False, lab
     return Network(
         params,
         np.ones(2 * sum(hidden), dtype),
-        x,
+        x.astype(OTHER[dtype]) if other else x,
         targets.argmax(axis=1) if labels else targets,
         np.array(sizes),
         np.array([code_of(name, dtype) for name in activations]),
@@ -229,6 +232,9 @@ CASES = {
     "network_forward, wide": forward(WIDE, 300, SLOPES),
     "network_forward, in panels on few threads": forward((120, 100, 1), 1000, SLOPES),  # see PACKED_ROWS
     "network_loss": prediction_loss(NETWORK, 301, names=("relu",), labels=True),
+    "network_loss of few samples": prediction_loss((784, 50, 10), 90, names=SLOPES),
+    "network_loss of few samples, wide": prediction_loss(WIDE, 90, names=SLOPES),
+    "network_loss of few samples, in the other dtype": prediction_loss((784, 50, 10), 90, names=SLOPES, other=True),
     "network_loss, in panels on few threads": prediction_loss((120, 100, 1), 1000, names=SLOPES),
     "network_gradient": gradient(NETWORK, 201, names=("relu",), labels=True),
     "network_gradient, wide": gradient(WIDE, 90, normalized=True, names=SLOPES, **DROPOUT),
@@ -242,6 +248,8 @@ CASES = {
     "train_steps, slopes": training("sgd", (40, 50, 50, 50, 50, 10), 301, 67, names=SLOPES),
     "train_steps, all of these": training("adamw", (40, 50, 50, 50, 50, 10), 301, 67, **ALL),
     "network_gradient, a first layer in halves": gradient((301, 50, 10), 90, names=SLOPES, **DROPOUT),
+    "network_gradient, in the other dtype": gradient(NETWORK, 201, names=("relu",), other=True),
+    "network_gradient, a first layer in halves, in the other dtype": gradient((301, 50, 10), 90, other=True),
     "train_steps, a first layer in halves": training("sgd", (301, 50, 10), 150, 67),
     "train_steps, a first layer in halves, all of these": training("adam", (301, 50, 50, 10), 150, 67, **ALL),
     "train_steps on tall batches": training("adam", (4, 32, 16, 4), 4101, 2000),  # the last is not tall

@@ -11,6 +11,7 @@ from helpers import (
     FLOAT64_RTOL,
     LAYOUTS,
     NOJIT,
+    OTHER,
     TOLERANCES,
     arrange,
     assert_chain_close,
@@ -41,6 +42,7 @@ from networks import (
     falling_rates,
     gradient,
     lift,
+    loss_of,
     networks,
     problem_of,
     train,
@@ -149,6 +151,80 @@ def test_a_nan_in_one_sample_reaches_the_whole_gradient(name, dtype):
     for extra in ({}, DROPOUT):  # 0 times NaN is NaN
         value, grad, _ = gradient(kernels, problem, **extra)
         assert math.isnan(value) and np.all(np.isnan(grad))
+
+
+# How samples are taken in for a gradient: by rows; by inputs where the first layer is made of halves; by rows where a
+# layer is divided by columns or widens; block by block in a tall batch and in a deep one.
+TAKEN_IN = {
+    "rows": ((5, 17, 3), 9),
+    "halves": ((784, 50, 10), 40),
+    "columns": ((260, 260, 3), 20),
+    "widening": ((20, 450, 3), 90),
+    "tall": ((4, 32, 16, 4), 2001),
+    "deep": ((160, 99, 99, 5), training.DEEP + 1),
+}
+every_intake = pytest.mark.parametrize(
+    "intake", ["rows", *(pytest.param(name, marks=pytest.mark.jit) for name in TAKEN_IN if name != "rows")]
+)
+
+
+def problem_to_take_in(intake, name, dtype):
+    shape, batch = TAKEN_IN[intake]
+    names = *(name for _ in shape[2:]), "identity"
+    return problem_of(np.random.default_rng(3), shape, names, "squared_error", batch, dtype)
+
+
+def assert_same(got, want):
+    assert [np.asarray(part).tobytes() for part in got] == [np.asarray(part).tobytes() for part in want]
+
+
+@every_dtype
+@every_intake
+def test_gradient_of_samples_that_are_not_finite_has_loss_nan(intake, dtype):
+    problem = problem_to_take_in(intake, "sigmoid", dtype)  # which makes 0 or 1 of infinity: the loss would not show it
+    batch, inputs = problem.x.shape
+    good = gradient(kernels, problem)
+    assert math.isfinite(good[0])
+    for row, column in itertools.product((0, batch // 2, batch - 1), (0, inputs // 2, inputs - 1)):
+        for bad, given_dtype in itertools.product((np.nan, np.inf, -np.inf), DTYPES):
+            x = problem.x.astype(given_dtype)
+            x[row, column] = bad
+            assert math.isnan(gradient(kernels, problem._replace(x=x))[0])
+    assert math.isnan(gradient(reference, problem._replace(x=x))[0])
+    assert_same(gradient(kernels, problem), good)  # the others left nothing behind
+
+
+@pytest.mark.parametrize("shape", [(5, 7, 3), pytest.param((784, 50, 10), marks=pytest.mark.jit)])
+def test_samples_that_become_infinite_are_not_finite(shape):
+    problem = problem_of(np.random.default_rng(3), shape, ("sigmoid", "identity"), "squared_error", 9, DTYPES[0])
+    x = problem.x.astype(np.float64)
+    x[4, 2] = 1e300
+    for module in (kernels, reference):
+        assert math.isnan(gradient(module, problem._replace(x=x))[0])
+        assert math.isnan(loss_of(module, problem._replace(x=x)))
+
+
+@pytest.mark.jit
+@every_dtype
+def test_sums_that_are_not_finite_are_not_put_down_to_the_samples(dtype):
+    # In halves the sums are looked at, not the samples. Here a weight is infinite, and the loss is finite all the same.
+    problem = problem_of(np.random.default_rng(3), (784, 50, 10), ("sigmoid", "identity"), "squared_error", 9, dtype)
+    problem.params[5], problem.x[:, 0] = np.inf, 1
+    assert_losses_close(loss_of(kernels, problem), loss_of(reference, lift(problem)), dtype)
+    got, want = gradient(kernels, problem)[0], gradient(reference, lift(problem))[0]
+    assert math.isfinite(want)
+    assert_losses_close(got, want, dtype)
+
+
+@every_dtype
+@every_intake
+def test_gradient_of_samples_in_the_other_dtype(intake, dtype):
+    problem = problem_to_take_in(intake, "tanh", dtype)
+    want = gradient(kernels, problem)
+    x = problem.x.astype(OTHER[dtype])
+    for same in (x, np.asfortranarray(x), np.repeat(x, 2, axis=0)[::2]):
+        with unchanged(same):
+            assert_same(gradient(kernels, problem._replace(x=same)), want)
 
 
 @pytest.mark.jit
@@ -894,7 +970,7 @@ def test_buffers_have_room_for_every_thread_and_for_any_last_batch(count, monkey
         rows, together, groups = training._tall_form(batch, params.nbytes)
         most = max(most, count * together * rows if groups > 0 else batch)
         if batch % 97 == 0 or batch in TALL:
-            plan = training._new_plan(np.array(TALL_NETWORK), params, batch, one_sample=False, norm=False)
+            plan = training._new_plan(np.array(TALL_NETWORK), params, batch, optimizer=0, one_sample=False, norm=False)
             assert plan.capacity >= most and plan.groups == groups
 
 

@@ -17,6 +17,8 @@ from fastfnn.kernels.team import JOINED, load, offer_core
 from fastfnn.kernels.training import PARTS, TEAM, job_at
 from fastfnn.kernels.vectors import array_at
 
+FORMS = (training.batch_step, training.tall_step, training.sample_steps)
+
 LOOKS = 10_000_000  # some seconds: for ever, were it not that a test should fail rather than hang
 
 _fewest = np.zeros(1, np.int64)  # members of a step
@@ -59,14 +61,14 @@ def use_whole_teams(varied=False):
         return
     train, plan_for = training._train, training.plan_for
 
-    def address_of(form, dtype):
-        jit.address_of(form, dtype)  # so that the gate can call it by name
-        return _gate(form, dtype, varied)[1]
+    def address_of(function, dtype):
+        address = jit.address_of(function, dtype)  # so that the gate can call it by name
+        return _gate(function, dtype, varied)[1] if function in FORMS else address
 
     def checked_train(*arguments):
-        *rest, calls, count = arguments
+        *rest, calls, intake, given, given_row, count = arguments
         _fewest[0] = count
-        result = train(*rest, calls + 1, count)
+        result = train(*rest, calls + 1, intake, given, given_row, count)
         assert _fewest[0] == count, f"{_fewest[0]} of {count} threads took part in a step"
         return result
 
