@@ -35,7 +35,11 @@ class Params(MutableMapping[str, np.ndarray]):
 
     def views_of(self, flat: np.ndarray) -> dict[str, np.ndarray]:
         """Another vector's elements by the same names."""
-        return {name: flat[place].reshape(shape) for name, (place, shape) in self._place.items()}
+        views = {}
+        for name, (place, shape) in self._place.items():
+            view = flat[place]
+            views[name] = view.reshape(shape) if len(shape) > 1 else view
+        return views
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_views"}

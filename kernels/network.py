@@ -144,12 +144,13 @@ def list_size(sizes, batch):
 
 
 @inner
-def layer_table(room, lists, x_column, sizes, activations, statistics, drops, norms, training, batch):
-    """The table of a network for `batch` samples, whose features are x_column bytes apart.
+def layer_table(table, room, lists_at, x_column, sizes, activations, statistics, drops, norms, training, batch):
+    """Fill the table of a network for `batch` samples, whose features are x_column bytes apart.
 
+    table     (L + 1, FIELDS)  int64, all 0
     room      array, of which whole cache lines are used, see PAGE: the outputs; then, for training, the deltas, slopes
               and normalized sums. The input has TOGETHER rows of outputs and of deltas, for training on one sample
-    lists     (list_size,)  int64; the first `batch` are the addresses of samples, to be filled in
+    lists_at  the address of (list_size,) int64; the first `batch` are the addresses of samples, to be filled in
     drops     whether hidden layers have dropout
     norms     (2,)  int64: what `normalizers` gives
     training  whether more than outputs is wanted
@@ -157,9 +158,7 @@ def layer_table(room, lists, x_column, sizes, activations, statistics, drops, no
     item = room.itemsize
     layers = sizes.shape[0] - 1
     normalized = statistics.shape[0] > 0
-    table = np.zeros((layers + 1, FIELDS), np.int64)
-    place, offset = line_from(room.ctypes.data), 0
-    free = lists.ctypes.data
+    place, offset, free = line_from(room.ctypes.data), 0, lists_at
     table[0, ELEMENTS] = free
     fill(free, 0, x_column, sizes[0])
     elements = free + 8 * sizes[0]
@@ -185,7 +184,7 @@ def layer_table(room, lists, x_column, sizes, activations, statistics, drops, no
         free += 8 * batch
         place += size
     if not training:
-        return table
+        return
     table[0, DELTA] = place
     place += TOGETHER * padded(TOGETHER) * item
     for layer in range(1, layers + 1):
@@ -208,7 +207,6 @@ def layer_table(room, lists, x_column, sizes, activations, statistics, drops, no
             line[NORMALIZE], line[NORMALIZE_BACK] = norms[0], norms[1]
             place += (batch + VECTORS) * line[OUT_ROW]
             running += 2 * sizes[layer] * item
-    return table
 
 
 @inner
@@ -515,7 +513,8 @@ def predict(
     packing = np.empty(room_bytes(sizes.max()) + CACHE_LINE, np.uint8)
     packing_at = line_from(packing.ctypes.data)
     none, no_norms = np.empty(0, room.dtype), np.empty(0, np.int64)
-    table = layer_table(room, lists, x_column, sizes, activations, none, False, no_norms, False, block)
+    table = np.zeros((layers + 1, FIELDS), np.int64)
+    layer_table(table, room, lists.ctypes.data, x_column, sizes, activations, none, False, no_norms, False, block)
     if packed != 0:
         for layer in range(1, layers + 1):
             table[layer, PACKED] = packed

@@ -114,6 +114,7 @@ def go_on(pace, joined, now):
     pace[PHASE], pace[LEFT] = phase, LENGTHS[phase]
 
 
-def most_members(pace: np.ndarray) -> int:
+@inner
+def most_members(pace):
     """The members that steps of the next call will have at most, as far as the notes tell."""
-    return int(pace[MEMBERS]) if pace[PHASE] == SETTLED and pace[RUNS_LEFT] > 0 else ALL
+    return pace[MEMBERS] if pace[PHASE] == SETTLED and pace[RUNS_LEFT] > 0 else ALL

@@ -20,7 +20,7 @@ Which form, and what is added to what in which order, depends on the shapes alon
 """
 
 import threading
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import prange
@@ -38,6 +38,7 @@ from .network import (
     CODE,
     DELTA,
     ELEMENTS,
+    FIELDS,
     GRAD_BETA,
     GRAD_GAMMA,
     INPUTS,
@@ -72,7 +73,7 @@ from .pace import PACE_SIZE, SINCE, SPENT, clock, members_for, most_members
 from .products import COLUMNS, DEEP, NOTHING, ROWS_OF_A, fill, multiply, room_bytes
 from .team import TEAM_SIZE, await_others, follow, join, joined, lead, meet, take
 from .threads import max_threads, share, threads_for
-from .vectors import CACHE_LINE, aligned_zeros, array_at, contiguous_rows, itemsize, keep, line_from
+from .vectors import CACHE_LINE, aligned_zeros, array_at, contiguous_rows, itemsize, line_from
 
 # In place of an optimizer: write the gradient; or no more than the loss.
 GRADIENT, LOSS_ONLY = -1, -2
@@ -125,9 +126,10 @@ NO_ORDER = np.empty((1, 0), np.int64)
 NO_RATES = np.empty(0, np.float64)
 NO_SETTINGS = np.zeros(len(SETTINGS))
 
-# Buffers up to this size are kept for the next call, and so many plans.
+# Buffers up to this size are kept for the next call, and so many plans; and so many passes of no more than this size.
 KEEP_BYTES = 128 << 20
 MOST_PLANS = 256
+MOST_PASSES, KEEP_PASS_BYTES = 8, 1 << 20
 
 # The norm of a gradient is summed over pieces of so many elements, whichever thread sums a piece.
 PIECE = 128
@@ -877,90 +879,98 @@ def take_steps(job_address, one):
 
 
 @inner
-def prepare(
-    params, first, second, grad_params, statistics, step_losses, x, labels, targets, weights, order, rates, sizes,
-    activations, settings, room, pace, norms, loss, optimizer, batch, capacity, groups, steps_before, form, calls,
-    intake, given, given_row, threads,
-):  # fmt: skip
-    """The job, and the arrays that it has the addresses of, to be kept alive."""
-    layers, item = sizes.shape[0] - 1, params.itemsize
-    outputs, clips = sizes[layers], settings[CLIP_NORM] > 0 and optimizer >= 0
-    written = optimizer >= 0 and (clips or batch > DEEP)
-    job = np.zeros(JOB_SIZE, np.int64)
-    lists = np.empty(list_size(sizes, capacity), np.int64)
-    drops = settings[DROPOUT] > 0
-    table = layer_table(room, lists, x.strides[1], sizes, activations, statistics, drops, norms, True, capacity)
-    team = np.zeros(TEAM_SIZE, np.int64)
-    group_grads = np.empty(2 * groups * line_from(params.nbytes) + CACHE_LINE, np.uint8)
-    grads = np.empty(params.size if written else 0, params.dtype)
-    sums = np.empty(2 * groups + (params.size // PIECE + 1 if clips else 0), np.float64)
-    terms = np.empty(loss_terms(loss, capacity, outputs), np.float64)
-    batch_labels = np.empty(capacity if labels.shape[0] > 0 else 0, np.int64)
-    batch_targets = np.empty(capacity * outputs if targets.shape[0] > 0 else 0, params.dtype)
-    batch_weights = np.empty(capacity if weights.shape[0] > 0 else 0, params.dtype)
-    packing = line_from(ROOM + (UPDATE_ROWS if optimizer > SGD else 1) * sizes.max() * item)
-    scratch_bytes = (packing + room_bytes(max(sizes.max(), min(batch, capacity, DEEP)))) // GAP * GAP + 2 * GAP
-    scratch = np.empty(threads * scratch_bytes + CACHE_LINE, np.uint8)
-    job[LAYERS], job[TABLE], job[PARAMS], job[COUNT] = layers, table.ctypes.data, params.ctypes.data, params.size
-    job[FIRST], job[SECOND] = first.ctypes.data, second.ctypes.data
-    job[GRADS] = grads.ctypes.data if written else grad_params.ctypes.data
-    job[LOSS], job[OPTIMIZER], job[SETTING], job[RATES] = loss, optimizer, settings.ctypes.data, rates.ctypes.data
-    job[CLIPS], job[SQUARES] = clips, sums.ctypes.data + 16 * groups
-    job[X], job[X_ROW] = x.ctypes.data, x.strides[0]
-    job[INTAKE], job[GIVEN], job[GIVEN_ROW] = intake, given, given_row
-    job[LABELS] = labels.ctypes.data
-    if targets.shape[0] > 0:
-        job[TARGETS], job[TARGETS_ROW] = targets.ctypes.data, targets.strides[0]
-    if weights.shape[0] > 0:
-        job[WEIGHTS], job[BATCH_WEIGHTS] = weights.ctypes.data, batch_weights.ctypes.data
-    job[SAMPLES] = x.shape[0]
-    if order.shape[1] > 0:
-        job[ORDER], job[SAMPLES] = order.ctypes.data, order.shape[1]
-    job[BATCH], job[EPOCH_STEPS] = batch, max((job[SAMPLES] + batch - 1) // batch, 1)
-    job[STEPS], job[STEPS_BEFORE] = step_losses.shape[0], steps_before
-    job[BATCH_LABELS], job[BATCH_TARGETS] = batch_labels.ctypes.data, batch_targets.ctypes.data
-    job[TERMS] = terms.ctypes.data
-    job[GROUP_GRADS], job[GROUP_LOSSES] = line_from(group_grads.ctypes.data), sums.ctypes.data
-    job[SCRATCH], job[SCRATCH_BYTES], job[PACKING] = line_from(scratch.ctypes.data), scratch_bytes, packing
-    job[STEP_LOSSES], job[TEAM], job[PARTS] = step_losses.ctypes.data, team.ctypes.data, threads
-    job[FORM], job[CALLS], job[PACE] = form, calls, pace.ctypes.data
-    return job, lists, table, team, group_grads, grads, sums, terms, batch_labels, batch_targets, batch_weights, scratch
-
-
-@inner
-def keep_all(arrays):
-    """As `keep`, for what `prepare` returns."""
-    job, lists, table, team, group_grads, grads, sums, terms, labels, targets, weights, scratch = arrays
-    held = keep(job) + keep(lists) + keep(table) + keep(team) + keep(group_grads) + keep(grads) + keep(sums)
-    held += keep(terms) + keep(labels) + keep(targets) + keep(weights) + keep(scratch)
-    return held
+def next_place(place, size):
+    """Where the next part of a block of memory begins, after one of so many bytes."""
+    return line_from(place + size)
 
 
 @entry(
-    "intp(real[::1], real[::1], real[::1], real[::1], real[::1], float64[::1], real[:, :], int64[::1], real[:, :],"
-    " real[::1], int64[:, ::1], float64[::1], int64[::1], int64[::1], float64[::1], real[::1], int64[::1], int64[::1],"
-    " intp, intp, intp, intp, intp, intp, intp, intp, intp, intp, intp, intp)",
+    "uint8[::1](real[::1], real[::1], real[::1], real[::1], real[::1], int64[:, ::1], float64[::1], int64[::1],"
+    f" int64[::1], float64[::1], int64[::1]{13 * ', intp'})",
+    parallel=False,
+)
+def _prepare(
+    room, first, second, statistics, weights, order, rates, sizes, activations, settings, norms, count, x_rows,
+    x_column, labelled, loss, optimizer, batch, capacity, groups, form, intake, calls, threads,
+):  # fmt: skip
+    """A block of memory that begins with the job: all of it but what `_go` adds, and what a job has for itself."""
+    layers, item = sizes.shape[0] - 1, room.itemsize
+    outputs, clips, drops = sizes[layers], settings[CLIP_NORM] > 0 and optimizer >= 0, settings[DROPOUT] > 0
+    written = optimizer >= 0 and (clips or batch > DEEP)
+    ordered, weighted = order.shape[1] > 0, weights.shape[0] > 0
+    packing = line_from(ROOM + (UPDATE_ROWS if optimizer > SGD else 1) * sizes.max() * item)
+    scratch_bytes = (packing + room_bytes(max(sizes.max(), min(batch, capacity, DEEP)))) // GAP * GAP + 2 * GAP
+    team = next_place(0, JOB_SIZE * 8)
+    lines = next_place(team, TEAM_SIZE * 8)
+    lists = next_place(lines, (layers + 1) * FIELDS * 8)
+    terms = next_place(lists, list_size(sizes, capacity) * 8)
+    sums = next_place(terms, loss_terms(loss, capacity, outputs) * 8)
+    batch_labels = next_place(sums, (2 * groups + (count // PIECE + 1 if clips else 0)) * 8)
+    batch_targets = next_place(batch_labels, capacity * 8 if labelled else 0)
+    batch_weights = next_place(batch_targets, 0 if labelled or not ordered else capacity * outputs * item)
+    grads = next_place(batch_weights, capacity * item if weighted else 0)
+    group_grads = next_place(grads, count * item if written else 0)
+    scratch = next_place(group_grads, 2 * groups * line_from(count * item))
+    memory = np.empty(scratch + threads * scratch_bytes + CACHE_LINE, np.uint8)
+    begin = line_from(memory.ctypes.data)
+    zeroed = array_at(begin, lists // 8, np.int64(0))
+    for i in range(zeroed.shape[0]):
+        zeroed[i] = 0
+    job, table = job_at(begin), table_at(begin + lines, layers)
+    layer_table(table, room, begin + lists, x_column, sizes, activations, statistics, drops, norms, True, capacity)
+    job[LAYERS], job[TABLE], job[COUNT] = layers, begin + lines, count
+    job[FIRST], job[SECOND] = first.ctypes.data, second.ctypes.data
+    if written:
+        job[GRADS] = begin + grads
+    job[LOSS], job[OPTIMIZER], job[RATES] = loss, optimizer, rates.ctypes.data
+    job[CLIPS], job[SQUARES] = clips, begin + sums + 16 * groups
+    job[INTAKE] = intake
+    if weighted:
+        job[WEIGHTS], job[BATCH_WEIGHTS] = weights.ctypes.data, begin + batch_weights
+    job[SAMPLES] = x_rows
+    if ordered:
+        job[ORDER], job[SAMPLES] = order.ctypes.data, order.shape[1]
+    job[BATCH], job[EPOCH_STEPS] = batch, max((job[SAMPLES] + batch - 1) // batch, 1)
+    job[BATCH_LABELS], job[BATCH_TARGETS] = begin + batch_labels, begin + batch_targets
+    job[TERMS], job[GROUP_GRADS], job[GROUP_LOSSES] = begin + terms, begin + group_grads, begin + sums
+    job[SCRATCH], job[SCRATCH_BYTES], job[PACKING] = begin + scratch, scratch_bytes, packing
+    job[TEAM], job[FORM], job[CALLS] = begin + team, form, calls
+    return memory
+
+
+@entry(
+    "void(real[::1], real[::1], real[:, :], int64[::1], real[:, :], float64[::1], float64[::1], int64[::1], uint8[::1],"
+    " intp, intp, intp, intp)",
     calls=[take_steps],
 )
-def _train(
-    params, first, second, grad_params, statistics, step_losses, x, labels, targets, weights, order, rates, sizes,
-    activations, settings, room, pace, norms, loss, optimizer, batch, capacity, groups, steps_before, form, calls,
-    intake, given, given_row, threads,
+def _go(
+    params, grad_params, x, labels, targets, settings, step_losses, pace, memory, steps_before, given, given_row,
+    threads,
 ):  # fmt: skip
-    arrays = prepare(
-        params, first, second, grad_params, statistics, step_losses, x, labels, targets, weights, order, rates, sizes,
-        activations, settings, room, pace, norms, loss, optimizer, batch, capacity, groups, steps_before, form, calls,
-        intake, given, given_row, threads,
-    )  # fmt: skip
-    job, one = arrays[0].ctypes.data, params.dtype.type(1)
+    """Take the steps of the job in a block of memory, which may have been used before, with these arrays."""
+    job_address, one = line_from(memory.ctypes.data), params.dtype.type(1)
+    job = job_at(job_address)
+    if threads > 1:
+        threads = min(threads, most_members(pace))
+    job[PARAMS], job[SETTING], job[STEPS_BEFORE] = params.ctypes.data, settings.ctypes.data, steps_before
+    if job[OPTIMIZER] == GRADIENT:
+        job[GRADS] = grad_params.ctypes.data
+    job[X], job[X_ROW], job[GIVEN], job[GIVEN_ROW], job[UNFIT] = x.ctypes.data, x.strides[0], given, given_row, 0
+    job[LABELS] = labels.ctypes.data
+    if targets.shape[0] > 0:
+        job[TARGETS], job[TARGETS_ROW] = targets.ctypes.data, targets.strides[0]
+    job[STEP_LOSSES], job[STEPS] = step_losses.ctypes.data, step_losses.shape[0]
+    job[PARTS], job[PACE] = threads, pace.ctypes.data
+    team = array_at(job[TEAM], TEAM_SIZE, np.int64(0))
+    for i in range(TEAM_SIZE):
+        team[i] = 0
     pace[SINCE] = clock()  # what it costs to wake threads counts
     if threads == 1:
-        take_steps(job, one)
+        take_steps(job_address, one)
     else:
         for _ in prange(threads):
-            take_steps(job, one)
+            take_steps(job_address, one)
     pace[SPENT] += clock() - pace[SINCE]
-    return keep_all(arrays)
 
 
 def network_loss(
@@ -981,12 +991,8 @@ def network_loss(
     """
     if len(x) > LOSS_ROWS or params.nbytes < LOSS_BYTES:
         return loss_in_blocks(params, x, targets, sizes, activations, loss)
-    none, value = np.empty(0, params.dtype), np.empty(1, np.float64)
-    _run(
-        params, params, params, params, none, value, x, targets, none, NO_ORDER, NO_RATES, sizes, activations,
-        NO_SETTINGS, loss, LOSS_ONLY, len(x), 0,
-    )  # fmt: skip
-    return float(value[0])
+    none = np.empty(0, params.dtype)
+    return _one_pass(none, none, params, x, targets, sizes, activations, NO_SETTINGS, loss, LOSS_ONLY, 1)
 
 
 def network_gradient(
@@ -1021,13 +1027,7 @@ def network_gradient(
     Returns the mean loss, accumulated in float64; NaN for an empty batch, or if an element of x is not finite.
     Source: section 5 of the notes, whose recursion has n + 1 where it must have l + 1.
     """
-    value = np.empty(1, np.float64)
-    none = np.empty(0, params.dtype)
-    _run(
-        params, params, params, grad_params, statistics, value, x, targets, none, NO_ORDER, NO_RATES, sizes,
-        activations, settings, loss, GRADIENT, len(x), step - 1,
-    )  # fmt: skip
-    return float(value[0])
+    return _one_pass(grad_params, statistics, params, x, targets, sizes, activations, settings, loss, GRADIENT, step)
 
 
 def train_steps(
@@ -1085,55 +1085,26 @@ def train_steps(
 
     Source: section 4 of the notes: batch_size N is gradient descent, 1 is the stochastic form, else the minibatch form.
     """
-    order = np.atleast_2d(order)
-    batch = max(1, min(batch_size, order.shape[1] or len(x)))
-    _run(
-        params, first, second, params, statistics, step_losses, x, targets, sample_weights, order, learning_rates,
-        sizes, activations, settings, loss, optimizer, batch, steps_before,
-    )  # fmt: skip
-
-
-def _run(
-    params: np.ndarray,
-    first: np.ndarray,
-    second: np.ndarray,
-    grad_params: np.ndarray,
-    statistics: np.ndarray,
-    step_losses: np.ndarray,
-    x: np.ndarray,
-    targets: np.ndarray,
-    weights: np.ndarray,
-    order: np.ndarray,
-    rates: np.ndarray,
-    sizes: np.ndarray,
-    activations: np.ndarray,
-    settings: np.ndarray,
-    loss: int,
-    optimizer: int,
-    batch: int,
-    steps_before: int,
-) -> None:
+    order = np.ascontiguousarray(np.atleast_2d(order))
+    weights, rates = np.ascontiguousarray(sample_weights), np.ascontiguousarray(learning_rates)
+    losses = np.ascontiguousarray(step_losses)
+    samples = order.shape[1] or len(x)
+    batch = max(1, min(batch_size, samples))
     one_sample = batch == 1 and optimizer == SGD
     one_sample = one_sample and not (statistics.size or settings[DROPOUT] > 0 or settings[CLIP_NORM] > 0)
     plan = plan_for(sizes, params, batch, optimizer, one_sample, statistics.size > 0)
+    calls = len(order) * -(-samples // TOGETHER) if one_sample and len(losses) else len(losses)
     threads = threads_for(plan.operations)
-    if threads > 1:
-        threads = min(threads, most_members(plan.pace))
     labels, rows = split_targets(targets, params.dtype)
-    losses = np.ascontiguousarray(step_losses)
-    samples, given, given_row, intake = x, 0, 0, 0
-    if optimizer < 0:  # before training steps samples were looked at
-        x = samples = contiguous_rows(x)
-        intake = plan.intake
-        if x.dtype != params.dtype:
-            given, given_row = x.__array_interface__["data"][0], x.strides[0]
-            samples = room_for("samples", x.size, params.dtype)[: x.size].reshape(x.shape)
-    calls = len(order) * -(-(order.shape[1] or len(x)) // TOGETHER) if one_sample and len(losses) else len(losses)
-    _train(
-        params, first, second, grad_params, statistics, losses, samples, np.ascontiguousarray(labels),
-        contiguous_rows(rows), np.ascontiguousarray(weights), np.ascontiguousarray(order), np.ascontiguousarray(rates),
-        sizes, activations, settings, room_for("buffers", plan.elements, params.dtype), plan.pace, plan.norms, loss,
-        optimizer, batch, plan.capacity, plan.groups, steps_before, plan.form, calls, intake, given, given_row, threads,
+    room = room_for("buffers", plan.elements, params.dtype)
+    memory = _prepare(
+        room, first, second, statistics, weights, order, rates, sizes, activations, settings, plan.norms, params.size,
+        len(x), x.strides[1], targets.ndim == 1, loss, optimizer, batch, plan.capacity, plan.groups, plan.form, 0,
+        calls, threads,
+    )  # fmt: skip
+    _go(
+        params, params, x, np.ascontiguousarray(labels), contiguous_rows(rows), settings, losses, plan.pace, memory,
+        steps_before, 0, 0, threads,
     )  # fmt: skip
     if losses is not step_losses:
         step_losses[...] = losses
@@ -1144,7 +1115,6 @@ class Plan(NamedTuple):
 
     operations  multiply-adds of a step
     form        the address of a step's function
-    intake      that of `take_in`, for what is no training step
     capacity    rows of the buffers
     groups      of a tall batch
     elements    of the room for all buffers
@@ -1154,7 +1124,6 @@ class Plan(NamedTuple):
 
     operations: int
     form: int
-    intake: int
     capacity: int
     groups: int
     elements: int
@@ -1193,9 +1162,93 @@ def _new_plan(sizes: np.ndarray, params: np.ndarray, batch: int, optimizer: int,
     elements += (BUFFERS * capacity + VECTORS) * (sum(outputs) + 32 * len(outputs))
     elements += (BUFFERS * len(outputs) + 2) * PAGE // params.itemsize
     address = address_of(form, params.dtype)
-    intake = address_of(take_in, params.dtype) if optimizer < 0 else 0
     norms = normalizers(params.dtype, norm)
-    return Plan(operations, address, intake, capacity, groups, elements, norms, np.zeros(PACE_SIZE, np.int64))
+    return Plan(operations, address, capacity, groups, elements, norms, np.zeros(PACE_SIZE, np.int64))
+
+
+def _one_pass(
+    grad_params: np.ndarray,
+    statistics: np.ndarray,
+    params: np.ndarray,
+    x: np.ndarray,
+    targets: np.ndarray,
+    sizes: np.ndarray,
+    activations: np.ndarray,
+    settings: np.ndarray,
+    loss: int,
+    optimizer: int,
+    step: int,
+) -> float:
+    """What a step computes before the update: GRADIENT or LOSS_ONLY in place of an optimizer. Returns the loss."""
+    threads = threads_for((3 if optimizer == GRADIENT else 1) * len(x) * params.size)
+    key = (
+        sizes.tobytes(), activations.tobytes(), params.dtype.char, len(x), targets.ndim, loss, optimizer, threads,
+        settings[DROPOUT] > 0, statistics.size > 0,
+    )  # fmt: skip
+    ready = _passes().get(key)
+    if ready is None:
+        ready = _new_pass(key, params, statistics, sizes, activations, settings)
+    labels, rows = split_targets(targets, params.dtype)
+    x = samples = contiguous_rows(x)
+    given, given_row = 0, 0
+    if x.dtype != params.dtype:
+        given, given_row = x.__array_interface__["data"][0], x.strides[0]
+        samples = room_for("samples", x.size, params.dtype)[: x.size].reshape(x.shape)
+    _go(
+        params, grad_params, samples, np.ascontiguousarray(labels), contiguous_rows(rows), settings, ready.loss,
+        ready.pace, ready.memory, step - 1, given, given_row, threads,
+    )  # fmt: skip
+    return float(ready.loss[0])
+
+
+class Pass(NamedTuple):
+    """What calls of `_one_pass` with the same shapes have in common.
+
+    memory  (...)         uint8: what `_prepare` gives
+    room    (...)         the buffers, of which there are addresses in it
+    pace    (PACE_SIZE,)  int64, see Plan
+    loss    (1,)          float64: where that of the pass goes
+    """
+
+    memory: np.ndarray
+    room: np.ndarray
+    pace: np.ndarray
+    loss: np.ndarray
+
+
+def _passes() -> dict[tuple[Any, ...], Pass]:
+    """Those that this Python thread has kept."""
+    try:
+        kept: dict[tuple[Any, ...], Pass] = _kept.passes
+    except AttributeError:
+        kept = _kept.passes = {}
+    return kept
+
+
+def _new_pass(
+    key: tuple[Any, ...],
+    params: np.ndarray,
+    statistics: np.ndarray,
+    sizes: np.ndarray,
+    activations: np.ndarray,
+    settings: np.ndarray,
+) -> Pass:
+    """One for the key of `_one_pass`, kept for the next call in the same Python thread if it takes little memory."""
+    batch, axes, loss, optimizer, threads = key[3:8]
+    plan = plan_for(sizes, params, batch, optimizer, False, statistics.size > 0)
+    room, none = room_for("buffers", plan.elements, params.dtype), np.empty(0, params.dtype)
+    memory = _prepare(
+        room, none, none, statistics, none, NO_ORDER, NO_RATES, sizes, activations, settings, plan.norms, params.size,
+        batch, params.itemsize, axes == 1, loss, optimizer, batch, plan.capacity, plan.groups, plan.form,
+        address_of(take_in, params.dtype), 1, threads,
+    )  # fmt: skip
+    ready = Pass(memory, room, plan.pace, np.empty(1, np.float64))
+    passes = _passes()
+    if memory.nbytes <= KEEP_PASS_BYTES and room.nbytes <= KEEP_BYTES and not statistics.size:
+        if len(passes) == MOST_PASSES:
+            passes.clear()
+        passes[key] = ready
+    return ready
 
 
 def room_for(use: str, elements: int, dtype: np.dtype) -> np.ndarray:
@@ -1211,4 +1264,5 @@ def room_for(use: str, elements: int, dtype: np.dtype) -> np.ndarray:
         room = aligned_zeros(elements, dtype)
         if room.nbytes <= KEEP_BYTES:
             setattr(_kept, name, room)
+            _passes().clear()  # they would keep the one before
     return room

@@ -5,9 +5,9 @@ import pytest
 from helpers import from_python
 
 from fastfnn.kernels import pace
-from fastfnn.kernels.pace import LENGTHS, MOST_RUNS, PACE_SIZE, SETTLED, SINCE, SPENT, most_members
+from fastfnn.kernels.pace import LENGTHS, MOST_RUNS, PACE_SIZE, SETTLED, SINCE, SPENT
 
-members_for = from_python(pace.members_for)
+members_for, most_members = from_python(pace.members_for), from_python(pace.most_members)
 
 ONE_ROUND = int(LENGTHS.sum()) + MOST_RUNS * int(LENGTHS[SETTLED])  # the most steps before it all begins again
 

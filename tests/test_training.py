@@ -1,5 +1,7 @@
 """Gradients and training steps against the reference in float64, in the three forms that a step may take."""
 
+import concurrent.futures
+import functools
 import itertools
 import math
 
@@ -225,6 +227,31 @@ def test_gradient_of_samples_in_the_other_dtype(intake, dtype):
     for same in (x, np.asfortranarray(x), np.repeat(x, 2, axis=0)[::2]):
         with unchanged(same):
             assert_same(gradient(kernels, problem._replace(x=same)), want)
+
+
+def in_a_thread(function):
+    """What a function gives in a Python thread of its own, to which no call has left anything."""
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        return pool.submit(function).result()
+
+
+@pytest.mark.parametrize("most", [training.MOST_PASSES, 1000])
+def test_what_calls_keep_for_the_next_does_not_show(most, monkeypatch):
+    monkeypatch.setattr(training, "MOST_PASSES", most)
+    monkeypatch.setattr(training, "LOSS_BYTES", 0)
+    rng, calls = np.random.default_rng(5), []
+    for index, shape in enumerate([(5, 4, 3), (5, 4, 3), (6, 30, 3), (3, 9, 9, 3), (40, 33, 3)]):  # buffers grow
+        names = *(("tanh", "relu")[index // 2 % 2] for _ in shape[2:]), "identity"
+        for dtype, loss, batch in itertools.product(DTYPES, ("softmax_cross_entropy", "squared_error"), (3, 7)):
+            problem = problem_of(rng, shape, names, loss, batch, dtype, labels=index % 3 == 0)
+            calls.append(functools.partial(gradient, kernels, problem))
+            calls.append(functools.partial(gradient, kernels, problem, **DROPOUT))
+            calls.append(lambda problem=problem: [loss_of(kernels, problem)])
+    want = [in_a_thread(call) for call in calls]
+    for number in [*rng.permutation(len(calls)), *rng.permutation(len(calls))]:
+        for _ in range(2):
+            assert_same(calls[number](), want[number])
+        assert 0 < len(training._passes()) <= most
 
 
 @pytest.mark.jit

@@ -59,22 +59,25 @@ def use_whole_teams(varied=False):
     """
     if threads.threading_layer() == "tbb":
         return
-    train, plan_for = training._train, training.plan_for
+    prepare, go, plan_for = training._prepare, training._go, training.plan_for
 
     def address_of(function, dtype):
         address = jit.address_of(function, dtype)  # so that the gate can call it by name
         return _gate(function, dtype, varied)[1] if function in FORMS else address
 
-    def checked_train(*arguments):
-        *rest, calls, intake, given, given_row, count = arguments
-        _fewest[0] = count
-        result = train(*rest, calls + 1, intake, given, given_row, count)
+    def prepare_one_more(*arguments):
+        *rest, calls, count = arguments
+        return prepare(*rest, calls + 1, count)
+
+    def checked_go(*arguments):
+        count = _fewest[0] = arguments[-1]
+        go(*arguments)
         assert _fewest[0] == count, f"{_fewest[0]} of {count} threads took part in a step"
-        return result
 
     def plan_with_all(*arguments):
         plan = plan_for(*arguments)
         plan.pace[[PHASE, MEMBERS, LEFT]] = FIRST, ALL, 2**60  # never to end
         return plan
 
-    training.address_of, training._train, training.plan_for = address_of, checked_train, plan_with_all
+    training.address_of, training.plan_for = address_of, plan_with_all
+    training._prepare, training._go = prepare_one_more, checked_go
