@@ -856,14 +856,17 @@ def change_bias(job, line, step, i, start, stop, one):
         bias[j] -= rate * delta[j]
 
 
-@shared("void(intp, real)")
-def take_steps(job_address, one):
-    """All steps of a job, as a member of its team."""
+@shared("void(intp, intp, real)")
+def take_steps(job_address, part, one):
+    """All steps of a job, as a member of its team: this part of the parallel region, counted from 0.
+
+    The rank in the team is a matter of who comes first. Which share of a step a thread has is not, if all take part: it
+    has the same in every call, and finds what it had before in its cache.
+    """
     job = job_at(job_address)
     rank = join(job[TEAM])
     if rank == 0:
         await_others(job[TEAM], job[PARTS])
-    scratch = job[SCRATCH] + rank * job[SCRATCH_BYTES]
     pace = array_at(job[PACE], PACE_SIZE, np.int64(0))
     step = -1
     while True:
@@ -875,7 +878,9 @@ def take_steps(job_address, one):
             step, members = follow(job[TEAM], rank, step)
         if members == 0:
             break
-        call_at(job[FORM], (job_address, step, scratch, members, rank), one)
+        which = part if members == job[PARTS] else rank
+        scratch = job[SCRATCH] + which * job[SCRATCH_BYTES]
+        call_at(job[FORM], (job_address, step, scratch, members, which), one)
 
 
 @inner
@@ -966,10 +971,10 @@ def _go(
         team[i] = 0
     pace[SINCE] = clock()  # what it costs to wake threads counts
     if threads == 1:
-        take_steps(job_address, one)
+        take_steps(job_address, 0, one)
     else:
-        for _ in prange(threads):
-            take_steps(job_address, one)
+        for part in prange(threads):
+            take_steps(job_address, np.int64(part), one)
     pace[SPENT] += clock() - pace[SINCE]
 
 

@@ -21,6 +21,8 @@ FORMS = (training.batch_step, training.tall_step, training.sample_steps)
 
 LOOKS = 10_000_000  # some seconds: for ever, were it not that a test should fail rather than hang
 
+MORE = 1 << 10  # parts that never join
+
 _fewest = np.zeros(1, np.int64)  # members of a step
 FEWEST_AT = _fewest.ctypes.data
 
@@ -29,16 +31,19 @@ FEWEST_AT = _fewest.ctypes.data
 def _gate(form, dtype, varied):
     """A form of a step, see training.py, that begins with the step ahead.
 
-    varied  whether in each step another number of members takes part, the first by rank; the others do nothing
+    varied  whether in each step another number of members takes part, the first by rank; the others do nothing. That
+            has to be the rank in the team, not the part, since the leader may not sit out a step: as if some never came
     """
 
     def gate(job_address, step, scratch, members, rank, one):
         job = job_at(job_address)
         if step == 0:
             looks = 0
-            while rank == 0 and load(job[TEAM] + JOINED) < job[PARTS] and looks < LOOKS:
+            while rank == 0 and load(job[TEAM] + JOINED) < job[PARTS] % MORE and looks < LOOKS:
                 offer_core()
                 looks += 1
+            if varied and job[PARTS] < MORE:
+                job[PARTS] += MORE
             return
         if rank == 0:
             fewest = array_at(FEWEST_AT, 1, np.int64(0))
