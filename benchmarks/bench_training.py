@@ -1,10 +1,11 @@
-"""What users call: `fit` for the networks of the speed table, `gradient` and `predict`; threads and memory."""
+"""What users call: `fit` for the networks of the speed table, `gradient`, loops, `predict`; threads and memory."""
 
 import numba
+import numpy as np
 
 import fastfnn as fnn
 
-from .cases import CASES
+from .cases import CASES, LEARNING_RATE
 from .common import DTYPES, Compiled
 from .measure import rate, ratio, share_of_peak, warm_peak
 
@@ -62,6 +63,33 @@ class Gradient(Compiled):
         return ratio(lambda: self.in_numpy.gradient(self.x, self.t), lambda: self.net.gradient(self.x, self.t))
 
     track_ratio_to_numpy.unit = "times NumPy's speed"
+
+
+class Loop(Compiled):
+    """Gradient descent in a loop of the user's, as the notes have it: draw a batch, its gradient, the update, its loss.
+
+    Between the calls NumPy writes samples and parameters, which the other cores then have to fetch. There is no ratio
+    to NumPy: its threads and ours would wait on each other's cores, see examples/notes_loop_against_numpy.py.
+    """
+
+    params = [["notes", "medium", "tabular"], DTYPES]
+    param_names = ["case", "dtype"]
+    regress = [("notes", "float32")]
+
+    def setup(self, case, dtype):
+        count, size = 4000, CASES[case].batch_size
+        self.x, self.t = CASES[case].data(dtype, count)
+        self.batches = np.random.default_rng(0).integers(0, count, (16, size))
+        self.net = CASES[case].network(dtype)
+        self.time_loop(case, dtype)
+
+    def time_loop(self, case, dtype):
+        learning_rate = self.x.dtype.type(LEARNING_RATE)
+        for batch in self.batches:
+            x, t = self.x[batch], self.t[batch]
+            for name, grad in self.net.gradient(x, t).items():
+                self.net.params[name] -= learning_rate * grad
+            self.net.loss(x, t)
 
 
 class Predict(Compiled):

@@ -89,7 +89,8 @@ def test_regression_check_times_every_kernel_and_every_case_but_the_largest(suit
     timed = {entry[kind.param_names.index("kernel")] for kind, entry in entries if "kernel" in kind.param_names}
     assert timed == public_kernels()
     assert {case for case, _ in suite.bench_training.Fit.regress} == set(suite.cases.CASES) - {"large", "all samples"}
-    assert suite.bench_training.Gradient.regress and suite.bench_training.Predict.regress
+    for benchmark in (suite.bench_training.Gradient, suite.bench_training.Loop, suite.bench_training.Predict):
+        assert benchmark.regress
     assert 45 <= len(entries) <= 60
 
 
