@@ -109,7 +109,7 @@ def samples(name: str, value: Any, width: int, dtype: npt.DTypeLike) -> np.ndarr
 
 
 def samples_to_take_in(name: str, value: Any, width: int, dtype: npt.DTypeLike) -> np.ndarray:
-    """The same for kernels that convert samples themselves, and tell if they are not finite: of either dtype."""
+    """As `samples`, for kernels that convert them themselves and tell if one is not finite: of either dtype."""
     array = as_array(name, value)
     if array.dtype not in REAL_DTYPES or not array.flags.carray:
         array = real_array(name, array, dtype)

@@ -259,7 +259,8 @@ def forward(
     setting_at  the address of a training step's settings; 0 in a prediction
     step_key    for dropout, see `key_of_step`; row `start` is then number `first` of the batch
 
-    Returns 1 if an input of these rows may not be finite, else 0; where `in_halves` does not hold, 0 is no answer.
+    Returns 1 if an input of these rows may not be finite, else 0; but where the first layer is not made of halves
+    always 0.
     """
     table, item, doubt = table_at(table_address, layers), itemsize(one), 0
     met = False  # since the last output was written

@@ -952,7 +952,10 @@ def _go(
     params, grad_params, x, labels, targets, settings, step_losses, pace, memory, steps_before, given, given_row,
     threads,
 ):  # fmt: skip
-    """Take the steps of the job in a block of memory, which may have been used before, with these arrays."""
+    """Take the steps of the job in a block of memory, which may have been used before, with these arrays.
+
+    given, given_row  the address and the distance of rows of samples in the other dtype, that x is to become; or 0
+    """
     job_address, one = line_from(memory.ctypes.data), params.dtype.type(1)
     job = job_at(job_address)
     if threads > 1:
