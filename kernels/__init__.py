@@ -24,7 +24,7 @@ How to read this folder
     optimizers.py    the update rules
     adaptive.py      those of them that divide by a root, as vector code
     network.py       whole networks: forward pass and back-propagation
-    training.py      gradients and training steps, in one compiled call
+    training.py      gradients, losses and training steps, in one compiled call
     checks.py        whether arguments are what kernels expect
 
 Dimension letters, used in every file:

@@ -1,4 +1,4 @@
-"""Training: gradients and any number of steps, in one compiled call.
+"""Training: gradients, losses and any number of steps, in one compiled call.
 
 A call is described by a job, a table of sizes, codes and addresses, so that one compiled function serves all. Its
 threads form a team and go through the steps together, see team.py. A step takes one of three forms:
@@ -198,8 +198,9 @@ def take_in(job_address, start, stop, left, right, one):
     job = job_at(job_address)
     width, item = table_at(job[TABLE], job[LAYERS])[0, OUTPUTS], itemsize(one)
     runs, count = stop - start, right - left
-    if count == width and job[X_ROW] == width * item and job[GIVEN_ROW] in (0, width * (12 - item)):
-        runs, count = 1, runs * count  # rows follow one another
+    together = job[X_ROW] == width * item and (job[GIVEN] == 0 or job[GIVEN_ROW] == width * (12 - item))
+    if count == width and together:  # rows follow one another
+        runs, count = 1, runs * count
     unfit = False
     for i in range(start, start + runs):
         values = array_at(job[X] + i * job[X_ROW] + left * item, count, one)
@@ -1154,13 +1155,16 @@ def plan_for(sizes: np.ndarray, params: np.ndarray, batch: int, optimizer: int, 
     return plan
 
 
+def _operations(optimizer: int, batch: int, params: np.ndarray) -> int:
+    """Multiply-adds of a step on a batch: a loss is a third of it."""
+    return (1 if optimizer == LOSS_ONLY else 3) * batch * params.size
+
+
 def _new_plan(sizes: np.ndarray, params: np.ndarray, batch: int, optimizer: int, one_sample: bool, norm: bool) -> Plan:
-    operations, form, capacity, groups = 3 * batch * params.size, batch_step, batch, 0
+    operations, form, capacity, groups = _operations(optimizer, batch, params), batch_step, batch, 0
     if one_sample:
         operations, form, capacity = params.size // 2, sample_steps, TOGETHER
-    elif optimizer == LOSS_ONLY:
-        operations = batch * params.size
-    elif _tall_form(batch, params.nbytes)[-1] > 0 and not norm:  # which needs the whole batch
+    elif _tall_form(batch, params.nbytes)[-1] > 0 and not norm and optimizer != LOSS_ONLY:  # which need the whole batch
         (rows, together, groups), form = _tall_form(batch, params.nbytes), tall_step
         # The last batch may not be tall, or its blocks go through the network two at a time.
         capacity = max(max_threads(), TALL_BLOCKS) * max(together * rows, TALL_ROWS)
@@ -1188,7 +1192,7 @@ def _one_pass(
     step: int,
 ) -> float:
     """What a step computes before the update: GRADIENT or LOSS_ONLY in place of an optimizer. Returns the loss."""
-    threads = threads_for((3 if optimizer == GRADIENT else 1) * len(x) * params.size)
+    threads = threads_for(_operations(optimizer, len(x), params))
     key = (
         sizes.tobytes(), activations.tobytes(), params.dtype.char, len(x), targets.ndim, loss, optimizer, threads,
         settings[DROPOUT] > 0, statistics.size > 0,

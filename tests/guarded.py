@@ -366,15 +366,14 @@ HEAD = {"network_forward": 1, "network_loss": 1, "network_gradient": 1, "train_s
 PREDICTIONS = ("network_forward", "network_loss")
 STARTS = ((9, 4), (0, 4), (4, 9), (128, 127), (129, 64), (257, 129))
 SMALL_NETWORK = (5, 17, 8, 3)
-
-# Kernels that convert samples of the other dtype: of whole rows, and of halves of them.
-TAKE_IN, OTHER_DTYPE = ("network_loss", "network_gradient"), "other dtype"
 # The second weights of the third are divided by columns, see LARGE_WEIGHT in network.py; the last one widens.
 LARGE_NETWORKS = ((784, 50, 10), (64, 129, 130, 10), (3, 257, 259, 10), (20, 450, 3))
 
 # Many rows are predicted with a copy of its weights in panels, see PACKED_ROWS in network.py.
 IN_PANELS = (130, 66, 3)
 
+# Kernels that convert samples of the other dtype: whole rows, or halves of them.
+TAKE_IN, OTHER_DTYPE = ("network_loss", "network_gradient"), "other dtype"
 OTHER_DTYPE_CASES = (*(((7, 5, 3), layout) for layout in LAYOUTS), ((700, 50, 3), "C"))
 
 # Two kinds of targets of the softmax, and other losses; the last activation is the identity where the loss has one.

@@ -247,6 +247,8 @@ def test_what_calls_keep_for_the_next_does_not_show(most, monkeypatch):
             calls.append(functools.partial(gradient, kernels, problem))
             calls.append(functools.partial(gradient, kernels, problem, **DROPOUT))
             calls.append(lambda problem=problem: [loss_of(kernels, problem)])
+            problem = problem_of(rng, shape, names, loss, batch, dtype, normalized=True)
+            calls.append(functools.partial(gradient, kernels, problem))
     want = [in_a_thread(call) for call in calls]
     for number in [*rng.permutation(len(calls)), *rng.permutation(len(calls))]:
         for _ in range(2):
