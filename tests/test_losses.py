@@ -175,6 +175,16 @@ def test_softmax_cross_entropy_of_extreme_logits(dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("classes", range(1, 10))
+def test_softmax_cross_entropy_finds_the_largest_logit_wherever_it_is(classes, dtype):
+    logits = np.where(np.eye(classes, dtype=bool), dtype.type(1e4), dtype.type(0))  # whose power is infinite
+    for targets in (np.arange(classes), np.eye(classes, dtype=dtype)):
+        grad = np.empty_like(logits)
+        assert kernels.softmax_cross_entropy(grad, logits, targets) == 0
+        np.testing.assert_array_equal(grad, np.zeros_like(grad))
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_sigmoid_cross_entropy_of_extreme_logits(dtype):
     logits, ones = np.array([[1e4, -1e4]], dtype), np.array([[1, 0]], dtype)
     with np.errstate(all="raise", under="ignore"):
