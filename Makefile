@@ -40,14 +40,13 @@ test: $(VENV)/.installed-dev
 
 # Large shapes, what needs the compiler and what runs no kernels are left out. A subprocess that a test starts is not
 # counted.
-NO_KERNELS := $(addprefix --ignore=tests/test_,dashboard.py packaging.py regress.py)
+NO_KERNELS := --ignore=tests/tools
 
 test-nojit: $(VENV)/.installed-dev
 	NUMBA_DISABLE_JIT=1 $(PYTEST) -m "not jit" $(NO_KERNELS) --cov --cov-report=term-missing:skip-covered $(ARGS)
 
 # For x86-64. The name alone would leave the features of this machine on.
-KERNEL_TESTS := $(addprefix tests/test_,affine.py activations.py losses.py products.py matvec.py network.py training.py \
-	optimizers.py dropout.py normalization.py)
+KERNEL_TESTS := $(addprefix tests/kernels/,elementwise products network training)
 HASWELL := NUMBA_CPU_NAME=haswell NUMBA_CPU_FEATURES=+avx,+avx2,+bmi,+bmi2,+fma,+f16c,+popcnt,+sse4.1,+sse4.2,+ssse3
 
 test-cpus: $(VENV)/.installed-dev

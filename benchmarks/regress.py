@@ -38,7 +38,7 @@ three.
 - What is neither goes on, to GENERATIONS at most, or to CONVICT if all that is in doubt is whether the noise hides
   something. The rest is "unclear", which is no alarm.
 
-Faster is found in the same way. tests/test_regress.py counts how often this errs, with noise of several kinds.
+Faster is found in the same way. tests/tools/test_regress.py counts how often this errs, with noise of several kinds.
 
 In the table, a ratio is the estimate, not the quotient of the two times beside it, which are medians of all samples. In
 stage 1, where there is no way to tell, the noise is the difference of A1 and A2.

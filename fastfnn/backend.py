@@ -12,10 +12,11 @@ import numba
 import numpy as np
 
 from fastfnn import kernels, reference
-from fastfnn.kernels import jit, threads
-from fastfnn.kernels.checks import all_finite, are_distributions
-from fastfnn.kernels.matvec import TOGETHER
-from fastfnn.kernels.vectors import aligned_zeros
+from fastfnn.kernels.compiler import jit
+from fastfnn.kernels.compiler.vectors import aligned_zeros
+from fastfnn.kernels.elementwise.checks import all_finite, are_distributions
+from fastfnn.kernels.products.matvec import TOGETHER
+from fastfnn.kernels.workers import threads
 
 BACKENDS: dict[str, ModuleType] = {"kernels": kernels, "reference": reference}
 

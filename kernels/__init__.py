@@ -2,30 +2,14 @@
 
 How to read this folder
 -----------------------
-    jit.py           how a kernel is compiled, cached on disk and called
-    threads.py       how many threads a piece of work gets
-    team.py          threads that go through the steps of a call together
-    pace.py          how many of them take part in a step
-    vectors.py       what of LLVM the kernels need: vectors, arrays at addresses
-    blocks.py        the sizes of tiles for each kind of processor
-    tile.py          the register tile of a matrix product
-    tail.py          the last columns of a product, where they are few
-    products.py      the three matrix products of a layer, from both
-    matvec.py        the same for one sample
-    sums.py          sums over the rows of a matrix
-    elementary.py    exp, log, sigmoid, tanh as arithmetic that vectorises
-    affine.py        out = x W + b, and its gradients
-    tanh.py          tanh in float32 by a table in registers
-    activations.py   identity, sigmoid, tanh, ReLU and its kin, softmax
-    given.py         activations that a user writes in Python
-    dropout.py       outputs set to 0 at random
-    normalization.py batch normalization
-    losses.py        softmax cross-entropy, sigmoid cross-entropy, squared error
-    optimizers.py    the update rules
-    adaptive.py      those of them that divide by a root, as vector code
-    network.py       whole networks: forward pass and back-propagation
-    training.py      gradients, losses and training steps, in one compiled call
-    checks.py        whether arguments are what kernels expect
+    compiler/     from Python to machine code: decorators, disk cache, the writer of LLVM, views of memory
+    workers/      how many threads a piece of work gets, the team and its barriers, its pace
+    elementwise/  exp, log, tanh; activations and a user's; dropout; batch normalization; losses; update rules
+    products/     the register tile, panels and packing, drivers, narrow columns, one row, column sums, affine
+    network/      records of layers and the layout of their memory, who computes what, forward, backward, prediction
+    training/     the job, its workspace, batches, the update, the forms of a step, the public calls
+
+Each sub-package imports only those above it in this list.
 
 Dimension letters, used in every file:
     B  samples in a batch      I  in_features       N  samples in a data set
@@ -46,7 +30,7 @@ if __name__ != "fastfnn.kernels":
         f"this folder is the package fastfnn.kernels and was imported as {__name__!r}: use 'import fastfnn.kernels'"
     )
 
-from .activations import (
+from .elementwise.activations import (
     ACTIVATIONS,
     activation_backward,
     activation_forward,
@@ -70,13 +54,11 @@ from .activations import (
     tanh_backward,
     tanh_forward,
 )
-from .affine import affine_backward, affine_forward
-from .dropout import dropout_mask
-from .given import compile_activation
-from .losses import LOSSES, sigmoid_cross_entropy, softmax_cross_entropy, squared_error
-from .network import network_forward
-from .normalization import batch_norm_backward, batch_norm_forward
-from .optimizers import (
+from .elementwise.dropout import dropout_mask
+from .elementwise.given import compile_activation
+from .elementwise.losses import LOSSES, sigmoid_cross_entropy, softmax_cross_entropy, squared_error
+from .elementwise.normalization import batch_norm_backward, batch_norm_forward
+from .elementwise.optimizers import (
     OPTIMIZERS,
     SETTINGS,
     adagrad_update,
@@ -87,7 +69,9 @@ from .optimizers import (
     rmsprop_update,
     sgd_update,
 )
-from .training import network_gradient, network_loss, train_steps
+from .network.network import network_forward
+from .products.affine import affine_backward, affine_forward
+from .training.training import network_gradient, network_loss, train_steps
 
 __all__ = [
     "ACTIVATIONS",

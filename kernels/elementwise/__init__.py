@@ -1,0 +1,1 @@
+"""Work on single elements: elementary functions, activations, dropout, batch normalization, losses, update rules."""

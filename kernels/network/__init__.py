@@ -1,0 +1,1 @@
+"""Whole networks: records of layers, who computes what, forward, backward, prediction."""

@@ -1,0 +1,1 @@
+"""Matrix products: the register tile, panels and packing, the drivers, and the affine map."""

@@ -1,0 +1,329 @@
+"""The `fastfnn` command, in process on a few small images, and as it is installed."""
+
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import sysconfig
+
+import numpy as np
+import pytest
+
+import fastfnn as fnn
+from fastfnn import cli
+from fastfnn.kernels.workers import threads
+
+ROOT = pathlib.Path(fnn.__file__).absolute().parent.parent
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def write_idx(path, array):
+    sizes = b"".join(size.to_bytes(4, "big") for size in array.shape)
+    path.write_bytes(bytes((0, 0, 8, array.ndim)) + sizes + array.astype(np.uint8).tobytes())
+
+
+def write_part(folder, part, count, seed):
+    rng = np.random.default_rng(seed)
+    write_idx(folder / f"{part}-images-idx3-ubyte", rng.integers(0, 256, (count, 3, 4)))
+    write_idx(folder / f"{part}-labels-idx1-ubyte", np.arange(count) % 3)
+
+
+@pytest.fixture
+def data(tmp_path):
+    """30 images of 3 x 4 for training, 10 for test, in 3 classes."""
+    folder = tmp_path / "idx"
+    folder.mkdir()
+    write_part(folder, "train", 30, seed=0)
+    write_part(folder, "t10k", 10, seed=1)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def thread_count():
+    before = threads._limit
+    yield
+    threads.set_num_threads(before)
+
+
+def train(data, *options):
+    return cli.main(["train", "--data", str(data), "--layers", "5", "--batch-size", "10", "--epochs", "2", *options])
+
+
+def by_api(data, *, layers=(12, 5, 3), epochs=2, batch_size=10, learning_rate=0.1, sampling="shuffle", **options):
+    """The network that `train` must give with the same options."""
+    (x, t), _ = fnn.datasets.load_mnist(folder=data)
+    net = fnn.FNN(layers, **({"activation": "sigmoid", "init": 0.01, "seed": 0} | options))
+    net.fit(x, t, epochs=epochs, batch_size=batch_size, optimizer=fnn.SGD(learning_rate), sampling=sampling)
+    return net
+
+
+def bits(net):
+    return {name: param.tobytes() for name, param in net.params.items()}
+
+
+# train
+
+
+def test_train_prints_the_network_a_line_per_epoch_and_the_result(data, capsys):
+    assert train(data, "--epochs", "3") == 0
+    output = capsys.readouterr()
+    lines = output.out.splitlines()
+    assert lines[0].split() == ["layer", "weights", "activation", "parameters"]
+    assert "30 training and 10 test samples" in output.out
+    epochs = [line for line in lines if line.startswith("epoch ")]
+    number = r"\d+\.\d{4}"
+    for i, line in enumerate(epochs, 1):
+        assert re.fullmatch(
+            rf"epoch {i}/3  loss {number}  accuracy {number}  test loss {number}  test accuracy {number}  "
+            r"[\d,]+ samples/s",
+            line,
+        )
+    assert len(epochs) == 3
+    result = re.fullmatch(
+        rf"test accuracy ({number}), test loss ({number}) after 3 epochs, \d+\.\d\d s of training", lines[-1]
+    )
+    assert f"test loss {result[2]}  test accuracy {result[1]}" in epochs[-1]
+
+
+def test_quiet_prints_the_result_only(data, capsys):
+    assert train(data, "--quiet") == 0
+    output = capsys.readouterr()
+    assert re.fullmatch(r"test accuracy .* of training\n", output.out)
+    assert output.err == ""
+
+
+def test_train_saves_the_curves_and_the_network(data, tmp_path, capsys):
+    plot, saved = tmp_path / "loss.png", tmp_path / "net.safetensors"
+    assert train(data, "--plot", str(plot), "--save", str(saved)) == 0
+    assert capsys.readouterr().out.endswith(f"curves: {plot}\nnetwork: {saved}\n")
+    assert plot.read_bytes().startswith(PNG)
+    assert bits(fnn.load(saved)) == bits(by_api(data))
+
+
+OPTIONS = {
+    "none": ([], {}),
+    "layers": (["--layers", "4,6"], {"layers": (12, 4, 6, 3)}),
+    "no hidden layer": (["--layers", ""], {"layers": (12, 3)}),
+    "activation": (["--activation", "tanh"], {"activation": "tanh"}),
+    "init number": (["--init", "0.5"], {"init": 0.5}),
+    "init he": (["--init", "he"], {"init": "he"}),
+    "init xavier": (["--init", "xavier"], {"init": "xavier"}),
+    "batch size": (["--batch-size", "7"], {"batch_size": 7}),
+    "batch size all": (["--batch-size", "all"], {"batch_size": None}),
+    "epochs": (["--epochs", "1"], {"epochs": 1}),
+    "learning rate": (["--learning-rate", "0.7"], {"learning_rate": 0.7}),
+    "sampling": (["--sampling", "replacement"], {"sampling": "replacement"}),
+    "dtype": (["--dtype", "float64"], {"dtype": "float64"}),
+    "threads": (["--threads", "1"], {}),
+    "seed": (["--seed", "3"], {"seed": 3}),
+}
+
+
+@pytest.mark.parametrize("case", OPTIONS)
+def test_every_option_does_what_the_api_does(data, tmp_path, case):
+    arguments, options = OPTIONS[case]
+    assert train(data, "--quiet", "--save", str(tmp_path / "net"), *arguments) == 0
+    net = fnn.load(tmp_path / "net")
+    want = by_api(data, **options)
+    assert repr(net) == repr(want)
+    assert bits(net) == bits(want)
+    if case not in ("none", "threads"):
+        assert bits(net) != bits(by_api(data))  # the option makes a difference
+
+
+def test_threads_are_set(data):
+    for count in {1, threads.max_threads()}:
+        assert train(data, "--quiet", "--threads", str(count)) == 0
+        assert threads._limit == count
+
+
+@pytest.mark.jit
+def test_the_defaults_are_the_job_of_the_notes(tmp_path, capsys):
+    assert cli.main(["train", "--epochs", "1", "--save", str(tmp_path / "net")]) == 0
+    assert "8,000 training and 2,000 test samples from mnist10k" in capsys.readouterr().out
+    want = by_api(None, layers=(784, 50, 10), epochs=1, batch_size=100)
+    assert bits(fnn.load(tmp_path / "net")) == bits(want)
+
+
+def test_help_tells_every_option_and_its_default(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["train", "--help"])
+    assert stopped.value.code == 0
+    text = " ".join(capsys.readouterr().out.split())
+    for option in ("plot", "save", "quiet", "threads"):
+        assert f"--{option} " in text
+    for option, default in {
+        "data": "mnist10k",
+        "layers": "50",
+        "activation": "sigmoid",
+        "init": "0.01",
+        "batch-size": "100",
+        "epochs": "10",
+        "learning-rate": "0.1",
+        "sampling": "shuffle",
+        "dtype": "float32",
+        "seed": "0",
+    }.items():
+        assert re.search(rf"--{option} \S.*?\(default: {re.escape(default)}\)", text), option
+    assert "identity,sigmoid,tanh,relu" in text
+    assert "IDX" in text
+
+
+def test_help_without_a_command(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["--help"])
+    assert stopped.value.code == 0
+    assert {"train", "info"} <= set(capsys.readouterr().out.split())
+
+
+# Bad input
+
+BAD = {
+    "layers text": (["--layers", "a"], "--layers.*'a'"),
+    "layers gap": (["--layers", "5,,5"], "--layers.*'5,,5'"),
+    "layers zero": (["--layers", "0"], r"layer.* at least 1, got 0"),
+    "activation": (["--activation", "swish"], "--activation: .*'swish'.*relu"),
+    "softmax": (["--activation", "softmax"], "--activation: .*'softmax'.*relu"),
+    "init": (["--init", "-1"], "init must be finite and not negative, got -1"),
+    "init text": (["--init", "glorot"], "--init.*'glorot'"),
+    "batch size zero": (["--batch-size", "0"], "batch.size must be at least 1, got 0"),
+    "batch size negative": (["--batch-size", "-5"], "batch.size must be at least 1, got -5"),
+    "batch size text": (["--batch-size", "some"], "--batch-size.*'some'"),
+    "epochs": (["--epochs", "0"], "--epochs must be at least 1, got 0"),
+    "epochs fraction": (["--epochs", "1.5"], "--epochs.*'1.5'"),
+    "learning rate": (["--learning-rate", "-0.1"], "learning.rate must be finite and not negative, got -0.1"),
+    "learning rate nan": (["--learning-rate", "nan"], "learning.rate must be finite and not negative, got nan"),
+    "sampling": (["--sampling", "bootstrap"], "--sampling: .*'bootstrap'.*replacement"),
+    "dtype": (["--dtype", "float16"], "--dtype: .*'float16'.*float64"),
+    "threads": (["--threads", "0"], "must be from 1 to [0-9]+, got 0"),
+    "threads too many": (["--threads", "1000000"], "must be from 1 to [0-9]+, got 1000000"),
+    "seed": (["--seed", "-1"], "seed must be at least 0, got -1"),
+    "data": (["--data", "no-such-folder"], "no-such-folder"),
+    "plot": (["--plot", "no-such-folder/loss.png"], "--plot must .* existing folder, got .*no-such-folder"),
+    "save": (["--save", "no-such-folder/net"], "--save must .* existing folder, got .*no-such-folder"),
+    "save is a folder": (["--save", "."], "--save|directory"),
+    "plot is a folder": (["--plot", "."], "--plot|directory"),
+    "plot format": (["--plot", "loss.nonsense"], "nonsense"),
+    "unknown option": (["--speed", "11"], "--speed"),
+}
+
+
+def status_of(arguments):
+    try:
+        return cli.main(arguments)
+    except SystemExit as stopped:
+        return stopped.code
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_exits_2_with_a_message_and_no_traceback(data, tmp_path, monkeypatch, capsys, case):
+    monkeypatch.chdir(tmp_path)
+    arguments, message = BAD[case]
+    small = ["--data", str(data), "--layers", "5", "--epochs", "1", "--quiet"]
+    assert status_of(["train", *small, *arguments]) == 2
+    error = capsys.readouterr().err
+    assert re.search(message, error)
+    assert re.search("^fastfnn( train)?: ", error, re.MULTILINE)
+    assert "Traceback" not in error
+    assert not re.search(r"\b_\w+", error)  # names of private functions mean nothing to a user
+
+
+@pytest.mark.parametrize("option", ["--plot", "--save"])
+def test_a_file_that_cannot_be_written_is_found_before_training(data, monkeypatch, tmp_path, capsys, option):
+    monkeypatch.chdir(tmp_path)
+    assert train(data, option, "no-such-folder/file") == 2
+    assert "epoch" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda folder: (folder / "t10k-labels-idx1-ubyte").unlink(), "t10k-labels-idx1-ubyte: no such file"),
+        (lambda folder: (folder / "train-images-idx3-ubyte").write_bytes(b"PK"), "train-images-idx3-ubyte: expected"),
+        (lambda folder: write_part(folder, "train", 0, seed=0), "idx.*empty|idx.*no |at least one"),
+        (lambda folder: write_part(folder, "t10k", 0, seed=0), "idx.*empty|idx.*no |at least one"),
+        (
+            lambda folder: [write_part(folder, part, 0, 0) for part in ("train", "t10k")],
+            "idx.*empty|idx.*no |at least one",
+        ),
+    ],
+    ids=["missing", "broken", "no training samples", "no test samples", "no samples"],
+)
+def test_bad_data_exits_2_with_a_message(data, capsys, damage, message):
+    damage(data)
+    assert train(data, "--quiet") == 2
+    assert re.search(f"^fastfnn train: .*({message})", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("arguments", [[], ["fly"]])
+def test_without_a_known_command(capsys, arguments):
+    assert status_of(arguments) == 2
+    assert "usage: fastfnn" in capsys.readouterr().err
+
+
+def test_without_matplotlib_plot_names_the_extra(data, monkeypatch, tmp_path, capsys):
+    for name in ("matplotlib", *(name for name in sys.modules if name.startswith("matplotlib."))):
+        monkeypatch.setitem(sys.modules, name, None)
+    assert train(data, "--quiet", "--plot", str(tmp_path / "loss.png")) == 2
+    assert "fastfnn[plot]" in capsys.readouterr().err
+
+
+# info
+
+
+def test_info_prints_the_configuration(capsys):
+    assert cli.main(["info"]) == 0
+    output = capsys.readouterr().out
+    fnn.show_config()
+    assert output == capsys.readouterr().out
+    assert f"numpy            {np.__version__}\n" in output
+
+
+# As it is installed
+
+
+def run(command, tmp_path, **environment):
+    return subprocess.run(
+        command,
+        env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def installed_command():
+    script = pathlib.Path(sysconfig.get_path("scripts")) / ("fastfnn.exe" if os.name == "nt" else "fastfnn")
+    if script.is_file():
+        return [str(script)]
+    return [sys.executable, "-c", "import sys; from fastfnn.cli import main; sys.exit(main())"]
+
+
+@pytest.mark.parametrize(("arguments", "status"), [(["info"], 0), (["train", "--epochs", "0"], 2)])
+def test_the_exit_status_reaches_the_shell(tmp_path, arguments, status):
+    result = run([*installed_command(), *arguments], tmp_path)
+    assert result.returncode == status, result.stderr
+    if status:
+        assert result.stderr == "fastfnn train: --epochs must be at least 1, got 0\n"
+    else:
+        assert "threading layer" in result.stdout
+
+
+@pytest.mark.jit
+def test_the_first_run_says_that_it_is_compiling_and_the_second_does_not(data, tmp_path):
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    options = ["train", "--data", str(data), "--layers", "5", "--epochs", "1"]
+    outputs = []
+    for _ in range(2):
+        result = run([*installed_command(), *options], tmp_path, NUMBA_CACHE_DIR=str(cache))
+        assert result.returncode == 0, result.stderr
+        outputs.append(result.stdout)
+    assert outputs[0].count("compiling") == 1
+    assert outputs[0].index("compiling") < outputs[0].index("epoch 1/1")
+    assert "compiling" not in outputs[1]
+    results = [re.search("test accuracy .*, test loss .* after", output)[0] for output in outputs]
+    assert results[0] == results[1]

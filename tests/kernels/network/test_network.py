@@ -1,0 +1,170 @@
+"""The forward pass of whole networks, and the loss of what it gives, against the reference in float64."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from helpers import DTYPES, LAYOUTS, OTHER, assert_chain_close, dtypes, framed, seeds, unchanged, up
+from hypothesis import given
+from hypothesis import strategies as st
+from networks import (
+    HIDDEN,
+    assert_losses_close,
+    batches,
+    codes,
+    few_bits,
+    forward,
+    lift,
+    loss_of,
+    networks,
+    parameters,
+    problem_of,
+    random_parameters,
+)
+
+from fastfnn import kernels, reference
+from fastfnn.kernels import LOSSES
+from fastfnn.kernels.training import training
+
+
+@given(networks(), batches, dtypes, st.sampled_from(LAYOUTS), st.booleans(), seeds)
+def test_forward_matches_the_reference(network, batch, dtype, layout, probabilities, seed):
+    shape, names, _ = network
+    names = (*names[:-1], "softmax") if probabilities else names
+    rng = np.random.default_rng(seed)
+    params, x = parameters(rng, shape, dtype), few_bits(rng, (batch, shape[0]), dtype)
+    with unchanged(params, x):
+        got = forward(kernels, params, x, shape, names, layout)
+    assert_chain_close(got, forward(reference, *up(params, x), shape, names))
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("batch", [127, 128, 129, 300])
+def test_forward_of_more_rows_than_a_block(batch, dtype):
+    rng = np.random.default_rng(0)
+    shape, names = (3, 4, 2), ("tanh", "softmax")
+    params, x = parameters(rng, shape, dtype), few_bits(rng, (batch, 3), dtype)
+    assert_chain_close(forward(kernels, params, x, shape, names), forward(reference, *up(params, x), shape, names))
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("name", HIDDEN)
+def test_forward_through_every_activation(name, dtype):
+    # 19 columns are some vectors and a few over, 17 rows some of a tile and one over
+    rng = np.random.default_rng(2)
+    shape, names = (3, 19, 19, 2), (name, name, "identity")
+    params, x = random_parameters(rng, shape, dtype), few_bits(rng, (17, 3), dtype)
+    got = forward(kernels, params, x, shape, names)
+    assert_chain_close(got, forward(reference, *up(params, x), shape, names))
+
+
+@pytest.mark.jit
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_the_network_of_the_notes(dtype):
+    rng = np.random.default_rng(1)
+    shape, names = (784, 50, 10), ("sigmoid", "softmax")
+    params, x = parameters(rng, shape, dtype) / 16, few_bits(rng, (230, 784), dtype)
+    assert_chain_close(forward(kernels, params, x, shape, names), forward(reference, *up(params, x), shape, names))
+
+
+@given(networks(), batches, dtypes, seeds)
+def test_nothing_outside_the_output_is_written(network, batch, dtype, seed):
+    shape, names, _ = network
+    rng = np.random.default_rng(seed)
+    params, x = parameters(rng, shape, dtype), few_bits(rng, (batch, shape[0]), dtype)
+    with framed((batch, shape[-1]), dtype=dtype) as (out,):
+        kernels.network_forward(out, params, x, np.array(shape, np.int64), codes(kernels, names, dtype))
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("name", HIDDEN)
+def test_a_nan_in_one_sample_stays_in_its_row(name, dtype):
+    rng = np.random.default_rng(3)
+    shape = (3, 5, 2)
+    params, x = parameters(rng, shape, dtype) + dtype.type(0.03), few_bits(rng, (150, 3), dtype)
+    x[140, 1] = np.nan
+    got = forward(kernels, params, x, shape, (name, "softmax"))
+    assert np.all(np.isnan(got[140])) and np.sum(np.isnan(got)) == 2
+
+
+@given(networks(), batches, dtypes, st.booleans(), seeds)
+def test_loss_matches_the_reference(network, batch, dtype, labels, seed):
+    problem = problem_of(np.random.default_rng(seed), *network, batch, dtype, labels, exact=True)
+    with unchanged(*problem.inputs):
+        got = loss_of(kernels, problem)
+    assert_losses_close(got, loss_of(reference, lift(problem)), problem.dtype)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "LOSS_BYTES", 0)  # as that of a training step
+        assert_losses_close(loss_of(kernels, problem), got, problem.dtype)
+
+
+# A loss is computed as predictions are, in blocks, of which these batches have one, two, and so many that weights are
+# packed before; or as a training step does, where the network is not small.
+WAYS = {
+    "a block": (130, 10**9),
+    "blocks": (140, 10**9),
+    "in panels": (1600, 10**9),
+    "one sample": (1, 0),
+    "a step": (40, 0),
+    "threads": (256, 0),
+    "many": (257, 0),
+}
+every_way = pytest.mark.parametrize(
+    "way", [pytest.param(way, marks=pytest.mark.jit) if batch > 200 else way for way, (batch, _) in WAYS.items()]
+)
+
+
+@pytest.fixture
+def batch(way, monkeypatch):
+    """The samples of a way in which a loss is computed; the limit above which a network is not small is set to it."""
+    samples, least = WAYS[way]
+    monkeypatch.setattr(training, "LOSS_BYTES", least)
+    return samples
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("loss", LOSSES)
+@every_way
+def test_loss_is_that_of_the_forward_pass(batch, way, loss, dtype):
+    shape, names = (130, 66, 3), ("tanh", "identity")
+    problem = problem_of(np.random.default_rng(0), shape, names, loss, batch, dtype)
+    out = forward(kernels, problem.params, problem.x, shape, names)
+    want = getattr(kernels, loss)(np.empty_like(out), out, problem.targets)
+    got = loss_of(kernels, problem)
+    # In a step the sums of the first layer are made of halves.
+    assert isinstance(got, float) and (got == want or (way in ("one sample", "a step", "threads")))
+    assert_losses_close(got, want, dtype)
+    x, targets = np.asfortranarray(problem.x), np.repeat(problem.targets, 2, axis=0)[::2]
+    assert loss_of(kernels, problem._replace(x=x, targets=targets)) == got
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("shape", [pytest.param((130, 66, 3), marks=pytest.mark.jit), (9, 5, 7, 2)], ids=str)
+@every_way
+def test_loss_of_samples_that_are_not_finite_is_nan(batch, way, shape, dtype):
+    # By sigmoid infinity becomes 0 or 1, so that it would not show in the loss.
+    names = *("sigmoid" for _ in shape[2:]), "identity"
+    problem = problem_of(np.random.default_rng(0), shape, names, "squared_error", batch, dtype)
+    good, inputs = loss_of(kernels, problem), shape[0]
+    assert math.isfinite(good)
+    for row, column in itertools.product((0, batch // 2, batch - 1), (0, inputs // 2, inputs - 1)):
+        for bad, given_dtype in itertools.product((np.nan, np.inf, -np.inf), DTYPES):
+            x = problem.x.astype(given_dtype)
+            x[row, column] = bad
+            assert math.isnan(loss_of(kernels, problem._replace(x=x)))
+    assert math.isnan(loss_of(reference, problem._replace(x=x)))
+    assert loss_of(kernels, problem) == good
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("shape", [(130, 66, 3), (9, 5, 7, 2)], ids=str)
+@every_way
+def test_loss_of_samples_in_the_other_dtype(batch, way, shape, dtype):
+    names = *("tanh" for _ in shape[2:]), "identity"
+    problem = problem_of(np.random.default_rng(0), shape, names, "squared_error", batch, dtype)
+    want = loss_of(kernels, problem)
+    x = problem.x.astype(OTHER[dtype])
+    for same in (x, np.asfortranarray(x), x[::-1].copy()[::-1]):
+        with unchanged(same):
+            assert loss_of(kernels, problem._replace(x=same)) == want

@@ -1,0 +1,242 @@
+"""The protocol of a team: who takes part in which step, and what the barriers hold.
+
+Members are Python threads in a child process, so that a team that waits for ever ends with the child. What a check
+needs to happen in an order is brought about by the members themselves and not by the clock.
+"""
+
+import itertools
+import threading
+
+import numba
+import numpy as np
+import pytest
+from helpers import from_python, run_python
+
+from fastfnn.kernels.workers.team import (
+    COUNTED,
+    DONE,
+    JOINED,
+    MET,
+    OPENED,
+    TEAM_SIZE,
+    await_others,
+    follow,
+    join,
+    joined,
+    lead,
+    load,
+    meet,
+    offer_core,
+    store,
+)
+from fastfnn.kernels.workers.threads import share
+
+ITEMS = 7  # what the members of a step divide: not a multiple of their number
+TIMEOUT = 120  # seconds for a child, which needs some five
+
+
+@numba.njit(nogil=True)
+def wait_for(address, least):
+    while load(address) < least:
+        offer_core()
+
+
+@numba.njit(nogil=True)
+def take_part(team, progress, parts, steps, begin, gates, most, barriers, slots, seen, work, wrong):
+    """Join when `begin` steps are done, and take part; returns the rank.
+
+    team, progress  addresses; the number at the second is how many steps have begun, one more at the end
+    gates           (steps,): the leader does not go through a step before so many have joined
+    most            (steps,): members of a step at most
+    slots           (barriers, members): each member writes its own before the barrier, and reads all after it; since
+                    there is a barrier more at the end of a step, nobody writes again before all have read
+    seen            (steps, members): members that the member of each rank was told of, summed over its visits
+    work            (steps, ITEMS): how often each item of a step was worked on
+    wrong           (members,): how often another's slot was not as it should be
+    """
+    wait_for(progress, begin)
+    rank = join(team)
+    if rank == 0:
+        await_others(team, parts)
+    step = -1
+    while True:
+        if rank == 0:
+            step += 1
+            members = min(joined(team), most[step]) if step < steps else 0
+            lead(team, step, members)
+        else:
+            step, members = follow(team, rank, step)
+        if members == 0:
+            break
+        if rank == 0:
+            store(progress, step + 1)
+            wait_for(team + JOINED, gates[step])
+        seen[step, rank] += members
+        start, stop = share(ITEMS, members, rank)
+        for item in range(start, stop):
+            work[step, item] += 1
+        for barrier in range(barriers):
+            number = step * barriers + barrier
+            slots[barrier, rank] = number + 1
+            meet(team, members)
+            for other in range(members):
+                if slots[barrier, other] != number + 1:
+                    wrong[rank] += 1
+        meet(team, members)
+    if rank == 0:
+        store(progress, steps + 1)
+    return rank
+
+
+class Run:
+    """Members that go through steps together, each in a thread of its own, or one after the other in this one."""
+
+    def __init__(
+        self, count, steps, parts=None, begins=None, gates=None, most=None, barriers=2, one_by_one=False
+    ):  # fmt: skip
+        self.team, self.progress = np.zeros(TEAM_SIZE, np.int64), np.zeros(1, np.int64)
+        self.slots = np.zeros((barriers, count), np.int64)
+        self.seen, self.work = np.zeros((steps, count), np.int64), np.zeros((steps, ITEMS), np.int64)
+        self.wrong, self.ranks = np.zeros(count, np.int64), [None] * count
+        gates = np.zeros(steps, np.int64) if gates is None else gates
+        self.most = np.full(steps, count) if most is None else most
+        together = threading.Barrier(count)
+
+        def work(number):
+            if not one_by_one:
+                together.wait()
+            self.ranks[number] = take_part(
+                self.team.ctypes.data, self.progress.ctypes.data, count if parts is None else parts, steps,
+                begins[number] if begins else 0, gates, self.most, barriers, self.slots, self.seen, self.work,
+                self.wrong,
+            )  # fmt: skip
+
+        if one_by_one:
+            for number in range(count):
+                work(number)
+        else:
+            members = [threading.Thread(target=work, args=(number,)) for number in range(count)]
+            for member in members:
+                member.start()
+            for member in members:
+                member.join()
+        self.members = self.seen[:, 0]  # as the leader was told
+
+    def check(self):
+        """What holds for every run, whoever came when."""
+        count = self.seen.shape[1]
+        assert sorted(self.ranks) == list(range(count)), self.ranks
+        assert np.all(self.work == 1), "a step was not done exactly once"
+        assert np.all(self.wrong == 0), "a member did not see what another wrote before the barrier"
+        assert np.all(self.members >= 1) and np.all(self.members <= self.most)
+        takes_part = np.arange(count) < self.members[:, np.newaxis]
+        np.testing.assert_array_equal(self.seen, np.where(takes_part, self.members[:, np.newaxis], 0))
+        joined, opened, counted, met = (self.team[place // 8] for place in (JOINED, OPENED, COUNTED, MET))
+        assert (joined, opened, counted) == (count, DONE, 0)
+        assert met == (self.slots.shape[0] + 1) * np.sum(self.members > 1)
+
+
+def check_members(count):
+    Run(count, 1).check()
+    for _ in range(200):
+        Run(count, 3).check()
+    Run(count, 500).check()
+
+
+def check_all_take_part(count):
+    """A gate at the first step holds the leader until all are there."""
+    run = Run(count, 50, gates=np.full(50, count))
+    run.check()
+    assert np.all(run.members[1:] == count)
+
+
+def check_many_barriers(count):
+    run = Run(count, 1000, gates=np.full(1000, count), barriers=5)
+    run.check()
+    assert np.all(run.members[1:] == count)
+
+
+def check_late_joiners():
+    """The second comes in step number 10, the third in step number 20, the last after the last step."""
+    gates = np.array([1] * 10 + [2] * 10 + [3] * 10)
+    run = Run(4, 30, parts=1, begins=[0, 11, 21, 31], gates=gates)
+    run.check()
+    assert run.ranks == [0, 1, 2, 3]
+    np.testing.assert_array_equal(run.members, [1] * 11 + [2] * 10 + [3] * 9)
+
+
+def check_some_sit_out():
+    """Two of four, then all, then one, then all again, for some steps each."""
+    most = np.array([2] * 7 + [4] * 5 + [1] * 9 + [4] * 6 + [3, 4] * 20 + [1])
+    for _ in range(50):
+        run = Run(4, most.size, gates=np.full(most.size, 4), most=most)
+        run.check()
+        np.testing.assert_array_equal(run.members[1:], most[1:])
+
+
+def check_one_by_one():
+    for parts in (1, 2, 3):
+        for steps in (1, 2, 30):
+            run = Run(parts, steps, parts=parts, one_by_one=True)
+            run.check()
+            assert run.ranks == list(range(parts))
+            assert np.all(run.members == 1) and not np.any(run.seen[:, 1:])
+
+
+def check_no_steps():
+    for one_by_one in (True, False):
+        run = Run(2, 0, one_by_one=one_by_one)
+        assert sorted(run.ranks) == [0, 1] and run.team[OPENED // 8] == DONE
+
+
+def run_check(name, *arguments):
+    run_python(f"import test_team; test_team.{name}({', '.join(map(str, arguments))})", timeout=TIMEOUT)
+
+
+@pytest.mark.jit
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_steps_are_done_once_by_members_who_see_each_other(count):
+    run_check("check_members", count)
+
+
+@pytest.mark.jit
+def test_members_who_are_there_take_part():
+    run_check("check_all_take_part", 3)
+
+
+@pytest.mark.jit
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_thousands_of_barriers_come_to_an_end(count):
+    run_check("check_many_barriers", count)
+
+
+@pytest.mark.jit
+def test_late_joiners_take_part_from_the_next_step_on():
+    run_check("check_late_joiners")
+
+
+@pytest.mark.jit
+def test_members_may_sit_out_and_come_back():
+    run_check("check_some_sit_out")
+
+
+def test_parts_that_run_one_after_another_do_not_wait():
+    run_check("check_one_by_one")
+
+
+@pytest.mark.jit
+def test_a_team_without_steps_has_nothing_to_do():
+    run_check("check_no_steps")
+
+
+def test_the_numbers_of_a_team_lie_in_different_cache_lines():
+    places = sorted([JOINED, OPENED, COUNTED, MET])
+    assert places[0] >= 0 and places[-1] + 8 <= 8 * TEAM_SIZE
+    assert all(after - before >= 128 for before, after in itertools.pairwise(places))
+
+
+@pytest.mark.jit
+def test_meeting_alone_is_nothing():
+    team = np.zeros(TEAM_SIZE, np.int64)
+    from_python(meet)(team.ctypes.data, 1)
+    assert not np.any(team)

@@ -1,0 +1,760 @@
+"""Runs kernels on arrays that touch a protected page: one element read or written out of bounds ends the process.
+
+    python guarded.py KERNELS DTYPE PLACES
+    python guarded.py wrong FOLDER
+
+KERNELS are names with commas between them, as are PLACES: "end", where every array ends at a protected page, and
+"begin", where every array begins at one. Each case is printed before it runs, so that the last line names the one that
+crashed. Inputs lie on read-only pages, among NaN; outputs lie among marks that must still be there after the call. The
+second form runs each of WRONG_RUNS in a process of its own, and leaves its output and exit status in files.
+"""
+
+import ctypes
+import functools
+import itertools
+import mmap
+import os
+import pathlib
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numba
+import numpy as np
+from activation_codes import ELEMENTWISE, GIVEN, code_of, twin_of
+from helpers import ELEMENTWISE_EPS, OTHER, SUM_SLACK, TOLERANCES, assert_close, normal
+from whole_team import use_whole_teams
+
+from fastfnn import kernels, reference
+from fastfnn.kernels.workers import threads
+
+THREADS = (1, 4)
+PAGE = mmap.PAGESIZE
+GUARD = 16 * PAGE  # so wide that the next row of a matrix does not lie beyond it
+NO_ACCESS = 0  # PROT_NONE, which the module mmap does not name
+NAN, MARK = 0xFF, 0x5A  # bytes: a float made of the first is NaN, of the second a large number
+
+# Row and column stride, in elements, of a matrix of so many rows and columns. A vector is one row.
+LAYOUTS: dict[str, Callable[[int, int], tuple[int, int]]] = {
+    "C": lambda rows, columns: (columns, 1),
+    "F": lambda rows, columns: (1, rows),
+    "padded": lambda rows, columns: (columns + 3, 1),  # the last row has no padding
+    "padded F": lambda rows, columns: (1, rows + 3),
+    "strided": lambda rows, columns: (7 * columns, 3),
+    "reversed": lambda rows, columns: (-columns, -1),
+    "upside down": lambda rows, columns: (-columns, 1),  # the last row comes first
+}
+
+
+# Memory
+
+
+@functools.cache
+def libc():
+    library = ctypes.CDLL(None, use_errno=True)
+    library.mprotect.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    return library
+
+
+def protect(address, length, access):
+    if length and libc().mprotect(address, length, access):  # an empty array has no pages
+        raise OSError(ctypes.get_errno(), "mprotect failed")
+
+
+class Guarded:
+    """A copy of an array, in a layout, on pages of its own between protected ones.
+
+    array  what the kernel gets; an empty one points at a protected page
+    room   every byte of its pages
+    """
+
+    def __init__(self, values, layout, place, writable):
+        rows, columns = values.shape if values.ndim == 2 else (1, values.size)
+        steps = [step * values.itemsize for step in LAYOUTS[layout](rows, columns)[2 - values.ndim :]]
+        ways = [(size - 1) * step for size, step in zip(values.shape, steps, strict=True)]
+        before, after = -sum(min(way, 0) for way in ways), sum(max(way, 0) for way in ways) + values.itemsize
+        if values.size == 0:
+            before = after = 0
+        pages = -(-(before + after) // PAGE) * PAGE
+        memory = mmap.mmap(-1, pages + 2 * GUARD, flags=mmap.MAP_PRIVATE)  # lives as long as the arrays in it
+        self.room = np.frombuffer(memory, np.uint8)[GUARD : GUARD + pages]
+        self.room[:] = MARK if writable else NAN
+        origin = GUARD + (before if place == "begin" else pages - after)
+        self.array = np.ndarray(values.shape, values.dtype, memory, origin, steps)
+        self.array[...] = values
+        address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+        protect(address, GUARD, NO_ACCESS)
+        protect(address + GUARD + pages, GUARD, NO_ACCESS)
+        if not writable:
+            protect(address + GUARD, pages, mmap.PROT_READ)
+
+    def take(self):
+        """Copy an output, and hold that nothing around it was written to. It becomes marks itself."""
+        values = self.array.copy()
+        self.array[...] = np.frombuffer(bytes([MARK] * values.itemsize), values.dtype)
+        assert np.all(self.room == MARK), "written outside an output"
+        return values
+
+
+# Cases
+
+
+class Call(NamedTuple):
+    """The arguments of a kernel: outputs with their values before the call, inputs, scalars."""
+
+    outputs: list[np.ndarray]
+    inputs: list[np.ndarray]
+    scalars: tuple[float, ...]
+    bounds: Callable[..., list[np.ndarray]]  # from the outputs wanted, and the loss wanted if any, to the error allowed
+    in_place: bool = False  # the first output is the first input
+
+
+class Case(NamedTuple):
+    """What is printed of a call, and what it is built from."""
+
+    kernel: str
+    shape: tuple[int, ...]
+    layouts: tuple[str, ...] = ()  # of outputs and inputs, in the order of the arguments; "C" where there is none
+    options: tuple[str, ...] = ()
+
+
+# Vectors hold 2 to 16 elements; tiles are 1 to 16 rows by 1 to 4 vectors.
+EDGES = (*range(18), 31, 32, 33, 50, 64)  # their number is prime, as `pairwise` wants
+WIDE = (24, 47, 48, 49, 63, 65, 128, 129, 200, 257)
+SOME = (1, 2, 3, 5, 8, 9, 15, 16, 17, 31, 33, 50, 65)  # their number is prime too
+FEW = (1, 2, 7, 9, 16)
+
+AFFINE_SHAPES = ((1, 17, 5), (7, 1, 9), (8, 5, 1), (9, 17, 33), (17, 33, 9), (16, 32, 64))
+LARGE_AFFINE_SHAPES = ((3, 784, 50), (2, 512, 512), (70, 2050, 130), (300, 40, 6))
+MATRIX_SHAPES = ((1, 17), (17, 1), (5, 3), (9, 33))
+LARGE_MATRIX_SHAPES = ((129, 257), (512, 512), (784, 50), (3, 5000))
+
+
+def pairwise(values, factors):
+    """Tuples in which every two positions take every pair of values: for a prime number of values."""
+    count = len(values)
+    for a, b in itertools.product(range(count), repeat=2):
+        yield values[b], *(values[(a + factor * b) % count] for factor in range(factors - 1))
+
+
+def layouts_for(free):
+    """Each free argument in each layout while the rest is C, all in the same, and all in different ones."""
+    width = max(free) + 1
+    names = list(LAYOUTS)
+    for layout in names[1:]:
+        for argument in free:
+            yield tuple(layout if number == argument else "C" for number in range(width))
+        yield tuple(layout if number in free else "C" for number in range(width))
+    for turn in range(len(names)):
+        yield tuple(names[(turn + 2 * number) % len(names)] if number in free else "C" for number in range(width))
+
+
+def affine_cases(kernel, arrays):
+    wide = [shape for size in WIDE for shape in ((size, 9, 17), (9, size, 33), (17, 5, size), (size, 1, size))]
+    for shape in (*pairwise(EDGES, 3), *itertools.product(FEW, repeat=3), *wide, *LARGE_AFFINE_SHAPES):
+        yield Case(kernel, shape)
+    for shape, layouts in itertools.product(AFFINE_SHAPES, layouts_for(tuple(range(arrays)))):
+        yield Case(kernel, shape, layouts)
+
+
+def matrix_cases(kernel, arrays, options=(), smallest=0):
+    wide = itertools.product((0, 1, 17), (*EDGES, *WIDE))
+    tall = itertools.product((*EDGES, *WIDE), (1, 3))
+    for shape in (*wide, *tall, *LARGE_MATRIX_SHAPES):
+        if shape[1] >= smallest:
+            yield Case(kernel, shape, (), options)
+    for shape, layouts in itertools.product(MATRIX_SHAPES, layouts_for(tuple(range(arrays)))):
+        yield Case(kernel, shape, layouts, options)
+
+
+# Kernels: the cases of each, and the call that a case stands for
+
+
+def blank(shape, dtype):
+    return np.full(shape, np.nan, dtype)
+
+
+def affine_forward(case, dtype, rng):
+    batch, inputs, outputs = case.shape
+    x, weight, bias = (normal(rng, shape, dtype) for shape in ((batch, inputs), (inputs, outputs), (outputs,)))
+
+    def bounds(want):
+        magnitude = np.abs(x).astype(float) @ np.abs(weight).astype(float) + np.abs(bias)
+        return [(inputs + SUM_SLACK) * TOLERANCES[dtype].eps * magnitude]
+
+    return Call([blank((batch, outputs), dtype)], [x, weight, bias], (), bounds)
+
+
+def affine_backward(case, dtype, rng):
+    batch, inputs, outputs = case.shape
+    shapes = (batch, outputs), (batch, inputs), (inputs, outputs)
+    arrays = [normal(rng, shape, dtype) for shape in shapes]
+    results = [blank(shape, dtype) for shape in (*shapes[1:], (outputs,))]
+
+    def bounds(*want):
+        magnitudes = [np.empty(array.shape) for array in want]
+        reference.affine_backward(*magnitudes, *(np.abs(array).astype(float) for array in arrays))
+        lengths = (outputs, batch, batch)
+        return [(n + SUM_SLACK) * TOLERANCES[dtype].eps * m for n, m in zip(lengths, magnitudes, strict=True)]
+
+    return Call(results, arrays, (), bounds)
+
+
+def activation(case, dtype, rng):
+    name = case.kernel.rpartition("_")[0]
+    code = kernels.ACTIVATIONS.index(name or "softmax")
+    x = normal(rng, case.shape, dtype, 2)
+    if not case.kernel.endswith("backward"):
+        return activation_call(case, [x], (), code, x)
+    given = x if name in BY_INPUT else image(x, code).astype(dtype)
+    return activation_call(case, [normal(rng, case.shape, dtype), given], (), code, x)
+
+
+def activation_by_code(case, dtype, rng):
+    code = code_of(case.options[0], dtype)
+    x = normal(rng, case.shape, dtype, 2)
+    inputs = [normal(rng, case.shape, dtype), x] if case.kernel.endswith("backward") else [x]
+    return activation_call(case, inputs, (code,), code, x)
+
+
+def image(x, code):
+    out = np.empty(x.shape)
+    reference.activation_forward(out, x.astype(float), twin_of(code, x.dtype))
+    return out
+
+
+def activation_call(case, inputs, scalars, code, x):
+    eps, in_place = TOLERANCES[x.dtype].eps, "in place" in case.options
+
+    def bounds(want):
+        if code == kernels.ACTIVATIONS.index("softmax"):
+            # it rounds its argument relative to x - max(x), which is less than 24 here
+            return [(x.shape[1] + SUM_SLACK + 24) * eps * np.abs(want)]
+        if case.kernel.endswith("backward"):  # the derivatives are at most 1.13, from an output that may be 4 ulp off
+            return [3 * ELEMENTWISE_EPS * eps * np.abs(inputs[0])]
+        # the reference rounds x / sqrt(2), which the tail of Phi magnifies by x^2
+        tail = x * x if code == kernels.ACTIVATIONS.index("gelu") else 0
+        return [(ELEMENTWISE_EPS + tail) * eps * np.abs(want)]
+
+    result = inputs[0].copy() if in_place else blank(x.shape, x.dtype)
+    return Call([result], inputs, scalars, bounds, in_place)
+
+
+def activation_cases(kernel, options=()):
+    arrays = 3 if kernel.endswith("backward") else 2
+    yield from matrix_cases(kernel, arrays, options)
+    for shape in pairwise(FEW, 2):
+        yield Case(kernel, shape, (), (*options, "in place"))
+    for shape, layout in itertools.product(MATRIX_SHAPES, LAYOUTS):
+        yield Case(kernel, shape, (layout,), (*options, "in place"))
+
+
+def activation_by_code_cases(kernel):
+    names = (*ELEMENTWISE, *(() if kernel.endswith("backward") else ("softmax",)))
+    for turn in range(len(names)):  # each activation gets its share of the cases
+        yield from itertools.islice(activation_cases(kernel, (names[turn],)), turn, None, len(names))
+
+
+def batch_norm_forward(case, dtype, rng):
+    batch, columns = case.shape
+    x, gamma, beta = (normal(rng, shape, dtype) for shape in (case.shape, columns, columns))
+    in_place = "in place" in case.options
+
+    def bounds(*want):
+        # with an epsilon of 1 nothing is divided by a small number, and what an error grows by is at most so much
+        error = 4 * (batch + SUM_SLACK) * TOLERANCES[dtype].eps * (1 + np.max(np.abs(x), initial=0)) ** 2
+        return [error * (1 + np.abs(gamma) + np.abs(beta)) + 0 * want[0], *(np.full(w.shape, error) for w in want[1:])]
+
+    result = x.copy() if in_place else blank(x.shape, dtype)
+    results = [result, *(blank(shape, dtype) for shape in (x.shape, columns, columns))]
+    return Call(results, [x, gamma, beta], (1.0,), bounds, in_place)
+
+
+def batch_norm_backward(case, dtype, rng):
+    batch, columns = case.shape
+    grad_out, normalized = (normal(rng, case.shape, dtype) for _ in range(2))
+    variance, gamma = np.abs(normal(rng, columns, dtype)), normal(rng, columns, dtype)
+    in_place = "in place" in case.options
+
+    def bounds(*want):
+        eps = (batch + SUM_SLACK) * TOLERANCES[dtype].eps
+        largest, most = np.max(np.abs(grad_out), initial=0), np.max(np.abs(normalized), initial=0)
+        by_gamma, by_beta = np.abs(grad_out * normalized).sum(axis=0), np.abs(grad_out).sum(axis=0)
+        return [4 * eps * np.abs(gamma) * largest * (1 + most) ** 2 + 0 * want[0], eps * by_gamma, eps * by_beta]
+
+    result = grad_out.copy() if in_place else blank(case.shape, dtype)
+    results = [result, blank(columns, dtype), blank(columns, dtype)]
+    return Call(results, [grad_out, normalized, variance, gamma], (1.0,), bounds, in_place)
+
+
+def batch_norm_cases(kernel):
+    yield from matrix_cases(kernel, 7)
+    for shape in pairwise(FEW, 2):
+        yield Case(kernel, shape, (), ("in place",))
+
+
+def dropout_mask(case, dtype, rng):
+    layer, step, seed = (int(number) for number in rng.integers(1, 2**31, 3))
+    return Call(
+        [blank(case.shape, dtype)], [], (layer, step, 0.375, 1.6, seed), lambda want: [TOLERANCES[dtype].eps * want]
+    )
+
+
+def targets_for(kind, rng, samples, outputs, dtype):
+    if kind == "labels":
+        labels = rng.integers(0, outputs, samples)
+        labels[:1], labels[-1:] = outputs - 1, 0
+        return labels
+    return rng.uniform(0, 1, (samples, outputs)).astype(dtype)
+
+
+def loss(case, dtype, rng):
+    batch, outputs = case.shape
+    targets = targets_for(case.options[0], rng, batch, outputs, dtype)
+    rows = np.eye(outputs)[targets] if targets.ndim == 1 else targets
+
+    def bounds(want, value):
+        error = (outputs + SUM_SLACK + 24) * TOLERANCES[dtype].eps
+        return [error * (np.abs(want) + rows / max(batch, 1)), error * (1 + np.abs(value))]
+
+    return Call([blank((batch, outputs), dtype)], [normal(rng, (batch, outputs), dtype, 2), targets], (), bounds)
+
+
+def loss_cases(kernel):
+    if kernel == "softmax_cross_entropy":  # which needs a class
+        for kind in ("labels", "rows"):
+            yield from matrix_cases(kernel, 3, (kind,), smallest=1)
+    else:
+        yield from matrix_cases(kernel, 3, ("rows",))
+
+
+# The arrays of state of each update rule, and its scalars; an epsilon of 1 keeps every quotient about as large as grad.
+UPDATES = {
+    "sgd_update": (0, (0.125,)),
+    "momentum_update": (1, (0.125, 0.5)),
+    "nesterov_update": (1, (0.125, 0.5)),
+    "adagrad_update": (1, (0.125, 1.0)),
+    "rmsprop_update": (1, (0.125, 0.5, 1.0)),
+    "adam_update": (2, (0.125, 0.5, 0.75, 1.0, 3)),
+    "adamw_update": (2, (0.125, 0.5, 0.75, 1.0, 0.5, 3)),
+}
+
+
+def update(case, dtype, rng):
+    states, scalars = UPDATES[case.kernel]
+    param, grad = normal(rng, case.shape, dtype), normal(rng, case.shape, dtype)
+    state = [np.abs(normal(rng, case.shape, dtype)) for _ in range(states)]
+    magnitude = 1 + np.abs(param) + grad * grad + sum(state)
+    bound = ELEMENTWISE_EPS * TOLERANCES[dtype].eps * magnitude
+    return Call([param, *state], [grad], scalars, lambda *want: [bound] * (1 + states))
+
+
+def update_cases(kernel):
+    arrays = 2 + UPDATES[kernel][0]
+    yield from matrix_cases(kernel, arrays)
+    for size in EDGES:
+        yield Case(kernel, (size,))
+    for size, layouts in itertools.product(FEW, layouts_for(tuple(range(arrays)))):
+        yield Case(kernel, (size,), layouts)
+
+
+# The shape of a case is that of the batch, or the number of samples and the batch_size, and the sizes of the network.
+# Its options are the hidden activations and the last one; but for network_forward, the kind of targets; in training one
+# of FEATURES; of train_steps also the name of the optimizer, "as they come" where there is no order, and "two epochs".
+HEAD = {"network_forward": 1, "network_loss": 1, "network_gradient": 1, "train_steps": 2}
+PREDICTIONS = ("network_forward", "network_loss")
+STARTS = ((9, 4), (0, 4), (4, 9), (128, 127), (129, 64), (257, 129))
+SMALL_NETWORK = (5, 17, 8, 3)
+# The second weights of the third are divided by columns, see LARGE_WEIGHT in network.py; the last one widens.
+LARGE_NETWORKS = ((784, 50, 10), (64, 129, 130, 10), (3, 257, 259, 10), (20, 450, 3))
+
+# Many rows are predicted with a copy of its weights in panels, see PACKED_ROWS in network.py.
+IN_PANELS = (130, 66, 3)
+
+# Kernels that convert samples of the other dtype: whole rows, or halves of them.
+TAKE_IN, OTHER_DTYPE = ("network_loss", "network_gradient"), "other dtype"
+OTHER_DTYPE_CASES = (*(((7, 5, 3), layout) for layout in LAYOUTS), ((700, 50, 3), "C"))
+
+# Two kinds of targets of the softmax, and other losses; the last activation is the identity where the loss has one.
+KINDS = {"labels": 0, "rows": 0, "sigmoid": 1, "squared": 2}
+ENDINGS = (*(("identity", kind) for kind in KINDS), *((name, "squared") for name in ("sigmoid", "gelu", GIVEN)))
+HIDDEN = {
+    "smooth": ("sigmoid", "tanh"),
+    "relu": ("relu", "relu"),
+    "mixed": ("leaky_relu", "silu"),
+    "slopes": ("softplus", GIVEN),
+    "elu": ("elu", "gelu"),
+}
+KINKED = ("relu", "mixed")  # which want sums that are exact, see `grid`
+FEATURES = ((), ("dropout",), ("norm",), ("weights",), ("clip",), ("dropout", "norm", "weights", "clip"))
+
+
+def grid(rng, shape, dtype, terms=1):
+    """Random multiples of a power of two, of a size that suits a sum of so many products.
+
+    So the sums that a first ReLU gets are exact in float32 too, and none has another sign than in float64.
+    """
+    return (rng.integers(-4, 5, shape) * 2.0 ** -(2 + round(np.log2(terms) / 2))).astype(dtype)
+
+
+def network(case, dtype, rng):
+    """params, sizes, activations; and statistics, of which there are none but with batch normalization"""
+    sizes = case.shape[HEAD[case.kernel] :]
+    names = (*HIDDEN[case.options[0]][: len(sizes) - 2], case.options[1])
+    parts, hidden = [], sizes[1:-1] if "norm" in case.options else ()
+    for layer, (inputs, outputs) in enumerate(itertools.pairwise(sizes)):
+        parts += [grid(rng, (inputs * outputs,), dtype, inputs), grid(rng, (outputs,), dtype)]
+        if layer < len(hidden):
+            parts.append(grid(rng, (2 * outputs,), dtype))
+    codes = [code_of(name, dtype) for name in names]
+    statistics = grid(rng, (2 * sum(hidden),), dtype) ** 2
+    return [np.concatenate(parts), np.array(sizes, np.int64), np.array(codes, np.int64)], statistics
+
+
+def settings(case):
+    values = dict.fromkeys(kernels.SETTINGS, 0.0)
+    # an epsilon of 1 keeps quotients about as large as what is divided, in the rules and in batch normalization
+    values |= {"beta1": 0.5, "beta2": 0.5, "epsilon": 1.0, "decay": 0.5, "book": case.shape[0] % 2, "l2": 0.25}
+    values |= {"norm_epsilon": 1.0, "norm_momentum": 0.75}
+    if "clip" in case.options:
+        values["clip_norm"] = 0.25  # most gradients are longer
+    if "dropout" in case.options:
+        values |= {"dropout": 0.5, "dropout_scale": 2.0, "seed": 7}  # a scale that leaves sums exact
+    return np.array(list(values.values()), float)
+
+
+def network_forward(case, dtype, rng):
+    (params, sizes, codes), _ = network(case, dtype, rng)
+    x = grid(rng, (case.shape[0], sizes[0]), dtype)
+    chain = TOLERANCES[dtype].chain
+    return Call(
+        [blank((len(x), sizes[-1]), dtype)],
+        [params, x, sizes, codes],
+        (),
+        lambda want: [np.full(want.shape, chain * np.max(np.abs(want), initial=0))],
+    )
+
+
+def samples_to_take_in(case, inputs, dtype, rng):
+    return grid(rng, (case.shape[0], inputs), OTHER[dtype] if OTHER_DTYPE in case.options else dtype)
+
+
+def network_loss(case, dtype, rng):
+    kind = case.options[2]
+    (params, sizes, codes), _ = network(case, dtype, rng)
+    x = samples_to_take_in(case, sizes[0], dtype, rng)
+    return Call(
+        [],
+        [params, x, targets_for(kind, rng, len(x), sizes[-1], dtype), sizes, codes],
+        (KINDS[kind],),
+        lambda value: [TOLERANCES[dtype].chain * (1 + np.abs(value))],
+    )
+
+
+def network_gradient(case, dtype, rng):
+    kind = case.options[2]
+    (params, sizes, codes), statistics = network(case, dtype, rng)
+    x = samples_to_take_in(case, sizes[0], dtype, rng)
+    targets = targets_for(kind, rng, len(x), sizes[-1], dtype)
+
+    def bounds(want, *rest):
+        chain = TOLERANCES[dtype].chain
+        largest = np.max(np.abs(want)) + 1 / max(len(x), 1)
+        return [np.full(want.shape, chain * largest), *(chain * (1 + np.abs(value)) for value in rest)]
+
+    inputs = [params, x, targets, sizes, codes, settings(case)]
+    return Call([blank(params.shape, dtype), statistics], inputs, (KINDS[kind], 3), bounds)
+
+
+def train_steps(case, dtype, rng):
+    count, batch_size = case.shape[:2]
+    kind, options = case.options[2], case.options[3:]
+    (params, sizes, codes), statistics = network(case, dtype, rng)
+    samples = count if count == 0 or "as they come" in options else count // 2 + 1
+    x = grid(rng, (samples, sizes[0]), dtype)
+    order = rng.integers(0, samples, count if samples != count else 0)
+    order[:1], order[-1:] = samples - 1, 0
+    weights = rng.uniform(0, 2, samples if "weights" in options else 0).astype(dtype)
+    steps = -(-count // batch_size)
+    if "two epochs" in options:
+        order, steps = np.stack((order, order[::-1])), 2 * steps
+    # after a true update the sums that a ReLU gets are not exact any more
+    rates = (0.0 if case.options[0] in KINKED else 0.125) * 0.75 ** np.arange(steps)
+    names = [name for name in options if name in kernels.OPTIMIZERS]
+    optimizer = names[0] if names else kernels.OPTIMIZERS[(len(params) + count) % len(kernels.OPTIMIZERS)]
+    state = [np.zeros(params.size if UPDATES[f"{optimizer}_update"][0] > number else 0, dtype) for number in range(2)]
+    chain = TOLERANCES[dtype].chain
+    return Call(
+        [params, *state, statistics, blank((steps,), np.dtype(float))],
+        [
+            x, targets_for(kind, rng, samples, sizes[-1], dtype), weights, order, rates, sizes, codes, settings(case)
+        ],
+        (KINDS[kind], kernels.OPTIMIZERS.index(optimizer), batch_size, 3),
+        lambda *want: [np.full(array.shape, chain * (1 + np.max(np.abs(array), initial=0))) for array in want],
+    )  # fmt: skip
+
+
+# Of a tall batch: the samples, and a batch_size that leaves a last batch which is not tall.
+TALL = ((1025, 1025), (1200, 1030), (769, 9000), (3000, 1026))
+SAMPLES = (19, 1)  # and of steps on one sample
+
+
+def form_cases(kernel, options, free):
+    """Tall batches and, in training, steps on one sample and samples as they come."""
+    turns = itertools.cycle(options)
+    for start, depth in zip(TALL * 6, (2, 3, 4) * 8, strict=True):
+        yield Case(kernel, start[: HEAD[kernel]] + SMALL_NETWORK[:depth], (), next(turns))
+    for layouts in layouts_for(free):
+        yield Case(kernel, TALL[1][: HEAD[kernel]] + SMALL_NETWORK, layouts, next(turns))
+    if kernel != "train_steps":
+        return
+    for number, shape in enumerate(pairwise(SOME, 4)):
+        yield Case(kernel, SAMPLES + shape[: 2 + number % 3], (), (*next(turns), "sgd"))
+    for start, optimizer in itertools.product((SAMPLES, (9, 4), (0, 4), *TALL[:2]), ("sgd", "adam")):
+        for _ in FEATURES:
+            yield Case(kernel, start + SMALL_NETWORK, (), (*next(turns), optimizer, "as they come"))
+            yield Case(kernel, start + SMALL_NETWORK, (), (*next(turns), optimizer, "as they come", "two epochs"))
+            yield Case(kernel, start + SMALL_NETWORK, (), (*next(turns), optimizer, "two epochs"))
+    for layouts in layouts_for(free):
+        yield Case(kernel, SAMPLES + SMALL_NETWORK, layouts, (*plain(next(turns)), "sgd"))
+        for start in (SAMPLES, (9, 4), TALL[1]):
+            optimizer = "sgd" if start == SAMPLES else "adam"
+            yield Case(kernel, start + SMALL_NETWORK, layouts, (*next(turns), optimizer, "as they come"))
+
+
+def plain(option):
+    """The same without what keeps gradient descent on one sample from its own form."""
+    return tuple(name for name in option if name not in ("dropout", "norm", "clip"))
+
+
+def network_options(kernel):
+    """Every hidden activation with every last one; what FEATURES has goes round."""
+    if kernel == "network_forward":
+        return [
+            (hidden, last) for last, hidden in zip((*ELEMENTWISE, "softmax") * 5, itertools.cycle(HIDDEN), strict=False)
+        ]
+    turns = itertools.cycle(FEATURES if kernel not in PREDICTIONS else FEATURES[:1])
+    options = []
+    for hidden, ending in itertools.product(HIDDEN, ENDINGS):
+        features = next(turns)
+        kept = [name for name in features if name != "norm" or hidden not in KINKED]
+        options.append((hidden, *ending, *kept))
+    return options
+
+
+def network_cases(kernel):
+    head, options = HEAD[kernel], network_options(kernel)
+    free = {
+        "network_forward": (0, 2), "network_loss": (1, 2), "network_gradient": (3, 4), "train_steps": (4, 5, 6, 7, 8, 9)
+    }[kernel]  # fmt: skip
+    turns = itertools.cycle(options)
+    for number, shape in enumerate(pairwise(SOME, head + 4)):
+        yield Case(kernel, shape[: head + 2 + number % 3], (), next(turns))
+    for start, option in itertools.product(STARTS, options):
+        yield Case(kernel, start[:head] + SMALL_NETWORK, (), option)
+    for option, depth in itertools.product(options, (2, 3)):
+        yield Case(kernel, STARTS[0][:head] + SMALL_NETWORK[:depth], (), option)
+    if kernel in PREDICTIONS:
+        for layouts in ((), *layouts_for(free)):
+            yield Case(kernel, (1600, *IN_PANELS), layouts, options[0])
+    for sizes in LARGE_NETWORKS:
+        if kernel in PREDICTIONS:
+            yield Case(kernel, (100, *sizes), (), options[0])
+            continue
+        for features in (FEATURES[0], FEATURES[-1]):  # none, and all: the reference takes its time
+            yield Case(kernel, (100, 64)[:head] + sizes, (), ("smooth", *ENDINGS[0], *features))
+    for layouts in layouts_for(free):
+        for _ in range(3):
+            yield Case(kernel, STARTS[0][:head] + SMALL_NETWORK, layouts, next(turns))
+    if kernel in TAKE_IN:
+        for batch, (sizes, layout) in itertools.product((1, 9, 100, 1600), OTHER_DTYPE_CASES):
+            place = free[0] * ("C",)  # of the samples, which come first of those whose layout is free
+            yield Case(kernel, (batch, *sizes), (*place, layout), (*next(turns)[:3], OTHER_DTYPE))
+    if kernel not in PREDICTIONS:
+        yield from form_cases(kernel, options, free)
+
+
+# Wrong kernels, which show that a crash would be seen
+
+
+@numba.njit
+def peek(array, index):
+    return array[index]  # compiled code does not check; a negative index is taken from the end, once
+
+
+@numba.njit
+def poke(array, index):
+    array[index] = 1
+
+
+def copy(out, x):
+    out[...] = x
+
+
+def read_after(out, x):
+    out[...] = x + 0 * peek(x, x.size)
+
+
+def read_before(out, x):
+    out[...] = x + 0 * peek(x, -x.size - 1)
+
+
+def write_after(out, x):
+    out[...] = x
+    poke(out, out.size)
+
+
+def write_before(out, x):
+    out[...] = x
+    poke(out, -out.size - 1)
+
+
+def write_input(out, x):
+    out[...] = x
+    poke(x, 0)
+
+
+def read_empty(out, x):
+    peek(x, 0)
+
+
+def forget_last(out, x):
+    out[:-1] = x[:-1]
+
+
+WRONG = {
+    kernel.__name__: kernel
+    for kernel in (read_after, read_before, write_after, write_before, write_input, read_empty, forget_last)
+}
+
+
+# Each with a place, and what is said of it where no page stops it.
+WRONG_RUNS = (
+    ("read_after", "end", None),
+    ("read_before", "begin", None),
+    ("write_after", "end", None),
+    ("write_before", "begin", None),
+    ("read_empty", "end", None),
+    ("read_empty", "begin", None),
+    ("write_input", "end", None),
+    ("read_after", "begin", "outside the bound"),  # no page is in the way, but what it reads is NaN
+    ("write_after", "begin", "written outside an output"),
+    ("forget_last", "end", "outside the bound"),
+)
+
+
+def wrong_cases(kernel):
+    yield Case(kernel, (0 if kernel == "read_empty" else 17,))
+
+
+def wrong_call(case, dtype, rng):
+    return Call([blank(case.shape, dtype)], [normal(rng, case.shape, dtype)], (), lambda want: [0 * want])
+
+
+BY_INPUT = ("softplus", "silu", "gelu")  # whose derivative takes the input
+ACTIVATION_KERNELS = (
+    *(f"{name}_{way}" for name in kernels.ACTIVATIONS[:-1] for way in ("forward", "backward")),
+    "softmax",
+)
+KERNELS: dict[str, tuple[Callable[[str], Iterator[Case]], Callable[..., Call]]] = {
+    "affine_forward": (lambda kernel: affine_cases(kernel, 4), affine_forward),
+    "affine_backward": (lambda kernel: affine_cases(kernel, 6), affine_backward),
+    **dict.fromkeys(ACTIVATION_KERNELS, (activation_cases, activation)),
+    **dict.fromkeys(("activation_forward", "activation_backward"), (activation_by_code_cases, activation_by_code)),
+    "batch_norm_forward": (batch_norm_cases, batch_norm_forward),
+    "batch_norm_backward": (batch_norm_cases, batch_norm_backward),
+    "dropout_mask": (lambda kernel: matrix_cases(kernel, 1), dropout_mask),
+    **dict.fromkeys(kernels.LOSSES, (loss_cases, loss)),
+    **dict.fromkeys(UPDATES, (update_cases, update)),
+    "network_forward": (network_cases, network_forward),
+    "network_loss": (network_cases, network_loss),
+    "network_gradient": (network_cases, network_gradient),
+    "train_steps": (network_cases, train_steps),
+}
+
+
+# Running
+
+
+def call_guarded(case, call, place):
+    """Call the kernel on guarded copies of the arrays; the outputs, and the loss if there is one."""
+    layouts = itertools.chain(case.layouts, itertools.repeat("C"))
+    outputs = [Guarded(values, next(layouts), place, writable=True) for values in call.outputs]
+    inputs = [Guarded(values, next(layouts), place, writable=False) for values in call.inputs]
+    if call.in_place:
+        inputs[0] = outputs[0]
+    kernel = WRONG.get(case.kernel) or getattr(kernels, case.kernel)
+    value = kernel(*(guarded.array for guarded in (*outputs, *inputs)), *call.scalars)
+    return [*(guarded.take() for guarded in outputs), *as_arrays(value)]
+
+
+def call_twin(case, call, dtype):
+    """The same of the reference in float64."""
+    twin = copy if case.kernel in WRONG else getattr(reference, case.kernel)
+    outputs = [array.astype(np.float64) for array in call.outputs]
+    inputs = [array.astype(np.float64) if array.dtype.kind == "f" else twin_of(array, dtype) for array in call.inputs]
+    scalars = [twin_of(value, dtype)[()] if isinstance(value, int) else value for value in call.scalars]
+    value = twin(*outputs, *inputs, *scalars)
+    return [*outputs, *as_arrays(value)]
+
+
+def as_arrays(value):
+    return [] if value is None else [np.asarray(value)]
+
+
+def main(names, dtype, places):
+    import resource  # Windows, where only the tables of this file are read, has none
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # where a crash is expected it leaves no file behind
+    threads.GRAIN = 1  # the smallest work is shared out too, and some threads get nothing
+    use_whole_teams()
+    count = 0
+    for name in names.split(","):
+        cases, build = KERNELS.get(name, (wrong_cases, wrong_call))
+        for index, case in enumerate(cases(name)):
+            call = build(case, np.dtype(dtype), np.random.default_rng(0))
+            want = call_twin(case, call, np.dtype(dtype))
+            bounds = call.bounds(*want)
+            several = index % 3 == 0 or max(case.shape) > 256  # what is large has forms of its own for several threads
+            for place, number in itertools.product(places.split(","), THREADS if several else THREADS[:1]):
+                print(name, dtype, place, f"threads={number}", *case[1:], flush=True)
+                threads.set_num_threads(number)
+                assert threads.threads_for(1000) == number or threads.threading_layer() == "workqueue"
+                assert_results(call_guarded(case, call, place), want, bounds)
+                count += 1
+    print("passed", count, flush=True)
+
+
+def assert_results(got, want, bounds):
+    for g, w, bound in zip(got, want, bounds, strict=True):
+        if np.isnan(w).all():
+            assert np.isnan(g).all(), "what an empty batch has no mean of is NaN"
+        else:
+            assert_close(g, w, bound)
+
+
+def run_wrong(folder):
+    for name, place, _ in WRONG_RUNS:
+        path = pathlib.Path(folder, f"{name}-{place}")
+        child = os.fork()  # to start an interpreter and Numba takes longer than all else
+        if child == 0:
+            for number, kind in ((1, "cases"), (2, "errors")):
+                os.dup2(os.open(path.with_suffix(f".{kind}"), os.O_WRONLY | os.O_CREAT), number)
+            status = 1
+            try:
+                main(name, "float32", place)
+                status = 0
+            except Exception:
+                traceback.print_exc()
+            sys.stderr.flush()
+            os._exit(status)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        path.with_suffix(".status").write_text(str(status))
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "wrong":
+        run_wrong(sys.argv[2])
+    else:
+        main(*sys.argv[1:])

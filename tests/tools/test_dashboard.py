@@ -1,0 +1,530 @@
+"""The pages of benchmarks/dashboard.py: what they say, and that a browser without a network shows them."""
+
+import ast
+import html
+import importlib.util
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import threading
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[2]
+SOURCE = ROOT / "benchmarks/dashboard.py"
+SECONDS = 30  # that the browser may take for a page
+
+pytestmark = pytest.mark.skipif(not SOURCE.exists(), reason="the sources are not beside the tests")
+
+# A benchmark with four series and one with a single one, which asv runs in a moment.
+SUITE = """
+class Suite:
+    params = [[1, 2], ["a", "b"]]
+    param_names = ["size", "<i>kind</i>"]
+
+    def track_size(self, size, kind):
+        return size * (2 if kind == "b" else 1)
+
+def time_sum():
+    sum(range(100))
+
+def time_that_is_not_run():
+    pass
+"""
+CONFIG = {
+    "version": 1,
+    "project": "small",
+    "repo": ".",
+    "branches": ["main"],
+    "environment_type": "existing",
+    "results_dir": "results",
+}
+
+
+def load():
+    """benchmarks/dashboard.py as a module."""
+    spec = importlib.util.spec_from_file_location("dashboard", SOURCE)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def dashboard():
+    return load()
+
+
+def recording(*cases, peers=("numpy", "torch")):
+    """A result of `fastfnn bench` for these cases, with names that HTML must not take for its own."""
+    return {
+        "machine": {"cpu": "<script>document.title = 'run'</script> & Co", "cores": 3, "system": "Linux"},
+        "versions": {"fastfnn": "0.1.0", "numpy": '2.0"<b>'},
+        "settings": {"dtype": "float32", "rounds": 7, "seconds": 0.5, "threads": None, "peers": list(peers)},
+        "peak_gflops": 100.0,
+        "cases": [
+            {"name": name, "description": f"{name} <of> it", "libraries": libraries} for name, libraries in cases
+        ],
+    }
+
+
+OURS = {"us": [2000.0], "median_us": 2000.0, "ratio": 1.0, "share_of_peak": 0.654, "variant": "", "remarks": []}
+NUMPY = {"us": [5000.0], "median_us": 5000.0, "ratio": 2.5, "variant": "", "remarks": ["<warm>"]}
+FAILED = {"us": [], "error": "it fell over: <Error>"}
+UNSUPPORTED = {"us": [], "unsupported": "no such <loss>"}
+
+
+@pytest.fixture
+def peers(tmp_path):
+    """A folder with one recording of two cases: one library fails in the first, and cannot do the second."""
+    folder = tmp_path / "peers"
+    folder.mkdir()
+    cases = [
+        ("large", {"fastfnn": OURS, "numpy": NUMPY, "torch": FAILED}),
+        ("tiny", {"fastfnn": OURS | {"median_us": 3.25, "share_of_peak": None}, "numpy": NUMPY, "torch": UNSUPPORTED}),
+    ]
+    (folder / "some machine.json").write_text(json.dumps(recording(*cases)), "utf-8")
+    return folder
+
+
+def make_history(folder):
+    """A repository of three commits, each measured by asv; returns asv's configuration."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    environment |= {"HOME": str(folder), "GIT_CONFIG_NOSYSTEM": "1"}
+
+    def run(*command):
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, f"{command} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stdout.strip()
+
+    (folder / "benchmarks").mkdir(parents=True)
+    (folder / "benchmarks/__init__.py").touch()
+    (folder / "benchmarks/bench.py").write_text(SUITE)
+    (folder / "asv.conf.json").write_text(json.dumps(CONFIG))
+    asv = (sys.executable, "-m", "asv")
+    run("git", "init", "--quiet", "--initial-branch=main")
+    run(*asv, "machine", "--yes", "--machine=here", "--cpu=A processor", "--num_cpu=3")
+    for number in range(3):
+        who = ("-c", "user.name=somebody", "-c", "user.email=somebody@example.org")
+        run("git", *who, "commit", "--quiet", "--allow-empty", "--message", str(number))
+        commit = run("git", "rev-parse", "HEAD")
+        run(
+            *asv,
+            "run",
+            "--bench=track_size|time_sum",
+            "--quick",
+            "--python=same",
+            "--machine=here",
+            "--set-commit-hash",
+            commit,
+        )
+    return folder / "asv.conf.json"
+
+
+@pytest.fixture(scope="module")
+def history(tmp_path_factory):
+    if not shutil.which("git"):
+        pytest.skip("needs git")
+    pytest.importorskip("asv", reason="needs fastfnn[dev]")
+    return make_history(tmp_path_factory.mktemp("history") / "repository")
+
+
+def arguments(config, peers, out):
+    return ["--config", str(config), "--peers", str(peers), "--out", str(out)]
+
+
+# What the pages say
+
+
+def test_only_the_standard_library_is_imported_at_the_top():
+    names = set()
+    for node in ast.parse(SOURCE.read_text("utf-8")).body:
+        if isinstance(node, ast.Import):
+            names.update(alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            names.add(node.module.split(".")[0])
+    assert names <= sys.stdlib_module_names
+
+
+def test_peers_page_holds_every_figure(dashboard, peers):
+    page = dashboard.peers_page(dashboard.read_recordings(peers))
+    assert "<td>2,000</td><td>5,000<small>2.50x</small></td><td>failed</td><td>65%</td>" in page
+    assert "<td>3.2</td><td>5,000<small>2.50x</small></td><td>-</td><td>-</td>" in page
+    assert page.count('src="data:image/png;base64,') == 1
+    assert "7 rounds of about 0.5 s" in page
+    assert all(sentence in page for sentence in map(html.escape, dashboard.EXPLANATION))
+
+
+def test_peers_page_says_what_is_missing(dashboard, peers):
+    page = dashboard.peers_page(dashboard.read_recordings(peers))
+    assert "<li>PyTorch: it fell over: &lt;Error&gt; (large)</li>" in page
+    assert "<li>PyTorch: no such &lt;loss&gt; (tiny)</li>" in page
+    assert "<li>NumPy: &lt;warm&gt; (large, tiny)</li>" in page
+    assert "Not measured on this machine: notes&#x27; code (f64), JAX, scikit-learn" in page
+
+
+def test_pages_are_escaped(dashboard, peers):
+    recordings = dashboard.read_recordings(peers)
+    for page in (dashboard.peers_page(recordings), dashboard.start_page(None, recordings)):
+        assert "&lt;script&gt;" in page
+        assert not re.search('<(script|of|warm|Error|loss)|2.0"', page)
+
+
+def test_peers_page_without_a_single_time(dashboard, tmp_path):
+    failed = recording(("large", {"fastfnn": FAILED, "numpy": FAILED}), peers=["numpy"])
+    page = dashboard.peers_page({"a": failed})
+    assert page.count("<td>failed</td>") == 2
+    assert "<li>fastfnn: it fell over" in page
+
+
+def test_peers_page_has_a_section_for_each_machine(dashboard):
+    result = recording(("large", {"fastfnn": OURS, "numpy": NUMPY}), peers=["numpy"])
+    page = dashboard.peers_page({"a": result, "b": result})
+    for name in "ab":
+        assert f'<a href="#{name}">' in page and f'<h2 id="{name}">' in page
+
+
+# The command
+
+
+def test_nothing_recorded(dashboard, tmp_path, capsys):
+    (tmp_path / "asv.conf.json").write_text(json.dumps(CONFIG))
+    assert dashboard.main(arguments(tmp_path / "asv.conf.json", tmp_path / "peers", tmp_path / "out")) == 2
+    assert "nothing has been recorded yet: run make history, or make peers" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_no_configuration(dashboard, peers, tmp_path, capsys):
+    assert dashboard.main(arguments(tmp_path / "asv.conf.json", peers, tmp_path / "out")) == 2
+    assert "asv.conf.json not found" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "3", '{"machine": {}}'])
+def test_a_file_that_is_no_recording(dashboard, text, tmp_path, capsys):
+    (tmp_path / "asv.conf.json").write_text(json.dumps(CONFIG))
+    (tmp_path / "peers").mkdir()
+    (tmp_path / "peers/wrong.json").write_text(text)
+    assert dashboard.main(arguments(tmp_path / "asv.conf.json", tmp_path / "peers", tmp_path / "out")) == 2
+    assert "wrong.json must be a result of fastfnn bench --json" in capsys.readouterr().err
+
+
+def test_a_folder_with_other_things_is_left_alone(dashboard, peers, tmp_path, capsys):
+    (tmp_path / "asv.conf.json").write_text(json.dumps(CONFIG))
+    (tmp_path / "out/history").mkdir(parents=True)
+    assert dashboard.main(arguments(tmp_path / "asv.conf.json", peers, tmp_path / "out")) == 2
+    assert "--out must be a new or an empty folder" in capsys.readouterr().err
+    assert list((tmp_path / "out").iterdir()) == [tmp_path / "out/history"]
+
+
+def test_without_a_history(dashboard, peers, tmp_path, capsys):
+    (tmp_path / "asv.conf.json").write_text(json.dumps(CONFIG))
+    for _ in range(2):  # the second time over its own pages
+        assert dashboard.main(arguments(tmp_path / "asv.conf.json", peers, tmp_path / "out")) == 0
+    assert str(tmp_path / "out/index.html") in capsys.readouterr().out
+    assert "Nothing has been recorded yet" in (tmp_path / "out/index.html").read_text("utf-8")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["index.html", "peers.html"]
+
+
+def test_without_a_comparison(dashboard, history, tmp_path):
+    assert dashboard.main(arguments(history, tmp_path, tmp_path / "out")) == 0
+    start = (tmp_path / "out/index.html").read_text("utf-8")
+    assert 'href="history/index.html"' in start and "A processor, 3 cores" in start
+    assert "Nothing has been recorded yet" in (tmp_path / "out/peers.html").read_text("utf-8")
+
+
+def test_asv_that_fails(dashboard, history, peers, tmp_path, capsys):
+    shutil.copytree(history.parent, tmp_path / "other")
+    config = tmp_path / "other/asv.conf.json"
+    config.write_text(json.dumps(CONFIG | {"branches": ["no-such-branch"]}))
+    assert dashboard.main(arguments(config, peers, tmp_path / "out")) == 2
+    assert "no-such-branch" in capsys.readouterr().err
+
+
+def test_commits_that_are_not_on_the_branch_are_reported(dashboard, history, peers, tmp_path, capsys):
+    shutil.copytree(history.parent, tmp_path / "other")
+    subprocess.run(["git", "reset", "--quiet", "--soft", "HEAD~"], cwd=tmp_path / "other", check=True)
+    assert dashboard.main(arguments(tmp_path / "other/asv.conf.json", peers, tmp_path / "out")) == 0
+    assert "left out 1 results" in capsys.readouterr().err
+
+
+def test_open_serves_the_pages(dashboard, peers, tmp_path, monkeypatch, capsys):
+    (tmp_path / "asv.conf.json").write_text(json.dumps(CONFIG))
+    opened = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+
+    def interrupted(server):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("http.server.ThreadingHTTPServer.serve_forever", interrupted)
+    assert dashboard.main([*arguments(tmp_path / "asv.conf.json", peers, tmp_path / "out"), "--open"]) == 0
+    assert opened[0].startswith("http://127.0.0.1:")
+    assert f"{opened[0]} until Ctrl-C" in capsys.readouterr().out
+
+
+# asv's page without a network
+
+
+def asv_page():
+    asv = pytest.importorskip("asv", reason="needs fastfnn[dev]")
+    return pathlib.Path(asv.__file__).with_name("www") / "index.html"
+
+
+def make_web(folder, paths):
+    """A folder as npm leaves it, with these files in its packages: each holds its own path."""
+    for path in paths:
+        file = folder / "node_modules" / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(path)
+    return folder
+
+
+def loaded_addresses(page):
+    """What a page loads from other machines."""
+    tags = re.findall(r"<(?:script|link|img|iframe)\b[^>]*>", page)
+    return re.findall(r'(?:src|href)="((?:https?:)?//[^"]+)"', "\n".join(tags))
+
+
+def test_all_that_asv_loads_from_the_network_is_in_a_package(dashboard, tmp_path, capsys):
+    before = asv_page().read_text("utf-8")
+    assert sorted(loaded_addresses(before)) == sorted(dashboard.PACKAGED)
+    paths = list(dashboard.PACKAGED.values())
+    web = make_web(tmp_path / "web", [*paths, "jquery/dist/jquery.js"])
+    page = dashboard.with_local_files(before, dashboard.copy_packaged(web, tmp_path / "copies"))
+    assert capsys.readouterr().err == ""
+    assert "integrity=" not in page and not loaded_addresses(page)
+    copies = {path.name: path.read_text() for path in (tmp_path / "copies").iterdir()}
+    assert sorted(copies.values()) == sorted(paths)
+    assert all(f'"web/{name}"' in page for name in copies)
+
+
+def test_what_is_not_installed_still_comes_from_the_network(dashboard, tmp_path, capsys):
+    before = asv_page().read_text("utf-8")
+    assert dashboard.with_local_files(before, dashboard.copy_packaged(tmp_path, tmp_path / "none")) == before
+    assert capsys.readouterr().err.count("\n") == 1
+    url, *others = dashboard.PACKAGED
+    web = make_web(tmp_path / "web", [dashboard.PACKAGED[url]])
+    page = dashboard.with_local_files(before, dashboard.copy_packaged(web, tmp_path / "one"))
+    assert sorted(loaded_addresses(page)) == sorted(others)
+    assert page.count("integrity=") == len(others)
+    said = capsys.readouterr().err
+    assert f"{len(others)} of their files are not in {web / 'node_modules'}" in said and "make dashboard" in said
+
+
+def test_pages_are_built_without_the_packages(dashboard, history, peers, tmp_path, capsys):
+    command = [*arguments(history, peers, tmp_path / "out"), "--web", str(tmp_path / "none")]
+    assert dashboard.main(command) == 0
+    page = (tmp_path / "out/history/index.html").read_text("utf-8")
+    assert sorted(loaded_addresses(page)) == sorted(dashboard.PACKAGED)
+    make_web(tmp_path / "web", dashboard.PACKAGED.values())
+    command[-1] = str(tmp_path / "web")
+    capsys.readouterr()
+    assert dashboard.main(command) == 0
+    assert capsys.readouterr().err == ""
+    assert not loaded_addresses((tmp_path / "out/history/index.html").read_text("utf-8"))
+    assert (tmp_path / "out/history/web/jquery.flot.js").read_text() == "jquery.flot/jquery.flot.js"
+
+
+def test_what_is_in_no_package_is_reported(dashboard, capsys):
+    page = '<script src="https://example.org/new.js" integrity="sha256-0"></script>'
+    assert dashboard.with_local_files(page, {}) == page
+    assert "asv's page needs the network for https://example.org/new.js" in capsys.readouterr().err
+
+
+def test_packages_are_pinned(dashboard):
+    """Each to a version and a checksum, but to no place to load it from."""
+    wanted = json.loads((SOURCE.parent / "package.json").read_text("utf-8"))
+    text = (SOURCE.parent / "package-lock.json").read_text("utf-8")
+    locked = json.loads(text)["packages"]
+    assert wanted["private"]
+    assert set(wanted["dependencies"]) == {path.split("/")[0] for path in dashboard.PACKAGED.values()}
+    assert all(re.fullmatch(r"[0-9]+\.[0-9]+\.[0-9]+", version) for version in wanted["dependencies"].values())
+    assert locked.pop("")["dependencies"] == wanted["dependencies"]
+    assert {name.removeprefix("node_modules/"): entry["version"] for name, entry in locked.items()} == wanted[
+        "dependencies"
+    ]
+    assert all(entry["integrity"].startswith("sha512-") for entry in locked.values())
+    assert "://" not in text
+
+
+def test_asv_page_leads_to_the_others(dashboard):
+    page = dashboard.with_links(asv_page().read_text("utf-8"))
+    assert 'href="../peers.html"' in page and 'href="../index.html"' in page
+
+
+# In a browser
+
+
+def absent(what):
+    """Skip, but fail in CI, where nothing may be missing."""
+    (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"needs {what}")
+
+
+@pytest.fixture(scope="module")
+def packages(dashboard):
+    """What asv's pages load has been installed."""
+    folder = ROOT / ".asv/web/node_modules"
+    if not all((folder / path).is_file() for path in dashboard.PACKAGED.values()):
+        absent("what npm installs into .asv/web: make .asv/web/.installed")
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    """Headless Chromium that reaches this machine alone."""
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not (chromium and driver):
+        absent("Chromium and its driver: the Debian packages chromium and chromium-driver")
+    if not importlib.util.find_spec("selenium"):
+        absent("selenium: pip install 'fastfnn[dev]'")
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    # Root has no sandbox; the rest keeps the browser from what it would do on its own.
+    for flag in ("headless=new", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-sync"):
+        options.add_argument(f"--{flag}")
+    options.add_argument("--disable-background-networking")
+    options.add_argument("--disable-component-update")
+    options.add_argument("--disable-dev-shm-usage")  # it is small in containers
+    options.add_argument("--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1")
+    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('browser')}")
+    options.add_argument("--window-size=1400,900")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SE_OFFLINE", "true")
+        running = webdriver.Chrome(options=options, service=Service(driver))
+        running.set_page_load_timeout(SECONDS)
+        yield running
+        running.quit()
+
+
+@pytest.fixture
+def visit(dashboard, browser):
+    """A function that builds the pages and returns another, which opens an address below them; nothing may go wrong."""
+    servers = []
+
+    def build(config, peers, out):
+        assert dashboard.main(arguments(config, peers, out)) == 0
+        server = dashboard.server(out)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return lambda address: browser.get(f"http://127.0.0.1:{server.server_port}/{address}")
+
+    browser.get_log("browser")  # forget what came before
+    yield build
+    severe = [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+    browser.get("about:blank")
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+    assert severe == []
+
+
+def wait(browser, code):
+    """What JavaScript code returns as soon as it is true."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    return WebDriverWait(browser, SECONDS).until(lambda browser: browser.execute_script(f"return {code}"), code)
+
+
+TEXTS = "Array.from(document.querySelectorAll('{}'), element => element.textContent)"
+# The finite points of each series of asv's graph, and how many pixels of it are neither white nor grey.
+POINTS = """(() => {
+    const plot = $('#main-graph').data('plot')
+    return plot && plot.getData().map(series => series.data.filter(([x, y]) => y !== null && isFinite(y)).length)
+})()"""
+PIXELS = """(() => {
+    const canvas = document.querySelector('#main-graph canvas.flot-base')
+    const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data
+    let coloured = 0
+    for (let i = 0; i < pixels.length; i += 4) {
+        const colour = pixels.slice(i, i + 3)
+        coloured += pixels[i + 3] > 128 && Math.max(...colour) - Math.min(...colour) > 60
+    }
+    return coloured
+})()"""
+
+
+def graphs(browser):
+    """Where asv's summary leads: the address of the graph of each benchmark."""
+    return wait(browser, "(links => links.length && links)(Array.from($('#summarygrid-display a'), link => link.href))")
+
+
+def test_history_in_a_browser(browser, packages, visit, history, peers, tmp_path):
+    page = visit(history, peers, tmp_path / "out")
+    page("history/index.html")
+    addresses = graphs(browser)
+    assert [address.rpartition("#")[2] for address in addresses] == [
+        "bench.Suite.track_size",
+        "bench.time_sum",
+    ]
+    assert {"Other libraries", "Start"} <= set(browser.execute_script(f"return {TEXTS.format('#nav li a')}"))
+    assert len(browser.find_elements("css selector", "#summarygrid-display canvas")) > 0
+    for address, series in zip(addresses, (4, 1), strict=True):
+        browser.get(address)
+        points = wait(browser, f"({POINTS} || []).length === {series} && {POINTS}")
+        assert points == [3] * series
+        assert wait(browser, PIXELS) > 100
+    loaded = browser.execute_script("return performance.getEntriesByType('resource').map(entry => entry.name)")
+    assert any("web/jquery.flot.js" in name for name in loaded)
+    assert all(name.startswith("http://127.0.0.1:") for name in loaded)
+
+
+def test_lists_of_the_history_in_a_browser(browser, packages, visit, history, peers, tmp_path):
+    page = visit(history, peers, tmp_path / "out")
+    page("history/index.html#/summarylist")
+    rows = wait(browser, f"(rows => rows.length && rows)({TEXTS.format('#summarylist-body tbody tr')})")
+    assert len(rows) == 5
+    browser.execute_script("$('#summarylist-body thead th').eq(1).click()")
+    assert wait(browser, "$('#summarylist-body thead th.asc, #summarylist-body thead th.desc').length")
+    page("history/index.html#/regressions")
+    wait(browser, "$('#regressions-body').text().length")
+
+
+def test_comparison_in_a_browser(browser, packages, visit, peers, history, tmp_path):
+    page = visit(history, peers, tmp_path / "out")
+    page("peers.html")
+    assert browser.title == "fastfnn beside other libraries"  # the script in the processor's name did not run
+    assert wait(browser, "document.querySelector('img').naturalWidth") > 400
+    assert browser.execute_script(f"return {TEXTS.format('table tbody b')}") == ["large", "tiny"]
+    assert "document.title" in browser.find_element("tag name", "h2").text
+    browser.find_element("link text", "Start").click()
+    browser.find_element("partial link text", "All benchmarks").click()
+    graphs(browser)
+    browser.find_element("link text", "Other libraries").click()
+    wait(browser, "document.title === 'fastfnn beside other libraries'")
+
+
+@pytest.mark.parametrize("address", ["index.html", "peers.html"])
+def test_pages_fit_on_a_phone(browser, visit, peers, history, tmp_path, address):
+    page = visit(history, peers, tmp_path / "out")
+    metrics = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    try:
+        page(address)
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= 390
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def git(*command):
+    """What git says of this repository; nothing where it fails."""
+    done = subprocess.run(["git", *command], cwd=ROOT, capture_output=True, text=True)
+    return "" if done.returncode else done.stdout
+
+
+def test_recorded_history_in_a_browser(browser, packages, visit, tmp_path, capsys):
+    if not (ROOT / "benchmarks/results/benchmarks.json").exists():
+        pytest.skip("no history in benchmarks/results")
+    main = git("rev-parse", "--is-shallow-repository", "--verify", "main")
+    if not (ROOT / ".git").exists() or not main.startswith("false"):
+        pytest.skip("the commits of the history are not here")
+    page = visit(ROOT / "asv.conf.json", SOURCE.parent / "peers", tmp_path / "out")
+    assert "left out" not in capsys.readouterr().err
+    page("history/index.html")
+    browser.get(graphs(browser)[0])
+    assert max(wait(browser, POINTS)) >= 1
+    assert wait(browser, PIXELS) > 100
