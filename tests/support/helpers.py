@@ -17,6 +17,10 @@ import fastfnn
 NOJIT = bool(numba.config.DISABLE_JIT)
 ROOT = pathlib.Path(fastfnn.__file__).absolute().parent.parent
 
+# Where child processes find the modules of the tests, whose names are unique.
+TESTS = pathlib.Path(__file__).parents[1]
+TEST_FOLDERS = sorted({path.parent for path in TESTS.rglob("*.py")})
+
 DTYPES = (np.dtype("float32"), np.dtype("float64"))
 OTHER = dict(zip(DTYPES, DTYPES[::-1], strict=True))
 
@@ -187,7 +191,7 @@ def from_python(function):
 
 def run_python(code, *arguments, root=ROOT, timeout=900, **environment):
     """Run `code` in a new interpreter that finds fastfnn under `root`, and return what it prints; seconds to do it."""
-    path = os.pathsep.join([str(root), str(pathlib.Path(__file__).parent)])
+    path = os.pathsep.join(map(str, [root, *TEST_FOLDERS]))
     result = subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)],
         env=os.environ | {"PYTHONPATH": path} | {name: str(value) for name, value in environment.items()},
