@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 WEB := .asv/web
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help train notebooks test test-nojit test-cpus lint bench regress history dashboard peers clean
+.PHONY: help train notebooks test test-nojit test-cpus lint bench regress digest history dashboard peers clean
 
 help:
 	@echo "make train       train on handwritten digits and draw the curve into loss.png"
@@ -21,6 +21,7 @@ help:
 	@echo "make lint        check style and types"
 	@echo "make bench       run every benchmark once, quickly"
 	@echo "make regress     compare the speed with another version's: make regress BASE=main"
+	@echo "make digest      compare the bits of results with another version's: make digest BASE=main"
 	@echo "make history     measure the versions in benchmarks/versions.txt that have no results; on an idle machine only"
 	@echo "make dashboard   build the pages that show the speed; ARGS=--open shows them"
 	@echo "make peers       install PyTorch, JAX and scikit-learn, and compare the speed with theirs"
@@ -66,6 +67,10 @@ bench: $(VENV)/.installed-dev
 regress: $(VENV)/.installed-dev
 	@test -n "$(BASE)" || { echo "name the version to compare with, as in 'make regress BASE=main'" >&2; exit 2; }
 	$(BIN)/python benchmarks/regress.py $(BASE) $(ARGS)
+
+digest: $(VENV)/.installed-dev
+	@test -n "$(BASE)" || { echo "name the version to compare with, as in 'make digest BASE=main'" >&2; exit 2; }
+	$(BIN)/python tools/digest.py $(BASE) $(ARGS)
 
 history: $(VENV)/.installed-dev
 	$(BIN)/asv machine --yes
