@@ -1,59 +1,75 @@
-"""Callbacks: what `FNN.fit` calls as it goes, to look on, to change the learning rate, to stop.
+"""Callbacks: functions that `FNN.fit` calls during training, to observe, to change the learning rate or to stop.
 
     net.fit(x, t, epochs=1000, validation_data=held_out, callbacks=[EarlyStopping(patience=20)])
 
-A plain function (net, history) is called after each epoch, and training stops when it returns something true.
+A plain function (net, history) is called after each epoch; training stops when it returns a true value. This module
+does not import the network: `net` is an `FNN` in all signatures below.
 """
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from fastfnn import validation
 from fastfnn.history import History
 
-if TYPE_CHECKING:
-    from fastfnn.network import FNN
-
 LOSSES = ("loss", "val_loss")
 ACCURACIES = ("accuracy", "val_accuracy")
 
 
 class Callback:
-    """Called by `fit` with the network and the history so far: override what is needed.
+    """Base class of callbacks; override the methods that are needed.
 
-    monitor  name of the list of `History` that is looked at, or None; `fit` refuses to start if it would stay empty
+    Attributes
+    ----------
+    monitor : str or None
+        Name of the list of `History` that the callback reads, or None. `fit` refuses to start if that list would stay
+        empty.
 
-    What one raises ends the training and leaves the network as it is by then.
+    Notes
+    -----
+    An exception in a callback ends the training and leaves the network as it is at that moment.
     """
 
     monitor: str | None = None
 
-    def begin(self, net: "FNN", history: History) -> None:
-        """Before the first epoch; the history is empty."""
+    def begin(self, net: Any, history: History) -> None:
+        """Called before the first epoch, with an empty history."""
 
-    def epoch(self, net: "FNN", history: History) -> Any:
-        """After each epoch. Something true ends the training, once all callbacks have had their turn."""
+    def epoch(self, net: Any, history: History) -> Any:
+        """Called after each epoch. A true result ends the training once all callbacks have been called."""
 
-    def end(self, net: "FNN", history: History) -> None:
-        """After the last epoch, not after an exception."""
+    def end(self, net: Any, history: History) -> None:
+        """Called after the last epoch; not after an exception."""
 
 
 class EarlyStopping(Callback):
-    """Stop when a quantity has not improved for some epochs, and go back to the weights of its best epoch.
+    """Stop when a quantity has stopped improving, and restore the weights of its best epoch.
 
-    patience   epochs without an improvement after which training stops, at least 1
-    min_delta  what is better by no more than this is no improvement: finite, not negative
-    monitor    "val_loss", "loss", "val_accuracy" or "accuracy", see `History`
+    Parameters
+    ----------
+    patience : int, default 10
+        Epochs without an improvement after which training stops, at least 1.
+    min_delta : float, default 0
+        Smallest change that counts as an improvement if it is exceeded; finite, not negative.
+    monitor : {"val_loss", "loss", "val_accuracy", "accuracy"}, default "val_loss"
+        The list of `History` to watch. Losses improve downward, accuracies upward.
 
-    best           the best value, None before there is one (NaN never is)
-    best_epoch     the number of its epoch, from 1, or None
-    stopped_epoch  the number of the epoch after which training was stopped, from 1; None where it was not
+    Attributes
+    ----------
+    best : float or None
+        The best value; None before the first one. NaN is never the best.
+    best_epoch : int or None
+        Number of the epoch of the best value, from 1.
+    stopped_epoch : int or None
+        Number of the epoch after which training was stopped, from 1; None if it was not stopped.
 
-    The weights of the best epoch also return where training was not stopped. The optimizer's state is that of the last
-    step.
+    Notes
+    -----
+    The weights of the best epoch are restored even if training ended by itself. The state of the optimizer is that of
+    the last step.
     """
 
     best: float | None
@@ -70,25 +86,25 @@ class EarlyStopping(Callback):
     def __repr__(self) -> str:
         return f"EarlyStopping(patience={self.patience}, min_delta={self.min_delta}, monitor={self.monitor!r})"
 
-    def begin(self, net: "FNN", history: History) -> None:
+    def begin(self, net: Any, history: History) -> None:
         """Forget an earlier training."""
         self._restart()
 
-    def epoch(self, net: "FNN", history: History) -> bool:
-        """Whether it is time to stop."""
+    def epoch(self, net: Any, history: History) -> bool:
+        """Return whether training should stop."""
         value: float = getattr(history, self.monitor)[-1]
         if self._improves(value):
             self.best, self.best_epoch = value, history.epochs
-            self._weights = [array.copy() for array in _arrays(net)]
+            self._weights = [array.copy() for array in _trained_arrays(net)]
         if history.epochs - (self.best_epoch or 0) < self.patience:
             return False
         self.stopped_epoch = history.epochs
         return True
 
-    def end(self, net: "FNN", history: History) -> None:
-        """Bring back the weights of the best epoch."""
+    def end(self, net: Any, history: History) -> None:
+        """Restore the weights of the best epoch."""
         if self.best_epoch is not None:
-            for array, weights in zip(_arrays(net), self._weights, strict=True):
+            for array, weights in zip(_trained_arrays(net), self._weights, strict=True):
                 array[...] = weights
         self._weights = []
 
@@ -103,21 +119,26 @@ class EarlyStopping(Callback):
         return gain > self.min_delta
 
 
-class _Function(Callback):
+class _FunctionCallback(Callback):
     """A plain function as a callback."""
 
-    def __init__(self, function: Callable[["FNN", History], Any]) -> None:
+    def __init__(self, function: Callable[[Any, History], Any]) -> None:
         self.function = function
 
-    def epoch(self, net: "FNN", history: History) -> Any:
+    def epoch(self, net: Any, history: History) -> Any:
         return self.function(net, history)
 
 
 def checked_callbacks(callbacks: Any, validated: bool, with_accuracy: bool) -> list[Callback]:
-    """What `fit` was given, all as `Callback`.
+    """Return the callbacks that `fit` was given as `Callback` objects.
 
-    validated      there is validation data, without which the history has no more than the loss
-    with_accuracy  the network has an accuracy
+    Parameters
+    ----------
+    callbacks : list of Callback or callable, or None
+    validated : bool
+        Whether there is validation data; without it the history holds only the loss.
+    with_accuracy : bool
+        Whether the network has an accuracy.
     """
     if callbacks is None:
         return []
@@ -130,7 +151,7 @@ def _checked(name: str, value: Any, validated: bool, with_accuracy: bool) -> Cal
     if isinstance(value, type) or not (isinstance(value, Callback) or callable(value)):
         got = f"class {value.__name__}" if isinstance(value, type) else type(value).__name__
         raise TypeError(f"{name} must be a Callback or a function of (net, history), got {got}")
-    callback = value if isinstance(value, Callback) else _Function(value)
+    callback = value if isinstance(value, Callback) else _FunctionCallback(value)
     if callback.monitor is not None:
         validation.choice(f"{name}.monitor", callback.monitor, LOSSES + ACCURACIES if with_accuracy else LOSSES)
         if callback.monitor != "loss" and not validated:
@@ -138,6 +159,6 @@ def _checked(name: str, value: Any, validated: bool, with_accuracy: bool) -> Cal
     return callback
 
 
-def _arrays(net: "FNN") -> list[np.ndarray]:
-    """What training changes in a network: the parameters and the running statistics."""
+def _trained_arrays(net: Any) -> list[np.ndarray]:
+    """Return the arrays that training changes: the parameters and the running statistics."""
     return [net.params.flat, net._statistics]

@@ -1,4 +1,4 @@
-"""The parameters of a network by name, in one flat vector."""
+"""The parameters of a network by name, as views of one flat vector."""
 
 import itertools
 import math
@@ -12,11 +12,33 @@ from fastfnn import validation
 
 
 class Params(MutableMapping[str, np.ndarray]):
-    """The parameters by name, W1, b1, W2, ...: writable views of one flat vector.
+    """The parameters W1, b1, W2, ... of a network: writable views of one flat vector.
 
-    W (in_features, out_features) and b (out_features,); with batch normalization also gamma and beta (out_features,)
-    after the b of each hidden layer. A view may be changed in place, which nothing checks; assigning to a name checks
-    the values and copies them in. Names and shapes are fixed.
+    Parameters
+    ----------
+    flat : (P,) float32 or float64 array
+        The vector that holds all parameters; the views share its memory.
+    layer_sizes : sequence of int
+        Units of the input, of each hidden layer and of the output.
+    batch_norm : bool
+        Whether hidden layers have the parameters of batch normalization.
+
+    Notes
+    -----
+    Layer l has ``W`` (in_features, out_features) and ``b`` (out_features,). With batch normalization a hidden layer
+    also has ``gamma`` and ``beta`` (out_features,) after its ``b``. Names and shapes are fixed. A view may be changed
+    in place, without any check. Assigning to a name checks the values and copies them.
+
+    Examples
+    --------
+    >>> import fastfnn as fnn
+    >>> net = fnn.FNN((2, 3, 1), loss="squared_error")
+    >>> net.params
+    Params(W1 (2, 3), b1 (3,), W2 (3, 1), b2 (1,))
+    >>> net.params["b1"] = [1, 2, 3]
+    >>> net.params["b1"] -= 1
+    >>> net.params["b1"].tolist()
+    [0.0, 1.0, 2.0]
     """
 
     def __init__(self, flat: np.ndarray, layer_sizes: Sequence[int], batch_norm: bool = False) -> None:
@@ -34,7 +56,7 @@ class Params(MutableMapping[str, np.ndarray]):
         self._views = self.views_of(flat)
 
     def views_of(self, flat: np.ndarray) -> dict[str, np.ndarray]:
-        """Another vector's elements by the same names."""
+        """Return views of another vector (P,) under the same names and with the same shapes."""
         views = {}
         for name, (place, shape) in self._place.items():
             view = flat[place]
@@ -46,11 +68,11 @@ class Params(MutableMapping[str, np.ndarray]):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        self._views = self.views_of(self.flat)  # of the copy, which has an array of its own
+        self._views = self.views_of(self.flat)  # a copy has a flat vector of its own
 
     @staticmethod
     def count(layer_sizes: Sequence[int], batch_norm: bool = False) -> int:
-        """The number of parameters."""
+        """Return the number of parameters of a network."""
         vectors = 2 * sum(layer_sizes[1:-1]) if batch_norm else 0
         return sum((inputs + 1) * outputs for inputs, outputs in itertools.pairwise(layer_sizes)) + vectors
 
@@ -59,17 +81,18 @@ class Params(MutableMapping[str, np.ndarray]):
 
     def __setitem__(self, name: str, value: npt.ArrayLike) -> None:
         if name in self._views and value is self._views[name]:
-            return  # `params[name] -= change` has changed it in place by now
+            return  # `params[name] -= change` has already changed the view in place
         checked = self._checked(name, value)
         self._views[name][...] = checked
 
     def __delitem__(self, name: str) -> None:
-        raise TypeError("params has fixed names: an entry cannot be deleted")
+        raise TypeError(f"params has fixed names and cannot lose one, got del params[{name!r}]")
 
     def update(self, values: Any = (), /, **more: Any) -> None:
         """Assign each entry of a mapping, or of pairs: all of them, or none if one is wrong."""
+        # Copies, because an entry may be a view of a parameter that is assigned before it.
         checked = {name: self._checked(name, value).copy() for name, value in dict(values, **more).items()}
-        for name, array in checked.items():  # copies, lest an entry be a view of one that is assigned before it
+        for name, array in checked.items():
             self._views[name][...] = array
 
     def __iter__(self) -> Iterator[str]:
@@ -89,3 +112,13 @@ class Params(MutableMapping[str, np.ndarray]):
         if array.shape != param.shape:
             raise ValueError(f"params[{name!r}] must have shape {param.shape}, got {array.shape}")
         return array
+
+
+def running_statistics(flat: np.ndarray, hidden_sizes: Sequence[int]) -> dict[str, np.ndarray]:
+    """Return views of the running statistics of batch normalization: mean1, variance1, mean2, ..., each (O,)."""
+    views, start = {}, 0
+    for layer, size in enumerate(hidden_sizes, 1):
+        for name in ("mean", "variance"):
+            views[f"{name}{layer}"] = flat[start : start + size]
+            start += size
+    return views

@@ -8,7 +8,9 @@ import numpy.typing as npt
 
 from fastfnn import validation
 from fastfnn.activation import Activation
-from fastfnn.network import FNN, init_std
+from fastfnn.initialization import draw_weights
+from fastfnn.network import FNN
+from fastfnn.penalty import l2_penalty
 
 # What the book calls the ways to initialize weights: by the activation that they suit.
 INITS = {"relu": "he", "he": "he", "sigmoid": "xavier", "xavier": "xavier"}
@@ -48,7 +50,7 @@ class TwoLayerNet(FNN):
         std = validation.nonnegative("weight_init_std", weight_init_std)
         super().__init__(sizes, activation=activation, init=std, seed=seed, **options)
         if seed is None:
-            _draw_weights(self, std)
+            draw_weights(self.params, std, _randn)
 
 
 class MultiLayerNet(FNN):
@@ -112,15 +114,13 @@ class MultiLayerNet(FNN):
             **options,
         )
         if seed is None:
-            _draw_weights(self, init)
+            draw_weights(self.params, init, _randn)
 
     def loss(self, x: npt.ArrayLike, t: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> float:
         """The mean loss over the samples, and the penalty of weight decay: see FNN.loss."""
-        return super().loss(x, t, sample_weight) + self._penalty()
+        return super().loss(x, t, sample_weight) + l2_penalty(self.params, self.weight_decay)
 
 
-def _draw_weights(net: FNN, init: float | str) -> None:
-    """Weights from NumPy's global generator, in the order in which the book draws them."""
-    for layer, inputs in enumerate(net.layer_sizes[:-1], 1):
-        weight = net.params[f"W{layer}"]
-        weight[...] = init_std(init, inputs) * np.random.randn(*weight.shape)
+def _randn(shape: tuple[int, ...]) -> np.ndarray:
+    """Draw from NumPy's global generator, which the book uses."""
+    return np.random.randn(*shape)

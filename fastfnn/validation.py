@@ -108,7 +108,7 @@ def samples(name: str, value: Any, width: int, dtype: npt.DTypeLike) -> np.ndarr
     return _rows(name, real_array(name, value, dtype), width)
 
 
-def samples_to_take_in(name: str, value: Any, width: int, dtype: npt.DTypeLike) -> np.ndarray:
+def unchecked_samples(name: str, value: Any, width: int, dtype: npt.DTypeLike) -> np.ndarray:
     """As `samples`, for kernels that convert them themselves and tell if one is not finite: of either dtype."""
     array = as_array(name, value)
     if array.dtype not in REAL_DTYPES or not array.flags.carray:

@@ -794,9 +794,9 @@ def test_defaults_of_fit():
 def test_an_epoch_in_several_calls_is_the_same_epoch(monkeypatch, batch_size, rule):
     x, t = samples(count=50)
     whole, divided = network(), network()
-    monkeypatch.setattr(fnn.network._Pace, "SECONDS", 1e9)
+    monkeypatch.setattr(fnn.fitting.Pace, "SECONDS", 1e9)
     want = whole.fit(x, t, epochs=3, batch_size=batch_size, optimizer=rule(0.1))
-    monkeypatch.setattr(fnn.network._Pace, "SECONDS", 0)  # a call for each step, or each few
+    monkeypatch.setattr(fnn.fitting.Pace, "SECONDS", 0)  # a call for each step, or each few
     got = divided.fit(x, t, epochs=3, batch_size=batch_size, optimizer=rule(0.1))
     np.testing.assert_array_equal(got.step_loss, want.step_loss)
     assert bits(divided) == bits(whole)
@@ -813,7 +813,7 @@ def test_epochs_that_share_a_call_are_the_same_epochs(monkeypatch, batch_size, r
         train_steps(*arguments)
 
     monkeypatch.setattr(kernels, "train_steps", spy)
-    monkeypatch.setattr(fnn.network._Pace, "SECONDS", 1e9)
+    monkeypatch.setattr(fnn.fitting.Pace, "SECONDS", 1e9)
     epochs = 5 if NOJIT else 30
     options = {"epochs": epochs, "batch_size": batch_size, "sampling": sampling}
     want = observed.fit(x, t, optimizer=rule(0.1), callbacks=[lambda _net, _history: None], **options)
@@ -830,7 +830,7 @@ def test_epochs_that_share_a_call_are_the_same_epochs(monkeypatch, batch_size, r
 
 
 def test_the_order_of_epochs_that_share_a_call_takes_little_memory():
-    pace = fnn.network._Pace(1)
+    pace = fnn.fitting.Pace(1)
     pace.count = 10**9
     assert pace.epochs(10, 1000) * 1000 <= pace.MOST_SAMPLES < 1000 * (pace.epochs(10, 1000) + 1)
     assert pace.epochs(10, pace.MOST_SAMPLES + 1) == 1
@@ -842,8 +842,8 @@ def test_the_order_of_epochs_that_share_a_call_takes_little_memory():
 @pytest.mark.parametrize("seconds", [1e-4, 2e-3, 0.05, 3.0])
 def test_pace_follows_the_time_of_a_step(monkeypatch, seconds, together):
     clock = [0.0]
-    monkeypatch.setattr(fnn.network.time, "perf_counter", lambda: clock[0])
-    pace, taken = fnn.network._Pace(together), []
+    monkeypatch.setattr(fnn.fitting.time, "perf_counter", lambda: clock[0])
+    pace, taken = fnn.fitting.Pace(together), []
     for _ in range(2):  # epochs
         for first, last in pace.slices(10_000):
             taken.append((first, last))
@@ -1181,6 +1181,12 @@ def test_summary_tells_the_output_activation(capsys, loss, output):
     lines = capsys.readouterr().out.splitlines()
     assert lines[1].split() == ["1", "3", "x", "2", output, "8"]
     assert lines[2] == f"total 8 parameters of float64, loss {loss}"
+
+
+def test_summary_counts_the_parameters_of_layer_1_without_those_of_layer_11(capsys):
+    fnn.FNN([2] * 12, batch_norm=True).summary()
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()[1:-1]]
+    assert [int(row[-1]) for row in rows] == [10] * 10 + [6]  # W, b, gamma, beta; the last layer has no gamma and beta
 
 
 def test_repr_tells_sizes_activations_loss_and_dtype():

@@ -1,0 +1,216 @@
+"""NetworkBase: the state of a network and its calls of the kernels.
+
+`network.FNN` builds the public methods on it. Nothing here knows of training loops, callbacks or files.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastfnn import validation
+from fastfnn.activation import Activation
+from fastfnn.backend import ACTIVATIONS, BACKENDS, LOSSES, aligned_zeros
+from fastfnn.folding import folded_parameters
+from fastfnn.initialization import draw_weights
+from fastfnn.metrics import accuracy
+from fastfnn.options import (
+    OUTPUT_ACTIVATION,
+    activation_name,
+    checked_activations,
+    checked_dtype,
+    checked_layer_sizes,
+)
+from fastfnn.params import Params, running_statistics
+from fastfnn.penalty import l2_penalty
+from fastfnn.settings import training_settings
+
+
+class NetworkBase:
+    """Parameters, options and kernel calls of a network; see `FNN` for the arguments.
+
+    Dimensions in this file: N samples, I inputs, K outputs, P parameters.
+    """
+
+    def __init__(
+        self,
+        layer_sizes: Sequence[int],
+        *,
+        activation: str | Activation | Sequence[str | Activation] = "relu",
+        loss: str = "softmax_cross_entropy",
+        init: float | str = "he",
+        dtype: npt.DTypeLike = "float32",
+        seed: int | None = None,
+        backend: str = "kernels",
+        weight_decay: float = 0.0,
+        dropout: float = 0.0,
+        batch_norm: bool = False,
+        book: bool = False,
+    ) -> None:
+        self.layer_sizes = checked_layer_sizes(layer_sizes)
+        self.activation = checked_activations(activation, len(self.layer_sizes) - 2)
+        self.loss_name = validation.choice("loss", loss, tuple(OUTPUT_ACTIVATION))
+        self.dtype = checked_dtype(dtype)
+        self.backend = validation.choice("backend", backend, tuple(BACKENDS))
+        self.weight_decay = validation.nonnegative("weight_decay", weight_decay)
+        self.dropout = validation.fraction("dropout", dropout)
+        self.batch_norm = validation.boolean("batch_norm", batch_norm)
+        self.book = validation.boolean("book", book)
+        self._rng = np.random.default_rng(None if seed is None else validation.integer("seed", seed, 0))
+        self._sizes = np.array(self.layer_sizes, np.int64)
+        self._codes_for: dict[str, np.ndarray] = {}
+        self._allocate()
+        draw_weights(self.params, init, self._rng.standard_normal)
+        # The masks of dropout depend on a seed of their own and on the number of the step.
+        self._seed = int(self._rng.integers(2**32)) if self.dropout else 0
+        self._steps = 0
+        self._codes("identity")  # compiles a user's activation, so that its errors are raised here
+
+    def _allocate(self) -> None:
+        """Create the parameters and the running statistics with the values that training starts from."""
+        self._flat = aligned_zeros(Params.count(self.layer_sizes, self.batch_norm), self.dtype)
+        self.params = Params(self._flat, self.layer_sizes, self.batch_norm)
+        self._statistics = np.zeros(2 * sum(self.layer_sizes[1:-1]) if self.batch_norm else 0, self.dtype)
+        for name, values in self._running().items():
+            values[...] = 1 if name.startswith("variance") else 0
+        for name, values in self.params.items():
+            if name.startswith("gamma"):
+                values[...] = 1
+
+    def __repr__(self) -> str:
+        sizes = "-".join(map(str, self.layer_sizes))
+        names = ", ".join(map(activation_name, self.activation)) or "no hidden layer"
+        return f"FNN({sizes}, {names}; {self.loss_name}; {self.dtype})"
+
+    # What the kernels take besides samples and parameters
+
+    @property
+    def _kernels(self) -> Any:
+        return BACKENDS[self.backend]
+
+    @property
+    def _loss_code(self) -> int:
+        return LOSSES.index(self.loss_name)
+
+    def _codes(self, output_activation: str) -> np.ndarray:
+        """Return the code of each layer's activation, (layers,) int64."""
+        if output_activation not in self._codes_for:
+            codes = [
+                item.code(self.backend, self.dtype) if isinstance(item, Activation) else ACTIVATIONS.index(item)
+                for item in (*self.activation, output_activation)
+            ]
+            self._codes_for[output_activation] = np.array(codes, np.int64)
+        return self._codes_for[output_activation]
+
+    def _settings(self, optimizer_settings: dict[str, float]) -> np.ndarray:
+        """Return the vector of the network's and an optimizer's settings."""
+        return training_settings(
+            self.weight_decay, self.dropout, self.book, self._seed, tuple(optimizer_settings.items())
+        )
+
+    def _options(self) -> dict[str, Any]:
+        """Return the arguments of the constructor that predictions and training depend on, but the first."""
+        return {
+            "activation": self.activation,
+            "loss": self.loss_name,
+            "dtype": self.dtype.name,
+            "weight_decay": self.weight_decay,
+            "dropout": self.dropout,
+            "batch_norm": self.batch_norm,
+            "book": self.book,
+        }
+
+    # Checks of samples and targets
+
+    def _samples(self, name: str, value: npt.ArrayLike) -> np.ndarray:
+        """Return samples as (N, I) of the network's dtype, all finite."""
+        return validation.samples(name, value, self.layer_sizes[0], self.dtype)
+
+    def _targets(self, name: str, value: npt.ArrayLike, count: int) -> np.ndarray:
+        """Return targets as (N,) int64 labels or as (N, K) of the network's dtype."""
+        return validation.targets(name, value, count, self.layer_sizes[-1], self.loss_name, self.dtype)
+
+    def _sample_weights(self, sample_weight: Any, class_weight: Any, targets: np.ndarray) -> np.ndarray:
+        """Return the weight of each sample (N,), or an empty array if all weights are 1."""
+        weights = np.empty(0, self.dtype)
+        if sample_weight is not None:
+            weights = validation.sample_weight("sample_weight", sample_weight, len(targets), self.dtype)
+        if class_weight is None:
+            return weights
+        if self.loss_name != "softmax_cross_entropy":
+            raise ValueError(f"class_weight needs a network with softmax cross-entropy, got loss {self.loss_name!r}")
+        labels = targets if targets.ndim == 1 else validation.one_hot_labels("t", targets)
+        by_class = validation.class_weight("class_weight", class_weight, labels, self.layer_sizes[-1])[labels]
+        product = by_class * weights if len(weights) else by_class
+        return validation.sample_weight("sample_weight times class_weight", product, len(targets), self.dtype)
+
+    def _validation_data(self, pair: Any) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return validation data as samples and targets."""
+        if pair is None:
+            return None
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            size = f" of {len(pair)}" if isinstance(pair, (tuple, list)) else ""
+            raise TypeError(f"validation_data must be a pair (x, t), got {type(pair).__name__}{size}")
+        rows = self._samples("validation_data[0]", pair[0])
+        return rows, self._targets("validation_data[1]", pair[1], len(rows))
+
+    # Prediction
+
+    def _running(self) -> dict[str, np.ndarray]:
+        """Return views of the running statistics of batch normalization; none without it."""
+        return running_statistics(self._statistics, self.layer_sizes[1:-1] if self.batch_norm else ())
+
+    def _prediction_params(self) -> np.ndarray:
+        """Return flat parameters (P,) that predict without batch normalization and dropout."""
+        if not self.batch_norm and not (self.book and self.dropout):
+            return self._flat
+        kept = 1 - self.dropout if self.book else 1.0
+        return folded_parameters(self.params, self._running(), kept, self.book)
+
+    def _forward(self, rows: np.ndarray, output_activation: str) -> np.ndarray:
+        """Return the outputs (N, K) of samples (N, I)."""
+        out = np.empty((len(rows), self.layer_sizes[-1]), self.dtype)
+        params = self._prediction_params()
+        self._kernels.network_forward(out, params, rows, self._sizes, self._codes(output_activation))
+        return out
+
+    def _prediction_loss(self, rows: np.ndarray, targets: np.ndarray) -> float:
+        """Return the mean loss of the predictions; NaN if a sample is not finite."""
+        loss: float = self._kernels.network_loss(
+            self._prediction_params(), rows, targets, self._sizes, self._codes("identity"), self._loss_code
+        )
+        return loss
+
+    def _evaluate(self, rows: np.ndarray, targets: np.ndarray) -> dict[str, float]:
+        """Return loss and, for cross-entropies, accuracy from one forward pass."""
+        out = self._forward(rows, "identity")
+        loss = getattr(self._kernels, self.loss_name)
+        result = {"loss": float(loss(np.empty_like(out), out, targets))}
+        if self.loss_name != "squared_error":
+            result["accuracy"] = accuracy(self.loss_name, out, targets)
+        return result
+
+    # Training
+
+    def _training_gradient(
+        self, grad: np.ndarray, statistics: np.ndarray, rows: np.ndarray, targets: np.ndarray, step: int
+    ) -> float:
+        """Write the gradient (P,) of step number `step`, update `statistics`, return the mean loss.
+
+        The gradient is without weight decay. The loss is NaN if a sample is not finite.
+        """
+        loss: float = self._kernels.network_gradient(
+            grad, statistics, self._flat, rows, targets, self._sizes, self._codes("identity"), self._settings({}),
+            self._loss_code, step,
+        )  # fmt: skip
+        return loss
+
+    def _training_loss(self, rows: np.ndarray, targets: np.ndarray) -> float:
+        """Return what a training step minimizes: with dropout, the batch's own statistics and the L2 penalty."""
+        if self.dropout or self.batch_norm:
+            grad, statistics = np.empty_like(self._flat), self._statistics.copy()
+            loss = self._training_gradient(grad, statistics, rows, targets, max(self._steps, 1))
+        else:
+            loss = self._prediction_loss(rows, targets)
+        return loss + l2_penalty(self.params, self.weight_decay)

@@ -1,0 +1,69 @@
+"""The options that describe an FNN: the names that each may have, and their checks.
+
+Called by the constructor of the network; knows nothing of parameters or training.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastfnn import validation
+from fastfnn.activation import Activation
+from fastfnn.backend import ACTIVATIONS
+
+HIDDEN_ACTIVATIONS = tuple(name for name in ACTIVATIONS if name != "softmax")
+
+# The loss determines the output activation. Training computes both at once, from the logits of the last layer.
+OUTPUT_ACTIVATION = {
+    "softmax_cross_entropy": "softmax",
+    "sigmoid_cross_entropy": "sigmoid",
+    "squared_error": "identity",
+}
+
+
+def checked_layer_sizes(value: Any) -> tuple[int, ...]:
+    """Return `value` as a tuple of at least two positive ints."""
+    if isinstance(value, (str, bytes)) or not isinstance(value, (Sequence, np.ndarray)) or np.ndim(value) == 0:
+        raise TypeError(f"layer_sizes must be a sequence of ints, got {type(value).__name__}")
+    if len(value) < 2:
+        raise ValueError(f"layer_sizes must have at least two entries, input and output, got {len(value)}")
+    return tuple(validation.integer(f"layer_sizes[{i}]", size, 1) for i, size in enumerate(value))
+
+
+def checked_activations(value: Any, hidden_layers: int) -> tuple[str | Activation, ...]:
+    """Return one activation per hidden layer, from a single activation or a sequence of them."""
+    if isinstance(value, (str, Activation)):
+        return (_checked_activation("activation", value),) * hidden_layers
+    if not isinstance(value, Sequence):
+        kinds = "a name, an Activation or a sequence of these"
+        raise TypeError(f"activation must be {kinds}, got {type(value).__name__}")
+    if len(value) != hidden_layers:
+        raise ValueError(f"activation must have one name per hidden layer, {hidden_layers}, got {len(value)}")
+    return tuple(_checked_activation(f"activation[{i}]", item) for i, item in enumerate(value))
+
+
+def _checked_activation(name: str, value: Any) -> str | Activation:
+    if isinstance(value, Activation):
+        return value
+    if not isinstance(value, str):
+        names = ", ".join(HIDDEN_ACTIVATIONS)
+        raise TypeError(f"{name} must be one of {names}, or an Activation; got {type(value).__name__}")
+    return validation.choice(name, value, HIDDEN_ACTIVATIONS)
+
+
+def activation_name(activation: str | Activation) -> str:
+    """Return the name under which an activation is printed and saved."""
+    return activation.name if isinstance(activation, Activation) else activation
+
+
+def checked_dtype(value: npt.DTypeLike) -> np.dtype[Any]:
+    """Return `value` as the dtype float32 or float64."""
+    try:
+        dtype = np.dtype("" if value is None else value)  # NumPy reads None as float64
+    except TypeError as error:
+        raise TypeError(f"dtype must be float32 or float64, got {value!r}") from error
+    if dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
+        raise ValueError(f"dtype must be float32 or float64, got {dtype}")
+    return dtype
