@@ -1,6 +1,6 @@
-# Everything happens in .venv, which the targets make when they need it. ARGS="..." passes options on, as in
+# Everything is installed into .venv, which the targets create when they need it. ARGS="..." passes options on, as in
 #     make train ARGS="--epochs 3 --activation relu"        make test ARGS="-k datasets"
-# PYTHON names the Python that .venv is made with.
+# PYTHON names the Python that creates .venv.
 
 PYTHON ?= python3
 ARGS ?=
@@ -13,19 +13,19 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 .PHONY: help train notebooks test test-nojit test-cpus lint bench regress digest history dashboard peers clean
 
 help:
-	@echo "make train       train on handwritten digits and draw the curve into loss.png"
-	@echo "make notebooks   run the notebooks in examples/ and keep what they show"
+	@echo "make train       train on handwritten digits and plot the loss into loss.png"
+	@echo "make notebooks   run the notebooks in examples/ and save their output"
 	@echo "make test        run all tests"
-	@echo "make test-nojit  run the kernels' Python code without the compiler, with coverage"
-	@echo "make test-cpus   run the tests of kernels as compiled for lesser processors: AVX2, and no extension at all"
+	@echo "make test-nojit  run the tests of kernels as plain Python, without the compiler, with coverage"
+	@echo "make test-cpus   run the tests of kernels compiled for older processors: with AVX2, and without any extension"
 	@echo "make lint        check style and types"
 	@echo "make bench       run every benchmark once, quickly"
 	@echo "make regress     compare the speed with another version's: make regress BASE=main"
-	@echo "make digest      compare the bits of results with another version's: make digest BASE=main"
-	@echo "make history     measure the versions in benchmarks/versions.txt that have no results; on an idle machine only"
-	@echo "make dashboard   build the pages that show the speed; ARGS=--open shows them"
+	@echo "make digest      compare the results, bit by bit, with another version's: make digest BASE=main"
+	@echo "make history     measure the versions in benchmarks/versions.txt that have no results: needs an idle machine"
+	@echo "make dashboard   build the pages that show the speed; ARGS=--open opens them in a browser"
 	@echo "make peers       install PyTorch, JAX and scikit-learn, and compare the speed with theirs"
-	@echo "make clean       remove .venv and all that the other targets made"
+	@echo "make clean       remove .venv and everything that the other targets made"
 
 train: $(VENV)/.installed
 	$(BIN)/fastfnn train --plot loss.png $(ARGS)
@@ -33,20 +33,21 @@ train: $(VENV)/.installed
 notebooks: $(VENV)/.installed-dev
 	$(BIN)/python examples/run_notebooks.py $(ARGS)
 
-# Two processes, not one for each core: kernels have threads of their own. One that has no tests left takes the other's.
+# Two processes, not one per core: kernels have threads of their own. A process that runs out of tests takes over the
+# other's.
 PYTEST := $(BIN)/pytest -n 2 --dist worksteal
 
 test: $(VENV)/.installed-dev
 	$(PYTEST) $(ARGS)
 
-# Large shapes, what needs the compiler and what runs no kernels are left out. A subprocess that a test starts is not
-# counted.
+# Without large shapes, tests that need the compiler, and tests that run no kernels. Coverage does not include the
+# subprocesses that tests start.
 NO_KERNELS := --ignore=tests/tools
 
 test-nojit: $(VENV)/.installed-dev
 	NUMBA_DISABLE_JIT=1 $(PYTEST) -m "not jit" $(NO_KERNELS) --cov --cov-report=term-missing:skip-covered $(ARGS)
 
-# For x86-64. The name alone would leave the features of this machine on.
+# For x86-64. Features are named because NUMBA_CPU_NAME alone keeps those of this machine.
 KERNEL_TESTS := $(addprefix tests/kernels/,elementwise products network training)
 HASWELL := NUMBA_CPU_NAME=haswell NUMBA_CPU_FEATURES=+avx,+avx2,+bmi,+bmi2,+fma,+f16c,+popcnt,+sse4.1,+sse4.2,+ssse3
 
@@ -59,14 +60,14 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-# asv's exit status does not tell whether anything ran; this reads its result files, and leaves nothing behind.
+# asv's exit status does not say whether anything ran: this program reads its result files, and leaves none behind.
 bench: $(VENV)/.installed-dev
-	$(BIN)/python benchmarks/check.py $(ARGS)
+	$(BIN)/python tools/check.py $(ARGS)
 
-# make reports every failure as 2; benchmarks/regress.py itself ends with 1 if something became slower, else with 2.
+# make reports every failure as 2. The exit status of tools/regress.py itself is 1 if something became slower, or 2.
 regress: $(VENV)/.installed-dev
 	@test -n "$(BASE)" || { echo "name the version to compare with, as in 'make regress BASE=main'" >&2; exit 2; }
-	$(BIN)/python benchmarks/regress.py $(BASE) $(ARGS)
+	$(BIN)/python tools/regress.py $(BASE) $(ARGS)
 
 digest: $(VENV)/.installed-dev
 	@test -n "$(BASE)" || { echo "name the version to compare with, as in 'make digest BASE=main'" >&2; exit 2; }
@@ -78,14 +79,14 @@ history: $(VENV)/.installed-dev
 		| $(BIN)/asv run --skip-existing-commits --show-stderr $(ARGS) HASHFILE:-
 
 dashboard: $(VENV)/.installed-dev $(WEB)/.installed
-	$(BIN)/python benchmarks/dashboard.py $(ARGS)
+	$(BIN)/python tools/dashboard.py $(ARGS)
 
-# What asv's pages load. Without npm or a network they are built all the same, and load it from the network.
-$(WEB)/.installed: benchmarks/package.json benchmarks/package-lock.json
-	mkdir -p $(WEB) && cp benchmarks/package.json benchmarks/package-lock.json $(WEB)
+# The files that asv's pages load. Without npm or a network the pages are built too, and load them from the network.
+$(WEB)/.installed: tools/package.json tools/package-lock.json
+	mkdir -p $(WEB) && cp tools/package.json tools/package-lock.json $(WEB)
 	-cd $(WEB) && npm ci --ignore-scripts --no-audit --no-fund && touch .installed
 
-# PyTorch for processors alone is much smaller than its default on Linux: install that first if it matters.
+# The CPU-only build of PyTorch is much smaller than the default on Linux: install it first if space matters.
 peers: $(VENV)/.installed-peers
 	$(BIN)/fastfnn bench $(ARGS)
 
@@ -94,7 +95,7 @@ clean:
 	rm -f loss.png digits.png
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-# Stamps: a step is done again only if pyproject.toml is newer, so that a second `make train` starts at once.
+# Stamp files: a step is repeated only if pyproject.toml has changed, so that a second `make train` starts at once.
 
 $(VENV)/.created:
 	@$(PYTHON) -c "" 2>/dev/null || { echo "fastfnn needs Python 3.11 or newer, and '$(PYTHON)' does not run: name one, as in" \

@@ -1,12 +1,14 @@
-"""The asv suite: how fast, how large and how exact the kernels, the networks and the package are.
+"""The asv suite: speed, size and accuracy of the kernels, the networks and the package.
 
-    common.py          data, and the guard against timing the compiler
-    measure.py         ratios, bandwidth and the processor's peak, for what is tracked beside the times
+    common.py          random data, and the guard against timing the compiler
+    measure.py         ratios, memory bandwidth and the processor's peak, which are tracked beside the times
     arguments.py       the arguments of every kernel, by name
     cases.py           the networks of the speed table
     bench_*.py         the benchmarks
-    check.py           runs each of them once, and says whether all could be run
 
-A class may list in `regress` the combinations of parameters that the regression check times: its time_* methods take
-20 us to 10 ms a call with them.
+asv and tools/regress.py run the suite with old versions of fastfnn too. So it uses the public API and the public names
+of fastfnn.kernels only, and raises NotImplementedError in `setup` where a version lacks something.
+
+tools/regress.py times the combinations of parameters that a class lists in `regress`. With them, a call of its time_*
+methods must take between 20 us and 10 ms.
 """

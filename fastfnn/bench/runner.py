@@ -1,44 +1,37 @@
-"""Run the cases: each library in a process of its own, at work alone, in turn, round after round."""
+"""Runs the cases: each library has a process of its own, and one of them works at a time, in turn, for some rounds."""
 
 import contextlib
 import importlib.util
-import json
 import os
 import pathlib
 import platform
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import IO, Any
+from typing import Any
 
 import fastfnn
 from fastfnn.bench.cases import Case, agree, make_data, reference
+from fastfnn.bench.child import Child, ChildEnded
 from fastfnn.bench.worker import MODULES
 
 OURS = "fastfnn"
 
-# What has to be installed for a library; the others are always there.
+# The package that must be installed for a library. Those without an entry need NumPy only.
 PACKAGES = {"torch": "torch", "jax": "jax", "sklearn": "sklearn"}
 PEERS = tuple(name for name in MODULES if name != OURS)
 
-# Threads may spin after their work is done (OpenBLAS: a tenth of a second): the next library waits for so many seconds.
+# Seconds between two libraries: threads may spin after their work is done, in OpenBLAS for a tenth of a second.
 PAUSE = 0.2
 
-# Each is read by one of the libraries, or by what one of them is built on.
+# The variables that set the number of threads of the libraries and of what they are built on.
 THREAD_VARIABLES = (
     *("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS"),
     *("VECLIB_MAXIMUM_THREADS", "NPROC"),
 )
 
-# Lines of a worker's standard error that are shown if it ends before its time.
-LAST_LINES = 3
-
-
-# What the names of environment variables begin with that change what a library does.
+# Environment variables that change what a library does begin with one of these.
 TELLING = ("OPENBLAS_", "OMP_", "MKL_", "KMP_", "GOMP_", "NUMBA_", "XLA_FLAGS", "TORCH_")
 
 
@@ -50,54 +43,31 @@ class PeerUnsupportedError(Exception):
     """The library cannot do the case; the message says why."""
 
 
-class Process:
-    """A worker and the pipes to it. Close it after use."""
+class Process(Child):
+    """A worker with one library. Close it after use.
+
+    threads  at most this number, None for the default of the library
+    """
 
     def __init__(self, name: str, threads: int | None) -> None:
-        variables = {"JAX_PLATFORMS": "cpu"}
-        if threads is not None:
-            variables |= dict.fromkeys(THREAD_VARIABLES, str(threads))
         home = str(pathlib.Path(fastfnn.__file__).absolute().parents[1])
         path = os.pathsep.join([home, *filter(None, [os.environ.get("PYTHONPATH")])])
-        self.errors: IO[str] = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115 (closed by close)
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "fastfnn.bench.worker", name],
-            env=os.environ | variables | {"PYTHONPATH": path},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self.errors,
-            text=True,
-        )
+        variables = {"PYTHONPATH": path, "JAX_PLATFORMS": "cpu"}
+        if threads is not None:
+            variables |= dict.fromkeys(THREAD_VARIABLES, str(threads))
+        super().__init__("its process", ["-m", "fastfnn.bench.worker", name], variables)
 
     def ask(self, **request: Any) -> dict[str, Any]:
         """The worker's answer; PeerError if it is an error, or if the worker has ended; PeerUnsupportedError."""
-        assert self.process.stdin and self.process.stdout
-        line = ""
-        with contextlib.suppress(BrokenPipeError):
-            print(json.dumps(request), file=self.process.stdin, flush=True)
-            line = self.process.stdout.readline()
-        if not line:
-            raise PeerError(f"its process ended with {self.process.wait()}: {self._last_words()}")
-        answer: dict[str, Any] = json.loads(line)
+        try:
+            answer = super().ask(**request)
+        except ChildEnded as how:
+            raise PeerError(str(how)) from None
         if "error" in answer:
             raise PeerError(answer["error"])
         if "unsupported" in answer:
             raise PeerUnsupportedError(answer["unsupported"])
         return answer
-
-    def close(self) -> None:
-        """End the process."""
-        self.process.kill()
-        self.process.wait()
-        for stream in (self.process.stdin, self.process.stdout, self.errors):
-            if stream:
-                with contextlib.suppress(BrokenPipeError):
-                    stream.close()
-
-    def _last_words(self) -> str:
-        self.errors.seek(0)
-        lines = [line.strip() for line in self.errors if line.strip()]
-        return " / ".join(lines[-LAST_LINES:]) or "nothing on standard error"
 
 
 def installed() -> tuple[str, ...]:
@@ -114,14 +84,14 @@ def run(
     threads: int | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
-    """Measure the cases and return all that there is to report, ready for JSON.
+    """Measure the cases and return the whole result, ready for JSON.
 
-    cases    what to measure, of one dtype
-    peers    names of PEERS
+    cases    what to measure, all of one dtype
+    peers    names from PEERS
     rounds   measurements of each library in each case
-    seconds  of a measurement, about
-    threads  at most so many for every library; None leaves each its own default
-    say      is called with a line on what happens
+    seconds  length of a measurement, roughly
+    threads  at most this number in every library; None leaves each library its own default
+    say      called with a line of text about the progress
     """
     missing = [name for name in peers if name not in installed()]
     if missing:
@@ -132,7 +102,7 @@ def run(
     for case in cases:
         say(f"{case.name}: {case.description}")
         measured.append(_run_case(case, (OURS, *peers), rounds, seconds, threads, versions, peaks, say))
-    peak = max(peaks, default=None)  # what disturbs it can only lower it
+    peak = max(peaks, default=None)  # the largest: disturbances only lower it
     return {
         "machine": machine(),
         "versions": versions,
@@ -150,7 +120,7 @@ def run(
 
 
 def environment() -> dict[str, str]:
-    """The environment variables by which libraries choose their code or threads, as far as they are set."""
+    """The environment variables that are set and by which libraries choose their code or threads."""
     return {name: value for name, value in sorted(os.environ.items()) if name.startswith(TELLING)}
 
 
@@ -178,7 +148,7 @@ def _run_case(
     peaks: list[float],
     say: Callable[[str], None],
 ) -> dict[str, dict[str, Any]]:
-    """The measurements of each library; adds to `versions` and to `peaks`."""
+    """Measure a case: the measurements by library. Adds to `versions` and to `peaks`."""
     want = reference(case, make_data(case))
     libraries: dict[str, dict[str, Any]] = {name: {"us": []} for name in names}
     with contextlib.ExitStack() as stack:
@@ -208,7 +178,7 @@ def _run_case(
 
 @contextlib.contextmanager
 def _reported(library: dict[str, Any], title: str, say: Callable[[str], None]) -> Any:
-    """A failure inside becomes the library's result."""
+    """Turn a failure in the block into the library's result."""
     try:
         yield
     except PeerError as error:
@@ -219,6 +189,7 @@ def _reported(library: dict[str, Any], title: str, say: Callable[[str], None]) -
 
 
 def _summary(case: Case, libraries: dict[str, dict[str, Any]], peak: float | None) -> dict[str, Any]:
+    """The result of a case, with medians, rates and ratios to this package's time."""
     for library in libraries.values():
         if library["us"] and "error" not in library:
             library["median_us"] = statistics.median(library["us"])

@@ -1,24 +1,23 @@
-"""A process with one library in it: python -m fastfnn.bench.worker torch
+"""A process with one library, which runner.py starts: python -m fastfnn.bench.worker torch
 
-It reads a request from each line of standard input and answers on a line of standard output, both in JSON:
+Requests and answers are lines of JSON, see child.py:
 
     {"do": "prepare", "case": {...}}     {"check": [...], "variant": "", "remarks": [], "versions": {...}}
     {"do": "run", "seconds": 0.3}        {"seconds_per_step": 0.0001}
     {"do": "peak"}                       {"flops": 2e11 or null}
 
-or {"error": "why"}, or {"unsupported": "why"}. Between two requests it does nothing.
+or {"error": "why"}, or {"unsupported": "why"}. Between two requests the process is idle.
 """
 
 import importlib
-import json
 import math
-import os
 import sys
 import time
 from typing import Any
 
 from fastfnn import backend
 from fastfnn.bench.cases import Case, make_data
+from fastfnn.bench.child import serve
 from fastfnn.bench.peer import Peer, Unsupported, seconds_of
 
 MODULES = {
@@ -30,18 +29,18 @@ MODULES = {
     "sklearn": "fastfnn.bench.sklearn_peer",
 }
 
-# The share of a run's time that is spent on the same work before, so that caches and clock rate are what they will be.
+# Length of the warm-up before a run, relative to the run: caches fill, and the clock rate settles.
 WARM_UP = 0.2
 
 
 class Worker:
-    """Answers requests for one library."""
+    """Answers requests about one library."""
 
     def __init__(self, name: str) -> None:
         self.module = MODULES[name]
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        """The answer to a request; what goes wrong is an answer too."""
+        """The answer to a request; an exception becomes an answer too."""
         try:
             match request["do"]:
                 case "prepare":
@@ -64,12 +63,12 @@ class Worker:
         self.peer = peer
         check = peer.check()
         peer.reset()
-        peer.work(1)  # compiles what is not compiled yet
+        peer.work(1)  # compiles
         self.seconds_per_pass = seconds_of(lambda: peer.work(1))
         return {"check": check, "variant": peer.variant, "remarks": peer.remarks, "versions": peer.versions}
 
     def _run(self, seconds: float) -> float:
-        """Seconds per step, over as many passes as take about `seconds`, from the initial weights."""
+        """Seconds per step of a run from the initial weights, with as many passes as take about `seconds`."""
         passes = max(1, round(seconds / self.seconds_per_pass))
         self.peer.reset()
         self.peer.work(max(1, round(WARM_UP * passes)))
@@ -80,15 +79,5 @@ class Worker:
         return took / (passes * self.case.steps)
 
 
-def main() -> None:
-    """Answer every line of standard input, until it ends."""
-    # Answers keep the pipe for themselves: what libraries print goes to standard error.
-    with os.fdopen(os.dup(1), "w") as answers:
-        os.dup2(2, 1)
-        worker = Worker(sys.argv[1])
-        for line in sys.stdin:
-            print(json.dumps(worker.answer(json.loads(line))), file=answers, flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    serve(lambda: Worker(sys.argv[1]).answer)

@@ -1,4 +1,4 @@
-"""The asv suite: that it covers what it should, and that it fails where it must. `benchmarks/check.py` runs it."""
+"""The asv suite: that it covers what it should, and that it fails where it must. `tools/check.py` runs it."""
 
 import importlib
 import importlib.util
@@ -12,19 +12,21 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 import pytest
-from helpers import ROOT
+from programs import ROOT, tool
 
 from fastfnn import kernels
 from fastfnn.bench import cases as speed_table
 
 FOLDER = ROOT / "benchmarks"
 
-pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="the benchmarks are not beside the package")
+pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="the benchmarks are not beside the tests")
+
+check = tool("check")
 
 
 @dataclass(frozen=True)
 class Suite:
-    """Modules of the suite; they are imported from their folder, for it is not installed."""
+    """The modules of the suite by name. They are not installed, and imported from their folder."""
 
     modules: dict
 
@@ -49,12 +51,12 @@ def methods(kind, *prefixes):
 
 @pytest.fixture(scope="module")
 def suite():
-    # Not by the search path: the folder around it has a `kernels` that must not be imported under that name.
+    # Not through the search path: ROOT also holds `kernels`, which must not be imported under that name.
     spec = importlib.util.spec_from_file_location("benchmarks", FOLDER / "__init__.py")
     package = importlib.util.module_from_spec(spec)
     sys.modules["benchmarks"] = package
     spec.loader.exec_module(package)
-    names = ["arguments", "cases", "check", "common", "measure", *(path.stem for path in FOLDER.glob("bench_*.py"))]
+    names = ["arguments", "cases", "common", "measure", *(path.stem for path in FOLDER.glob("bench_*.py"))]
     yield Suite({name: importlib.import_module(f"benchmarks.{name}") for name in names})
     for name in [name for name in sys.modules if name.split(".")[0] == "benchmarks"]:
         del sys.modules[name]
@@ -110,7 +112,7 @@ def test_every_parameter_has_a_name_and_every_track_method_a_unit(suite):
 
 def test_all_that_is_timed_in_this_process_is_guarded(suite):
     unguarded = {kind.__name__ for kind in suite.classes if not issubclass(kind, suite.common.Compiled)}
-    assert unguarded == {"Import", "FirstFit", "Wheel"}  # other processes, and files
+    assert unguarded == {"Import", "FirstFit", "Wheel"}  # they start processes, or read files
 
 
 def test_cases_have_those_of_the_speed_table(suite):
@@ -148,7 +150,7 @@ def test_older_signature_is_called_with_fewer_arguments(suite, monkeypatch):
 
 
 def life(benchmark, method, *params):
-    """What asv does with a benchmark: setup and teardown around each sample."""
+    """Run a benchmark as asv does: with setup before each sample and teardown after it."""
     for _ in range(2):
         benchmark.setup(*params)
         getattr(benchmark, method)(*params)
@@ -196,6 +198,7 @@ def test_guard_counts_what_is_loaded_from_disk(suite, tmp_path, monkeypatch):
     (tmp_path / "cached.py").write_text("import numba\n\n@numba.njit(cache=True)\ndef function(x):\n    return x + 1\n")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    monkeypatch.setattr(numba.config, "CACHE_DIR", "")
     module = importlib.import_module("cached")
     module.function(1)
     module = importlib.reload(module)
@@ -246,7 +249,7 @@ def test_small_takes_the_first_of_each_parameter(suite, monkeypatch):
 
 @pytest.fixture
 def clock(suite, monkeypatch):
-    """A clock that only `tick` moves on."""
+    """A clock that stands still but for `tick`."""
 
     class Clock:
         now = 0.0
@@ -266,7 +269,7 @@ def test_ratio_is_that_of_medians_in_turn(suite, clock):
         order.append(name)
         clock.tick(next(durations))
 
-    slow = itertools.chain([9.0], itertools.cycle([3.0, 3.0, 90.0]))  # one in three is disturbed
+    slow = itertools.chain([9.0], itertools.cycle([3.0, 3.0, 90.0]))  # every third sample is disturbed
     fast = itertools.repeat(1.5)
     assert suite.measure.ratio(lambda: call("slow", slow), lambda: call("fast", fast)) == 2
     assert order == ["slow", "fast"] * (len(order) // 2) and len(order) >= 8
@@ -281,7 +284,7 @@ def test_short_calls_are_repeated_in_a_sample(suite, clock):
 def test_errors_are_counted_in_ulps(suite):
     exact = np.array([1.0, 2.0, 3.0, 1e-42, -1.0])
     got = exact.astype(np.float32)
-    got[1], got[3] = np.nextafter(np.float32(2), np.float32(3)), 0  # what is below the smallest normal may be 0
+    got[1], got[3] = np.nextafter(np.float32(2), np.float32(3)), 0  # below the smallest normal number, 0 is allowed
     np.testing.assert_array_equal(suite.bench_accuracy.errors(got, exact, np.abs), [0, 1, 0, 0, 0])
 
 
@@ -298,11 +301,11 @@ def test_bytes_in_place_count_twice(suite):
     assert suite.arguments.bytes_moved("momentum_update", [array, array, array, 0.1]) == 80
 
 
-# What check.py makes of asv's files
+# What tools/check.py reads in asv's files
 
 
 def results(folder, by_name, known=None):
-    """The files of a run: the results of all combinations of each benchmark, and the benchmarks that asv knew."""
+    """Write the files of a run: the results of each benchmark for all combinations, and what asv found."""
     (folder / "machine").mkdir()
     (folder / "machine" / "machine.json").write_text('{"machine": "machine"}')
     names = by_name if known is None else known
@@ -313,8 +316,8 @@ def results(folder, by_name, known=None):
     return folder
 
 
-def test_check_passes_numbers_and_some_skipped(suite, tmp_path):
-    outcome = suite.check.read(results(tmp_path, {"a.B.time_c": [1.5, math.nan], "a.B.track_d": [0.0]}))
+def test_check_passes_numbers_and_some_skipped(tmp_path):
+    outcome = check.read(results(tmp_path, {"a.B.time_c": [1.5, math.nan], "a.B.track_d": [0.0]}))
     assert outcome.good
     assert (outcome.ran, outcome.combinations, outcome.skipped) == (2, 2, 1)
     assert str(outcome).startswith("2 benchmarks ran, with 2 combinations")
@@ -325,23 +328,23 @@ def test_check_passes_numbers_and_some_skipped(suite, tmp_path):
     [
         ([1.5, None], "failed with 1 of 2"),
         ([None], "failed with 1 of 1"),
-        (None, "failed with 1 of 1"),  # asv leaves out what is empty
+        (None, "failed with 1 of 1"),  # asv leaves an empty column out
         ([math.nan, math.nan], "skipped with all"),
     ],
 )
-def test_check_fails(suite, tmp_path, column, problem):
-    outcome = suite.check.read(results(tmp_path, {"a.B.time_c": column, "a.B.time_good": [1.5]}))
+def test_check_fails(tmp_path, column, problem):
+    outcome = check.read(results(tmp_path, {"a.B.time_c": column, "a.B.time_good": [1.5]}))
     assert not outcome.good
     assert [line for line in outcome.problems if line.startswith(f"a.B.time_c {problem}") or problem in line]
     assert outcome.ran == 1 + bool(column and 1.5 in column)
 
 
-def test_check_fails_without_results(suite, tmp_path):
-    assert not suite.check.read(tmp_path).good
-    assert not suite.check.read(results(tmp_path, {})).good
+def test_check_fails_without_results(tmp_path):
+    assert not check.read(tmp_path).good
+    assert not check.read(results(tmp_path, {})).good
 
 
-def test_check_fails_if_a_known_benchmark_did_not_run(suite, tmp_path):
+def test_check_fails_if_a_known_benchmark_did_not_run(tmp_path):
     folder = results(tmp_path, {"a.B.time_c": [1.5]}, known=["a.B.time_c", "a.B.time_lost"])
-    assert suite.check.read(folder).problems == ["a.B.time_lost has no result"]
-    assert suite.check.read(folder, regex_given=True).good
+    assert check.read(folder).problems == ["a.B.time_lost has no result"]
+    assert check.read(folder, regex_given=True).good

@@ -1,6 +1,5 @@
-"""The pages of benchmarks/dashboard.py: what they say, and that a browser without a network shows them."""
+"""The pages of tools/dashboard.py: what they say, and that a browser without a network shows them."""
 
-import ast
 import html
 import importlib.util
 import json
@@ -8,19 +7,19 @@ import os
 import pathlib
 import re
 import shutil
-import subprocess
 import sys
 import threading
 
 import pytest
+from programs import ROOT, TOOLS, environment_without, git, run, tool, write
 
-ROOT = pathlib.Path(__file__).parents[2]
-SOURCE = ROOT / "benchmarks/dashboard.py"
-SECONDS = 30  # that the browser may take for a page
+SECONDS = 30  # timeout of a page in the browser
 
-pytestmark = pytest.mark.skipif(not SOURCE.exists(), reason="the sources are not beside the tests")
+pytestmark = pytest.mark.skipif(not TOOLS.is_dir(), reason="the tools are not beside the tests")
 
-# A benchmark with four series and one with a single one, which asv runs in a moment.
+dashboard, history_pages, peers_pages = map(tool, ("dashboard", "dashboard_history", "dashboard_peers"))
+
+# A benchmark with four series and one with a single series, which asv runs quickly.
 SUITE = """
 class Suite:
     params = [[1, 2], ["a", "b"]]
@@ -45,21 +44,8 @@ CONFIG = {
 }
 
 
-def load():
-    """benchmarks/dashboard.py as a module."""
-    spec = importlib.util.spec_from_file_location("dashboard", SOURCE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
-def dashboard():
-    return load()
-
-
 def recording(*cases, peers=("numpy", "torch")):
-    """A result of `fastfnn bench` for these cases, with names that HTML must not take for its own."""
+    """A result of `fastfnn bench` for these cases, with names that contain markup."""
     return {
         "machine": {"cpu": "<script>document.title = 'run'</script> & Co", "cores": 3, "system": "Linux"},
         "versions": {"fastfnn": "0.1.0", "numpy": '2.0"<b>'},
@@ -79,7 +65,7 @@ UNSUPPORTED = {"us": [], "unsupported": "no such <loss>"}
 
 @pytest.fixture
 def peers(tmp_path):
-    """A folder with one recording of two cases: one library fails in the first, and cannot do the second."""
+    """A folder with one recording of two cases: PyTorch fails in the first and does not support the second."""
     folder = tmp_path / "peers"
     folder.mkdir()
     cases = [
@@ -92,35 +78,18 @@ def peers(tmp_path):
 
 def make_history(folder):
     """A repository of three commits, each measured by asv; returns asv's configuration."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    environment |= {"HOME": str(folder), "GIT_CONFIG_NOSYSTEM": "1"}
+    write(folder, {"benchmarks/__init__.py": "", "benchmarks/bench.py": SUITE, "asv.conf.json": json.dumps(CONFIG)})
+    environment = environment_without("GIT_", HOME=str(folder), GIT_CONFIG_NOSYSTEM="1")
 
-    def run(*command):
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-        assert done.returncode == 0, f"{command} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
-        return done.stdout.strip()
+    def asv(*arguments):
+        run(sys.executable, "-m", "asv", *arguments, cwd=folder, environment=environment)
 
-    (folder / "benchmarks").mkdir(parents=True)
-    (folder / "benchmarks/__init__.py").touch()
-    (folder / "benchmarks/bench.py").write_text(SUITE)
-    (folder / "asv.conf.json").write_text(json.dumps(CONFIG))
-    asv = (sys.executable, "-m", "asv")
-    run("git", "init", "--quiet", "--initial-branch=main")
-    run(*asv, "machine", "--yes", "--machine=here", "--cpu=A processor", "--num_cpu=3")
+    git(folder, "init", "--quiet", "--initial-branch=main")
+    asv("machine", "--yes", "--machine=here", "--cpu=A processor", "--num_cpu=3")
+    measure = ("run", "--bench=track_size|time_sum", "--quick", "--python=same", "--machine=here")
     for number in range(3):
-        who = ("-c", "user.name=somebody", "-c", "user.email=somebody@example.org")
-        run("git", *who, "commit", "--quiet", "--allow-empty", "--message", str(number))
-        commit = run("git", "rev-parse", "HEAD")
-        run(
-            *asv,
-            "run",
-            "--bench=track_size|time_sum",
-            "--quick",
-            "--python=same",
-            "--machine=here",
-            "--set-commit-hash",
-            commit,
-        )
+        git(folder, "commit", "--quiet", "--allow-empty", "--message", number)
+        asv(*measure, "--set-commit-hash", git(folder, "rev-parse", "HEAD"))
     return folder / "asv.conf.json"
 
 
@@ -139,50 +108,40 @@ def arguments(config, peers, out):
 # What the pages say
 
 
-def test_only_the_standard_library_is_imported_at_the_top():
-    names = set()
-    for node in ast.parse(SOURCE.read_text("utf-8")).body:
-        if isinstance(node, ast.Import):
-            names.update(alias.name.split(".")[0] for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            names.add(node.module.split(".")[0])
-    assert names <= sys.stdlib_module_names
-
-
-def test_peers_page_holds_every_figure(dashboard, peers):
-    page = dashboard.peers_page(dashboard.read_recordings(peers))
+def test_peers_page_holds_every_figure(peers):
+    page = peers_pages.peers_page(peers_pages.read_recordings(peers))
     assert "<td>2,000</td><td>5,000<small>2.50x</small></td><td>failed</td><td>65%</td>" in page
     assert "<td>3.2</td><td>5,000<small>2.50x</small></td><td>-</td><td>-</td>" in page
     assert page.count('src="data:image/png;base64,') == 1
     assert "7 rounds of about 0.5 s" in page
-    assert all(sentence in page for sentence in map(html.escape, dashboard.EXPLANATION))
+    assert all(sentence in page for sentence in map(html.escape, peers_pages.EXPLANATION))
 
 
-def test_peers_page_says_what_is_missing(dashboard, peers):
-    page = dashboard.peers_page(dashboard.read_recordings(peers))
+def test_peers_page_says_what_is_missing(peers):
+    page = peers_pages.peers_page(peers_pages.read_recordings(peers))
     assert "<li>PyTorch: it fell over: &lt;Error&gt; (large)</li>" in page
     assert "<li>PyTorch: no such &lt;loss&gt; (tiny)</li>" in page
     assert "<li>NumPy: &lt;warm&gt; (large, tiny)</li>" in page
     assert "Not measured on this machine: notes&#x27; code (f64), JAX, scikit-learn" in page
 
 
-def test_pages_are_escaped(dashboard, peers):
-    recordings = dashboard.read_recordings(peers)
-    for page in (dashboard.peers_page(recordings), dashboard.start_page(None, recordings)):
+def test_pages_are_escaped(peers):
+    recordings = peers_pages.read_recordings(peers)
+    for page in (peers_pages.peers_page(recordings), dashboard.start_page(None, recordings)):
         assert "&lt;script&gt;" in page
         assert not re.search('<(script|of|warm|Error|loss)|2.0"', page)
 
 
-def test_peers_page_without_a_single_time(dashboard, tmp_path):
+def test_peers_page_without_a_single_time(tmp_path):
     failed = recording(("large", {"fastfnn": FAILED, "numpy": FAILED}), peers=["numpy"])
-    page = dashboard.peers_page({"a": failed})
+    page = peers_pages.peers_page({"a": failed})
     assert page.count("<td>failed</td>") == 2
     assert "<li>fastfnn: it fell over" in page
 
 
-def test_peers_page_has_a_section_for_each_machine(dashboard):
+def test_peers_page_has_a_section_for_each_machine():
     result = recording(("large", {"fastfnn": OURS, "numpy": NUMPY}), peers=["numpy"])
-    page = dashboard.peers_page({"a": result, "b": result})
+    page = peers_pages.peers_page({"a": result, "b": result})
     for name in "ab":
         assert f'<a href="#{name}">' in page and f'<h2 id="{name}">' in page
 
@@ -190,20 +149,20 @@ def test_peers_page_has_a_section_for_each_machine(dashboard):
 # The command
 
 
-def test_nothing_recorded(dashboard, tmp_path, capsys):
+def test_nothing_recorded(tmp_path, capsys):
     (tmp_path / "asv.conf.json").write_text(json.dumps(CONFIG))
     assert dashboard.main(arguments(tmp_path / "asv.conf.json", tmp_path / "peers", tmp_path / "out")) == 2
     assert "nothing has been recorded yet: run make history, or make peers" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
-def test_no_configuration(dashboard, peers, tmp_path, capsys):
+def test_no_configuration(peers, tmp_path, capsys):
     assert dashboard.main(arguments(tmp_path / "asv.conf.json", peers, tmp_path / "out")) == 2
     assert "asv.conf.json not found" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "3", '{"machine": {}}'])
-def test_a_file_that_is_no_recording(dashboard, text, tmp_path, capsys):
+def test_a_file_that_is_no_recording(text, tmp_path, capsys):
     (tmp_path / "asv.conf.json").write_text(json.dumps(CONFIG))
     (tmp_path / "peers").mkdir()
     (tmp_path / "peers/wrong.json").write_text(text)
@@ -211,7 +170,7 @@ def test_a_file_that_is_no_recording(dashboard, text, tmp_path, capsys):
     assert "wrong.json must be a result of fastfnn bench --json" in capsys.readouterr().err
 
 
-def test_a_folder_with_other_things_is_left_alone(dashboard, peers, tmp_path, capsys):
+def test_a_folder_with_other_things_is_left_alone(peers, tmp_path, capsys):
     (tmp_path / "asv.conf.json").write_text(json.dumps(CONFIG))
     (tmp_path / "out/history").mkdir(parents=True)
     assert dashboard.main(arguments(tmp_path / "asv.conf.json", peers, tmp_path / "out")) == 2
@@ -219,23 +178,23 @@ def test_a_folder_with_other_things_is_left_alone(dashboard, peers, tmp_path, ca
     assert list((tmp_path / "out").iterdir()) == [tmp_path / "out/history"]
 
 
-def test_without_a_history(dashboard, peers, tmp_path, capsys):
+def test_without_a_history(peers, tmp_path, capsys):
     (tmp_path / "asv.conf.json").write_text(json.dumps(CONFIG))
-    for _ in range(2):  # the second time over its own pages
+    for _ in range(2):  # the second time over the pages of the first
         assert dashboard.main(arguments(tmp_path / "asv.conf.json", peers, tmp_path / "out")) == 0
     assert str(tmp_path / "out/index.html") in capsys.readouterr().out
     assert "Nothing has been recorded yet" in (tmp_path / "out/index.html").read_text("utf-8")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["index.html", "peers.html"]
 
 
-def test_without_a_comparison(dashboard, history, tmp_path):
+def test_without_a_comparison(history, tmp_path):
     assert dashboard.main(arguments(history, tmp_path, tmp_path / "out")) == 0
     start = (tmp_path / "out/index.html").read_text("utf-8")
     assert 'href="history/index.html"' in start and "A processor, 3 cores" in start
     assert "Nothing has been recorded yet" in (tmp_path / "out/peers.html").read_text("utf-8")
 
 
-def test_asv_that_fails(dashboard, history, peers, tmp_path, capsys):
+def test_asv_that_fails(history, peers, tmp_path, capsys):
     shutil.copytree(history.parent, tmp_path / "other")
     config = tmp_path / "other/asv.conf.json"
     config.write_text(json.dumps(CONFIG | {"branches": ["no-such-branch"]}))
@@ -243,14 +202,14 @@ def test_asv_that_fails(dashboard, history, peers, tmp_path, capsys):
     assert "no-such-branch" in capsys.readouterr().err
 
 
-def test_commits_that_are_not_on_the_branch_are_reported(dashboard, history, peers, tmp_path, capsys):
+def test_commits_that_are_not_on_the_branch_are_reported(history, peers, tmp_path, capsys):
     shutil.copytree(history.parent, tmp_path / "other")
-    subprocess.run(["git", "reset", "--quiet", "--soft", "HEAD~"], cwd=tmp_path / "other", check=True)
+    git(tmp_path / "other", "reset", "--quiet", "--soft", "HEAD~")
     assert dashboard.main(arguments(tmp_path / "other/asv.conf.json", peers, tmp_path / "out")) == 0
     assert "left out 1 results" in capsys.readouterr().err
 
 
-def test_open_serves_the_pages(dashboard, peers, tmp_path, monkeypatch, capsys):
+def test_open_serves_the_pages(peers, tmp_path, monkeypatch, capsys):
     (tmp_path / "asv.conf.json").write_text(json.dumps(CONFIG))
     opened = []
     monkeypatch.setattr("webbrowser.open", opened.append)
@@ -273,7 +232,7 @@ def asv_page():
 
 
 def make_web(folder, paths):
-    """A folder as npm leaves it, with these files in its packages: each holds its own path."""
+    """A folder as npm leaves it, with these files in its packages. The text of a file is its path."""
     for path in paths:
         file = folder / "node_modules" / path
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -282,17 +241,17 @@ def make_web(folder, paths):
 
 
 def loaded_addresses(page):
-    """What a page loads from other machines."""
+    """The addresses on other machines that a page loads."""
     tags = re.findall(r"<(?:script|link|img|iframe)\b[^>]*>", page)
     return re.findall(r'(?:src|href)="((?:https?:)?//[^"]+)"', "\n".join(tags))
 
 
-def test_all_that_asv_loads_from_the_network_is_in_a_package(dashboard, tmp_path, capsys):
+def test_all_that_asv_loads_from_the_network_is_in_a_package(tmp_path, capsys):
     before = asv_page().read_text("utf-8")
-    assert sorted(loaded_addresses(before)) == sorted(dashboard.PACKAGED)
-    paths = list(dashboard.PACKAGED.values())
+    assert sorted(loaded_addresses(before)) == sorted(history_pages.PACKAGED)
+    paths = list(history_pages.PACKAGED.values())
     web = make_web(tmp_path / "web", [*paths, "jquery/dist/jquery.js"])
-    page = dashboard.with_local_files(before, dashboard.copy_packaged(web, tmp_path / "copies"))
+    page = history_pages.with_local_files(before, history_pages.copy_packaged(web, tmp_path / "copies"))
     assert capsys.readouterr().err == ""
     assert "integrity=" not in page and not loaded_addresses(page)
     copies = {path.name: path.read_text() for path in (tmp_path / "copies").iterdir()}
@@ -300,25 +259,25 @@ def test_all_that_asv_loads_from_the_network_is_in_a_package(dashboard, tmp_path
     assert all(f'"web/{name}"' in page for name in copies)
 
 
-def test_what_is_not_installed_still_comes_from_the_network(dashboard, tmp_path, capsys):
+def test_what_is_not_installed_still_comes_from_the_network(tmp_path, capsys):
     before = asv_page().read_text("utf-8")
-    assert dashboard.with_local_files(before, dashboard.copy_packaged(tmp_path, tmp_path / "none")) == before
+    assert history_pages.with_local_files(before, history_pages.copy_packaged(tmp_path, tmp_path / "none")) == before
     assert capsys.readouterr().err.count("\n") == 1
-    url, *others = dashboard.PACKAGED
-    web = make_web(tmp_path / "web", [dashboard.PACKAGED[url]])
-    page = dashboard.with_local_files(before, dashboard.copy_packaged(web, tmp_path / "one"))
+    url, *others = history_pages.PACKAGED
+    web = make_web(tmp_path / "web", [history_pages.PACKAGED[url]])
+    page = history_pages.with_local_files(before, history_pages.copy_packaged(web, tmp_path / "one"))
     assert sorted(loaded_addresses(page)) == sorted(others)
     assert page.count("integrity=") == len(others)
     said = capsys.readouterr().err
     assert f"{len(others)} of their files are not in {web / 'node_modules'}" in said and "make dashboard" in said
 
 
-def test_pages_are_built_without_the_packages(dashboard, history, peers, tmp_path, capsys):
+def test_pages_are_built_without_the_packages(history, peers, tmp_path, capsys):
     command = [*arguments(history, peers, tmp_path / "out"), "--web", str(tmp_path / "none")]
     assert dashboard.main(command) == 0
     page = (tmp_path / "out/history/index.html").read_text("utf-8")
-    assert sorted(loaded_addresses(page)) == sorted(dashboard.PACKAGED)
-    make_web(tmp_path / "web", dashboard.PACKAGED.values())
+    assert sorted(loaded_addresses(page)) == sorted(history_pages.PACKAGED)
+    make_web(tmp_path / "web", history_pages.PACKAGED.values())
     command[-1] = str(tmp_path / "web")
     capsys.readouterr()
     assert dashboard.main(command) == 0
@@ -327,19 +286,19 @@ def test_pages_are_built_without_the_packages(dashboard, history, peers, tmp_pat
     assert (tmp_path / "out/history/web/jquery.flot.js").read_text() == "jquery.flot/jquery.flot.js"
 
 
-def test_what_is_in_no_package_is_reported(dashboard, capsys):
+def test_what_is_in_no_package_is_reported(capsys):
     page = '<script src="https://example.org/new.js" integrity="sha256-0"></script>'
-    assert dashboard.with_local_files(page, {}) == page
+    assert history_pages.with_local_files(page, {}) == page
     assert "asv's page needs the network for https://example.org/new.js" in capsys.readouterr().err
 
 
-def test_packages_are_pinned(dashboard):
-    """Each to a version and a checksum, but to no place to load it from."""
-    wanted = json.loads((SOURCE.parent / "package.json").read_text("utf-8"))
-    text = (SOURCE.parent / "package-lock.json").read_text("utf-8")
+def test_packages_are_pinned():
+    """Each package has a version and a checksum, but no address: any registry will do."""
+    wanted = json.loads((TOOLS / "package.json").read_text("utf-8"))
+    text = (TOOLS / "package-lock.json").read_text("utf-8")
     locked = json.loads(text)["packages"]
     assert wanted["private"]
-    assert set(wanted["dependencies"]) == {path.split("/")[0] for path in dashboard.PACKAGED.values()}
+    assert set(wanted["dependencies"]) == {path.split("/")[0] for path in history_pages.PACKAGED.values()}
     assert all(re.fullmatch(r"[0-9]+\.[0-9]+\.[0-9]+", version) for version in wanted["dependencies"].values())
     assert locked.pop("")["dependencies"] == wanted["dependencies"]
     assert {name.removeprefix("node_modules/"): entry["version"] for name, entry in locked.items()} == wanted[
@@ -349,8 +308,8 @@ def test_packages_are_pinned(dashboard):
     assert "://" not in text
 
 
-def test_asv_page_leads_to_the_others(dashboard):
-    page = dashboard.with_links(asv_page().read_text("utf-8"))
+def test_asv_page_leads_to_the_others():
+    page = history_pages.with_links(asv_page().read_text("utf-8"))
     assert 'href="../peers.html"' in page and 'href="../index.html"' in page
 
 
@@ -358,21 +317,21 @@ def test_asv_page_leads_to_the_others(dashboard):
 
 
 def absent(what):
-    """Skip, but fail in CI, where nothing may be missing."""
+    """Skip the test, or fail it in CI, where everything must be installed."""
     (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"needs {what}")
 
 
 @pytest.fixture(scope="module")
-def packages(dashboard):
-    """What asv's pages load has been installed."""
+def packages():
+    """Skip the test unless the files that asv's pages load are installed."""
     folder = ROOT / ".asv/web/node_modules"
-    if not all((folder / path).is_file() for path in dashboard.PACKAGED.values()):
+    if not all((folder / path).is_file() for path in history_pages.PACKAGED.values()):
         absent("what npm installs into .asv/web: make .asv/web/.installed")
 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    """Headless Chromium that reaches this machine alone."""
+    """Headless Chromium that can reach this machine only."""
     chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if not (chromium and driver):
         absent("Chromium and its driver: the Debian packages chromium and chromium-driver")
@@ -383,7 +342,7 @@ def browser(tmp_path_factory):
 
     options = webdriver.ChromeOptions()
     options.binary_location = chromium
-    # Root has no sandbox; the rest keeps the browser from what it would do on its own.
+    # Chromium has no sandbox for root. The other flags keep it from using the network by itself.
     for flag in ("headless=new", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-sync"):
         options.add_argument(f"--{flag}")
     options.add_argument("--disable-background-networking")
@@ -402,8 +361,11 @@ def browser(tmp_path_factory):
 
 
 @pytest.fixture
-def visit(dashboard, browser):
-    """A function that builds the pages and returns another, which opens an address below them; nothing may go wrong."""
+def visit(browser):
+    """A function that builds the pages and returns another one, which opens an address below them in the browser.
+
+    At the end there must be no errors in the browser's log.
+    """
     servers = []
 
     def build(config, peers, out):
@@ -413,7 +375,7 @@ def visit(dashboard, browser):
         servers.append(server)
         return lambda address: browser.get(f"http://127.0.0.1:{server.server_port}/{address}")
 
-    browser.get_log("browser")  # forget what came before
+    browser.get_log("browser")  # empties the log
     yield build
     severe = [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
     browser.get("about:blank")
@@ -424,14 +386,14 @@ def visit(dashboard, browser):
 
 
 def wait(browser, code):
-    """What JavaScript code returns as soon as it is true."""
+    """Run JavaScript code until its value is true; returns the value."""
     from selenium.webdriver.support.ui import WebDriverWait
 
     return WebDriverWait(browser, SECONDS).until(lambda browser: browser.execute_script(f"return {code}"), code)
 
 
 TEXTS = "Array.from(document.querySelectorAll('{}'), element => element.textContent)"
-# The finite points of each series of asv's graph, and how many pixels of it are neither white nor grey.
+# The number of finite points in each series of asv's graph, and the number of its pixels that have a colour.
 POINTS = """(() => {
     const plot = $('#main-graph').data('plot')
     return plot && plot.getData().map(series => series.data.filter(([x, y]) => y !== null && isFinite(y)).length)
@@ -449,7 +411,7 @@ PIXELS = """(() => {
 
 
 def graphs(browser):
-    """Where asv's summary leads: the address of the graph of each benchmark."""
+    """The links in asv's summary: the address of the graph of each benchmark."""
     return wait(browser, "(links => links.length && links)(Array.from($('#summarygrid-display a'), link => link.href))")
 
 
@@ -510,19 +472,22 @@ def test_pages_fit_on_a_phone(browser, visit, peers, history, tmp_path, address)
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
-def git(*command):
-    """What git says of this repository; nothing where it fails."""
-    done = subprocess.run(["git", *command], cwd=ROOT, capture_output=True, text=True)
-    return "" if done.returncode else done.stdout
+def has_main_with_its_history():
+    """Whether ROOT is a repository with the branch main and all its commits."""
+    if not (ROOT / ".git").exists():
+        return False
+    try:
+        return git(ROOT, "rev-parse", "--is-shallow-repository", "--verify", "main").startswith("false")
+    except AssertionError:  # there is no such branch
+        return False
 
 
 def test_recorded_history_in_a_browser(browser, packages, visit, tmp_path, capsys):
     if not (ROOT / "benchmarks/results/benchmarks.json").exists():
         pytest.skip("no history in benchmarks/results")
-    main = git("rev-parse", "--is-shallow-repository", "--verify", "main")
-    if not (ROOT / ".git").exists() or not main.startswith("false"):
+    if not has_main_with_its_history():
         pytest.skip("the commits of the history are not here")
-    page = visit(ROOT / "asv.conf.json", SOURCE.parent / "peers", tmp_path / "out")
+    page = visit(ROOT / "asv.conf.json", ROOT / "benchmarks/peers", tmp_path / "out")
     assert "left out" not in capsys.readouterr().err
     page("history/index.html")
     browser.get(graphs(browser)[0])

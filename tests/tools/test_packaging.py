@@ -3,7 +3,6 @@
 import os
 import pathlib
 import shutil
-import subprocess
 import sys
 import tarfile
 import venv
@@ -12,18 +11,19 @@ from email.message import Message
 from email.parser import Parser
 
 import numpy as np
+import programs
 import pytest
+from programs import ROOT, environment_without
 
 import fastfnn
 
-ROOT = pathlib.Path(__file__).parents[2]
 SITE_PACKAGES = pathlib.Path(np.__file__).parents[1]
 RELEASE = f"fastfnn-{fastfnn.__version__}"
 
-# What a checkout consists of: neither its .git nor what was built or cached in it.
+# What a checkout consists of, without .git and without what was built or cached in it.
 TOP_LEVEL = (
     *(".ci", ".gitignore", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "MANIFEST.in", "Makefile", "README.md"),
-    *("asv.conf.json", "benchmarks", "examples", "fastfnn", "kernels", "pyproject.toml", "tests"),
+    *("asv.conf.json", "benchmarks", "docs", "examples", "fastfnn", "kernels", "pyproject.toml", "tests", "tools"),
 )
 LITTER = shutil.ignore_patterns("__pycache__", ".*_checkpoints", ".*_cache", ".asv")
 
@@ -34,12 +34,8 @@ pytestmark = pytest.mark.skipif(not (ROOT / "pyproject.toml").exists(), reason="
 
 
 def run(*command: str | pathlib.Path, cwd: pathlib.Path, **variables: str) -> str:
-    """The output of a command; an AssertionError with all that it said if it fails."""
-    # The environment of the tests must not reach it: it could lead to the checkout or to a package index.
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PIP_", "COV_"))}
-    done = subprocess.run(command, cwd=cwd, env=kept | variables, capture_output=True, text=True)
-    assert done.returncode == 0, f"{command} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
+    """The output of a command, in an environment that leads neither to the checkout nor to a package index."""
+    return programs.run(*command, cwd=cwd, environment=environment_without("PYTHON", "PIP_", "COV_", **variables))
 
 
 def copy_checkout(target: pathlib.Path) -> pathlib.Path:

@@ -1,10 +1,9 @@
-"""benchmarks/regress.py: how often its verdict errs, and that it builds, finds and reports what it should.
+"""tools/regress.py: how often its verdict errs, and that it builds, finds and reports what it should.
 
-No test depends on how fast this machine is: verdicts are on numbers made up here, also those of whole runs. Of real
+No test depends on the speed of this machine. The verdicts, also those of whole runs, are on simulated samples; of real
 processes only the protocol is tested.
 """
 
-import importlib.util
 import itertools
 import json
 import os
@@ -16,39 +15,25 @@ import sys
 
 import numpy as np
 import pytest
-from helpers import ROOT
+from programs import ROOT, TOOLS, checkout, git, run, tool, write
 
-FOLDER = ROOT / "benchmarks"
+pytestmark = pytest.mark.skipif(not TOOLS.is_dir(), reason="the tools are not beside the tests")
 
-pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="the benchmarks are not beside the package")
-
-
-def load(name):
-    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # where dataclasses look for it
-    spec.loader.exec_module(module)
-    return module
-
-
-regress = load("regress") if FOLDER.is_dir() else None
-
-
-def quiet(line):
-    pass
+builds, processes, verdict, report = map(tool, ("builds", "regress_processes", "regress_verdict", "regress_report"))
+regress = tool("regress")
 
 
 # How often the verdict errs
 
 
 class Machine:
-    """Samples of benchmarks that take 1 ms, with every kind of noise; `measure` is what `judge` wants.
+    """Simulates benchmarks of 1 ms with noise of every kind; `judge` is given the method `measure`.
 
-    processes  standard deviation of what a process is slower or faster by, always
-    samples    the same for each sample
-    bursts     the share of samples that are disturbed, by 30 % on average
-    unlucky    the share of processes that are slower, and by how much
-    slower     by how much B is slower in truth
+    processes  standard deviation of the speed of a process
+    samples    standard deviation of a sample
+    bursts     share of the samples that are disturbed, by 30 % on average
+    unlucky    share of the processes that are slower, and by how much
+    slower     how much slower B truly is
     """
 
     def __init__(self, processes=0.01, samples=0.01, bursts=0.0, unlucky=(0.0, 0.0), slower=0.0):
@@ -56,21 +41,21 @@ class Machine:
         self.slower, self.random, self.generations = slower, np.random.default_rng(0), 0
 
     def measure(self, names, _title):
-        processes, samples, bursts, (share, much) = self.noise
-        rounds = len(regress.ORDERS)
+        constant, samples, bursts, (share, much) = self.noise
+        rounds = len(processes.ORDERS)
         size = len(names), rounds, 3
-        logs = processes * self.random.standard_normal((len(names), 1, 3)) + samples * self.random.standard_normal(size)
-        logs += np.cumsum(0.01 * self.random.standard_normal((len(names), rounds, 1)), axis=1)  # the machine's speed
+        logs = constant * self.random.standard_normal((len(names), 1, 3)) + samples * self.random.standard_normal(size)
+        logs += np.cumsum(0.01 * self.random.standard_normal((len(names), rounds, 1)), axis=1)  # the clock rate drifts
         logs += (self.random.random(size) < bursts) * self.random.exponential(0.3, size)
         logs += much * (self.random.random((len(names), 1, 3)) < share)
-        logs[:, :, regress.B] += np.log1p(self.slower)
+        logs[:, :, verdict.B] += np.log1p(self.slower)
         self.generations += len(names)
         return dict(zip(names, 1e-3 * np.exp(logs), strict=True))
 
 
 def share_of(word, machine, count):
-    """The share of benchmarks that get this verdict."""
-    rows = regress.judge([str(number) for number in range(count)], machine.measure, regress.THRESHOLD)
+    """The share of `count` benchmarks that get this verdict."""
+    rows = verdict.judge([str(number) for number in range(count)], machine.measure, verdict.THRESHOLD)
     assert len(rows) == count
     return sum(row.verdict == word for row in rows) / count
 
@@ -85,77 +70,59 @@ NOISE = {
 
 @pytest.mark.parametrize("kind", NOISE)
 def test_false_alarms_are_rare(kind):
-    # 1 in 2000: ten runs with 50 benchmarks have 500 verdicts
-    assert share_of(regress.SLOWER, Machine(**NOISE[kind]), 4000) <= 1 / 2000
+    # A run has about 50 verdicts: at most one run in 40 may raise a false alarm.
+    assert share_of(verdict.SLOWER, Machine(**NOISE[kind]), 4000) <= 1 / 2000
 
 
 @pytest.mark.parametrize("kind", NOISE)
 def test_a_tenth_slower_is_found(kind):
-    assert share_of(regress.SLOWER, Machine(**NOISE[kind], slower=0.1), 500) >= 0.95
+    assert share_of(verdict.SLOWER, Machine(**NOISE[kind], slower=0.1), 500) >= 0.95
 
 
 @pytest.mark.parametrize("kind", NOISE)
 def test_this_noise_would_fool_a_single_generation(kind):
-    # or the tests above would show nothing
+    # Otherwise the tests above would prove nothing.
     measured = Machine(**NOISE[kind]).measure([str(number) for number in range(4000)], "")
-    alarms = [np.median(regress.pairs_of(samples)[0]) > np.log1p(0.03) for samples in measured.values()]
+    alarms = [np.median(verdict.pairs_of(samples)[0]) > np.log1p(0.03) for samples in measured.values()]
     assert np.mean(alarms) > 1 / 200
 
 
 def test_a_tenth_faster_is_found():
-    assert share_of(regress.FASTER, Machine(slower=1 / 1.1 - 1), 500) >= 0.95
+    assert share_of(verdict.FASTER, Machine(slower=1 / 1.1 - 1), 500) >= 0.95
 
 
 def test_what_is_slower_by_less_than_the_threshold_is_not_a_regression():
-    assert share_of(regress.SLOWER, Machine(slower=0.03), 1000) <= 1 / 500
+    assert share_of(verdict.SLOWER, Machine(slower=0.03), 1000) <= 1 / 500
 
 
 def test_a_threshold_is_kept():
-    rows = regress.judge([str(number) for number in range(500)], Machine(slower=0.1).measure, 0.15)
-    assert sum(row.verdict == regress.SLOWER for row in rows) == 0
+    rows = verdict.judge([str(number) for number in range(500)], Machine(slower=0.1).measure, 0.15)
+    assert sum(row.verdict == verdict.SLOWER for row in rows) == 0
 
 
 def test_what_noise_hides_is_not_called_the_same():
-    assert share_of(regress.SAME, Machine(processes=0.15), 500) < 0.05
+    assert share_of(verdict.SAME, Machine(processes=0.15), 500) < 0.05
 
 
 def test_most_benchmarks_of_a_quiet_machine_are_timed_once():
     machine = Machine(processes=0.008)
-    share_of(regress.SAME, machine, 1000)
+    share_of(verdict.SAME, machine, 1000)
     assert machine.generations < 1.5 * 1000
 
 
 def test_the_order_of_rounds_is_balanced():
     for place in range(3):
-        assert sorted(order[place] for order in regress.ORDERS) == [0, 0, 1, 1, 2, 2]
+        assert sorted(order[place] for order in processes.ORDERS) == [0, 0, 1, 1, 2, 2]
 
 
 def test_the_estimate_is_the_ratio():
     samples = np.array([[1.0, 1.2, 1.0]] * 6)
-    found = regress.estimate([samples] * 5, 0.05)
+    found = verdict.estimate([samples] * 5, 0.05)
     assert found.slower == pytest.approx(np.log(1.2))
     assert (found.noise, found.share) == (0, 1)
 
 
 # Builds
-
-
-def write(folder, files):
-    """Text files below a folder, by their path."""
-    for name, text in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text)
-    return folder
-
-
-def git(folder, *arguments):
-    identity = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
-    subprocess.run(["git", "-C", folder, *identity, *arguments], check=True, capture_output=True)
-
-
-def checkout(folder, text="def work(count):\n    return count"):
-    """A folder that looks like a checkout, whose package has this text."""
-    return write(folder, {"fastfnn/__init__.py": text, "kernels/__init__.py": ""})
 
 
 def files_of(build):
@@ -180,7 +147,7 @@ def repository(tmp_path):
 
 def test_a_commit_and_the_working_tree_are_built(repository, tmp_path):
     home = tmp_path / "home"
-    old, new = regress.build("HEAD", home, repository), regress.build(str(repository), home, repository)
+    old, new = builds.build("HEAD", home, repository), builds.build(str(repository), home, repository)
     assert old.folder != new.folder
     assert files_of(old) == files_of(new) == {"fastfnn/__init__.py", "fastfnn/kernels/__init__.py"}
     assert (old.site / "fastfnn/kernels/__init__.py").read_text() == ""
@@ -189,42 +156,40 @@ def test_a_commit_and_the_working_tree_are_built(repository, tmp_path):
 
 
 def test_the_same_files_are_built_once(repository, tmp_path):
-    first = regress.build("HEAD", tmp_path / "home", repository)
+    first = builds.build("HEAD", tmp_path / "home", repository)
     (first.cache / "code").touch()
     git(repository, "checkout", "--quiet", "--", ".")
-    assert regress.build(str(repository), tmp_path / "home", repository).folder == first.folder
+    assert builds.build(str(repository), tmp_path / "home", repository).folder == first.folder
     assert (first.cache / "code").exists()
     assert list((tmp_path / "home").iterdir()) == [first.folder]
 
 
 def test_old_builds_are_removed(tmp_path):
-    for number in range(regress.KEPT + 2):
+    for number in range(builds.KEPT + 2):
         (tmp_path / str(number)).mkdir()
         os.utime(tmp_path / str(number), (number, number))
-    regress.remove_old_builds(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {str(number) for number in range(2, regress.KEPT + 2)}
+    builds.remove_old_builds(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {str(number) for number in range(2, builds.KEPT + 2)}
 
 
 def test_this_package_is_built_as_it_is_installed(tmp_path):
-    build = regress.build(str(ROOT), tmp_path)
+    build = builds.build(str(ROOT), tmp_path)
     want = {path.relative_to(ROOT).as_posix() for path in (ROOT / "fastfnn").glob("*.py")}
     want |= {f"fastfnn/{path.relative_to(ROOT).as_posix()}" for path in (ROOT / "kernels").rglob("*.py")}
     assert want | {"fastfnn/data/mnist10k.npz"} <= files_of(build)
     code = "import fastfnn.kernels as k; print(k.__file__)"
     environment = os.environ | {"PYTHONPATH": str(build.site)}
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", code], env=environment, check=True, capture_output=True, text=True
-    )
-    assert pathlib.Path(done.stdout.strip()) == build.site / "fastfnn/kernels/__init__.py"
+    printed = run(sys.executable, "-P", "-c", code, cwd=tmp_path, environment=environment)
+    assert pathlib.Path(printed.strip()) == build.site / "fastfnn/kernels/__init__.py"
 
 
 def test_unknown_versions(repository, tmp_path):
-    with pytest.raises(regress.RegressError, match="the version is 'nothing', expected a commit or a folder"):
-        regress.build("nothing", tmp_path / "home", repository)
+    with pytest.raises(builds.BuildError, match="the version is 'nothing', expected a commit or a folder"):
+        builds.build("nothing", tmp_path / "home", repository)
     git(repository, "rm", "--quiet", "--cached", "kernels/__init__.py")
     git(repository, "commit", "--quiet", "--message", "no kernels")
-    with pytest.raises(regress.RegressError, match=r"HEAD cannot be exported: .*kernels"):
-        regress.build("HEAD", tmp_path / "home", repository)
+    with pytest.raises(builds.BuildError, match=r"HEAD cannot be exported: .*kernels"):
+        builds.build("HEAD", tmp_path / "home", repository)
 
 
 # The worker
@@ -290,8 +255,8 @@ def suite(tmp_path):
 
 @pytest.fixture
 def process(suite, tmp_path):
-    build = regress.build(str(checkout(tmp_path / "checkout")), tmp_path / "home")
-    worker = regress.Process(build, suite, 1)
+    build = builds.build(str(checkout(tmp_path / "checkout")), tmp_path / "home")
+    worker = processes.Process(build, suite, 1)
     yield worker
     worker.close()
 
@@ -324,27 +289,29 @@ def test_worker_says_what_goes_wrong(process):
 
 def test_worker_refuses_another_fastfnn(suite, tmp_path):
     other, site = checkout(tmp_path / "other"), tmp_path / "site"
-    command = [sys.executable, "-P", regress.WORKER, suite, site]
+    command = [sys.executable, processes.WORKER, suite, site]
     done = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(other)}, capture_output=True, text=True)
     assert done.returncode != 0
     assert f"fastfnn was imported from {other / 'fastfnn/__init__.py'}, expected from {site}" in done.stderr
 
 
 def test_a_worker_that_ends_says_its_last_words(tmp_path):
-    build = regress.build(str(checkout(tmp_path / "checkout")), tmp_path / "home")
-    worker = regress.Process(build, tmp_path / "no_suite", 1)
+    build = builds.build(str(checkout(tmp_path / "checkout")), tmp_path / "home")
+    worker = processes.Process(build, tmp_path / "no_suite", 1)
     try:
-        with pytest.raises(regress.RegressError, match=r"the process with .*checkout ended with 1 .*FileNotFoundError"):
+        with pytest.raises(
+            processes.RegressError, match=r"the process with .*checkout ended with 1: .*FileNotFoundError"
+        ):
             worker.ask(do="list")
     finally:
         worker.close()
 
 
-# The run, with processes whose answers are made up
+# The run, with simulated processes
 
 
 class Fake:
-    """Stands for Process: answers from the text of the build's package, a dictionary of seconds or words by name."""
+    """Replaces Process. The package of a build is JSON with its answers: seconds or words by name of the benchmark."""
 
     seeds = itertools.count()
 
@@ -358,7 +325,7 @@ class Fake:
             return {"benchmarks": list(self.answers), "broken": {}}
         answer = self.answers[name]
         if answer == "ends":
-            raise regress.RegressError("the process ended")
+            raise processes.RegressError("the process ended")
         if isinstance(answer, str):
             return dict([answer.split(": ", 1)])
         if answer < 0 and do == "time":
@@ -371,7 +338,7 @@ class Fake:
 
 @pytest.fixture
 def compared(tmp_path, monkeypatch, capsys):
-    """Runs the command on two versions with these answers; returns its status and what it wrote."""
+    """A function that runs the command on two versions with these answers; returns its status and its output."""
     monkeypatch.setattr(regress, "Process", Fake)
     monkeypatch.setattr(Fake, "seeds", itertools.count())
 
@@ -448,7 +415,7 @@ def test_only_the_benchmarks_asked_for(compared):
     [(1.5, "1.5 s"), (0.9999, "1 s"), (2.346e-3, "2.35 ms"), (0.99999e-3, "1 ms"), (1.2e-6, "1.2 us")],
 )
 def test_duration(seconds, text):
-    assert regress.duration(seconds) == text
+    assert report.duration(seconds) == text
 
 
 def test_threshold_option(compared):
@@ -460,7 +427,7 @@ def test_json(compared, tmp_path):
     written = json.loads((tmp_path / "out.json").read_text())
     slow, removed = written["benchmarks"]
     assert (written["status"], slow["verdict"], removed["verdict"]) == (1, "REGRESSION", "removed")
-    assert np.shape(slow["generations"]) == (regress.CONVICT, 6, 3)
+    assert np.shape(slow["generations"]) == (verdict.CONVICT, 6, 3)
     assert slow["ratio"] == pytest.approx(1.2, rel=0.01)
     assert removed["ratio"] is None
 
@@ -471,8 +438,8 @@ def test_unknown_commit(tmp_path, capsys):
 
 
 def test_a_real_run(suite, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(regress, "SAMPLE", 0.0005)
-    monkeypatch.setattr(regress, "PAUSE", 0.0)
+    monkeypatch.setattr(processes, "SAMPLE", 0.0005)
+    monkeypatch.setattr(processes, "PAUSE", 0.0)
     old, new = checkout(tmp_path / "old"), checkout(tmp_path / "new", "later = True")
     arguments = [str(old), "--new", str(new), "--suite", str(suite), "--home", str(tmp_path / "home")]
     assert regress.main([*arguments, "--bench", "Later|length|Broken"]) == 2

@@ -1,17 +1,17 @@
-"""A process with one version of fastfnn in it, which times benchmarks when `regress.py` asks:
+"""A process with one version of fastfnn, which times benchmarks on request from regress.py:
 
-    python -P regress_worker.py benchmarks .asv/regress/0123456789abcdef/site
+    python tools/regress_worker.py benchmarks .asv/regress/0123456789abcdef/site
 
-The first argument is the folder of the benchmarks, the second the one that fastfnn must come from. It reads a request
-from each line of standard input and answers on a line of standard output, both in JSON:
+The first argument is the folder of the benchmarks, the second the one that fastfnn must come from. Requests and answers
+are lines of JSON, see fastfnn/bench/child.py:
 
     {"do": "list"}                        {"benchmarks": ["Loss.time_loss(float32)"], "broken": {"bench_x": "why"}}
     {"do": "try", "name": "..."}          {"seconds": 0.0001}, of one call, roughly
     {"do": "time", "name": "...", "calls": 30,
      "seconds": 0.015, "pause": 0.005}    {"seconds": 0.0001}, of one call
 
-or {"absent": "why"} where `setup` raises NotImplementedError, as for asv, or {"error": "why"}. Between two requests it
-does nothing.
+or {"absent": "why"} where `setup` raises NotImplementedError, as in asv, or {"error": "why"}. Between two requests the
+process is idle.
 """
 
 import contextlib
@@ -20,25 +20,26 @@ import importlib
 import importlib.util
 import inspect
 import itertools
-import json
-import os
 import pathlib
 import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-# In "try", single calls are timed for so long.
+from builds import check_origin
+from child import serve
+
+# Seconds for which "try" times single calls.
 TRIAL = 0.01
 
-# Loops run for so long before any is timed. Threads that slept are then awake, and what the method uses is in caches.
+# Seconds of calls before any is timed: threads that slept wake up, and caches fill.
 SPIN_UP = 0.0015
 
 FEWEST_LOOPS = 3
 
 
 class Absent(Exception):
-    """This version has no such thing; the message says what."""
+    """This version does not have what the benchmark times; the message says what."""
 
 
 class Benchmark:
@@ -52,10 +53,10 @@ class Benchmark:
 
     @contextlib.contextmanager
     def ready(self) -> Iterator[Callable[..., object]]:
-        """The method of a new instance after one call; `setup` has run, `teardown` will.
+        """The method of a new instance, after `setup` and one call; `teardown` runs at the end.
 
-        A new instance has its arrays at new addresses. That matters: with the same arrays throughout, processes differ
-        by 2 to 3 % for tanh_backward of 100 x 50 and its like, and with new ones for each sample by 1 %.
+        A new instance has its arrays at new addresses, which matters: with the same arrays in all samples, two
+        processes differ by 2 to 3 % in tanh_backward of 100 x 50, with new arrays for each sample by 1 %.
         """
         instance = self.kind()
         try:
@@ -70,14 +71,16 @@ class Benchmark:
             getattr(instance, "teardown", lambda *params: None)(*self.params)
 
     def best(self, calls: int, seconds: float, spin_up: float = SPIN_UP) -> float:
-        """Seconds of a call in the fastest loop of so many calls; loops go on for `seconds`."""
+        """Seconds per call in the fastest of the loops of `calls` calls that fit into `seconds`."""
         with self.ready() as method, _no_collection():
-            _loops(method, self.params, calls, spin_up, 1)
-            return _loops(method, self.params, calls, seconds, FEWEST_LOOPS) / calls
+            _fastest_loop(method, self.params, calls, spin_up, 1)
+            return _fastest_loop(method, self.params, calls, seconds, FEWEST_LOOPS) / calls
 
 
-def _loops(method: Callable[..., object], params: tuple[Any, ...], calls: int, seconds: float, fewest: int) -> float:
-    """Seconds of the fastest loop; there are at least `fewest`, and they go on for `seconds`."""
+def _fastest_loop(
+    method: Callable[..., object], params: tuple[Any, ...], calls: int, seconds: float, fewest: int
+) -> float:
+    """Seconds of the fastest loop of `calls` calls. Loops go on for `seconds`; at least `fewest` of them run."""
     best, count = float("inf"), 0
     end = time.perf_counter() + seconds
     while count < fewest or time.perf_counter() < end:
@@ -90,7 +93,7 @@ def _loops(method: Callable[..., object], params: tuple[Any, ...], calls: int, s
 
 @contextlib.contextmanager
 def _no_collection() -> Iterator[None]:
-    """Without Python's garbage collector, which would run in some of the loops."""
+    """Switch off Python's garbage collector, which would run in some of the loops."""
     gc.disable()
     try:
         yield
@@ -99,9 +102,9 @@ def _no_collection() -> Iterator[None]:
 
 
 def load_suite(folder: pathlib.Path) -> tuple[list[Benchmark], dict[str, str]]:
-    """The benchmarks of all modules bench_*.py of a package, and why a module could not be read.
+    """The benchmarks of all modules bench_*.py of a package, and why a module could not be imported.
 
-    The package is loaded from its path: the folder around it holds another fastfnn and must not be searched.
+    The package is loaded by its path: the folder around it holds another fastfnn, so it must not be on the search path.
     """
     spec = importlib.util.spec_from_file_location(folder.name, folder / "__init__.py")
     assert spec and spec.loader
@@ -119,7 +122,7 @@ def load_suite(folder: pathlib.Path) -> tuple[list[Benchmark], dict[str, str]]:
 
 
 def benchmarks_of(module: Any) -> Iterator[Benchmark]:
-    """Every time_* method of the module's own classes with each combination in the class attribute `regress`."""
+    """Every time_* method of the module's own classes, with each combination that the class lists in `regress`."""
     for kind in list(vars(module).values()):
         if not inspect.isclass(kind) or kind.__module__ != module.__name__ or kind.__name__.startswith("_"):
             continue
@@ -138,7 +141,7 @@ def describe(error: Exception) -> str:
 
 
 class Worker:
-    """Answers requests about one suite."""
+    """Answers requests about one suite of benchmarks."""
 
     def __init__(self, suite: pathlib.Path) -> None:
         found, self.broken = load_suite(suite)
@@ -149,7 +152,7 @@ class Worker:
         self.benchmarks = dict(zip(names, found, strict=True))
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        """The answer to a request; what goes wrong is an answer too."""
+        """The answer to a request; an exception becomes an answer too."""
         try:
             match request:
                 case {"do": "list"}:
@@ -160,31 +163,21 @@ class Worker:
                     time.sleep(pause)
                     return {"seconds": self.benchmarks[name].best(calls, seconds)}
                 case other:
-                    raise ValueError(f"the request is {other}, expected one of list, try and time with all they need")
+                    raise ValueError(f"the request is {other}, expected one of list, try and time with their arguments")
         except Absent as reason:
             return {"absent": str(reason)}
         except Exception as error:
             return {"error": describe(error)}
 
 
-def check_origin(build: pathlib.Path) -> None:
-    """Raise ImportError unless fastfnn comes from `build`."""
-    import fastfnn
+def main(suite: str, site: str) -> None:
+    """Answer requests until standard input ends."""
 
-    path = pathlib.Path(fastfnn.__file__).resolve()
-    if not path.is_relative_to(build.resolve()):
-        raise ImportError(f"fastfnn was imported from {path}, expected from {build.resolve()}")
+    def prepare() -> Callable[[dict[str, Any]], dict[str, Any]]:
+        check_origin(pathlib.Path(site))
+        return Worker(pathlib.Path(suite).resolve()).answer
 
-
-def main(suite: str, build: str) -> None:
-    """Answer every line of standard input, until it ends."""
-    # Answers keep the pipe for themselves: what a benchmark prints goes to standard error.
-    with os.fdopen(os.dup(1), "w") as answers:
-        os.dup2(2, 1)
-        check_origin(pathlib.Path(build))
-        worker = Worker(pathlib.Path(suite).resolve())
-        for line in sys.stdin:
-            print(json.dumps(worker.answer(json.loads(line))), file=answers, flush=True)
+    serve(prepare)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,13 @@
-"""Runs every benchmark once, quickly, and fails if one of them failed or none ran:
+"""Runs every benchmark of benchmarks/ once, quickly, and fails if one of them failed or none ran:
 
-    python benchmarks/check.py                  each with all its parameters
-    python benchmarks/check.py --small          each with the first of its parameters
-    python benchmarks/check.py --bench REGEX    those whose name the expression finds
+    python tools/check.py                  each with all its parameters
+    python tools/check.py --small          each with the first of its parameters
+    python tools/check.py --bench REGEX    those whose name contains a match
 
-asv's own exit status does not say whether anything ran, so its result files are read. What it writes goes into a
-temporary folder: neither the results that are kept nor the home folder change.
+asv's own exit status does not say whether anything ran, so this program reads asv's result files. asv writes them into
+a temporary folder: neither the recorded results nor the home folder change.
 """
 
-# asv imports every module of this folder, beside old versions of fastfnn too: only Python's own library stands here.
 import argparse
 import json
 import math
@@ -19,16 +18,17 @@ import sys
 import tempfile
 from typing import Any, NamedTuple
 
-HERE = pathlib.Path(__file__).absolute().parent
-CONFIG = HERE.parent / "asv.conf.json"
+ROOT = pathlib.Path(__file__).absolute().parents[1]
+SUITE = ROOT / "benchmarks"
+CONFIG = ROOT / "asv.conf.json"
 GIT = ("git", "-c", "user.name=check", "-c", "user.email=check@localhost", "-c", "commit.gpgsign=false")
 
 
 class Outcome(NamedTuple):
-    """What the result files say."""
+    """What the result files say about a run."""
 
     ran: int  # benchmarks with at least one number
-    combinations: int  # of parameters, that gave a number
+    combinations: int  # of parameters that gave a number
     skipped: int  # combinations that this version of fastfnn does not have
     problems: list[str]
 
@@ -44,10 +44,10 @@ class Outcome(NamedTuple):
 
 
 def read(results: pathlib.Path, regex_given: bool = False) -> Outcome:
-    """The outcome of a run from the folder of its results.
+    """The outcome of a run, from the folder of its results.
 
-    asv writes null for what failed, NaN for what was skipped. Without a regular expression, a benchmark that is known
-    but has no result is a problem too, and so is one that was skipped with all its parameters.
+    asv writes null where a benchmark failed, NaN where it was skipped. A benchmark that was skipped with all its
+    parameters is a problem, and so is one without a result, unless a regular expression chose the benchmarks.
     """
     known = (
         json.loads((results / "benchmarks.json").read_text("utf-8")) if (results / "benchmarks.json").exists() else {}
@@ -70,24 +70,24 @@ def read(results: pathlib.Path, regex_given: bool = False) -> Outcome:
 
 
 def _values(file: dict[str, Any]) -> dict[str, list[Any]]:
-    """The results of each benchmark, for all its combinations; [None] if it failed as a whole."""
+    """The results by benchmark, with a value for each combination; [None] if the benchmark failed as a whole."""
     place = file["result_columns"].index("result")
     return {name: (row[place] if len(row) > place else None) or [None] for name, row in file["results"].items()}
 
 
 def run(folder: pathlib.Path, arguments: list[str], small: bool) -> pathlib.Path:
-    """Run asv with all that it writes inside `folder`; returns the folder of the results."""
-    # asv keeps results of a commit only. A repository with one commit serves, also where the sources are in none.
+    """Run asv so that it writes inside `folder` only; returns the folder of the results."""
+    # asv needs a commit to record results for. An empty repository will do, also where the sources are in none.
     repository = folder / "repository"
     subprocess.run([*GIT, "init", "--quiet", "--initial-branch=main", repository], check=True)
     subprocess.run([*GIT, "commit", "--quiet", "--allow-empty", "--message=check"], cwd=repository, check=True)
     results = folder / "results"
     config = json.loads(CONFIG.read_text("utf-8")) | {
-        **{"repo": str(repository), "benchmark_dir": str(HERE), "results_dir": str(results)},
+        **{"repo": str(repository), "benchmark_dir": str(SUITE), "results_dir": str(results)},
         **{"env_dir": str(folder / "env"), "html_dir": str(folder / "html")},
     }
     (folder / "asv.conf.json").write_text(json.dumps(config), "utf-8")
-    # asv describes the machine in a file of the home folder, and asks for it where there is none.
+    # asv keeps a description of the machine in the home folder, and asks for it if there is none.
     environment = os.environ | {"HOME": str(folder), "FASTFNN_BENCH_SMALL": str(int(small))}
     asv = [sys.executable, "-m", "asv"]
     subprocess.run([*asv, "machine", "--yes"], cwd=folder, env=environment, check=True, stdout=subprocess.DEVNULL)
@@ -97,10 +97,10 @@ def run(folder: pathlib.Path, arguments: list[str], small: bool) -> pathlib.Path
 
 
 def main() -> int:
-    """The exit status: 0 if all is well."""
-    parser = argparse.ArgumentParser(description="Run every benchmark once, and fail if one of them did.")
-    parser.add_argument("--small", action="store_true", help="with the first of its parameters only")
-    parser.add_argument("--bench", metavar="REGEX", help="only those whose name the expression finds")
+    """Run the command and return its exit status: 0 if every benchmark ran."""
+    parser = argparse.ArgumentParser(description="Run every benchmark once, and fail if one of them failed.")
+    parser.add_argument("--small", action="store_true", help="each with the first of its parameters only")
+    parser.add_argument("--bench", metavar="REGEX", help="only benchmarks whose name contains a match")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         chosen = [f"--bench={options.bench}"] if options.bench else []
