@@ -1,7 +1,7 @@
-"""The arguments of every public kernel, by the names that they have in its signature.
+"""The arguments of every public kernel, by the names in its signature.
 
-The same argument is called the same everywhere, so that the name of a kernel and a shape are enough to call it; also in
-an older version, whose signature may have fewer of them.
+An argument has the same name in all kernels, so that the name of a kernel and a shape are enough to call it. This holds
+for older versions too, whose signatures may have fewer arguments.
 """
 
 import functools
@@ -14,7 +14,7 @@ from fastfnn import kernels
 from .cases import CASES, LEARNING_RATE
 from .common import normal
 
-# Small steps, as in cases.py: any number of them keeps the numbers ordinary.
+# A small learning rate, as in cases.py: any number of steps leaves ordinary numbers.
 SCALARS = {
     "learning_rate": LEARNING_RATE,
     "momentum": 0.9,
@@ -35,15 +35,15 @@ SCALARS = {
 
 
 def call_of(module, name, arguments):
-    """A function without arguments that calls a kernel, or its twin."""
+    """A function without arguments that calls the kernel `name` of a module, kernels or reference."""
     return functools.partial(getattr(module, name), *arguments)
 
 
 def arguments_of(name, shape, dtype, **others):
-    """The arguments of a kernel, in order; NotImplementedError if this version has none that takes them.
+    """The arguments of a kernel in order; NotImplementedError if this version has no such kernel or other arguments.
 
-    others  in place of some, by name
-    shape   (B, O) for what works element by element or row by row, (B, I, O) for a layer, a case's name for a network
+    shape   (B, O) for a kernel that works on elements or rows, (B, I, O) for a layer, the name of a case for a network
+    others  arguments by name that replace the usual ones
     """
     if not hasattr(kernels, name):
         raise NotImplementedError(f"fastfnn.kernels has no {name}")
@@ -56,7 +56,7 @@ def arguments_of(name, shape, dtype, **others):
 
 
 def _arrays(name, shape, dtype):
-    """Functions that make an array, by its name."""
+    """Functions that make the arrays of a kernel, by name of the array."""
     if name.startswith(("network", "train")):
         return _of_network(shape, dtype)
     if name.startswith("affine"):
@@ -107,7 +107,7 @@ def _of_normalization(batch, outputs, dtype):
 
 
 def _of_network(case_name, dtype):
-    """Gradient descent in one pass over the case's batches; all but train_steps take all at once."""
+    """One pass of gradient descent over the batches of a case. All kernels but train_steps take all samples at once."""
     case = CASES[case_name]
     count = case.batch_size * case.batches
     params = np.concatenate([param.ravel() for param in case.network(dtype).params.values()])
@@ -132,11 +132,13 @@ def _of_network(case_name, dtype):
 
 
 def _settings():
-    """Those of plain gradient descent, whatever they are in this version."""
+    """The vector of settings for plain gradient descent, for the settings that this version has."""
     return np.array([SCALARS[key] if key in ("learning_rate", "norm_epsilon") else 0.0 for key in kernels.SETTINGS])
 
 
 def bytes_moved(name, arguments):
-    """What has to be read and written if each array is touched once, and once more where it is changed in place."""
+    """Bytes that are read and written if each array is touched once, and twice where it is updated in place."""
     sizes = [argument.nbytes for argument in arguments if isinstance(argument, np.ndarray)]
-    return 2 * sum(sizes) - sizes[-1] if name.endswith("_update") else sum(sizes)  # the last is the gradient
+    if name.endswith("_update"):
+        return 2 * sum(sizes) - sizes[-1]  # the last array, the gradient, is only read
+    return sum(sizes)

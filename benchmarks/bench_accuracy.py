@@ -1,4 +1,4 @@
-"""How exact the float32 kernels are, measured against their NumPy twins in float64."""
+"""Accuracy of the float32 kernels, measured against their NumPy twins in float64."""
 
 import numpy as np
 
@@ -12,24 +12,24 @@ from .common import Compiled, normal
 
 EPS = np.finfo(np.float32).eps
 SHAPE = (256, 256)
-WIDE = np.float32(4)  # standard deviation of inputs: some come into the tails
-RATE = 0.1  # learning rate: what is learnt shows
+WIDE = np.float32(4)  # standard deviation of the inputs: some reach the tails
+RATE = 0.1  # learning rate, large enough that updates change the parameters visibly
 
 
 def up(argument):
-    """A copy of an array, in float64 if it holds real numbers; anything else as it is."""
+    """A copy of an array, in float64 if it is float32; anything else unchanged."""
     if not isinstance(argument, np.ndarray):
         return argument
     return argument.astype(np.float64) if argument.dtype == np.float32 else argument.copy()
 
 
 def largest_error(kernel, arguments, scale_of):
-    """The largest difference from the twin in what is returned or in any of the arrays.
+    """The largest difference from the twin, in the returned value or in any of the arrays.
 
-    It is in ulps of what scale_of gives for an exact result.
+    It is counted in ulps of `scale_of(abs(exact result))`.
     """
     exact = [up(argument) for argument in arguments]
-    with np.errstate(all="ignore"):  # what underflows on the way does not concern the result
+    with np.errstate(all="ignore"):  # underflow in an intermediate value is harmless
         returned = call_of(kernels, kernel, arguments)(), call_of(reference, kernel, exact)()
     results = [(got, want) for got, want in zip(arguments, exact, strict=True) if np.size(got) > 1]
     if returned[0] is not None:
@@ -38,21 +38,21 @@ def largest_error(kernel, arguments, scale_of):
 
 
 def finite(error):
-    """The number, if it is one: asv would take NaN for a benchmark that was skipped."""
+    """The error as a float; ArithmeticError if it is not finite, since asv takes NaN for a skipped benchmark."""
     if not np.isfinite(error):
         raise ArithmeticError(f"the largest error is {error}")
     return float(error)
 
 
 def errors(got, want, scale_of):
-    """Of each element, in ulps; 0 below the smallest normal number, where a kernel may write 0."""
+    """The error of each element in ulps; 0 below the smallest normal number, where a kernel may write 0."""
     magnitude = np.abs(want)
     ulp = np.spacing(np.asarray(scale_of(magnitude), np.float32))
     return np.where(magnitude < np.finfo(np.float32).tiny, 0, np.abs(got - want) / ulp)
 
 
 class Activation(Compiled):
-    """Each element in its own ulps."""
+    """Activations, each element in its own ulps."""
 
     params = [[kernel for kernel in (*ELEMENTWISE, "softmax") if not kernel.endswith("_backward")]]
     param_names = ["kernel"]
@@ -68,7 +68,7 @@ class Activation(Compiled):
 
 
 class Slope(Compiled):
-    """The derivative, in ulps of its largest value: it has zeros, and some are computed from rounded outputs."""
+    """Derivatives, in ulps of the largest value: they have zeros, and some are computed from rounded outputs."""
 
     params = [[kernel for kernel in ELEMENTWISE if kernel.endswith("_backward")]]
     param_names = ["kernel"]
@@ -87,7 +87,7 @@ class Slope(Compiled):
 
 
 class Other(Compiled):
-    """Where sums cancel: in ulps of the largest element of the result."""
+    """Kernels with sums that may cancel, in ulps of the largest element of the result."""
 
     shapes = dict.fromkeys(("network_forward", "network_loss", "network_gradient", "train_steps"), "notes")
     params = [[*LOSSES, *UPDATES, *NORMALIZATIONS, "dropout_mask", *shapes]]
@@ -106,9 +106,9 @@ class Other(Compiled):
 
 
 class Product(Compiled):
-    """As a share of the bound (K + 8) eps (|x| |W| + |b|), K the length of the sum."""
+    """The products of a layer, as a share of the bound (K + 8) eps (|x| |W| + |b|) for sums of length K."""
 
-    params = [PRODUCTS, SHAPES[:-1]]  # the largest would take longer than all others
+    params = [PRODUCTS, SHAPES[:-1]]  # without the largest, which takes longer than all others
     param_names = ["product", "batch, in, out"]
 
     def setup(self, product, shape):

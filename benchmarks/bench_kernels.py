@@ -1,4 +1,4 @@
-"""Each public kernel: its time, beside its NumPy twin; how near it comes to what memory or the processor can do."""
+"""Each public kernel: its time, its ratio to the NumPy twin, and its share of memory bandwidth or of peak."""
 
 import math
 
@@ -16,15 +16,15 @@ LOSSES = ["softmax_cross_entropy", "sigmoid_cross_entropy", "squared_error"]
 UPDATES = [f"{name}_update" for name in ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw")]
 NORMALIZATIONS = ["batch_norm_forward", "batch_norm_backward"]
 
-# (batch, out_features): the notes' hidden layer, which two threads do not pay for, and a medium layer
+# (batch, out_features): the notes' hidden layer, too small for a second thread, and a medium layer
 ROWS = [(100, 50), (1024, 512)]
 MEDIUM = ROWS[-1]
-# Arrays that no cache holds
+# Larger than any cache
 LARGE = (4096, 2048)
 
 
 class _Kernel(Compiled):
-    """A kernel and its twin, on the same arrays in turn."""
+    """A kernel and its twin on the same arrays, in turn."""
 
     param_names = ["kernel", "shape", "dtype"]
 
@@ -85,7 +85,7 @@ class Dropout(_Kernel):
 
 
 class Network(_Kernel):
-    """All batches of a case in one call."""
+    """Kernels of whole networks, with all batches of a case in one call."""
 
     params = [
         ["network_forward", "network_loss", "network_gradient", "train_steps"], ["notes", "medium", "tiny"], DTYPES
@@ -95,7 +95,7 @@ class Network(_Kernel):
 
 
 class Affine(_Kernel):
-    """A layer, forward and backward; bench_products.py has each product by itself."""
+    """A layer, forward and backward; bench_products.py times each product alone."""
 
     params = [["affine_forward", "affine_backward"], [(100, 784, 50), (128, 512, 512)], DTYPES]
     param_names = ["kernel", "batch, in, out", "dtype"]
@@ -119,7 +119,7 @@ class Affine(_Kernel):
 
 
 class Bandwidth(Compiled):
-    """Kernels that do little with each number, on arrays that come from memory."""
+    """Kernels that do little arithmetic per element, on arrays larger than any cache."""
 
     params = [[*ELEMENTWISE, "softmax", *LOSSES, *UPDATES, *NORMALIZATIONS, "dropout_mask"]]
     param_names = ["kernel"]
@@ -140,7 +140,7 @@ class Bandwidth(Compiled):
 
 
 class Machine(Compiled):
-    """What the shares are shares of."""
+    """The peak and the bandwidth of which the shares are shares."""
 
     def setup(self):
         warm_peak("float32")
@@ -156,7 +156,7 @@ class Machine(Compiled):
 
 
 def softplus(x):
-    """An activation such as users write."""
+    """An activation as a user would write it."""
     return math.log1p(math.exp(x))
 
 
@@ -165,7 +165,7 @@ def softplus_slope(x, y):
 
 
 class GivenActivation(Compiled):
-    """A user's activation, beside the same one built in."""
+    """A user's activation and the built-in one that computes the same."""
 
     params = [["compile_activation"], DTYPES]
     param_names = ["kernel", "dtype"]
@@ -183,7 +183,7 @@ class GivenActivation(Compiled):
         self.built_in()
 
     def time_kernel(self, kernel, dtype):
-        """The call that finds it compiled: at the start of each fit."""
+        """The call at the start of each fit, which finds the activation compiled."""
         kernels.compile_activation(softplus, softplus_slope, np.dtype(dtype))
 
     def track_ratio_to_built_in(self, kernel, dtype):

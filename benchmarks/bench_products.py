@@ -1,4 +1,4 @@
-"""The three products of a layer, each by itself, over the shapes that networks have."""
+"""The three products of a layer, each alone, for the shapes of typical networks."""
 
 import functools
 import math
@@ -22,13 +22,13 @@ SHAPES = [
     (128, 512, 512),
     (128, 512, 10),  # few columns
     (10_000, 4, 32),  # a tall batch
-    (512, 2048, 2048),  # panels that are packed
+    (512, 2048, 2048),  # packed panels
     (8192, 784, 512),  # a deep batch
 ]
 
 
 class Arrays:
-    """The arrays of a layer of one shape, and each product as a call of a kernel and in NumPy."""
+    """The arrays of a layer, and each of its products as a call of a kernel and as one of NumPy."""
 
     def __init__(self, shape, dtype):
         batch, inputs, outputs = shape
@@ -38,7 +38,7 @@ class Arrays:
         self.grad_weight = np.empty_like(self.weight)
 
     def kernel(self, product):
-        """A backward product by itself: the kernel computes no result that has no rows."""
+        """A call that computes one product. affine_backward leaves out a product whose result has no rows."""
         if product == "x W":
             return functools.partial(kernels.affine_forward, self.out, self.x, self.weight, self.bias)
         grad_x, grad_weight = self.grad_x, self.grad_weight

@@ -1,4 +1,4 @@
-"""What a user waits for and downloads before anything is trained: import, first call with or without a cache, size."""
+"""What a user waits for before the first step: import, the first call with and without a cache, the download."""
 
 import io
 import os
@@ -18,12 +18,12 @@ fnn.FNN((784, 50, 10), activation="sigmoid").fit(np.zeros((100, 784), "f4"), np.
 
 
 def first_fit(cache):
-    """Run a whole process up to the end of its first fit, with a folder for compiled code."""
+    """Run a process from its start to the end of its first fit; compiled code is kept in the folder `cache`."""
     subprocess.run([sys.executable, "-c", FIRST_FIT], check=True, env={**os.environ, "NUMBA_CACHE_DIR": cache})
 
 
 class Import:
-    """In a new process, without the start of Python itself."""
+    """Imports in a new process, without the start of Python itself."""
 
     repeat = (3, 5, 10.0)
 
@@ -31,7 +31,7 @@ class Import:
         return "import fastfnn"
 
     def timeraw_numba(self):
-        """What most of it is."""
+        """The largest part of importing fastfnn."""
         return "import numba"
 
     def timeraw_numpy(self):
@@ -39,7 +39,7 @@ class Import:
 
 
 class FirstFit:
-    """A whole process: start, import, first call of `fit`; with nothing compiled, and with all of it on disk."""
+    """A whole process (start, import, first call of `fit`) with an empty cache and with all code in the cache."""
 
     timeout = 600
     rounds = 1
@@ -48,8 +48,8 @@ class FirstFit:
     warmup_time = 0
 
     def setup_cache(self):
-        """The folder of compiled code, and the seconds that it took to fill it."""
-        folder = os.path.abspath("numba-cache")  # asv runs this in a folder that it deletes in the end
+        """Fill a cache: its folder, and the seconds that this took."""
+        folder = os.path.abspath("numba-cache")  # asv runs this in a folder that it deletes at the end
         start = time.perf_counter()
         first_fit(folder)
         return folder, time.perf_counter() - start
@@ -65,12 +65,12 @@ class FirstFit:
 
 
 class Wheel:
-    """The package's files, zipped as in a wheel: they are the same however it is installed."""
+    """The size of the package's files, compressed as in a wheel. It does not depend on how fastfnn is installed."""
 
     def setup(self):
         package = pathlib.Path(fastfnn.__file__).parent
         self.code = files(package, "fastfnn", "*.py")
-        # In a checkout it is a link, which the search above leaves out.
+        # In a checkout this is a symlink, which the search above does not follow.
         self.code |= files(pathlib.Path(fastfnn.kernels.__file__).parent, "fastfnn/kernels", "*.py")
         self.data = files(package / "data", "fastfnn/data", "*.*")
 
@@ -84,12 +84,12 @@ class Wheel:
 
 
 def files(folder, prefix, pattern):
-    """The files below a folder, by their names in the wheel."""
+    """The files below a folder that match a pattern, by their names in the wheel."""
     return {f"{prefix}/{path.relative_to(folder).as_posix()}": path for path in folder.rglob(pattern)}
 
 
 def zipped_size(by_name):
-    """Bytes of an archive of these files."""
+    """The size in bytes of an archive of these files."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, path in sorted(by_name.items()):

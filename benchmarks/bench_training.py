@@ -1,4 +1,4 @@
-"""What users call: `fit` for the networks of the speed table, `gradient`, loops, `predict`; threads and memory."""
+"""The calls of users: `fit` for the networks of the speed table, `gradient`, loops, `predict`; threads and memory."""
 
 import numba
 import numpy as np
@@ -14,11 +14,11 @@ THREADS.append(numba.config.NUMBA_NUM_THREADS)
 
 
 class Fit(Compiled):
-    """The steps of a case, as one call of `fit`."""
+    """All steps of a case in one call of `fit`."""
 
     params = [list(CASES), DTYPES]
     param_names = ["case", "dtype"]
-    skip_params = [("large", "float64"), ("all samples", "float64")]  # they take as long as all others together
+    skip_params = [("large", "float64"), ("all samples", "float64")]  # as long as all others together
     regress = [(case, "float32") for case in CASES if case not in ("large", "all samples")]
 
     def setup(self, case, dtype):
@@ -45,7 +45,7 @@ class Fit(Compiled):
 
 
 class Gradient(Compiled):
-    """One batch of a case."""
+    """`gradient` of one batch of a case."""
 
     params = [["notes", "medium", "tabular", "tiny"], DTYPES]
     param_names = ["case", "dtype"]
@@ -66,10 +66,10 @@ class Gradient(Compiled):
 
 
 class Loop(Compiled):
-    """Gradient descent in a loop of the user's, as the notes have it: draw a batch, its gradient, the update, its loss.
+    """Gradient descent in a loop that the user writes, as in the notes: draw a batch, gradient, update, loss.
 
-    Between the calls NumPy writes samples and parameters, which the other cores then have to fetch. There is no ratio
-    to NumPy: its threads and ours would wait on each other's cores, see examples/notes_loop_against_numpy.py.
+    Between the calls NumPy writes samples and parameters, which the other cores must then fetch. There is no ratio to
+    NumPy, whose threads would compete with ours for the cores: see examples/notes_loop_against_numpy.py.
     """
 
     params = [["notes", "medium", "tabular"], DTYPES]
@@ -93,7 +93,7 @@ class Loop(Compiled):
 
 
 class Predict(Compiled):
-    """The medium network; 10,000 rows are those of the speed table."""
+    """`predict` of the medium network. The speed table has the time for 10,000 rows."""
 
     params = [[1, 100, 1000, 10_000], DTYPES]
     param_names = ["rows", "dtype"]
@@ -125,7 +125,7 @@ class Predict(Compiled):
 
 
 class Threads(Compiled):
-    """`fit` on 1, 2, 4, ... threads, up to all."""
+    """`fit` on 1, 2, 4, ... threads, up to all of the machine."""
 
     params = [["notes", "medium", "tiny"], THREADS]
     param_names = ["case", "threads"]
@@ -138,7 +138,7 @@ class Threads(Compiled):
 
     def teardown(self, case, threads):
         fnn.set_num_threads(self.before)
-        self.prepared = None  # the next setup shall set the number again
+        self.prepared = None  # the next setup must set the number again
         super().teardown(case, threads)
 
     def time_fit(self, case, threads):
@@ -146,13 +146,13 @@ class Threads(Compiled):
 
 
 class Memory(Compiled):
-    """The peak of a process that fits a larger case, data and all."""
+    """The peak memory of a process that fits a case, including its data."""
 
     params = [["medium", "large", "tiny"]]
     param_names = ["case"]
 
     def setup_cache(self):
-        """Compile in another process: the compiler takes more memory than a fit."""
+        """Compile in another process, since the compiler needs more memory than a fit."""
         for case in self.params[0]:
             CASES[case].fitter("float32")()
 

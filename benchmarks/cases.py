@@ -1,6 +1,6 @@
-"""The networks of the speed table, and some that take other forms of a step: steps that are quick to time.
+"""The networks of the speed table, and some whose steps take other paths through the kernels, all quick to time.
 
-They stand here, too, and not only in fastfnn.bench.cases, because versions without that package are measured as well.
+They are repeated from fastfnn.bench.cases, because old versions do not have that package.
 """
 
 from dataclasses import dataclass, replace
@@ -12,13 +12,13 @@ import fastfnn as fnn
 
 from .common import normal
 
-# Small, so that the thousandth call does the same work as the first: nothing converges, diverges or becomes denormal.
+# So small that the thousandth call does the same work as the first: nothing converges, diverges or becomes denormal.
 LEARNING_RATE = 1e-9
 
 
 @dataclass(frozen=True)
 class Case:
-    """A network, its batches, and a fit of `epochs` passes over `batches` of them."""
+    """A network, and a fit of `epochs` passes over `batches` batches of `batch_size` samples."""
 
     layers: tuple[int, ...]
     batch_size: int
@@ -31,12 +31,12 @@ class Case:
 
     @property
     def operations(self):
-        """Floating-point operations of the products of a step, 2 for a multiply-add, as in fastfnn.bench.cases."""
+        """Floating-point operations in the products of a step, 2 per multiply-add, as in fastfnn.bench.cases."""
         return self.batch_size * (3 * self.operations_of_prediction - 2 * self.layers[0] * self.layers[1])
 
     @property
     def operations_of_prediction(self):
-        """Of one row."""
+        """Floating-point operations in the prediction of one row."""
         return 2 * sum(inputs * outputs for inputs, outputs in pairwise(self.layers))
 
     def samples(self, dtype, count):
@@ -44,13 +44,13 @@ class Case:
         return normal(count, self.layers[0], dtype=dtype)
 
     def targets(self, dtype, count):
-        """Labels (count,), or rows (count, K)."""
+        """Labels (count,) or rows (count, K), depending on the loss."""
         if self.loss == "softmax_cross_entropy":
             return np.arange(count) % self.layers[-1]
         return normal(count, self.layers[-1], dtype=dtype, seed=1)
 
     def data(self, dtype, count):
-        """Both."""
+        """Inputs and targets."""
         return self.samples(dtype, count), self.targets(dtype, count)
 
     def network(self, dtype, backend="kernels"):

@@ -1,4 +1,4 @@
-"""What the benchmarks share: data, and a guard against timing the compiler."""
+"""What the benchmarks share: random data, and a guard against timing the compiler."""
 
 import functools
 import math
@@ -8,26 +8,26 @@ import numpy as np
 from numba.core import event
 from numba.core.registry import cpu_target
 
-# What Numba otherwise does when it first compiles or loads a function. asv imports this once, in a process from which
-# it forks another for each combination of parameters: each takes half a second less. This starts no threads.
+# Numba would do this when it first compiles or loads a function. asv imports this module once, in a process that it
+# forks for each combination of parameters, so that each fork saves half a second. This starts no threads.
 cpu_target.typing_context.refresh()
 cpu_target.target_context.refresh()
 
-SMALL = os.environ.get("FASTFNN_BENCH_SMALL") == "1"  # the first combination of each benchmark only: see check.py
+SMALL = os.environ.get("FASTFNN_BENCH_SMALL") == "1"  # only the first combination of each benchmark, for tools/check.py
 DTYPES = ["float32", "float64"]
 MOST_DRAWN = 1 << 20
 
 
 def normal(*shape, dtype="float32", seed=0):
-    """Standard normal numbers, the same in every run; from a million on they repeat, for drawing them takes long."""
+    """Standard normal numbers, the same in every run. Beyond the first million they repeat: drawing takes long."""
     drawn = np.random.default_rng(seed).standard_normal(min(math.prod(shape), MOST_DRAWN))
     return np.resize(drawn.astype(dtype), shape)
 
 
 class Guard(event.Listener):
-    """Counts how often Numba compiles a function, or loads one from its cache on disk, until it is stopped."""
+    """Counts how often Numba compiles a function or loads one from its cache on disk, until `stop` is called."""
 
-    # Numba takes this lock for both, and for nothing else.
+    # Numba takes this lock for both and for nothing else.
     KIND = "numba:compiler_lock"
 
     def __init__(self):
@@ -46,9 +46,9 @@ class Guard(event.Listener):
 
 
 def _guarded(setup):
-    """`setup` that does its work once for the same parameters, and then starts the guard."""
+    """A `setup` that works only once for the same parameters, and then starts the guard."""
 
-    # asv calls setup before every sample, with teardown between two of them.
+    # asv calls setup before every sample and teardown after it.
     @functools.wraps(setup)
     def once(self, *params):
         if self.prepared != params:
@@ -60,13 +60,13 @@ def _guarded(setup):
 
 
 class Compiled:
-    """A benchmark whose `setup` calls what is measured; it fails if Numba has anything to do after that.
+    """Base of benchmarks whose `setup` calls what is measured. They fail if Numba compiles or loads code after that.
 
-    `setup` raises NotImplementedError for what a version of fastfnn does not have: asv then skips it. It must not call
-    the one of a base class.
+    `setup` raises NotImplementedError if the version of fastfnn lacks what is measured: asv then skips the benchmark.
+    It must not call `setup` of a base class.
     """
 
-    # A sample is one call. The limit counts what teardown and setup take, too.
+    # A sample is one call. The time limit in `repeat` includes teardown and setup.
     rounds = 3
     warmup_time = 0.05
     repeat = (5, 200, 0.8)
@@ -82,5 +82,5 @@ class Compiled:
 
     def teardown(self, *_params):
         guard, self.guard = self.guard, None
-        if guard and guard.stop():  # there is none where setup has raised
+        if guard and guard.stop():  # None if setup has raised
             raise RuntimeError("Numba compiled something, or loaded it from disk, inside the timed part")

@@ -1,12 +1,13 @@
-"""The loop of example 4.1 of the notes, over TwoLayerNet and over the same class in plain NumPy: time per step.
+"""Time per step of the loop in example 4.1 of the notes, with TwoLayerNet and with the same class in plain NumPy.
 
-A step is what the notes have in their loop: draw a batch of 100, the gradient, the update of the four parameters, the
-loss of the batch. All start from the same weights and see the same batches, so that their losses can be compared. The
-notes' weights are float64, and their samples float32, as load_mnist gives them, which NumPy converts in each product;
-so NumPy runs once like this and once on samples in float64, and a float64 network of ours on either. They take turns of
-50 steps; the medians of the turns are printed.
+A step is the body of that loop: draw a batch of 100, compute the gradient, update the four parameters, compute the loss
+of the batch. All networks start from the same weights and see the same batches, so that their losses can be compared.
 
-Run it with the Python of the environment that fastfnn is installed in; another number of turns than 21 may follow.
+In the notes the weights are float64 and the samples float32, as load_mnist returns them, so that NumPy converts the
+samples in each product. Here NumPy runs like this ("as typed") and with float64 samples ("NumPy"); a float64 network of
+fastfnn runs with both ("64 of 32" and "float64"). The networks take turns of 50 steps, and the medians are printed.
+
+Run it with the Python of the environment in which fastfnn is installed. An argument is the number of turns, usually 21.
 """
 
 import sys
@@ -18,7 +19,7 @@ import fastfnn as fnn
 
 STEPS, BATCH, RATE = 50, 100, 0.1
 
-# Threads look for more work for a while before they sleep: the next in turn waits for so many seconds.
+# Seconds between two turns: threads spin for a while before they sleep, and would disturb the next network.
 PAUSE = 0.2
 
 
@@ -32,7 +33,7 @@ def softmax(x):
 
 
 class NumPyNet:
-    """784-50-10: sigmoid, softmax with cross-entropy, as section 4 of the notes writes it with NumPy."""
+    """784-50-10 with sigmoid and softmax cross-entropy, as section 4 of the notes writes it in NumPy."""
 
     def __init__(self, params):
         self.params = {name: value.astype(np.float64) for name, value in params.items()}
@@ -49,12 +50,12 @@ class NumPyNet:
     def gradient(self, x, t):
         sums, hidden, y = self.forward(x)
         dy = (y - t) / len(x)
-        da = (1 - sigmoid(sums)) * sigmoid(sums) * np.dot(dy, self.params["W2"].T)  # the notes' sigmoid_grad
+        da = (1 - sigmoid(sums)) * sigmoid(sums) * np.dot(dy, self.params["W2"].T)  # sigmoid_grad of the notes
         return {"W1": np.dot(x.T, da), "b1": da.sum(axis=0), "W2": np.dot(hidden.T, dy), "b2": dy.sum(axis=0)}
 
 
 def turn(network, x, t, batches):
-    """The loop of the notes: the losses, and microseconds a step."""
+    """The loop of the notes; returns the losses and the microseconds per step."""
     losses = []
     start = time.perf_counter()
     for batch_mask in batches:

@@ -1,6 +1,6 @@
-"""Run notebooks, all of this folder or those named, and keep what they show: python run_notebooks.py [NOTEBOOK ...]
+"""Run notebooks, those named or all of this folder, and save their output: python run_notebooks.py [NOTEBOOK ...]
 
-What would differ from run to run is left out: when a cell ran, the version of Python, the pieces that output came in.
+What differs from run to run is not saved: when a cell ran, the version of Python, the pieces in which output arrived.
 """
 
 import pathlib
@@ -17,7 +17,7 @@ METADATA = {
 
 
 def run(notebook):
-    """Run all cells, from a state without outputs, in the folder of the notebooks."""
+    """Clear all outputs, then run all cells in the folder of the notebooks."""
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
@@ -30,7 +30,7 @@ def run(notebook):
 
 
 def joined(outputs):
-    """The outputs of a cell, with each stretch of text in one piece."""
+    """The outputs of a cell, with consecutive pieces of text joined."""
     result = []
     for output in outputs:
         last = result[-1] if result else None
@@ -42,7 +42,7 @@ def joined(outputs):
 
 
 def main(paths):
-    """Run each and write it where it was."""
+    """Run each notebook and write it back to its file."""
     for path in map(pathlib.Path, paths or sorted(HERE.glob("*.ipynb"))):
         notebook = nbformat.read(path, as_version=4)
         run(notebook)

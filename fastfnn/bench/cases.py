@@ -1,4 +1,4 @@
-"""What is measured: the networks, their data, how much arithmetic they take and the losses they must reach."""
+"""What is measured: the networks, their data, their operation counts and the losses that they must reach."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,19 +11,19 @@ from fastfnn import validation
 from fastfnn.network import FNN, INIT_GAIN, OUTPUT_ACTIVATION
 from fastfnn.optimizers import SGD, Adam, Optimizer
 
-ACTIVATIONS = ("identity", "sigmoid", "tanh", "relu")  # that every library in the comparison has
+ACTIVATIONS = ("identity", "sigmoid", "tanh", "relu")  # those that every library in the comparison has
 OPTIMIZERS: dict[str, type[SGD] | type[Adam]] = {"sgd": SGD, "adam": Adam}
 LEARNING_RATE = {"sgd": 0.01, "adam": 0.001}
 
-# A pass over the data makes at most so many steps, of so many samples and operations together: the slowest library
-# needs a second for it, and the fastest long enough to read the clock.
+# Limits on the steps, samples and operations of a pass over the data, so that the slowest library takes about a second
+# for it, and the fastest much longer than reading the clock.
 MOST_STEPS = 2_000
 MOST_SAMPLES = 8_192
 MOST_OPERATIONS = 7e10
 
-# Every library trains so many steps on the first batch before it is timed. Its losses, or the first so many rows of its
-# predictions, must agree with the reference to the tolerance of the dtype: rounding stays far below it, another
-# learning rate, loss or initial weight far above.
+# Before a library is timed, it trains CHECKED_STEPS steps on the first batch, or predicts. The losses, or the first
+# CHECKED_ROWS rows, must agree with the reference to the tolerance of the dtype. Rounding errors are far smaller, the
+# effects of another learning rate, loss or initial weight far larger.
 CHECKED_STEPS = 5
 CHECKED_ROWS = 10
 TOLERANCE = {"float32": 1e-3, "float64": 1e-6}
@@ -31,7 +31,7 @@ TOLERANCE = {"float32": 1e-3, "float64": 1e-6}
 
 @dataclass(frozen=True)
 class Case:
-    """A network and what is done with it: training steps on batches of `batch_size`, or predictions of so many rows."""
+    """A network and what it does: train on batches of `batch_size` samples, or predict `batch_size` rows."""
 
     name: str
     layers: tuple[int, ...]
@@ -53,22 +53,22 @@ class Case:
 
     @property
     def samples(self) -> int:
-        """Samples of data: whole batches."""
+        """Number of samples: whole batches."""
         return self.steps * self.batch_size
 
     @property
     def operations(self) -> int:
-        """Floating-point operations of the products of a step, 2 for a multiply-add.
+        """Floating-point operations in the products of a step, 2 per multiply-add.
 
-        Three products a layer, x W, G W^T and x^T G, but no gradient with respect to the network's input; one product
-        a layer for predictions.
+        A layer has three products, x W, G W^T and x^T G; the first layer has no G W^T, since nobody needs the gradient
+        with respect to the input. Predictions have one product per layer.
         """
         weights = [inputs * outputs for inputs, outputs in pairwise(self.layers)]
         return 2 * self.batch_size * (sum(weights) if self.predict else 3 * sum(weights) - weights[0])
 
     @property
     def description(self) -> str:
-        """One line: 784-50-10 sigmoid, softmax cross-entropy, batch 100, SGD."""
+        """A line such as "784-50-10 sigmoid, softmax cross-entropy, batch 100, SGD"."""
         net = f"{'-'.join(map(str, self.layers))} {self.activation}"
         if self.predict:
             return f"{net}, prediction of {self.batch_size:,} rows"
@@ -98,7 +98,7 @@ CASES = {
 
 
 def chosen(names: Sequence[str], dtype: str) -> list[Case]:
-    """The cases of these names, in the order of the table; all of them if there is no name."""
+    """The cases with these names, in the order of the table; all cases if there are no names."""
     for name in names:
         validation.choice("--case", name, tuple(CASES))
     _check_dtype(dtype)
@@ -115,7 +115,7 @@ def custom(
     predict: bool = False,
     dtype: str = "float32",
 ) -> Case:
-    """A case of the user's own, checked: TypeError or ValueError names the option of the command that is wrong."""
+    """A case described by the options of the command; TypeError or ValueError names an option with a wrong value."""
     if len(layers) < 2:
         raise ValueError(f"--layers must have at least two entries, input and output, got {len(layers)}")
     sizes = tuple(validation.integer("--layers", size, 1) for size in layers)
@@ -135,7 +135,7 @@ def _check_dtype(dtype: str) -> None:
 
 
 class Data(NamedTuple):
-    """What every library is given.
+    """The input of every library.
 
     x        (N, I)  standard normal, of the case's dtype
     targets  (N,) int64 labels for softmax cross-entropy, else rows (N, K) of the case's dtype
@@ -148,7 +148,7 @@ class Data(NamedTuple):
 
 
 def make_data(case: Case) -> Data:
-    """The case's data: random, the same in every process."""
+    """The data of a case: random, but the same in every process."""
     rng = np.random.default_rng(0)
     x = rng.standard_normal((case.samples, case.layers[0])).astype(case.dtype)
     weights = []
@@ -160,7 +160,7 @@ def make_data(case: Case) -> Data:
 
 
 def _targets(case: Case, rng: np.random.Generator) -> np.ndarray:
-    # Lopsided, so that a few steps change the loss by much more than the tolerance of the check.
+    # Unbalanced, so that a few steps change the loss by much more than the tolerance of the check.
     shape = case.samples, case.layers[-1]
     if case.loss == "squared_error":
         return (1 + rng.standard_normal(shape)).astype(case.dtype)
@@ -168,14 +168,15 @@ def _targets(case: Case, rng: np.random.Generator) -> np.ndarray:
         return (rng.random(shape) < 0.2).astype(case.dtype)
     odds = 1 / np.arange(1, shape[1] + 1)
     labels = rng.choice(shape[1], shape[0], p=odds / odds.sum())
-    labels[::-1][: shape[1]] = np.arange(shape[1])[: shape[0]]  # every class is there: scikit-learn insists on it
+    labels[::-1][: shape[1]] = np.arange(shape[1])[: shape[0]]  # scikit-learn needs a sample of every class
     return labels
 
 
 def reference(case: Case, data: Data) -> list[float]:
-    """What `Peer.check` must return: computed by this package's reference backend, in float64.
+    """What `Peer.check` must return, computed by this package's reference backend in float64.
 
-    The losses of the first CHECKED_STEPS steps on the first batch, or the first CHECKED_ROWS predictions, flat.
+    These are the losses of the first CHECKED_STEPS steps on the first batch, or the first CHECKED_ROWS predictions,
+    flattened.
     """
     net = build(case, data, backend="reference", dtype="float64")
     x, targets = data.x[: case.batch_size], data.targets[: case.batch_size]
@@ -186,13 +187,13 @@ def reference(case: Case, data: Data) -> list[float]:
 
 
 def agree(case: Case, got: Sequence[float], want: Sequence[float]) -> bool:
-    """Whether the numbers of a check are those of the reference."""
+    """Whether the numbers of a check agree with those of the reference."""
     limit = TOLERANCE[case.dtype] * float(np.abs(want).max())
     return len(got) == len(want) and bool((np.abs(np.subtract(got, want)) <= limit).all())
 
 
 def build(case: Case, data: Data, **options: str) -> FNN:
-    """This package's network for a case, with its initial weights."""
+    """This package's network for a case, with the initial weights of the data."""
     settings: dict[str, Any] = {"activation": case.activation, "loss": case.loss, "dtype": case.dtype, **options}
     net = FNN(case.layers, seed=0, **settings)
     set_weights(net, data)
@@ -200,6 +201,6 @@ def build(case: Case, data: Data, **options: str) -> FNN:
 
 
 def set_weights(net: FNN, data: Data) -> None:
-    """Give the network its initial weights again."""
+    """Set the parameters of a network to the initial weights of the data."""
     for layer, (weight, bias) in enumerate(data.weights, 1):
         net.params[f"W{layer}"], net.params[f"b{layer}"] = weight, bias

@@ -1,4 +1,4 @@
-"""JAX: a pass over the data is one compiled call, a lax.scan over its batches that gathers inside."""
+"""JAX: a pass over the data is one compiled call, a lax.scan over the batches, which it gathers inside."""
 
 from typing import Any, ClassVar
 
@@ -28,7 +28,7 @@ class Peer(Base):
         jax.config.update("jax_enable_x64", case.dtype == "float64")
         super().__init__(case, data)
         targets = data.targets
-        if case.loss == "softmax_cross_entropy":  # rows: XLA gathers them faster than it scatters a gradient to labels
+        if case.loss == "softmax_cross_entropy":  # as rows: faster in XLA than scattering a gradient to labels
             targets = np.eye(case.layers[-1], dtype=data.x.dtype)[targets]
         self.x, self.targets = jnp.asarray(data.x), jnp.asarray(targets)
         self._pass = jax.jit(self._scan, donate_argnums=0)
@@ -96,5 +96,5 @@ class Peer(Base):
         return jax.lax.scan(lambda carry, samples: self._step(carry, x[samples], targets[samples]), carry, order)
 
     def _repeat(self, carry: Any, passes: Any, x: Any, targets: Any) -> Any:
-        # one batch holds all samples: nothing to gather, and all passes in one call
+        # One batch holds all samples: there is nothing to gather, and all passes are one call.
         return jax.lax.fori_loop(0, passes, lambda _, carry: self._step(carry, x, targets)[0], carry)

@@ -1,6 +1,6 @@
-"""The notes' own way: two layers in NumPy and float64, a dictionary of parameters, a new array for every result.
+"""The code of the notes: two layers in NumPy and float64, a dictionary of parameters, a new array for every result.
 
-The loop is that of section 4: it draws each batch at random, and computes the loss after every step.
+The loop is that of section 4: it draws each batch at random and computes the loss after every step.
 """
 
 from typing import ClassVar

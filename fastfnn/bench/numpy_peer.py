@@ -1,4 +1,4 @@
-"""NumPy as an expert would write it: the case's dtype, every result into a buffer that was allocated before."""
+"""NumPy as an expert would write it: in the dtype of the case, with every result in a preallocated buffer."""
 
 from itertools import pairwise
 from typing import ClassVar
@@ -8,14 +8,14 @@ import numpy as np
 from fastfnn.bench.cases import Case, Data
 from fastfnn.bench.peer import Peer as Base
 
-# Rows of a prediction that are worked on at a time: their layers stay in the cache.
+# Rows that are predicted at a time, so that the outputs of their layers stay in the cache.
 BLOCK = 512
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 
 
 class Peer(Base):
-    """NumPy and its BLAS, in place; parameters and gradient are one vector each, so that an update is a few calls."""
+    """NumPy and its BLAS, in place. Parameters and gradient are one vector each, so that an update is a few calls."""
 
     versions: ClassVar = {"numpy": np.__version__}
 
@@ -46,7 +46,7 @@ class Peer(Base):
                 self._step(self.data.x, self.data.targets)
                 continue
             for samples in self.order():
-                # mode: with "raise", the default, NumPy would fill a buffer of its own first
+                # With mode="raise", the default, NumPy would fill a buffer of its own first.
                 np.take(self.data.x, samples, axis=0, out=self.outs[0], mode="clip")
                 np.take(self.data.targets, samples, axis=0, out=self.batch_targets, mode="clip")
                 self._step(self.outs[0], self.batch_targets)
@@ -101,7 +101,7 @@ class Peer(Base):
         return loss
 
     def _times_derivative(self, delta: np.ndarray, out: np.ndarray, layer: int) -> None:
-        # `out`, the activation, is not needed any more: it makes room for the derivative
+        # `out`, the output of the activation, is not needed any more: it is overwritten with the derivative.
         match self.case.activation:
             case "relu":
                 np.greater(out, 0, out=self.masks[layer])
@@ -116,7 +116,7 @@ class Peer(Base):
                 delta *= out
 
     def _loss(self, targets: np.ndarray) -> float:
-        """The mean loss; the last layer's output becomes its gradient."""
+        """The mean loss; overwrites the output of the last layer with its gradient."""
         out, count = self.outs[-1], len(targets)
         if self.case.loss == "softmax_cross_entropy":
             _softmax(out)
@@ -167,7 +167,7 @@ def _views(flat: np.ndarray, sizes: tuple[int, ...]) -> list[tuple[np.ndarray, n
 
 def _sigmoid(out: np.ndarray) -> None:
     np.negative(out, out=out)
-    with np.errstate(over="ignore"):  # exp becomes infinite, and the sigmoid 0
+    with np.errstate(over="ignore"):  # where exp overflows to infinity, the sigmoid is 0
         np.exp(out, out=out)
     out += 1
     np.reciprocal(out, out=out)

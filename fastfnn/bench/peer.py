@@ -1,4 +1,4 @@
-"""What a library has to offer to be measured."""
+"""What a library must offer to be measured."""
 
 import time
 from abc import ABC, abstractmethod
@@ -17,9 +17,9 @@ class Unsupported(Exception):
 class Peer(ABC):
     """A library with a case's network, data and initial weights.
 
-    variant   which of several ways it chose, the fastest, or ""
+    variant   which of several ways it has chosen as the fastest, or ""
     remarks   what the user should know, such as a way that failed
-    versions  of what it consists of, by name
+    versions  the versions of its packages by name
     """
 
     versions: ClassVar[dict[str, str]]
@@ -32,25 +32,25 @@ class Peer(ABC):
 
     @abstractmethod
     def reset(self) -> None:
-        """Take the initial weights and a new optimizer."""
+        """Start again with the initial weights and a new optimizer."""
 
     @abstractmethod
     def train(self, passes: int) -> None:
-        """Train so many passes over the data, in batches of the case's size, drawn anew for each pass.
+        """Train for a number of passes over the data; returns when everything has been computed.
 
-        Returns when all is computed. With one batch a pass, it holds all samples in their order.
+        The batches are drawn anew for each pass. If a pass has one batch, it holds all samples in order.
         """
 
     @abstractmethod
     def losses(self, steps: int) -> list[float]:
-        """The mean loss of the first batch, before each of so many steps on it."""
+        """The mean loss of the first batch before each of `steps` steps on it."""
 
     @abstractmethod
     def predict(self) -> np.ndarray:
         """The network's output, probabilities or values, for all samples: (N, K), or an array library's own array."""
 
     def work(self, passes: int) -> None:
-        """What is timed: training passes, or predictions of all samples."""
+        """Train or predict for a number of passes over the data: this is timed."""
         if self.case.predict:
             for _ in range(passes):
                 self.predict()
@@ -58,7 +58,7 @@ class Peer(ABC):
             self.train(passes)
 
     def check(self) -> list[float]:
-        """The numbers to be compared with `cases.reference`."""
+        """The numbers that must agree with those of `cases.reference`."""
         self.reset()
         if self.case.predict:
             rows = np.asarray(self.predict())[:CHECKED_ROWS]
@@ -66,12 +66,12 @@ class Peer(ABC):
         return self.losses(CHECKED_STEPS)
 
     def order(self) -> np.ndarray:
-        """The batches of a pass: indices of samples (steps, B)."""
+        """The batches of a pass, as indices of samples (steps, B)."""
         return self.rng.permutation(self.case.samples).reshape(self.case.steps, self.case.batch_size)
 
 
 def seconds_of(action: Callable[[], None], least: float = 0.0) -> float:
-    """The shortest time that `action` took, of as many calls, at least one, as fit into `least` seconds."""
+    """The shortest time of a call of `action`. Calls go on for `least` seconds; there is at least one."""
     shortest, begin = float("inf"), time.perf_counter()
     while True:
         start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""The table and the chart of a result of `runner.run`."""
+"""The table and the chart of a result that `runner.run` has returned."""
 
 import os
 from typing import Any
@@ -12,7 +12,7 @@ TITLES = {
     "sklearn": "scikit-learn",
 }
 
-# Okabe and Ito's colours, told apart by colour-blind readers too.
+# The colours of Okabe and Ito, which colour-blind readers can tell apart.
 COLOURS = {
     "fastfnn": "#D55E00",
     "notes": "#999999",
@@ -26,7 +26,7 @@ BLANK = "-"
 
 
 def table(result: dict[str, Any]) -> str:
-    """Microseconds a step and the ratio to fastfnn's for each library, then all that needs saying."""
+    """Microseconds per step and the ratio to fastfnn's time, for each library, followed by remarks."""
     names = ["fastfnn", *result["settings"]["peers"]]
     rows = [["case", *(TITLES[name] for name in names), "of peak"]]
     for case in result["cases"]:
@@ -82,20 +82,20 @@ def _foot(result: dict[str, Any]) -> list[str]:
     lines += [f"not for {', '.join(names)}: {reason}" for reason, names in left_out.items()]
     if result["peak_gflops"]:
         peak = f"{result['peak_gflops']:.0f} GFLOP/s"
-        lines.append(f"of peak: fastfnn's share of {peak}, what its register tile did at best in the same run")
+        lines.append(f"of peak: fastfnn's share of {peak}, the best rate of its register tile in the same run")
     return lines
 
 
 def require_matplotlib() -> None:
-    """Raise ImportError, with the extra's name, where the chart cannot be drawn."""
+    """Raise ImportError, naming the extra to install, if the chart cannot be drawn."""
     try:
-        import matplotlib.figure  # noqa: F401 (looked for, not used)
+        import matplotlib.figure  # noqa: F401 (only a check that it is there)
     except ImportError as error:
         raise ImportError("the chart needs matplotlib: pip install 'fastfnn[plot]'") from error
 
 
 def plot(result: dict[str, Any], path: str | os.PathLike[str]) -> None:
-    """Draw the times relative to fastfnn's, a group of bars for each case. Needs matplotlib."""
+    """Draw the times relative to fastfnn's, with a group of bars for each case. Needs matplotlib."""
     require_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -1,4 +1,4 @@
-"""scikit-learn's MLPClassifier and MLPRegressor, with the same solver and without regularization or early stopping."""
+"""scikit-learn's MLPClassifier and MLPRegressor with the solver of the case, no regularization, no early stopping."""
 
 import warnings
 from typing import ClassVar
@@ -18,19 +18,19 @@ FOREVER = 10**9
 
 
 class Peer(Base):
-    """`fit` with warm_start for what is timed, `partial_fit` for the check."""
+    """`fit` with warm_start is timed; `partial_fit` is used for the check."""
 
     versions: ClassVar = {"scikit-learn": sklearn.__version__}
 
     def __init__(self, case: Case, data: Data) -> None:
         super().__init__(case, data)
-        warnings.simplefilter("ignore", ConvergenceWarning)  # it is to stop after so many passes
+        warnings.simplefilter("ignore", ConvergenceWarning)  # it stops after max_iter passes on purpose
         classes = case.layers[-1]
         self.targets = data.targets
         if case.loss == "softmax_cross_entropy" and classes < 3:
             raise Unsupported("for two classes scikit-learn has one logistic output")
         if case.loss == "softmax_cross_entropy" and case.samples < classes:
-            raise Unsupported("scikit-learn wants to see every class in every fit")
+            raise Unsupported("scikit-learn needs a sample of every class in every fit")
         if case.loss == "sigmoid_cross_entropy":
             if classes < 2:
                 raise Unsupported("scikit-learn takes one column of targets for two classes")
@@ -52,14 +52,14 @@ class Peer(Base):
             nesterovs_momentum=False,
             n_iter_no_change=FOREVER,
         )
-        self._partial_fit(self.data.x, self.targets)  # makes the arrays
+        self._partial_fit(self.data.x, self.targets)  # allocates the arrays
 
     def reset(self) -> None:
         arrays = zip(self.net.coefs_, self.net.intercepts_, self.data.weights, strict=True)
         for coefs, intercepts, (weight, bias) in arrays:
             coefs[...], intercepts[...] = weight, bias
         if hasattr(self.net, "_optimizer"):
-            del self.net._optimizer  # partial_fit goes on with it
+            del self.net._optimizer  # partial_fit would continue with its state
         self.net.t_ = self.net.n_iter_ = 0
         self.net.loss_curve_ = []
 
@@ -69,7 +69,8 @@ class Peer(Base):
 
     def losses(self, steps: int) -> list[float]:
         x, targets = self.data.x[: self.case.batch_size], self.targets[: self.case.batch_size]
-        outputs = self.case.layers[-1] if self.case.loss == "squared_error" else 1  # it takes the mean over outputs
+        # scikit-learn takes the mean of squared errors over the outputs, the case their sum.
+        outputs = self.case.layers[-1] if self.case.loss == "squared_error" else 1
         found = []
         for _ in range(steps):
             self._partial_fit(x, targets)
@@ -77,7 +78,7 @@ class Peer(Base):
         return found
 
     def _partial_fit(self, x: np.ndarray, targets: np.ndarray) -> None:
-        self.net.set_params(warm_start=False)  # with it, a batch would have to hold every class
+        self.net.set_params(warm_start=False)  # with warm_start a batch would need every class
         if self.case.loss == "squared_error":
             self.net.partial_fit(x, targets)
         else:

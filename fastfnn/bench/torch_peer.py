@@ -1,7 +1,7 @@
-"""PyTorch, eager and compiled: whichever is faster here.
+"""PyTorch, eager or compiled, whichever is faster on this machine.
 
-Eager: no data loader, batches by index_select, a fused or foreach optimizer. Compiled: the whole step, from the gather
-to the update, is one graph of torch.compile.
+Eager: batches by index_select instead of a data loader, and a fused or foreach optimizer. Compiled: the whole step,
+from the gather to the update, is one graph of torch.compile.
 """
 
 import time
@@ -16,7 +16,7 @@ from fastfnn.bench.cases import Case, Data
 from fastfnn.bench.peer import Peer as Base
 from fastfnn.bench.peer import seconds_of
 
-# The time that each way gets to show its speed.
+# Seconds for which each way is tried.
 TRIAL = 0.3
 
 ACTIVATIONS: dict[str, Callable[..., Any]] = {
@@ -36,7 +36,7 @@ BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 
 
 def mean_loss(case: Case, logits: Any, targets: Any) -> Any:
-    """The mean over the batch of the case's loss, summed over the outputs."""
+    """The loss of the case, summed over the outputs and averaged over the batch."""
     if case.loss == "softmax_cross_entropy":
         return functional.cross_entropy(logits, targets)
     if case.loss == "sigmoid_cross_entropy":
@@ -79,7 +79,7 @@ class Eager:
 
 
 class Compiled:
-    """A step as one function of parameters and batch, compiled."""
+    """A step as one compiled function of parameters and batch."""
 
     def __init__(self, case: Case, data: Data) -> None:
         self.case, self.data = case, data
@@ -153,7 +153,7 @@ class Peer(Base):
             try:
                 way = make()
                 trials[name] = self._trial(way), way
-            except Exception as error:  # no compiler, say: the others count
+            except Exception as error:  # for example, no C++ compiler: the other ways count
                 self.remarks.append(f"{name} failed: {type(error).__name__}: {first_line(error)}")
         if not trials:
             raise RuntimeError("; ".join(self.remarks))
@@ -171,7 +171,7 @@ class Peer(Base):
             else:
                 way.step(self.x, self.targets, samples)
 
-        seconds_of(once, TRIAL / 2)  # compiles, and fills caches
+        seconds_of(once, TRIAL / 2)  # compiles and fills caches
         start, count = time.perf_counter(), 0
         while time.perf_counter() < start + TRIAL:
             once()
@@ -205,5 +205,5 @@ class Peer(Base):
 
 
 def first_line(error: Exception) -> str:
-    """The first line of a message that may be long."""
+    """The first line of an error message that may be long."""
     return next(iter(str(error).strip().splitlines()), "")
