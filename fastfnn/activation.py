@@ -1,4 +1,4 @@
-"""Activation: an activation function that the user writes, as fast as the built-in ones."""
+"""Activation: an activation function that a user writes in Python, compiled and as fast as the built-in ones."""
 
 import inspect
 from collections.abc import Callable
@@ -12,32 +12,47 @@ from fastfnn.backend import BACKENDS
 
 
 class Activation:
-    """An activation f given by two functions of one number.
+    """An activation function f, given by two functions of one number.
 
-    forward     f(x)
-    derivative  f'(x), or f' as a function of x and y = f(x), which often saves work
-    name        what `FNN.summary` prints and a saved network remembers; that of `forward` if None
+    Parameters
+    ----------
+    forward : function
+        f(x).
+    derivative : function
+        f'(x), or f' as a function of x and y = f(x), which often saves work.
+    name : str, optional
+        What `FNN.summary` prints and a saved network remembers; by default the name of `forward`.
 
-    Both are ordinary Python, compiled for float32 or float64 when first needed, and cached on disk. They may use
-    arithmetic, conditions, loops, functions of math and NumPy of one number, and other functions of this kind.
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not a Python function of one or two numbers.
 
-        def forward(x):
-            return math.log1p(math.exp(x))
+    Notes
+    -----
+    Both functions are compiled by Numba for float32 or float64 when they are first needed, and cached on disk. They may
+    use arithmetic, conditions, loops, functions of `math` and of NumPy on one number, and other such functions. What
+    Numba cannot compile raises a ValueError with the line, when a network or an array first needs the activation.
 
-        softplus = Activation(forward, lambda x: 1 / (1 + math.exp(-x)))
-        net = FNN((784, 50, 10), activation=softplus)
+    An Activation can be called with an array of any shape.
 
-    An Activation is also a function of an array of any shape: `softplus(x)`, `softplus.derivative_at(x)`.
-
-    Raises TypeError or ValueError for what is not such a function. What Numba cannot compile is found when a network or
-    an array first needs it: ValueError, with the line.
+    Examples
+    --------
+    >>> import fastfnn as fnn
+    >>> def bent(x):
+    ...     return x / (1 + abs(x))
+    >>> softsign = fnn.Activation(bent, lambda x: 1 / (1 + abs(x)) ** 2, name="softsign")
+    >>> softsign([-1.0, 0.0, 1.0])
+    array([-0.5,  0. ,  0.5])
+    >>> fnn.FNN((4, 8, 3), activation=softsign)
+    FNN(4-8-3, softsign; softmax_cross_entropy; float32)
     """
 
     def __init__(
         self, forward: Callable[..., float], derivative: Callable[..., float], name: str | None = None
     ) -> None:
-        self.forward = _function("forward", forward, (1,))
-        self.derivative = _function("derivative", derivative, (1, 2))
+        self.forward = _checked_function("forward", forward, (1,))
+        self.derivative = _checked_function("derivative", derivative, (1, 2))
         if name is not None and not isinstance(name, str):
             raise TypeError(f"name must be a str, got {type(name).__name__}")
         self.name = forward.__name__ if name is None else name
@@ -47,7 +62,7 @@ class Activation:
         return f"Activation({self.name})"
 
     def code(self, backend: str, dtype: npt.DTypeLike) -> int:
-        """The activation's code for kernels of a dtype: compiled at the first call."""
+        """Return the code of the activation for a backend and a dtype; the first call compiles it."""
         key = backend, np.dtype(dtype)
         if key not in self._codes:
             compile_activation = BACKENDS[backend].compile_activation
@@ -55,23 +70,23 @@ class Activation:
         return self._codes[key]
 
     def __call__(self, x: npt.ArrayLike) -> np.ndarray:
-        """f of every element of x, of any shape: float32 for float32, else float64."""
+        """Return f of each element of x, of any shape; float32 for float32, else float64."""
         (array,) = real_arrays(x=x)
         out = np.empty(array.shape, array.dtype)
         BACKENDS["kernels"].activation_forward(rows(out), rows(array), self.code("kernels", array.dtype))
-        return out[()]  # a number for a number, as NumPy's own functions do
+        return out[()]  # a number for a number, like NumPy's functions
 
     def derivative_at(self, x: npt.ArrayLike) -> np.ndarray:
-        """f' of every element of x, of any shape: float32 for float32, else float64."""
+        """Return f' of each element of x, of any shape; float32 for float32, else float64."""
         (array,) = real_arrays(x=x)
         slope = np.ones(array.shape, array.dtype)
-        BACKENDS["kernels"].activation_backward(
-            rows(slope), rows(slope), rows(array), self.code("kernels", array.dtype)
-        )
+        code = self.code("kernels", array.dtype)
+        BACKENDS["kernels"].activation_backward(rows(slope), rows(slope), rows(array), code)
         return slope[()]
 
 
-def _function(name: str, value: Any, counts: tuple[int, ...]) -> Callable[..., float]:
+def _checked_function(name: str, value: Any, counts: tuple[int, ...]) -> Callable[..., float]:
+    """Return `value`, which must be a Python function with one of `counts` positional arguments."""
     wanted = " or ".join(map(str, counts))
     if not inspect.isfunction(value):
         raise TypeError(f"{name} must be a Python function of {wanted} numbers, got {type(value).__name__}")

@@ -1,4 +1,4 @@
-"""What the textbook modules share: arrays of any rank and any real dtype, as the kernels take them."""
+"""Arrays of any rank and any real dtype, as the kernels take them: for `functions`, `layers`, `fn` and `activation`."""
 
 import math
 
@@ -12,7 +12,7 @@ kernels = BACKENDS["kernels"]
 
 
 def real_array(name: str, value: npt.ArrayLike) -> np.ndarray:
-    """`value` as an array of real numbers of whatever dtype; NaN and infinity are numbers here."""
+    """Return `value` as an array of real numbers in its own dtype; NaN and infinity are allowed."""
     array = validation.as_array(name, value)
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
@@ -20,9 +20,9 @@ def real_array(name: str, value: npt.ArrayLike) -> np.ndarray:
 
 
 def real_arrays(**values: npt.ArrayLike) -> tuple[np.ndarray, ...]:
-    """The values as arrays of one dtype: float32 where that is NumPy's result type, else float64.
+    """Return the values as arrays of one dtype: float32 if that is NumPy's result type, else float64.
 
-    Writable and aligned, since compiled code takes no others, though it writes none; copied only where they have to be.
+    They are writable and aligned, as the kernels need them, and copied only if necessary.
     """
     arrays = [real_array(name, value) for name, value in values.items()]
     dtype = np.float32 if np.result_type(*arrays) == np.float32 else np.float64
@@ -30,29 +30,33 @@ def real_arrays(**values: npt.ArrayLike) -> tuple[np.ndarray, ...]:
 
 
 def rows(array: np.ndarray) -> np.ndarray:
-    """An array of any rank as a matrix with the same last axis: a view if it is C-contiguous. A number is 1 x 1."""
+    """Return an array of any rank as a matrix with the same last axis: a view if it is C-contiguous.
+
+    A number becomes a 1 x 1 matrix.
+    """
     return array.reshape(math.prod(array.shape[:-1]), *array.shape[-1:] or (1,))
 
 
 def flat_samples(array: np.ndarray) -> np.ndarray:
-    """An array of any rank as a matrix with the same first axis, a row for each sample."""
+    """Return an array (N, ...) of any rank as a matrix with N rows, one for each sample."""
     return array.reshape(len(array), math.prod(array.shape[1:]))
 
 
 def activate(name: str, x: npt.ArrayLike) -> np.ndarray:
-    """A new array: the activation of that name, element by element, or along the last axis for softmax.
+    """Apply the activation called `name` to x of any shape.
 
-    x  any shape; the result has its shape and is float32 if x is, else float64
+    It works element by element, softmax along the last axis. The result is a new array in the shape of x, float32 if x
+    is float32, else float64.
     """
     (array,) = real_arrays(x=x)
     out = np.empty(array.shape, array.dtype)
     kernels.activation_forward(rows(out), rows(array), ACTIVATIONS.index(name))
-    result: np.ndarray = out[()]  # a number for a number, as NumPy's own functions do
+    result: np.ndarray = out[()]  # a number for a number, like NumPy's functions
     return result
 
 
 def derivative(name: str, x: npt.ArrayLike) -> np.ndarray:
-    """A new array: the derivative of the activation of that name, element by element; of any but softmax."""
+    """Return the derivative of the activation called `name`, but for softmax, at x of any shape, as a new array."""
     (array,) = real_arrays(x=x)
     slope = np.ones(array.shape, array.dtype)
     kernels.activation_backward(rows(slope), rows(slope), rows(array), ACTIVATIONS.index(name))
@@ -60,8 +64,8 @@ def derivative(name: str, x: npt.ArrayLike) -> np.ndarray:
     return result
 
 
-def same_shape(dout: np.ndarray, shape: tuple[int, ...]) -> None:
-    """Hold that a gradient with respect to an output has the shape of that output."""
+def check_dout(dout: np.ndarray, shape: tuple[int, ...]) -> None:
+    """Raise ValueError unless the gradient with respect to an output has the shape of that output."""
     if dout.shape != shape:
         raise ValueError(f"dout must have the shape of the output, {shape}, got {dout.shape}")
 
@@ -69,12 +73,24 @@ def same_shape(dout: np.ndarray, shape: tuple[int, ...]) -> None:
 def outputs_and_targets(
     name: str, value: npt.ArrayLike, t: npt.ArrayLike, loss: str
 ) -> tuple[np.ndarray, np.ndarray, tuple[int, ...]]:
-    """What a loss takes: outputs (N, K), float32 or float64; int64 labels (N,) or rows (N, K) of their dtype.
+    """Return the outputs and targets that a loss takes, and the shape of `value`.
 
-    value  (N, K), or (K,) for one sample
-    t      as `FNN.loss` takes it; for one sample a row (K,), or a label if the loss takes labels
+    Parameters
+    ----------
+    name : str
+        Name of the argument `value`.
+    value : (N, K) or (K,) array-like
+        Outputs, or those of a single sample.
+    t : array-like
+        Targets, see `FNN.loss`; for a single sample a row (K,), or a label if the loss takes labels.
+    loss : str
+        Name of the loss.
 
-    Returns the outputs, the targets, and the shape of value.
+    Returns
+    -------
+    outputs : (N, K) float32 or float64 array
+    targets : (N,) int64 array or (N, K) array of the dtype of the outputs
+    shape : tuple of int
     """
     (outputs,) = real_arrays(**{name: value})
     shape = outputs.shape

@@ -1,4 +1,4 @@
-"""The `fastfnn` command."""
+"""The command `fastfnn`: parses the command line and calls the package."""
 
 import argparse
 import json
@@ -15,7 +15,18 @@ EXIT_BAD_INPUT = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns the exit status: 0, or 2 after a message for bad input."""
+    """Run the command `fastfnn`.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        The command line without the name of the program; by default that of the process.
+
+    Returns
+    -------
+    int
+        Exit status: 0, or 2 after a message about bad input.
+    """
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
@@ -51,14 +62,14 @@ def _add_train(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     add("--init", type=_init, default=0.01, metavar="STD", help="standard deviation of the weights, or he, or xavier")
     add("--batch-size", type=_batch_size, default=100, metavar="N", help="samples a step; 'all' for gradient descent")
     add("--epochs", type=int, default=10, metavar="N", help="passes over the training data")
-    add("--learning-rate", type=float, default=0.1, metavar="RATE", help="of gradient descent")
+    add("--learning-rate", type=float, default=0.1, metavar="RATE", help="learning rate of gradient descent")
     add("--sampling", choices=("shuffle", "replacement"), default="shuffle", help="how batches are drawn")
-    add("--dtype", choices=("float32", "float64"), default="float32", help="of parameters and arithmetic")
-    add("--threads", type=int, metavar="N", default=argparse.SUPPRESS, help="at most so many (default: all cores)")
-    add("--seed", type=int, default=0, metavar="N", help="of the initial weights and the batches")
-    add("--plot", metavar="FILE", default=argparse.SUPPRESS, help="save the loss and accuracy curves, as a PNG")
-    add("--save", metavar="FILE", default=argparse.SUPPRESS, help="save the trained network, as safetensors")
-    add("--quiet", action="store_true", default=argparse.SUPPRESS, help="print the result only")
+    add("--dtype", choices=("float32", "float64"), default="float32", help="dtype of parameters and arithmetic")
+    add("--threads", type=int, metavar="N", default=argparse.SUPPRESS, help="most threads to use (default: all cores)")
+    add("--seed", type=int, default=0, metavar="N", help="seed of the initial weights and the batches")
+    add("--plot", metavar="FILE", default=argparse.SUPPRESS, help="save the curves of loss and accuracy as a PNG")
+    add("--save", metavar="FILE", default=argparse.SUPPRESS, help="save the trained network as safetensors")
+    add("--quiet", action="store_true", default=argparse.SUPPRESS, help="print only the result")
     train.set_defaults(run=_train)
 
 
@@ -66,20 +77,20 @@ def _add_bench(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     bench = commands.add_parser(
         "bench",
         help="compare the speed with that of other libraries",
-        description="Time training steps and predictions beside those of other libraries, each in a process of its "
-        "own, in turn, and print medians and ratios. With --layers it times a network of your own.",
+        description="Time training steps and predictions of this and other libraries, each in a process of its own, in "
+        "turn, and print medians and ratios. --layers times a network of your own.",
     )
     add = bench.add_argument
-    cases_help = "of notes, online, medium, large, tabular, tiny, predict (default: all)"
+    cases_help = "some of notes, online, medium, large, tabular, tiny, predict (default: all)"
     add("--case", nargs="+", metavar="NAME", default=[], help=cases_help)
-    peers_help = "of notes, numpy, torch, jax, sklearn (default: all that are installed); '' for none"
+    peers_help = "some of notes, numpy, torch, jax, sklearn (default: all installed ones); '' for none"
     add("--peers", type=_names, metavar="NAME[,NAME...]", help=peers_help)
     add("--dtype", default="float32", metavar="DTYPE", help="float32 or float64 (default: float32)")
     add("--rounds", type=int, default=7, metavar="N", help="measurements of each library in each case (default: 7)")
-    add("--seconds", type=float, default=0.3, metavar="S", help="that a measurement takes, about (default: 0.3)")
-    add("--threads", type=int, metavar="N", help="at most so many in every library (default: the library's own)")
+    add("--seconds", type=float, default=0.3, metavar="S", help="approximate time of a measurement (default: 0.3)")
+    add("--threads", type=int, metavar="N", help="threads of every library (default: the library's own)")
     add("--json", metavar="FILE", default=argparse.SUPPRESS, help="save all measurements")
-    add("--plot", metavar="FILE", default=argparse.SUPPRESS, help="save a bar chart, as a PNG")
+    add("--plot", metavar="FILE", default=argparse.SUPPRESS, help="save a bar chart as a PNG")
     own = bench.add_argument_group("a network of your own")
     add = own.add_argument
     unset = argparse.SUPPRESS
@@ -123,14 +134,14 @@ def _batch_size(text: str) -> int | None:
 
 
 def _check_files(options: argparse.Namespace, *names: str) -> None:
-    """A typing error in the name of an output file must not cost a long run."""
+    """Check the names of output files before a long run, so that a typing error does not waste it."""
     for name in names:
         if name in options:
             path = pathlib.Path(getattr(options, name)).resolve()
             if not path.parent.is_dir():
-                raise ValueError(f"--{name} must name a file in an existing folder, got folder {path.parent}")
+                raise ValueError(f"--{name} must name a file in an existing folder, got the folder {path.parent}")
             if path.is_dir():
-                raise ValueError(f"--{name} must name a file, got directory {path}")
+                raise ValueError(f"--{name} must name a file, got the folder {path}")
 
 
 def _train(options: argparse.Namespace) -> None:
@@ -189,9 +200,9 @@ def _bench(options: argparse.Namespace) -> None:
         report.require_matplotlib()
     own = {name: getattr(options, name) for name in OWN_NETWORK if name in options}
     if own and "layers" not in own:
-        raise ValueError(f"--{next(iter(own)).replace('_', '-')} describes a network of your own: --layers is missing")
+        raise ValueError(f"--{next(iter(own)).replace('_', '-')} describes a network of your own and needs --layers")
     if own and options.case:
-        raise ValueError("--case and --layers exclude each other")
+        raise ValueError("--case and --layers exclude each other: expected one of them, got both")
     selected = [cases.custom(**own, dtype=options.dtype)] if own else cases.chosen(options.case, options.dtype)
     peers = runner.installed() if options.peers is None else options.peers
     for name in peers:

@@ -1,4 +1,4 @@
-"""Handwritten digits to train on: those that come with the package, or a folder of MNIST-format files."""
+"""Handwritten digits to train on: the digits in the package, or a folder of files in the format of MNIST."""
 
 import gzip
 import math
@@ -12,7 +12,7 @@ import numpy as np
 SHIPPED = pathlib.Path(__file__).with_name("data") / "mnist10k.npz"
 SHIPPED_TRAIN = 8_000  # the first 8,000 of the shipped digits are for training, the other 2,000 for test
 
-UNSIGNED_BYTE = 8  # the dtype code of IDX that MNIST and its relatives use
+UNSIGNED_BYTE = 8  # the dtype code of IDX files that MNIST and its relatives use
 
 Arrays = tuple[np.ndarray, np.ndarray]
 
@@ -24,21 +24,47 @@ def load_mnist(
     *,
     folder: str | os.PathLike[str] | None = None,
 ) -> tuple[Arrays, Arrays]:
-    """Images and labels as (x_train, t_train), (x_test, t_test): the shipped digits, or those in a folder of IDX files.
+    """Load images and labels: the shipped digits, or those in a folder of IDX files.
 
-    x  (N, H W), or (N, 1, H, W) with flatten=False  float32 in [0, 1], or uint8 in [0, 255] with normalize=False
-    t  (N,), or one-hot rows (N, K)                  int64 in [0, K), or float32 with one_hot_label=True
+    Parameters
+    ----------
+    normalize : bool, default True
+        True gives float32 in [0, 1], False uint8 in [0, 255].
+    flatten : bool, default True
+        True gives images of shape (N, H W), False (N, 1, H, W).
+    one_hot_label : bool, default False
+        False gives int64 labels (N,) in [0, K), True float32 one-hot rows (N, K).
+    folder : str or path-like, optional
+        A folder with the four files of MNIST, each plain or compressed (.gz): train-images-idx3-ubyte,
+        train-labels-idx1-ubyte, t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte. The spelling train-images.idx3-ubyte is
+        accepted too. Images may have any size; there may be up to 256 classes. None loads the shipped digits.
 
-    The shipped digits are 8,000 for training and 2,000 for test, with H = W = 28 and K = 10. A folder may hold images
-    of any size and up to 256 classes (K is the largest label plus 1), in the four files that MNIST comes in, each
-    plain or compressed to .gz:
-        train-images-idx3-ubyte  train-labels-idx1-ubyte  t10k-images-idx3-ubyte  t10k-labels-idx1-ubyte
-    The variant spelling train-images.idx3-ubyte is taken too.
+    Returns
+    -------
+    (x_train, t_train), (x_test, t_test)
+        The shipped digits are 8,000 for training and 2,000 for test, with H = W = 28 and K = 10. For a folder K is the
+        largest label plus 1.
 
-    Raises TypeError for an argument of the wrong type, FileNotFoundError for a missing file, ValueError for a broken
-    one.
-    Source: MNIST, Yann LeCun, Corinna Cortes and Christopher J. C. Burges; the signature is that of the book 'Deep
-    Learning from Scratch', on which section 5 of the notes draws.
+    Raises
+    ------
+    TypeError
+        If an argument has the wrong type.
+    FileNotFoundError
+        If a file is missing.
+    ValueError
+        If a file is malformed.
+
+    References
+    ----------
+    MNIST, by Y. LeCun, C. Cortes and C. Burges. The signature is that of the book 'Deep Learning from Scratch', from
+    which section 5 of the lecture notes draws.
+
+    Examples
+    --------
+    >>> import fastfnn as fnn
+    >>> (x, t), (x_test, t_test) = fnn.datasets.load_mnist()
+    >>> x.shape, x.dtype, t.shape, x_test.shape
+    ((8000, 784), dtype('float32'), (8000,), (2000, 784))
     """
     for name, value in (("normalize", normalize), ("flatten", flatten), ("one_hot_label", one_hot_label)):
         if not isinstance(value, bool | np.bool_):
@@ -55,7 +81,7 @@ def load_mnist(
         x = images.reshape((count, height * width) if flatten else (count, 1, height, width))
         x = x.astype(np.float32 if normalize else np.uint8)
         if normalize:
-            x /= 255  # in place: a full-size x takes 200 MB
+            x /= 255  # in place, because x is large
         return x, np.eye(classes, dtype=np.float32)[labels] if one_hot_label else labels.astype(np.int64)
 
     return prepare(*train), prepare(*test)
@@ -76,7 +102,7 @@ def _from_folder(folder: pathlib.Path) -> tuple[Arrays, Arrays]:
 
 
 def _read_part(folder: pathlib.Path, part: str) -> tuple[Arrays, pathlib.Path]:
-    """The images and labels of a part, "train" or "t10k", and the path of the images."""
+    """Return images and labels of the part "train" or "t10k", and the path of the images."""
     images_path, labels_path = _find(folder, f"{part}-images", 3), _find(folder, f"{part}-labels", 1)
     images, labels = _read_idx(images_path, 3), _read_idx(labels_path, 1)
     if len(images) != len(labels):
@@ -87,15 +113,18 @@ def _read_part(folder: pathlib.Path, part: str) -> tuple[Arrays, pathlib.Path]:
 
 
 def _find(folder: pathlib.Path, name: str, ndim: int) -> pathlib.Path:
+    """Return the path of an IDX file with `ndim` dimensions in one of its spellings."""
     spellings = [f"{name}{mark}idx{ndim}-ubyte{suffix}" for mark in "-." for suffix in ("", ".gz")]
     for spelling in spellings:
         if (folder / spelling).is_file():
             return folder / spelling
-    raise FileNotFoundError(f"{folder / spellings[0]}: no such file, nor one named {', '.join(spellings[1:])}")
+    raise FileNotFoundError(
+        f"{folder / spellings[0]}: no such file; the other accepted names are {', '.join(spellings[1:])}"
+    )
 
 
 def _read_idx(path: pathlib.Path, ndim: int) -> np.ndarray:
-    """An IDX file: two zero bytes, a dtype code, the number of dimensions, each size in 4 bytes, then the elements."""
+    """Read an IDX file: two zero bytes, a dtype code, the number of dimensions, sizes of 4 bytes, then the elements."""
     data = path.read_bytes()
     if path.suffix == ".gz":
         try:
@@ -115,5 +144,5 @@ def _read_idx(path: pathlib.Path, ndim: int) -> np.ndarray:
     shape = struct.unpack(f">{ndim}I", data[4:start])
     elements = len(data) - start
     if elements != math.prod(shape):
-        raise ValueError(f"{path}: expected {math.prod(shape)} elements, as its header says {shape}, got {elements}")
+        raise ValueError(f"{path}: expected {math.prod(shape)} elements for the shape {shape}, got {elements}")
     return np.frombuffer(data, np.uint8, offset=start).reshape(shape)

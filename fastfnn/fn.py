@@ -1,7 +1,7 @@
-"""FN(W, b, f): a feed-forward network as section 1 of the notes writes it, and several of them one after another.
+"""FN(W, b, f): a feed-forward network in the notation of section 1 of the lecture notes, and chains of them.
 
-Here, and only here, weights are as in the mathematics of the notes, W x + b with W of shape (d_out, d_in). Their code
-and the rest of this package have x W + b.
+Only here weights are oriented as in the mathematics of the notes: ``W x + b`` with W of shape (d_out, d_in). The code
+of the notes and the rest of this package use ``x W + b``.
 """
 
 import abc
@@ -25,40 +25,51 @@ Function = Callable[[np.ndarray], Any]
 
 
 class _Map(abc.ABC):
-    """What FN and MultilayerFN share: a map from R^in_features to R^out_features, through its layers in turn."""
+    """Base class of FN and MultilayerFN: a map from R^in_features to R^out_features through a chain of layers."""
 
     @property
     @abc.abstractmethod
     def layers(self) -> "tuple[FN, ...]":
-        """The layers, in the order in which x goes through them."""
+        """The layers, in the order in which x passes through them."""
 
     @property
     def in_features(self) -> int:
-        """The dimension of the domain."""
+        """Dimension of the domain."""
         return int(self.layers[0].W.shape[1])
 
     @property
     def out_features(self) -> int:
-        """The dimension of the range."""
+        """Dimension of the range."""
         return int(self.layers[-1].W.shape[0])
 
     def __matmul__(self, first: "FN | MultilayerFN") -> "MultilayerFN":
-        """The composition: (second @ first)(x) = second(first(x))."""
+        """Compose two maps: ``(second @ first)(x) = second(first(x))``."""
         return MultilayerFN(*first.layers, *self.layers) if isinstance(first, _Map) else NotImplemented
 
     def to_fnn(self, *, dtype: npt.DTypeLike | None = None) -> FNN:
-        """An `FNN` with the same outputs, which can be trained; it has weights of its own.
+        """Return an `FNN` with the same outputs, which can be trained.
 
-        dtype  "float32", "float64", or None for float32 if all W and b are, else float64
+        Parameters
+        ----------
+        dtype : {"float32", "float64"}, optional
+            By default float32 if all W and b are float32, else float64.
 
-        The last f decides on the loss: "identity" the squared error, "sigmoid" and "softmax" their cross-entropies.
-        Raises TypeError or ValueError where an FNN cannot have such an f: a plain function must be an `Activation`.
+        Returns
+        -------
+        FNN
+            With copies of the weights. The last f determines the loss: "identity" the squared error, "sigmoid" and
+            "softmax" their cross-entropies.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an FNN cannot have one of the functions f; a plain function must be wrapped in an `Activation`.
         """
         functions: list[Any] = [layer.f for layer in self.layers]
         *hidden, last = functions
         losses = {activation: loss for loss, activation in OUTPUT_ACTIVATION.items()}
         if not isinstance(last, str) or last not in losses:
-            raise ValueError(f"the last f must be one of {', '.join(losses)} to make an FNN, got {_name(last)}")
+            raise ValueError(f"f of the last layer must be one of {', '.join(losses)} in an FNN, got {_name(last)}")
         if dtype is None:
             common = np.result_type(*(array for layer in self.layers for array in (layer.W, layer.b)))
             dtype = np.float32 if common == np.float32 else np.float64
@@ -66,7 +77,7 @@ class _Map(abc.ABC):
         try:
             net = FNN(sizes, activation=hidden, loss=losses[last], init=0.0, dtype=dtype)
         except (TypeError, ValueError) as error:
-            raise type(error)(f"no FNN can be made of {self!r}: {error}") from error
+            raise type(error)(f"{self!r} cannot be converted to an FNN: {error}") from error
         for number, layer in enumerate(self.layers, 1):
             net.params[f"W{number}"] = layer.W.T
             net.params[f"b{number}"] = layer.b.reshape(-1)
@@ -74,28 +85,46 @@ class _Map(abc.ABC):
 
 
 class FN(_Map):
-    """A feed-forward network of one layer: FN(W, b, f)(x) = f(W x + b).
+    """A feed-forward network of one layer: ``FN(W, b, f)(x) = f(W x + b)``.
 
-    W  (d_out, d_in)
-    b  (d_out,), or (1, d_out) as in example 2.1 of the notes, or a number where d_out is 1
-    f  the activation function: a name as in `FNN`, or "softmax"; an `Activation`; or any function of an array
+    Parameters
+    ----------
+    W : (d_out, d_in) array
+        Weights; kept, not copied.
+    b : (d_out,) array, (1, d_out) array, or a number if d_out is 1
+        Biases; kept, not copied. The shape (1, d_out) is that of example 2.1 of the lecture notes.
+    f : str, Activation or callable
+        Activation function: a name as in `FNN`, "softmax", an `Activation`, or any function of an array.
 
-    W and b are kept, not copied. x is a sample (d_in,), or rows of samples (N, d_in); the result is (d_out,) or
-    (N, d_out). With b of shape (1, d_out) that of one sample is a row, (1, d_out), as the notes' code has it.
-    Integers are computed with as integers, in NumPy; all else by the kernels, in float32 where that is NumPy's result
+    Notes
+    -----
+    The argument x is a sample (d_in,) or rows of samples (N, d_in); the result is (d_out,) or (N, d_out). If b has
+    shape (1, d_out), the result for a single sample is a row (1, d_out), as in the code of the notes. Integers are
+    computed as integers, by NumPy. Everything else is computed by the kernels, in float32 if that is NumPy's result
     type for W, b and x, else in float64.
 
-    `second @ first` is the network that maps x to second(first(x)); its `layers` are in the order of x.
+    ``second @ first`` is the network that maps x to ``second(first(x))``; its `layers` are in the order of x.
 
-        FN([[1, 2, 3], [4, 5, 6]], [7, 8], lambda z: 2 * z)([1, 2, 3])      array([42, 80])
+    The notes have two versions of the sigmoid. ``1/1+np.exp(-x)`` in example 2.1 is 1 + e^-x. Example 3.1 shows
+    ``1/(1+np.exp(-x))``, but its printed results were computed with the first version.
 
-    Source: section 1 of the notes. The functions that they type for the sigmoid differ: 1/1+np.exp(-x) in example 2.1
-    is 1 + e^-x, and what they print for example 3.1 was computed with it too, though 1/(1+np.exp(-x)) stands there.
+    References
+    ----------
+    Lecture notes, section 1.
+
+    Examples
+    --------
+    >>> from fastfnn import FN
+    >>> FN([[1, 2, 3], [4, 5, 6]], [7, 8], lambda z: 2 * z)([1, 2, 3])
+    array([42, 80])
+    >>> second = FN([[1, 1]], 0, "identity")
+    >>> second @ FN([[1, 2, 3], [4, 5, 6]], [7, 8], "relu")
+    FN(2 -> 1, identity) @ FN(3 -> 2, relu)
     """
 
     def __init__(self, W: npt.ArrayLike, b: npt.ArrayLike, f: str | Function) -> None:
         self.W = real_array("W", W)
-        if isinstance(b, (int, float)):  # a plain number takes the dtype of W, as in NumPy's W + b
+        if isinstance(b, (int, float)):  # a plain number has the dtype of W, as in NumPy's W + b
             b = np.asarray(b, np.result_type(self.W, b))
         self.b = real_array("b", b)
         self.f = f
@@ -104,11 +133,11 @@ class FN(_Map):
 
     @property
     def layers(self) -> "tuple[FN, ...]":
-        """Itself alone."""
+        """The network itself, as its only layer."""
         return (self,)
 
     def __call__(self, x: npt.ArrayLike) -> Any:
-        """f(W x + b), for one sample or for rows of samples."""
+        """Return ``f(W x + b)`` of a sample (d_in,) or of rows of samples (N, d_in)."""
         _check_parameters(self.W, self.b)
         array = real_array("x", x)
         if array.ndim not in (1, 2) or array.shape[-1] != self.in_features:
@@ -131,9 +160,9 @@ class FN(_Map):
 
     @staticmethod
     def from_fnn(net: FNN) -> "FN | MultilayerFN":
-        """The map by which an `FNN` predicts, with copies of its weights.
+        """Return the map by which an `FNN` predicts, with copies of its weights.
 
-        What batch normalization and the book's dropout do in predictions goes into W and b.
+        Batch normalization and the book's dropout become part of W and b.
         """
         if not isinstance(net, FNN):
             raise TypeError(f"net must be an FNN, got {type(net).__name__}")
@@ -146,29 +175,34 @@ class FN(_Map):
 
 
 class MultilayerFN(_Map):
-    """A feed-forward network of several layers, f_n(... f_1(x)): what `second @ first` gives.
+    """A feed-forward network of several layers, ``f_n(... f_1(x))``: the result of ``second @ first``.
 
-    layers  FN, in the order of x; each takes as many numbers as the one before gives
+    Parameters
+    ----------
+    *layers : FN
+        In the order of x; `in_features` of each is `out_features` of the one before.
 
-    Source: section 1 of the notes.
+    References
+    ----------
+    Lecture notes, section 1.
     """
 
     def __init__(self, *layers: FN) -> None:
         for first, second in itertools.pairwise(layers):
             if first.out_features != second.in_features:
                 raise ValueError(
-                    f"{second!r} must take as many numbers as {first!r} gives, {first.out_features}, "
+                    f"{second!r} must have {first.out_features} inputs, the number of outputs of {first!r}, "
                     f"got {second.in_features}"
                 )
         self._layers = layers
 
     @property
     def layers(self) -> "tuple[FN, ...]":
-        """The layers, in the order of x."""
+        """The layers, in the order in which x passes through them."""
         return self._layers
 
     def __call__(self, x: npt.ArrayLike) -> Any:
-        """f_n(... f_1(x)), for one sample or for rows of samples."""
+        """Return ``f_n(... f_1(x))`` of a sample (d_in,) or of rows of samples (N, d_in)."""
         return functools.reduce(lambda values, layer: layer(values), self.layers, x)
 
     def __repr__(self) -> str:
@@ -182,11 +216,12 @@ def _check_parameters(weight: np.ndarray, bias: np.ndarray) -> None:
     if bias.shape not in ((outputs,), (1, outputs)) and (bias.ndim, outputs) != (0, 1):
         number = " or be a number" if outputs == 1 else ""
         turned = bias.shape[-1:] == weight.shape[1:]
-        hint = f"; W is (d_out, d_in), here {weight.shape}: was W.T meant?" if turned else ""
+        hint = f"; W has shape (d_out, d_in), here {weight.shape}: did you mean W.T?" if turned else ""
         raise ValueError(f"b must have shape ({outputs},) or (1, {outputs}){number}, got shape {bias.shape}{hint}")
 
 
 def _function(f: str | Function) -> Function:
+    """Return the activation function that f names or is."""
     if callable(f):
         return f
     if not isinstance(f, str):

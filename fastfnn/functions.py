@@ -1,20 +1,25 @@
-"""The functions of the book 'Deep Learning from Scratch', on which the notes draw, on the compiled kernels.
+"""The functions of the book 'Deep Learning from Scratch', from which the lecture notes draw, on the compiled kernels.
 
     from fastfnn.functions import *
 
-brings what the book has in `common.functions`, and `numerical_gradient` from its `common.gradient`. Arrays of any rank
-and plain numbers are taken; the result is new, float32 for float32 and else float64. NaN and infinity propagate.
+imports the functions of the book's `common.functions`, and `numerical_gradient` of its `common.gradient`. They take
+arrays of any rank and plain numbers, and return new arrays: float32 for float32, else float64. NaN and infinity
+propagate.
 
-Where the book slips, what is right is implemented:
+Errors of the book are corrected:
 
-- `relu_grad` is 0 at 0, as in the backward pass of its own layer `Relu`; the book's function has 1 there.
-- `cross_entropy_error` takes the logarithm of y. The book takes that of y + 1e-7: every loss is a little off, none
-  exceeds 16.1, and the gradient is not that of this loss. `epsilon=1e-7` gives the book's numbers. Rows of targets are
-  used as they are; the book makes labels of them, which is wrong for soft targets.
+- `relu_grad` is 0 at 0, like the backward pass of the book's own layer `Relu`; the book's function returns 1.
+- `cross_entropy_error` takes the logarithm of y. The book takes that of y + 1e-7, which changes every loss, limits it
+  to 16.1, and does not match the gradient. `epsilon=1e-7` gives the book's numbers. Rows of targets are used as they
+  are; the book converts them to labels, which is wrong for soft targets.
 - `sigmoid` does not overflow.
 
-`sum_squared_error` is half the sum of squares, as in the book. Early printings call the same `mean_squared_error`,
-though it is no mean: programs typed from them run, too.
+`sum_squared_error` is half the sum of squares, as in the book. Early printings call it `mean_squared_error`; programs
+typed from them run too.
+
+References
+----------
+K. Saito, "Deep Learning from Scratch", O'Reilly Japan, 2016.
 """
 
 from collections.abc import Callable
@@ -48,62 +53,80 @@ __all__ = [
 
 kernels = BACKENDS["kernels"]
 
-TINY = float(np.finfo(np.float64).tiny)
+TINY = float(np.finfo(np.float64).tiny)  # the smallest normal number
 
-# Steps of the central difference: its error h^2 f'''/6 and the rounding error eps f / h are both below 1e-8 in float64
-# and 2e-5 in float32, where the book's step of 1e-4 would leave three digits.
+# Step h of the central difference: its error h^2 f'''/6 and the rounding error eps f / h are both below 1e-8 in float64
+# and 2e-5 in float32. The book's step of 1e-4 would leave three digits in float32.
 DIFFERENCE_STEP = {np.dtype(np.float32): 2.0**-8, np.dtype(np.float64): 1e-4}
 
 
 def identity(x: npt.ArrayLike) -> np.ndarray:
-    """x itself, as a new array."""
+    """Return x as a new array."""
     return activate("identity", x)
 
 
 def identity_grad(x: npt.ArrayLike) -> np.ndarray:
-    """The derivative of the identity: 1 for each element of x."""
+    """Return the derivative of the identity: 1 for each element of x."""
     return derivative("identity", x)
 
 
 def step(x: npt.ArrayLike) -> np.ndarray:
-    """The step function: 1 where x > 0, else 0; integers, as in the book."""
+    """Return the step function as integers: 1 where x > 0, else 0."""
     (array,) = real_arrays(x=x)
     result: np.ndarray = (array > 0).astype(int)
     return result
 
 
 def sigmoid(x: npt.ArrayLike) -> np.ndarray:
-    """The logistic sigmoid, 1 / (1 + e^-x)."""
+    """Return the logistic sigmoid of each element, ``1 / (1 + e^-x)``.
+
+    Examples
+    --------
+    >>> from fastfnn.functions import sigmoid
+    >>> sigmoid([-1000.0, 0.0, 1000.0])
+    array([0. , 0.5, 1. ])
+    """
     return activate("sigmoid", x)
 
 
 def sigmoid_grad(x: npt.ArrayLike) -> np.ndarray:
-    """The derivative of the sigmoid at x: sigmoid(x) (1 - sigmoid(x))."""
+    """Return the derivative of the sigmoid at x: ``sigmoid(x) (1 - sigmoid(x))``."""
     return derivative("sigmoid", x)
 
 
 def tanh(x: npt.ArrayLike) -> np.ndarray:
-    """The hyperbolic tangent."""
+    """Return the hyperbolic tangent of each element."""
     return activate("tanh", x)
 
 
 def tanh_grad(x: npt.ArrayLike) -> np.ndarray:
-    """The derivative of tanh at x: 1 - tanh(x)^2."""
+    """Return the derivative of tanh at x: ``1 - tanh(x)^2``."""
     return derivative("tanh", x)
 
 
 def relu(x: npt.ArrayLike) -> np.ndarray:
-    """The rectified linear unit, max(x, 0)."""
+    """Return the rectified linear unit of each element, ``max(x, 0)``."""
     return activate("relu", x)
 
 
 def relu_grad(x: npt.ArrayLike) -> np.ndarray:
-    """The derivative of ReLU at x: 1 where x > 0, else 0; the book has 1 at 0, unlike its layer."""
+    """Return the derivative of ReLU at x: 1 where x > 0, else 0. The book's function is 1 at 0."""
     return derivative("relu", x)
 
 
 def softmax(x: npt.ArrayLike) -> np.ndarray:
-    """Softmax along the last axis: e^(x_k) / sum_j e^(x_j) for a vector x (K,), or for each row of (N, K)."""
+    """Return softmax along the last axis, ``e^(x_k) / sum_j e^(x_j)``.
+
+    Parameters
+    ----------
+    x : (..., K) array
+        Logits; any finite size, they do not overflow.
+
+    Returns
+    -------
+    (..., K) array
+        Probabilities that sum to 1 along the last axis.
+    """
     return activate("softmax", x)
 
 
@@ -111,9 +134,27 @@ identity_function, step_function = identity, step  # the names in the book
 
 
 def sum_squared_error(y: npt.ArrayLike, t: npt.ArrayLike) -> float:
-    """Half the sum of squares over all elements, 1/2 sum (y - t)^2, summed in float64.
+    """Return half the sum of squares, ``1/2 sum (y - t)^2``.
 
-    y, t  arrays of one shape, any; several samples are not averaged
+    Parameters
+    ----------
+    y, t : array
+        Outputs and targets of one shape, any rank.
+
+    Returns
+    -------
+    float
+        Sum over all elements, in float64; it is not divided by the number of samples.
+
+    References
+    ----------
+    Lecture notes, section 3, error function (1).
+
+    Examples
+    --------
+    >>> from fastfnn.functions import sum_squared_error
+    >>> sum_squared_error([1.0, 2.0], [0.0, 4.0])
+    2.5
     """
     outputs, targets = real_arrays(y=y, t=t)
     if outputs.shape != targets.shape:
@@ -122,18 +163,34 @@ def sum_squared_error(y: npt.ArrayLike, t: npt.ArrayLike) -> float:
     return float(kernels.squared_error(np.empty_like(row), row, target_row))
 
 
-mean_squared_error = sum_squared_error  # its name in early printings of the book
+mean_squared_error = sum_squared_error  # the name in early printings of the book
 
 
 def cross_entropy_error(y: npt.ArrayLike, t: npt.ArrayLike, *, epsilon: float = TINY) -> float:
-    """Mean over the samples of -sum_k t_k log(y_k + epsilon), in float64.
+    """Return the cross-entropy of probabilities, ``-sum_k t_k log(y_k + epsilon)``, mean over the samples.
 
-    y        (N, K) probabilities, or (K,) for one sample
-    t        (N,) integer labels, or (N, K) rows that sum to 1; for one sample a label, or (K,)
-    epsilon  keeps the loss finite where y is 0: at 708.4 with the smallest normal number, which is lost in rounding
-             beside any other y above 1e-292; the book has 1e-7
+    Parameters
+    ----------
+    y : (N, K) or (K,) array
+        Probabilities, or those of a single sample.
+    t : array
+        Integer labels (N,), or rows (N, K) that sum to 1; for a single sample a label or a row (K,).
+    epsilon : float, optional
+        Keeps the loss finite where y is 0. The default, the smallest normal number, limits it to 708.4 and is lost in
+        rounding if y exceeds 1e-292. The book has 1e-7.
 
-    Source: section 3 of the notes, error function (2). `softmax_loss` needs no epsilon.
+    Returns
+    -------
+    float
+        In nats, accumulated in float64.
+
+    See Also
+    --------
+    softmax_loss : needs no epsilon, since it takes logits.
+
+    References
+    ----------
+    Lecture notes, section 3, error function (2).
     """
     probabilities, targets, _ = outputs_and_targets("y", y, t, "softmax_cross_entropy")
     if probabilities.min() < 0:
@@ -146,23 +203,51 @@ def cross_entropy_error(y: npt.ArrayLike, t: npt.ArrayLike, *, epsilon: float = 
 
 
 def softmax_loss(X: npt.ArrayLike, t: npt.ArrayLike) -> float:
-    """The cross-entropy of softmax(X), straight from the logits X, so that none is too large; X and t as y and t above.
+    """Return the cross-entropy of softmax(X), mean over the samples, computed from the logits X.
 
-    X  (N, K) logits, or (K,) for one sample
-    t  as in `cross_entropy_error`
+    Parameters
+    ----------
+    X : (N, K) or (K,) array
+        Logits of any size, or those of a single sample.
+    t : array
+        Targets, see `cross_entropy_error`.
+
+    Returns
+    -------
+    float
+        In nats, accumulated in float64.
     """
     logits, targets, _ = outputs_and_targets("X", X, t, "softmax_cross_entropy")
     return float(kernels.softmax_cross_entropy(np.empty_like(logits), logits, targets))
 
 
 def numerical_gradient(f: Callable[[np.ndarray], float], x: np.ndarray) -> np.ndarray:
-    """The gradient of f at x by central differences: (f(x + h e_i) - f(x - h e_i)) / 2h for each element i in turn.
+    """Return the gradient of f at x by central differences.
 
-    f  a function of x that returns a number, or one that reads x from where it lies, as in `lambda W: net.loss(x, t)`
-    x  float32 or float64, any shape; each element is changed in place and then restored, also if f raises
+    Parameters
+    ----------
+    f : callable
+        A function of x that returns a number. It may ignore its argument and read x from where it is stored, as in
+        ``lambda W: net.loss(x, t)``.
+    x : float32 or float64 array, any shape
+        Each element is changed in place and restored, even if f raises an exception.
 
-    Returns an array of the shape and dtype of x. h is 1e-4, as in the book; for float32, of whose digits such a step
-    would leave three, it is 2^-8. Where |x_i| > 1 it is so many times larger.
+    Returns
+    -------
+    array
+        In the shape and dtype of x.
+
+    Notes
+    -----
+    Element i is ``(f(x + h e_i) - f(x - h e_i)) / 2h``. The step h is 1e-4 as in the book, and 2^-8 for float32; it is
+    multiplied by ``|x_i|`` if that exceeds 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastfnn.functions import numerical_gradient
+    >>> numerical_gradient(lambda x: (x**2).sum(), np.array([1.0, -2.0])).round(6)
+    array([ 2., -4.])
     """
     if not callable(f):
         raise TypeError(f"f must be a function, got {type(f).__name__}")
@@ -183,11 +268,12 @@ def numerical_gradient(f: Callable[[np.ndarray], float], x: np.ndarray) -> np.nd
             left, below = float(x[index]), _number(f(x))
         finally:
             x[index] = value
-        grad[index] = (above - below) / (right - left)  # x +- h is rounded: the step is what it became
+        grad[index] = (above - below) / (right - left)  # x + h and x - h are rounded: divide by their true distance
     return grad
 
 
 def _number(value: npt.ArrayLike) -> float:
+    """Return the result of f as a float."""
     array = np.asarray(value)
     if array.ndim > 0 or array.dtype.kind not in "biuf":
         raise TypeError(f"f must return a real number, got {type(value).__name__} of shape {array.shape}")

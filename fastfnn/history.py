@@ -10,16 +10,25 @@ import numpy as np
 
 @dataclass
 class History:
-    """What `FNN.fit` measured: one entry an epoch in each list, one entry a step in `step_loss`.
+    """What `FNN.fit` measured: lists with one entry per epoch, and the loss of each step.
 
-    loss                mean training loss over the epoch's samples, each taken before the update of its batch
-    accuracy            on the training data after the epoch; measured only where validation_data is given
-    val_loss            on validation_data after the epoch
-    val_accuracy        on validation_data after the epoch; empty for the squared error, as accuracy is
-    seconds             wall time of the epoch's training, without the evaluations; where several short epochs went into
-                        one compiled call, their mean
-    samples_per_second  samples trained on in that time
-    step_loss           (steps,) float64: the mean loss of every batch, before its update
+    Attributes
+    ----------
+    loss : list of float
+        Mean training loss per sample over the epoch; each batch is measured before its update.
+    accuracy : list of float
+        Accuracy on the training samples after the epoch; only measured if there is validation data.
+    val_loss : list of float
+        Loss on the validation data after the epoch.
+    val_accuracy : list of float
+        Accuracy on the validation data after the epoch. Like `accuracy` it is empty for the squared error.
+    seconds : list of float
+        Wall time of the epoch's training, in seconds, without the measurements. Short epochs that share a compiled call
+        get their mean time.
+    samples_per_second : list of float
+        Training samples per second of that time.
+    step_loss : (steps,) float64 array
+        Mean loss of each batch, before its update.
     """
 
     loss: list[float] = field(default_factory=list)
@@ -32,14 +41,28 @@ class History:
 
     @property
     def epochs(self) -> int:
-        """The number of epochs that were finished."""
+        """Number of finished epochs."""
         return len(self.loss)
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
-        """Draw loss and accuracy over the epochs; save to `path` if given. Returns the matplotlib figure, which a
-        notebook shows.
+        """Draw loss and accuracy over the epochs.
 
-        Needs matplotlib: pip install 'fastfnn[plot]'.
+        Parameters
+        ----------
+        path : str or path-like, optional
+            File to save the figure to; its suffix chooses the format.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            A figure that a notebook displays.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is missing; the extra ``fastfnn[plot]`` installs it.
+        ValueError
+            If no epoch was finished.
         """
         try:
             from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -48,24 +71,20 @@ class History:
         except ImportError as error:
             raise ImportError("History.plot needs matplotlib: pip install 'fastfnn[plot]'") from error
 
-        curves = {
-            "loss": {"training": self.loss, "validation": self.val_loss},
-            "accuracy": {"training": self.accuracy, "validation": self.val_accuracy},
-        }
         if self.epochs == 0:
             raise ValueError("plot needs at least one finished epoch, got a history with none")
-        drawn = {quantity: lines for quantity, lines in curves.items() if any(lines.values())}
 
         class Drawing(Figure):
-            def _repr_png_(self) -> bytes:  # what a notebook asks for where pyplot is not in use
+            def _repr_png_(self) -> bytes:  # notebooks call this; plain figures are displayed by pyplot only
                 buffer = io.BytesIO()
                 self.savefig(buffer, format="png")
                 return buffer.getvalue()
 
-        figure = Drawing(figsize=(5 * len(drawn), 3.8), layout="constrained")
+        curves = self._curves()
+        figure = Drawing(figsize=(5 * len(curves), 3.8), layout="constrained")
         FigureCanvasAgg(figure)
-        for column, (quantity, lines) in enumerate(drawn.items(), 1):
-            axes = figure.add_subplot(1, len(drawn), column)
+        for column, (quantity, lines) in enumerate(curves.items(), 1):
+            axes = figure.add_subplot(1, len(curves), column)
             for (label, values), style in zip(lines.items(), ("o-", "s--"), strict=True):
                 if values:
                     axes.plot(range(1, len(values) + 1), values, style, markersize=4, label=label)
@@ -78,3 +97,11 @@ class History:
         if path is not None:
             figure.savefig(path, dpi=120)
         return figure
+
+    def _curves(self) -> dict[str, dict[str, list[float]]]:
+        """Return the curves of each quantity that was measured."""
+        curves = {
+            "loss": {"training": self.loss, "validation": self.val_loss},
+            "accuracy": {"training": self.accuracy, "validation": self.val_accuracy},
+        }
+        return {quantity: lines for quantity, lines in curves.items() if any(lines.values())}

@@ -1,20 +1,26 @@
-"""The layers of the book 'Deep Learning from Scratch' and of section 5 of the notes, on the compiled kernels.
+"""The layers of the book 'Deep Learning from Scratch' and of section 5 of the lecture notes, on the compiled kernels.
 
     from fastfnn.layers import *
 
-brings classes with `forward` and `backward`, of which networks are built by hand. A layer holds the arrays that it is
-given, not copies: a change of them in place is a change of the layer. Results are new arrays, float32 where that is
-NumPy's result type for x and the parameters, else float64. NaN and infinity propagate. `backward` belongs to the
-`forward` before it, and takes the gradient with respect to what that returned.
+imports classes with `forward` and `backward`, from which a network is built by hand: call `forward` of each layer in
+turn, then `backward` in the opposite order. `backward` takes the gradient of the loss with respect to the output of the
+last `forward` and returns the gradient with respect to its input.
 
-Where the book or the notes slip, what is right is implemented:
+A layer keeps the arrays that it is given, not copies, so that changing them in place changes the layer. Results are new
+arrays: float32 if that is NumPy's result type for x and the parameters, else float64. NaN and infinity propagate.
 
-- `Relu.backward` and all others leave the caller's array as it is; the notes' overwrites it.
-- `SoftmaxWithLoss.backward(dout)` multiplies by dout; the book's ignores it. Its loss is computed from the logits:
-  the book adds 1e-7 to the probabilities first, see `fastfnn.functions`. Rows of targets may be soft.
-- `Dropout` scales in training and not in prediction, so that a network predicts as if there were no such layer. In the
-  book it is the other way round, which comes to the same on average: `Dropout(ratio, book=True)`.
-- `BatchNormalization` adds 1e-5 to the variance, as is common; the book adds 10e-7, which is 1e-6: `epsilon=10e-7`.
+Errors of the book and the lecture notes are corrected:
+
+- `backward` never changes its argument; the ReLU of the notes overwrites it.
+- `SoftmaxWithLoss.backward(dout)` multiplies by dout, which the book ignores. Its loss is computed from the logits; the
+  book adds 1e-7 to the probabilities, see `fastfnn.functions`. Targets may be soft.
+- `Dropout` scales in training and not in prediction, so that predictions do not need the layer. The book does the
+  opposite, with the same expectation: `Dropout(ratio, book=True)`.
+- `BatchNormalization` adds 1e-5 to the variance, as is usual; the book adds 10e-7, which is 1e-6: `epsilon=10e-7`.
+
+References
+----------
+K. Saito, "Deep Learning from Scratch", O'Reilly Japan, 2016.
 """
 
 import math
@@ -24,7 +30,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastfnn import validation
-from fastfnn.arrays import activate, flat_samples, outputs_and_targets, real_array, real_arrays, rows, same_shape
+from fastfnn.arrays import activate, check_dout, flat_samples, outputs_and_targets, real_array, real_arrays, rows
 from fastfnn.backend import BACKENDS
 
 __all__ = [
@@ -44,15 +50,39 @@ Value = TypeVar("Value")
 
 
 class Affine:
-    """An affine map of each sample: out = x W + b.
+    """An affine map of each sample: ``out = x W + b``.
 
-    W                 (I, O)  read at every call
-    b                 (O,)    read at every call
-    x                 (N, I)  what the last forward took, a row for each sample
-    original_x_shape          the shape in which it came
-    dW, db                    the gradients with respect to W and b, new arrays with every backward
+    Parameters
+    ----------
+    W : (I, O) array
+        Weights, read at every call.
+    b : (O,) array
+        Biases, read at every call.
 
-    Source: section 5 of the notes.
+    Attributes
+    ----------
+    x : (N, I) array or None
+        Samples of the last `forward`, one per row.
+    original_x_shape : tuple of int or None
+        Shape in which they came.
+    dW, db : array or None
+        Gradients with respect to W and b; new arrays with every `backward`.
+
+    References
+    ----------
+    Lecture notes, section 5.
+
+    Examples
+    --------
+    >>> from fastfnn.layers import Affine
+    >>> layer = Affine([[1.0, 2.0], [3.0, 4.0]], [0.0, 10.0])
+    >>> layer.forward([[1.0, 1.0]])
+    array([[ 4., 16.]])
+    >>> layer.backward([[1.0, 0.0]])
+    array([[1., 3.]])
+    >>> layer.dW
+    array([[1., 0.],
+           [1., 0.]])
     """
 
     def __init__(self, W: npt.ArrayLike, b: npt.ArrayLike) -> None:
@@ -65,9 +95,15 @@ class Affine:
         self.db: np.ndarray | None = None
 
     def forward(self, x: npt.ArrayLike) -> np.ndarray:
-        """x W + b, (N, O).
+        """Compute ``x W + b``.
 
-        x  (N, I), or (N, ...) of any rank with I numbers for each sample
+        Parameters
+        ----------
+        x : (N, I) array, or (N, ...) array with I numbers per sample
+
+        Returns
+        -------
+        (N, O) array
         """
         array, weight, bias = real_arrays(x=x, W=self.W, b=self.b)
         _check_affine(weight, bias)
@@ -77,49 +113,61 @@ class Affine:
         return out
 
     def backward(self, dout: npt.ArrayLike) -> np.ndarray:
-        """dx = dout W^T in the shape of x; sets dW = x^T dout and db, the sum of dout over the samples.
+        """Compute ``dx = dout W^T``; set ``dW = x^T dout`` and ``db``, the sum of dout over the samples.
 
-        dout  (N, O)
+        Parameters
+        ----------
+        dout : (N, O) array
+            Gradient with respect to the output.
+
+        Returns
+        -------
+        array
+            Gradient with respect to x, in the shape of x.
         """
-        grad_out, x, weight, bias = real_arrays(dout=dout, x=_of_forward(self.x), W=self.W, b=self.b)
+        grad_out, x, weight, bias = real_arrays(dout=dout, x=_kept(self.x), W=self.W, b=self.b)
         _check_affine(weight, bias)
         _samples(x, len(weight))
-        same_shape(grad_out, (len(x), len(bias)))
+        check_dout(grad_out, (len(x), len(bias)))
         dx, dW, db = (np.empty(array.shape, array.dtype) for array in (x, weight, bias))
         kernels.affine_backward(dx, dW, db, grad_out, x, weight)
         self.dW, self.db = dW, db
-        return dx.reshape(_of_forward(self.original_x_shape))
+        return dx.reshape(_kept(self.original_x_shape))
 
 
 class Relu:
-    """The rectified linear unit, out = max(x, 0), for x of any shape.
+    """The rectified linear unit, ``out = max(x, 0)``, for x of any shape.
 
-    mask  where the last x was not positive; backward reads this, not the output, which the caller may have changed
+    Attributes
+    ----------
+    mask : bool array or None
+        Where the last x was not positive. `backward` reads the mask, not the output, which the caller may have changed.
+
+    References
+    ----------
+    Lecture notes, section 5.
     """
 
     def __init__(self) -> None:
         self.mask: np.ndarray | None = None
 
     def forward(self, x: npt.ArrayLike) -> np.ndarray:
-        """max(x, 0), a new array."""
+        """Compute ``max(x, 0)`` as a new array."""
         out = activate("relu", x)
         self.mask = out <= 0
         return out
 
     def backward(self, dout: npt.ArrayLike) -> np.ndarray:
-        """dx = dout, or 0 where x was not positive; a new array."""
-        mask = _of_forward(self.mask)
+        """Compute ``dx = dout``, or 0 where x was not positive, as a new array."""
+        mask = _kept(self.mask)
         (grad_out,) = real_arrays(dout=dout)
-        same_shape(grad_out, mask.shape)
+        check_dout(grad_out, mask.shape)
         dx: np.ndarray = np.where(mask, 0, grad_out)
         return dx
 
 
 class _Smooth:
-    """A layer whose derivative is a function of its output.
-
-    out  what the last forward returned, and backward reads: do not change it in between
-    """
+    """Base class of activations whose derivative is a function of their output."""
 
     activation: ClassVar[str]
 
@@ -127,33 +175,60 @@ class _Smooth:
         self.out: np.ndarray | None = None
 
     def forward(self, x: npt.ArrayLike) -> np.ndarray:
-        """The function of x, of any shape, element by element."""
+        """Apply the activation to each element of x, of any shape.
+
+        The result is kept for `backward`: it must not be changed before.
+        """
         self.out = activate(self.activation, x)
         return self.out
 
     def backward(self, dout: npt.ArrayLike) -> np.ndarray:
-        """dx = dout times the derivative, from the output; a new array."""
-        grad_out, out = real_arrays(dout=dout, out=_of_forward(self.out))
-        same_shape(grad_out, out.shape)
+        """Compute ``dx``, dout times the derivative, as a new array."""
+        grad_out, out = real_arrays(dout=dout, out=_kept(self.out))
+        check_dout(grad_out, out.shape)
         dx = np.empty(out.shape, out.dtype)
         getattr(kernels, f"{self.activation}_backward")(rows(dx), rows(grad_out), rows(out))
         return dx
 
 
 class Sigmoid(_Smooth):
-    """The logistic sigmoid, out = 1 / (1 + e^-x); backward: dx = dout out (1 - out)."""
+    """The logistic sigmoid, ``out = 1 / (1 + e^-x)``, for x of any shape.
+
+    Attributes
+    ----------
+    out : array or None
+        Output of the last `forward`.
+
+    Notes
+    -----
+    The derivative follows from the output: ``dx = dout * out * (1 - out)``.
+
+    References
+    ----------
+    Lecture notes, section 5.
+    """
 
     activation = "sigmoid"
 
 
 class Tanh(_Smooth):
-    """The hyperbolic tangent, out = tanh(x); backward: dx = dout (1 - out^2)."""
+    """The hyperbolic tangent, ``out = tanh(x)``, for x of any shape.
+
+    Attributes
+    ----------
+    out : array or None
+        Output of the last `forward`.
+
+    Notes
+    -----
+    The derivative follows from the output: ``dx = dout * (1 - out^2)``.
+    """
 
     activation = "tanh"
 
 
 class _WithLoss:
-    """An output activation and its loss, which keep the loss, the output y and the targets t of the last forward."""
+    """Base class of an output activation together with its loss."""
 
     activation: ClassVar[str]
     loss_name: ClassVar[str]
@@ -165,10 +240,18 @@ class _WithLoss:
         self._dx: np.ndarray | None = None
 
     def forward(self, x: npt.ArrayLike, t: npt.ArrayLike) -> float:
-        """The mean loss.
+        """Compute the mean loss over the samples.
 
-        x  (N, K), or (K,) for one sample
-        t  rows of that shape, or for softmax integer labels (N,)
+        Parameters
+        ----------
+        x : (N, K) or (K,) array
+            Outputs of the last affine layer, or those of a single sample.
+        t : array
+            Targets in the shape of x; for softmax also integer labels (N,), or one label for a single sample.
+
+        Returns
+        -------
+        float
         """
         outputs, targets, shape = outputs_and_targets("x", x, t, self.loss_name)
         dx = np.empty(outputs.shape, outputs.dtype)
@@ -177,11 +260,14 @@ class _WithLoss:
         return self.loss
 
     def backward(self, dout: npt.ArrayLike = 1) -> np.ndarray:
-        """dx = dout dE/dx = dout (y - t) / N, a new array in the shape of x.
+        """Compute ``dx = dout (y - t) / N`` as a new array in the shape of x.
 
-        dout  a number
+        Parameters
+        ----------
+        dout : float, default 1
+            Gradient with respect to the loss.
         """
-        dx = _of_forward(self._dx)
+        dx = _kept(self._dx)
         (factor,) = real_arrays(dout=dout)
         if factor.ndim > 0:
             raise ValueError(f"dout must be a number, got shape {factor.shape}")
@@ -190,40 +276,69 @@ class _WithLoss:
 
 
 class SoftmaxWithLoss(_WithLoss):
-    """Softmax and cross-entropy: y = softmax(x), the loss is the mean over the samples of -sum_k t_k log y_k.
+    """Softmax with cross-entropy: ``y = softmax(x)``, loss ``-sum_k t_k log y_k``, mean over the samples.
 
-    loss  a number, computed from x so that none is too large
-    y     probabilities in the shape of x
-    t     the targets as they came
+    Attributes
+    ----------
+    loss : float or None
+        The last loss, computed from the logits x, so that large logits do not overflow.
+    y : array or None
+        Probabilities in the shape of x.
+    t : array or None
+        Targets as they were given.
 
-    Source: section 3 of the notes, (2), and section 5.
+    References
+    ----------
+    Lecture notes, section 3, error function (2), and section 5.
     """
 
     activation, loss_name = "softmax", "softmax_cross_entropy"
 
 
 class IdentityWithLoss(_WithLoss):
-    """The identity and half the squared error: y = x, the loss is the mean over the samples of 1/2 ||y - t||^2.
+    """The identity with half the squared error: ``y = x``, loss ``1/2 ||y - t||^2``, mean over the samples.
 
-    loss  a number
-    y     a copy of x
-    t     the targets as they came
+    Attributes
+    ----------
+    loss : float or None
+        The last loss.
+    y : array or None
+        A copy of x.
+    t : array or None
+        Targets as they were given.
 
-    Source: section 3 of the notes, (1).
+    References
+    ----------
+    Lecture notes, section 3, error function (1).
     """
 
     activation, loss_name = "identity", "squared_error"
 
 
 class Dropout:
-    """Dropout: in training each element of x is kept with probability 1 - dropout_ratio, and else 0.
+    """Dropout: in training, each element of x is set to 0 with probability `dropout_ratio`.
 
-    dropout_ratio  from 0 to less than 1
-    book           False: what is kept is divided by 1 - dropout_ratio, and prediction leaves x as it is.
-                   True, as the book has it: what is kept stays as it is, and prediction multiplies by 1 - dropout_ratio
-    mask           what the last forward kept; all of it in prediction
+    Parameters
+    ----------
+    dropout_ratio : float, default 0.5
+        Probability in [0, 1).
+    book : bool, default False
+        False divides the kept elements by ``1 - dropout_ratio`` in training and leaves x unchanged in prediction. True,
+        the book's variant, leaves the kept elements unchanged in training and multiplies by ``1 - dropout_ratio`` in
+        prediction.
 
-    The mask comes from NumPy's global generator, as in the book, so that `np.random.seed` repeats a program.
+    Attributes
+    ----------
+    mask : bool array or None
+        Which elements the last `forward` kept; all of them in prediction.
+
+    Notes
+    -----
+    The mask comes from NumPy's global generator, as in the book, so that `np.random.seed` makes a program reproducible.
+
+    References
+    ----------
+    N. Srivastava et al., "Dropout: A Simple Way to Prevent Neural Networks from Overfitting", JMLR 15, 2014.
     """
 
     def __init__(self, dropout_ratio: float = 0.5, *, book: bool = False) -> None:
@@ -233,7 +348,7 @@ class Dropout:
         self._scale = 1.0
 
     def forward(self, x: npt.ArrayLike, train_flg: bool = True) -> np.ndarray:
-        """A new array: x with some elements dropped if train_flg, else x; scaled as the class says."""
+        """Drop elements of x, of any shape, if `train_flg`; return a new array, scaled as the class describes."""
         (array,) = real_arrays(x=x)
         kept = 1 - self.dropout_ratio
         if train_flg:
@@ -245,9 +360,9 @@ class Dropout:
         return self._drop(array)
 
     def backward(self, dout: npt.ArrayLike) -> np.ndarray:
-        """dx = dout where x was kept, scaled as x was, else 0; a new array."""
+        """Compute ``dx``: dout, scaled as x was, where x was kept, else 0; a new array."""
         (grad_out,) = real_arrays(dout=dout)
-        same_shape(grad_out, _of_forward(self.mask).shape)
+        check_dout(grad_out, _kept(self.mask).shape)
         return self._drop(grad_out)
 
     def _drop(self, array: np.ndarray) -> np.ndarray:
@@ -256,17 +371,36 @@ class Dropout:
 
 
 class BatchNormalization:
-    """Batch normalization: out = gamma (x - mean) / sqrt(variance + epsilon) + beta, for each feature.
+    """Batch normalization of each feature: ``out = gamma (x - mean) / sqrt(variance + epsilon) + beta``.
 
-    gamma, beta                (D,)  read at every call
-    momentum                   from 0 to less than 1, of the running statistics
-    running_mean, running_var  (D,)  None for 0 at first, as in the book; new arrays with every forward in training
-    epsilon                    at least 0
-    dgamma, dbeta              (D,)  the gradients with respect to gamma and beta, new arrays with every backward
-    input_shape                that of the last x
+    Parameters
+    ----------
+    gamma, beta : (D,) array
+        Scale and shift of each feature, read at every call.
+    momentum : float, default 0.9
+        Share in [0, 1) of the running statistics that each training step keeps.
+    running_mean, running_var : (D,) array, optional
+        Running statistics; None starts them at 0, as in the book.
+    epsilon : float, default 1e-5
+        Added to the variance; not negative.
 
-    In training mean and variance are those of the batch, the variance biased (divided by N), and the running ones
-    follow: running <- momentum running + (1 - momentum) batch. Prediction takes the running ones.
+    Attributes
+    ----------
+    running_mean, running_var : (D,) array or None
+        New arrays with every `forward` in training.
+    dgamma, dbeta : (D,) array or None
+        Gradients with respect to gamma and beta; new arrays with every `backward`.
+    input_shape : tuple of int or None
+        Shape of the last x.
+
+    Notes
+    -----
+    Training uses mean and biased variance (divided by N) of the batch, and updates the running statistics:
+    ``running <- momentum * running + (1 - momentum) * batch``. Prediction uses the running statistics.
+
+    References
+    ----------
+    S. Ioffe and C. Szegedy, "Batch Normalization", ICML 2015.
     """
 
     def __init__(
@@ -288,15 +422,24 @@ class BatchNormalization:
         self.input_shape: tuple[int, ...] | None = None
         self.dgamma: np.ndarray | None = None
         self.dbeta: np.ndarray | None = None
-        self._normalized: np.ndarray | None = None  # with the variance what backward reads
+        self._normalized: np.ndarray | None = None  # these two are kept by `forward` for `backward`
         self._variance: np.ndarray | None = None
         self._check_parameters()
 
     def forward(self, x: npt.ArrayLike, train_flg: bool = True) -> np.ndarray:
-        """The normalized x, a new array in its shape.
+        """Normalize x.
 
-        x          (N, D), or (N, ...) of any rank with D numbers for each sample, N at least 1
-        train_flg  whether to normalize by the batch and update the running statistics, or to normalize by these
+        Parameters
+        ----------
+        x : (N, D) array, or (N, ...) array with D numbers per sample, N at least 1
+        train_flg : bool, default True
+            True normalizes by the statistics of the batch and updates the running statistics; False normalizes by the
+            running statistics.
+
+        Returns
+        -------
+        array
+            A new array in the shape of x.
         """
         array, gamma, beta = real_arrays(x=x, gamma=self.gamma, beta=self.beta)
         self._check_parameters()
@@ -309,7 +452,18 @@ class BatchNormalization:
         return out
 
     def backward(self, dout: npt.ArrayLike) -> np.ndarray:
-        """dx in the shape of x, which is that of dout; sets dgamma and dbeta. For a forward in training only."""
+        """Compute the gradient with respect to x, and set `dgamma` and `dbeta`; only after a `forward` in training.
+
+        Parameters
+        ----------
+        dout : array
+            Gradient with respect to the output, in the shape of x.
+
+        Returns
+        -------
+        array
+            In the shape of x.
+        """
         if self._normalized is None or self._variance is None:
             raise RuntimeError("backward must follow a call of forward in training")
         grad_out, normalized, variance, gamma = real_arrays(
@@ -317,7 +471,7 @@ class BatchNormalization:
         )
         self._check_parameters()
         _samples(normalized, len(gamma))
-        same_shape(grad_out, _of_forward(self.input_shape))
+        check_dout(grad_out, _kept(self.input_shape))
         dx, dgamma, dbeta = (np.empty(array.shape, array.dtype) for array in (normalized, gamma, gamma))
         kernels.batch_norm_backward(
             dx, dgamma, dbeta, flat_samples(grad_out), normalized, variance, gamma, self.epsilon
@@ -330,17 +484,18 @@ class BatchNormalization:
         mean, variance = np.empty(len(gamma), x.dtype), np.empty(len(gamma), x.dtype)
         kernels.batch_norm_forward(out, normalized, mean, variance, x, gamma, beta, self.epsilon)
         self._normalized, self._variance = normalized, variance
-        self.running_mean = self._follow(self.running_mean, mean)
-        self.running_var = self._follow(self.running_var, variance)
+        self.running_mean = self._updated(self.running_mean, mean)
+        self.running_var = self._updated(self.running_var, variance)
         return out
 
-    def _follow(self, running: np.ndarray | None, batch: np.ndarray) -> np.ndarray:
+    def _updated(self, running: np.ndarray | None, batch: np.ndarray) -> np.ndarray:
+        """Return the running statistic after a batch with the statistic `batch`."""
         if running is None:
             running = np.zeros_like(batch)
         return self.momentum * np.asarray(running) + (1 - self.momentum) * batch
 
     def _predict(self, x: np.ndarray, gamma: np.ndarray, beta: np.ndarray) -> np.ndarray:
-        self._normalized = self._variance = None  # backward is for training only
+        self._normalized = self._variance = None  # there is no backward pass of a prediction
         mean, variance = (
             np.zeros(len(gamma), x.dtype) if running is None else np.asarray(running, x.dtype)
             for running in (self.running_mean, self.running_var)
@@ -349,6 +504,7 @@ class BatchNormalization:
         return out
 
     def _check_parameters(self) -> None:
+        """Check the shapes of attributes, which a program may have changed."""
         shape = np.shape(self.gamma)
         if len(shape) != 1:
             raise ValueError(f"gamma must have shape (features,), got shape {shape}")
@@ -366,14 +522,14 @@ def _check_affine(weight: np.ndarray, bias: np.ndarray) -> None:
 
 
 def _samples(x: np.ndarray, features: int) -> np.ndarray:
-    """x of any rank as rows of so many features."""
+    """Return x of any rank as a matrix with `features` columns."""
     if x.ndim == 0 or math.prod(x.shape[1:]) != features:
         raise ValueError(f"x must have {features} numbers for each sample, got shape {x.shape}")
     return flat_samples(x)
 
 
-def _of_forward(value: Value | None) -> Value:
-    """What forward keeps for backward."""
+def _kept(value: Value | None) -> Value:
+    """Return what `forward` kept for `backward`."""
     if value is None:
         raise RuntimeError("backward must follow a call of forward")
     return value

@@ -1,9 +1,8 @@
-"""Optimizers: how parameters follow their gradients.
+"""Optimizers: the rules by which parameters follow their gradients.
 
-Inside `FNN.fit` the rule runs in the compiled loop. For loops written by hand each has `update(params, grads)`, which
-gives the same numbers. An optimizer keeps its state, velocities and the like, from call to call, of either kind, as
-long as it is given the same parameters; with others it starts afresh, as after `reset`. The equations stand in
-kernels/optimizers.py.
+`FNN.fit` runs the rule in the compiled loop. Loops written by hand call `update(params, grads)`, which computes the
+same numbers. An optimizer keeps its state, for example velocities, from call to call of either kind, as long as it gets
+the same parameters; with other parameters it starts anew, as after `reset`.
 """
 
 import math
@@ -22,12 +21,12 @@ __all__ = ["SGD", "AdaGrad", "Adam", "AdamW", "Momentum", "Nesterov", "RMSprop"]
 
 Rate = float | Callable[[int], float]
 
-# What a rule's setting is called in the compiled loop, where that is not its own name.
+# Names of settings in the compiled loop that differ from the names of the arguments here.
 LOOP_NAMES = {"momentum": "beta1", "decay_rate": "beta1", "weight_decay": "decay"}
 
 
 class _Default(float):
-    """The value of an argument that was not given."""
+    """The default value of an argument, to tell it from an equal value that the user gave."""
 
 
 RATE, ADAM_RATE, ADAM_EPSILON = _Default(0.01), _Default(0.001), _Default(1e-8)
@@ -35,21 +34,31 @@ BOOK_EPSILON = 1e-7
 
 
 class Optimizer:
-    """What all optimizers share: a rule by name, its settings, and its state for the parameters at hand.
+    """Base class of the optimizers: an update rule, its settings, and its state for the current parameters.
 
-    learning_rate  finite, not negative; or a schedule, see schedules.py, or any other function from the number of a
-                   step, which the optimizer counts from 0, to the rate of that step
-    lr             another name of learning_rate
-    clip_norm      the Euclidean norm that the gradient of all parameters together is scaled down to where it is longer:
-                   above 0, or None to leave the gradient as it is
+    Parameters
+    ----------
+    learning_rate : float or callable
+        Finite, not negative; or a schedule (`fastfnn.schedules`), or any other function from the number of a step, from
+        0, to the rate of that step.
+    lr : float or callable, optional
+        Another name of `learning_rate`.
+    clip_norm : float, optional
+        Limit of the Euclidean norm of the gradient of all parameters together, above 0: a longer gradient is scaled
+        down to it.
+
+    Attributes
+    ----------
+    steps : int
+        Number of steps since the state started.
     """
 
     rule: ClassVar[str]
-    states: ClassVar[int] = 0  # arrays of state for each parameter
+    states: ClassVar[int] = 0  # number of state arrays per parameter
 
     def __init__(self, learning_rate: Rate, lr: Rate | None, clip_norm: float | None, **settings: float) -> None:
         if lr is not None and not isinstance(learning_rate, _Default):
-            raise TypeError("lr is another name of learning_rate: one of them must be given, got both")
+            raise TypeError("lr is another name of learning_rate: expected one of them, got both")
         self._rate = _checked_rate("learning_rate", learning_rate) if lr is None else _checked_rate("lr", lr)
         self.clip_norm = None if clip_norm is None else validation.positive("clip_norm", clip_norm)
         self.settings = settings
@@ -65,7 +74,7 @@ class Optimizer:
 
     @property
     def learning_rate(self) -> Rate:
-        """The rate, or the function of a step that gives it. It may be changed at any time."""
+        """The learning rate, or the function from a step to its rate. It may be changed at any time."""
         return self._rate
 
     @learning_rate.setter
@@ -74,7 +83,7 @@ class Optimizer:
 
     @property
     def lr(self) -> Rate:
-        """The same as `learning_rate`."""
+        """Another name of `learning_rate`."""
         return self._rate
 
     @lr.setter
@@ -82,16 +91,24 @@ class Optimizer:
         self._rate = _checked_rate("lr", value)
 
     def reset(self) -> None:
-        """Forget the state: the next step is the first, for a schedule too."""
+        """Forget the state; the next step is number 0 for a schedule."""
         self.steps = 0
         self._places: dict[str, tuple[Any, ...]] = {}
         self._state: dict[str, tuple[np.ndarray, ...]] = {}
 
     def update(self, params: Mapping[str, np.ndarray], grads: Mapping[str, np.ndarray]) -> None:
-        """Change every array of `params` in place by the array of the same name in `grads`, of the same shape."""
+        """Take one step: change every array of `params` in place.
+
+        Parameters
+        ----------
+        params : mapping of str to array
+            `FNN.params`, or writable float32 or float64 arrays with one or two axes.
+        grads : mapping of str to array
+            The gradient of each parameter, under its name and in its shape.
+        """
         pairs = _pairs(params, grads)
         rate = self.learning_rate
-        if callable(rate):  # asked before anything changes: what it gives may be no rate
+        if callable(rate):  # before anything changes, because the function may return an invalid rate
             (rate,) = self._rates(self.steps if self._holds(_arrays(params)) else 0, 1).tolist()
         if self.clip_norm is not None:
             pairs = _clipped(pairs, self.clip_norm)
@@ -103,35 +120,35 @@ class Optimizer:
             update(param, *state[name], grad, rate, *arguments)
 
     def rates(self, count: int) -> np.ndarray:
-        """The learning rates of the next `count` steps: (count,) float64."""
+        """Return the learning rates of the next `count` steps, (count,) float64."""
         return self._rates(self.steps, count)
 
     def flat_state(self, params: Params) -> tuple[np.ndarray, np.ndarray]:
-        """The two state vectors of the compiled loop for the parameters of a network; empty where there is no state."""
+        """Return the two state vectors of the compiled loop, (P,) each; empty if the rule has no such state."""
         self._bind(_arrays(params))
         empty = np.empty(0, params.flat.dtype)
         return (*self._state[""], empty, empty)[:2]  # type: ignore[return-value]
 
     def flat_settings(self) -> dict[str, float]:
-        """The settings by their names in the compiled loop, but those that are 0 there."""
+        """Return the settings by their names in the compiled loop, where missing settings are 0."""
         named = {LOOP_NAMES.get(name, name): value for name, value in (self.settings | self._options()).items()}
         return named if self.clip_norm is None else named | {"clip_norm": self.clip_norm}
 
     @property
     def code(self) -> int:
-        """The rule's code for the compiled loop."""
+        """Code of the rule in the compiled loop."""
         return OPTIMIZERS.index(self.rule)
 
     def _options(self) -> dict[str, bool]:
-        """What changes the rule and is no setting of its kernel."""
+        """Return options of the rule that are not arguments of its kernel."""
         return {}
 
     def _arguments(self) -> tuple[float, ...]:
-        """What the rule's kernel takes after the learning rate."""
+        """Return the arguments of the rule's kernel after the learning rate."""
         return (*self.settings.values(), self.steps) if self.states == 2 else tuple(self.settings.values())
 
     def _rates(self, first: int, count: int) -> np.ndarray:
-        """The learning rates of `count` steps from number `first` on."""
+        """Return the learning rates of the steps first, first + 1, ..., (count,) float64."""
         rate = self.learning_rate
         if not callable(rate):
             return np.full(count, rate)
@@ -144,6 +161,7 @@ class Optimizer:
         return rates
 
     def _state_of(self, params: Mapping[str, np.ndarray]) -> Mapping[str, tuple[np.ndarray, ...]]:
+        """Return the state arrays of each parameter."""
         self._bind(_arrays(params))
         if not isinstance(params, Params):
             return self._state
@@ -151,7 +169,7 @@ class Optimizer:
         return {name: tuple(view[name] for view in views) for name in params}
 
     def _bind(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Go on with the state if it is that of these arrays, else start afresh."""
+        """Keep the state if it belongs to these arrays, else start with zeros."""
         if self._holds(arrays):
             return
         self.reset()
@@ -162,7 +180,7 @@ class Optimizer:
         }
 
     def _holds(self, arrays: Mapping[str, np.ndarray]) -> bool:
-        """Whether the state is that of these arrays."""
+        """Return whether the state belongs to these arrays."""
         places = {name: _place(array) for name, array in arrays.items()}
         return places.keys() == self._places.keys() and all(_same(places[name], self._places[name]) for name in places)
 
@@ -177,12 +195,12 @@ def _checked_rate(name: str, value: Any) -> Rate:
 
 
 def _arrays(params: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
-    """The arrays that the state is kept for: all parameters of a network are one."""
+    """Return the arrays that have state: the parameters of a network are one flat array."""
     return {"": params.flat} if isinstance(params, Params) else params
 
 
 def _place(array: np.ndarray) -> tuple[Any, ...]:
-    """Where an array lies: the array that owns its memory, and what part of that it is."""
+    """Return what identifies the memory of an array: the array that owns it, and the part of it."""
     owner = array
     while isinstance(owner.base, np.ndarray):
         owner = owner.base
@@ -195,11 +213,25 @@ def _same(place: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
 
 
 class SGD(Optimizer):
-    """Gradient descent: w <- w - learning_rate * g.
+    """Gradient descent: ``w <- w - learning_rate g``.
 
-    learning_rate, lr, clip_norm  as for every `Optimizer`
+    Parameters
+    ----------
+    learning_rate, lr, clip_norm
+        See `Optimizer`.
 
-    Source: section 4 of the notes.
+    References
+    ----------
+    Lecture notes, section 4.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastfnn as fnn
+    >>> params = {"W": np.array([1.0, 2.0])}
+    >>> fnn.SGD(0.5).update(params, {"W": np.array([1.0, -1.0])})
+    >>> params["W"]
+    array([0.5, 2.5])
     """
 
     rule = "sgd"
@@ -209,12 +241,25 @@ class SGD(Optimizer):
 
 
 class Momentum(Optimizer):
-    """Gradient descent with momentum: v <- momentum * v - learning_rate * g, w <- w + v.
+    """Gradient descent with momentum.
 
-    learning_rate, lr, clip_norm  as for every `Optimizer`
-    momentum                      in [0, 1)
+    Parameters
+    ----------
+    learning_rate, lr, clip_norm
+        See `Optimizer`.
+    momentum : float, default 0.9
+        In [0, 1).
 
-    Source: Polyak 1964.
+    Notes
+    -----
+    With the velocity v, which starts at 0: ::
+
+        v <- momentum v - learning_rate g
+        w <- w + v
+
+    References
+    ----------
+    B. Polyak, "Some methods of speeding up the convergence of iteration methods", 1964.
     """
 
     rule, states = "momentum", 1
@@ -231,13 +276,26 @@ class Momentum(Optimizer):
 
 
 class Nesterov(Optimizer):
-    """Momentum with the gradient as if taken ahead: v <- momentum * v - learning_rate * g, w <- w + momentum * v -
-    learning_rate * g.
+    """Nesterov's accelerated gradient.
 
-    learning_rate, lr, clip_norm  as for every `Optimizer`
-    momentum                      in [0, 1)
+    Parameters
+    ----------
+    learning_rate, lr, clip_norm
+        See `Optimizer`.
+    momentum : float, default 0.9
+        In [0, 1).
 
-    Source: Nesterov 1983, in the form of Bengio et al. 2013.
+    Notes
+    -----
+    The step looks ahead by the next step of the velocity v, which starts at 0: ::
+
+        v <- momentum v - learning_rate g
+        w <- w + momentum v - learning_rate g
+
+    References
+    ----------
+    Y. Nesterov, 1983, in the form of Y. Bengio, N. Boulanger-Lewandowski and R. Pascanu, "Advances in Optimizing
+    Recurrent Networks", ICASSP 2013.
     """
 
     rule, states = "nesterov", 1
@@ -254,14 +312,25 @@ class Nesterov(Optimizer):
 
 
 class AdaGrad(Optimizer):
-    """A step for each parameter that shrinks with its gradients:
+    """AdaGrad: the step of each parameter shrinks with the sum of its squared gradients.
 
-    h <- h + g^2,  w <- w - learning_rate g / (sqrt h + eps).
+    Parameters
+    ----------
+    learning_rate, lr, clip_norm
+        See `Optimizer`.
+    epsilon : float, default 1e-7
+        Finite, above 0; it avoids the division of a gradient of 0 by 0.
 
-    learning_rate, lr, clip_norm  as for every `Optimizer`
-    epsilon                       finite, above 0: without it a gradient of 0 would be divided by 0
+    Notes
+    -----
+    With h, which starts at 0: ::
 
-    Source: Duchi et al. 2011.
+        h <- h + g^2
+        w <- w - learning_rate g / (sqrt(h) + epsilon)
+
+    References
+    ----------
+    J. Duchi, E. Hazan and Y. Singer, "Adaptive Subgradient Methods", JMLR 12, 2011.
     """
 
     rule, states = "adagrad", 1
@@ -278,13 +347,27 @@ class AdaGrad(Optimizer):
 
 
 class RMSprop(Optimizer):
-    """AdaGrad that forgets: h <- decay_rate h + (1 - decay_rate) g^2, w <- w - learning_rate g / (sqrt h + eps).
+    """RMSprop: AdaGrad with a moving average of the squared gradients.
 
-    learning_rate, lr, clip_norm  as for every `Optimizer`
-    decay_rate                    in [0, 1)
-    epsilon                       finite, above 0
+    Parameters
+    ----------
+    learning_rate, lr, clip_norm
+        See `Optimizer`.
+    decay_rate : float, default 0.99
+        Share in [0, 1) of the average that each step keeps.
+    epsilon : float, default 1e-7
+        Finite, above 0.
 
-    Source: Tieleman and Hinton 2012.
+    Notes
+    -----
+    With h, which starts at 0: ::
+
+        h <- decay_rate h + (1 - decay_rate) g^2
+        w <- w - learning_rate g / (sqrt(h) + epsilon)
+
+    References
+    ----------
+    T. Tieleman and G. Hinton, "Lecture 6.5: RMSprop", Coursera, 2012.
     """
 
     rule, states = "rmsprop", 1
@@ -308,16 +391,35 @@ class RMSprop(Optimizer):
 
 
 class Adam(Optimizer):
-    """Running means of gradient and square, corrected for their start at 0: w <- w - learning_rate m / (sqrt v + eps).
+    """Adam: moving averages of the gradient and of its square.
 
-    learning_rate, lr, clip_norm  as for every `Optimizer`
-    beta1, beta2                  in [0, 1): how much of its past each mean keeps
-    epsilon                       finite, above 0
-    book                          True: epsilon, 1e-7 if it is not given, joins sqrt v before the correction, as in the
-                                  book's code, in Keras and in scikit-learn: with m and v as they are at step t,
-                                  w <- w - learning_rate sqrt(1 - beta2^t) / (1 - beta1^t) m / (sqrt v + eps)
+    Parameters
+    ----------
+    learning_rate, lr, clip_norm
+        See `Optimizer`.
+    beta1, beta2 : float, default 0.9 and 0.999
+        Shares in [0, 1) of the averages that each step keeps.
+    epsilon : float, default 1e-8
+        Finite, above 0; the default is 1e-7 with `book`.
+    book : bool, default False
+        Add epsilon before the bias correction instead of after it, as in the book's code, Keras and scikit-learn.
 
-    Source: Kingma and Ba 2015, algorithm 1; with `book` the other form in their section 2.
+    Notes
+    -----
+    With m and v, which start at 0, step t from 1 is ::
+
+        m <- beta1 m + (1 - beta1) g
+        v <- beta2 v + (1 - beta2) g^2
+        w <- w - learning_rate m' / (sqrt(v') + epsilon),  m' = m / (1 - beta1^t),  v' = v / (1 - beta2^t)
+
+    and with `book` ::
+
+        w <- w - learning_rate sqrt(1 - beta2^t) / (1 - beta1^t) m / (sqrt(v) + epsilon)
+
+    References
+    ----------
+    D. Kingma and J. Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015, algorithm 1; with `book` the other
+    form in section 2.
     """
 
     rule, states = "adam", 2
@@ -342,20 +444,26 @@ class Adam(Optimizer):
 
     def _arguments(self) -> tuple[float, ...]:
         beta1, beta2, epsilon = self.settings.values()
-        if self.book:  # as much smaller as the corrected sqrt v that the kernel adds it to is larger
+        if self.book:  # the kernel adds epsilon to sqrt(v'), which is larger than sqrt(v) by this factor
             epsilon /= math.sqrt(1 - beta2**self.steps)
         return beta1, beta2, epsilon, self.steps
 
 
 class AdamW(Optimizer):
-    """Adam with weight decay apart from the gradient: w <- (1 - learning_rate * weight_decay) w, then as Adam.
+    """Adam with decoupled weight decay: ``w <- (1 - learning_rate weight_decay) w``, then a step of `Adam`.
 
-    learning_rate, lr, clip_norm  as for every `Optimizer`
-    beta1, beta2                  in [0, 1)
-    epsilon                       finite, above 0
-    weight_decay                  finite, not negative
+    Parameters
+    ----------
+    learning_rate, lr, clip_norm
+        See `Optimizer`.
+    beta1, beta2, epsilon : float
+        See `Adam`.
+    weight_decay : float, default 0.01
+        Finite, not negative. It acts on all parameters, also on biases.
 
-    Source: Loshchilov and Hutter 2019.
+    References
+    ----------
+    I. Loshchilov and F. Hutter, "Decoupled Weight Decay Regularization", ICLR 2019.
     """
 
     rule, states = "adamw", 2
@@ -387,7 +495,7 @@ def _adam_settings(beta1: Any, beta2: Any, epsilon: Any) -> dict[str, float]:
 def _pairs(
     params: Mapping[str, np.ndarray], grads: Mapping[str, np.ndarray]
 ) -> list[tuple[str, np.ndarray, np.ndarray]]:
-    """Each parameter with its gradient, all checked before the first is changed."""
+    """Return the name of each parameter, the parameter and its gradient, all of them checked."""
     pairs = []
     for name, param in params.items():
         if not isinstance(param, np.ndarray) or param.dtype not in (np.float32, np.float64):
@@ -409,7 +517,7 @@ def _pairs(
 def _clipped(
     pairs: list[tuple[str, np.ndarray, np.ndarray]], longest: float
 ) -> list[tuple[str, np.ndarray, np.ndarray]]:
-    """The same, with the gradients scaled down to the norm `longest` where they are longer together; it is float64."""
+    """Return the pairs with gradients scaled down so that their common norm, in float64, is at most `longest`."""
     norm = math.sqrt(sum(float(np.square(grad, dtype=np.float64).sum()) for _, _, grad in pairs))
     if norm <= longest:
         return pairs

@@ -1,19 +1,19 @@
 """Schedules: learning rates that change from step to step.
 
-Every optimizer takes one in place of its learning rate:
+Every optimizer takes a schedule in place of its learning rate:
 
     fnn.SGD(fnn.schedules.Cosine(0.1, steps=10_000))
 
-A schedule is a function of the number of a step. The optimizer counts its steps from 0: on through a second `fit`, and
-from 0 again after `reset` or with other parameters. An epoch of `fit` has ceil(N / batch_size) steps, so whoever thinks
-in epochs writes
+A schedule is a function of the number of a step. The optimizer counts its steps from 0, continues in a second `fit`,
+and starts again at 0 after `reset` or with other parameters. An epoch of `fit` has ``ceil(N / batch_size)`` steps, so a
+schedule in epochs is written
 
     per_epoch = math.ceil(len(x) / batch_size)
     Step(0.1, every=10 * per_epoch)           # a tenth of the rate after each 10 epochs
-    Exponential(0.1, 0.95, every=per_epoch)   # 5 % less after each epoch, a little of it at every step
+    Exponential(0.1, 0.95, every=per_epoch)   # 5 % less after each epoch, a little at every step
     Cosine(0.1, steps=epochs * per_epoch)     # down to 0 at the end of the run
 
-Any other function from the number of a step, an int, to its rate will do as well; it is called once for each step.
+Any other function from the number of a step, an int, to its rate works too; it is called once for each step.
 """
 
 import abc
@@ -28,7 +28,7 @@ from fastfnn import validation
 
 @dataclass(frozen=True)
 class Schedule(abc.ABC):
-    """What all schedules share. They do not change, and are equal where their numbers are."""
+    """Base class of the schedules: immutable, compared by value."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -38,25 +38,39 @@ class Schedule(abc.ABC):
             object.__setattr__(self, field.name, checked)
 
     def __call__(self, step: npt.ArrayLike) -> Any:
-        """The rate of step number `step`, from 0: a float, or for an array of such numbers an array of its shape."""
+        """Return the learning rate of a step.
+
+        Parameters
+        ----------
+        step : int or array of int
+            Number of the step, from 0.
+
+        Returns
+        -------
+        float or float64 array
+            In the shape of `step`.
+        """
         steps = validation.real_array("step", step, np.float64)
         if (steps < 0).any():
             raise ValueError(f"step must not be negative, got {steps.min():g}")
-        # Of one axis at least: for single numbers NumPy has another power, which can round otherwise.
+        # At least one axis: NumPy's power of a single number is another function, which can round differently.
         with np.errstate(over="ignore", invalid="ignore"):
             rates = self._rates(np.atleast_1d(steps)).reshape(steps.shape)
         return rates if rates.ndim else float(rates)
 
     @abc.abstractmethod
     def _rates(self, steps: np.ndarray) -> np.ndarray:
-        """The rates of `steps` (S,) float64: (S,) float64."""
+        """Return the rates (S,) of `steps` (S,), both float64."""
 
 
 @dataclass(frozen=True)
 class Constant(Schedule):
-    """The same rate at every step.
+    """A constant learning rate.
 
-    rate  finite, not negative
+    Parameters
+    ----------
+    rate : float
+        Finite, not negative.
     """
 
     rate: float
@@ -67,10 +81,22 @@ class Constant(Schedule):
 
 @dataclass(frozen=True)
 class Step(Schedule):
-    """A rate that falls in steps: rate * factor^floor(step / every).
+    """A learning rate that falls in steps: ``rate * factor^floor(step / every)``.
 
-    rate, factor  finite, not negative
-    every         steps between two changes, at least 1
+    Parameters
+    ----------
+    rate : float
+        Rate of the first `every` steps; finite, not negative.
+    every : int
+        Steps between two changes, at least 1.
+    factor : float, default 0.1
+        Finite, not negative.
+
+    Examples
+    --------
+    >>> from fastfnn.schedules import Step
+    >>> Step(1.0, every=100, factor=0.5)([0, 99, 100, 200])
+    array([1.  , 1.  , 0.5 , 0.25])
     """
 
     rate: float
@@ -83,10 +109,16 @@ class Step(Schedule):
 
 @dataclass(frozen=True)
 class Exponential(Schedule):
-    """A rate that falls a little at every step: rate * decay^(step / every).
+    """A learning rate that falls a little at every step: ``rate * decay^(step / every)``.
 
-    rate, decay  finite, not negative
-    every        steps in which the rate is multiplied by `decay`, at least 1
+    Parameters
+    ----------
+    rate : float
+        Rate of the first step; finite, not negative.
+    decay : float
+        Factor after `every` steps; finite, not negative.
+    every : int, default 1
+        At least 1.
     """
 
     rate: float
@@ -99,12 +131,21 @@ class Exponential(Schedule):
 
 @dataclass(frozen=True)
 class Cosine(Schedule):
-    """Half a wave from `rate` down to `final`: final + (rate - final) (1 + cos(pi step / steps)) / 2, then `final`.
+    """Half a cosine wave from `rate` to `final`: ``final + (rate - final) (1 + cos(pi step / steps)) / 2``.
 
-    rate, final  finite, not negative
-    steps        the number of the first step with rate `final`, at least 1
+    Parameters
+    ----------
+    rate : float
+        Rate of the first step; finite, not negative.
+    steps : int
+        Number of the step from which on the rate is `final`, at least 1.
+    final : float, default 0
+        Finite, not negative.
 
-    Source: Loshchilov and Hutter 2017, equation 5, without restarts.
+    References
+    ----------
+    I. Loshchilov and F. Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", ICLR 2017, equation 5, without
+    restarts.
     """
 
     rate: float
@@ -118,12 +159,19 @@ class Cosine(Schedule):
 
 @dataclass(frozen=True)
 class InverseScaling(Schedule):
-    """A rate that falls with a power of time: rate / t^power, where t = step + 1.
+    """A learning rate that falls with a power of time: ``rate / (step + 1)^power``.
 
-    rate, power  finite, not negative
+    Parameters
+    ----------
+    rate : float
+        Rate of the first step; finite, not negative.
+    power : float, default 0.5
+        Finite, not negative.
 
-    Source: "invscaling" of scikit-learn's linear models, where t counts steps too. Its multilayer perceptrons count
-    samples instead, and change the rate after an epoch only.
+    Notes
+    -----
+    This is "invscaling" of scikit-learn's linear models, which also count steps. Its multilayer perceptrons count
+    samples and change the rate once per epoch.
     """
 
     rate: float

@@ -1,4 +1,4 @@
-"""The networks of the notes and of the book that they draw on, under the names and arguments that these give them."""
+"""The networks of the lecture notes and of the book 'Deep Learning from Scratch', with their names and arguments."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,26 +12,45 @@ from fastfnn.initialization import draw_weights
 from fastfnn.network import FNN
 from fastfnn.penalty import l2_penalty
 
-# What the book calls the ways to initialize weights: by the activation that they suit.
+# The book names the ways to initialize weights also by the activation that they suit.
 INITS = {"relu": "he", "he": "he", "sigmoid": "xavier", "xavier": "xavier"}
 
 
 class TwoLayerNet(FNN):
-    """Two layers with softmax cross-entropy: input, hidden, output.
+    """A network with one hidden layer and softmax cross-entropy.
 
-    input_size, hidden_size, output_size  numbers of units
-    weight_init_std                       standard deviation of the initial weights; biases start at 0
-    activation                            "sigmoid" as in section 4 of the notes, or "relu" as in section 5
-    dtype, seed, backend                  as in FNN, but without a seed the weights are drawn by np.random.randn, so
-                                          that np.random.seed repeats a script of the book
+    Parameters
+    ----------
+    input_size, hidden_size, output_size : int
+        Units of the input, of the hidden layer and of the output.
+    weight_init_std : float, default 0.01
+        Standard deviation of the initial weights; biases start at 0.
+    activation : str or Activation, default "sigmoid"
+        "sigmoid" is the network of section 4 of the lecture notes, "relu" that of section 5.
+    seed : int, optional
+        See `FNN`. Without it the weights are drawn by `np.random.randn`, so that `np.random.seed` makes a program of
+        the book reproducible.
+    **options
+        Further arguments of `FNN`, for example `dtype` and `backend`.
 
-    Like the notes' class, it takes one-hot rows or integer labels, and `params` may be updated in place:
+    Notes
+    -----
+    Targets are one-hot rows or integer labels. `predict` returns probabilities as in section 4; section 5 returns
+    logits, which have the same argmax.
 
-        grad = network.gradient(x_batch, t_batch)
-        for key in ("W1", "b1", "W2", "b2"):
-            network.params[key] -= learning_rate * grad[key]
+    References
+    ----------
+    Lecture notes, sections 4 and 5.
 
-    `predict` returns probabilities, as section 4 has it; the argmax is that of the logits of section 5.
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastfnn as fnn
+    >>> network = fnn.TwoLayerNet(input_size=2, hidden_size=4, output_size=3, seed=0)
+    >>> x_batch, t_batch = np.array([[0.0, 1.0], [1.0, 0.0]]), np.array([0, 2])
+    >>> grad = network.gradient(x_batch, t_batch)
+    >>> for key in ("W1", "b1", "W2", "b2"):
+    ...     network.params[key] -= 0.1 * grad[key]
     """
 
     def __init__(
@@ -54,25 +73,46 @@ class TwoLayerNet(FNN):
 
 
 class MultiLayerNet(FNN):
-    """Any number of hidden layers with softmax cross-entropy, as in the book's chapter on techniques.
+    """A network with any number of hidden layers and softmax cross-entropy, as in the book's chapter on techniques.
 
-    input_size          inputs
-    hidden_size_list    units of each hidden layer
-    output_size         classes
-    activation          of the hidden layers, as in FNN; the book has "relu" and "sigmoid"
-    weight_init_std     a number; "relu" or "he" for sqrt(2 / in_features); "sigmoid" or "xavier" for
-                        sqrt(1 / in_features)
-    weight_decay_lambda the L2 penalty lambda / 2 ||W||^2, which `loss` contains here, as in the book
-    use_dropout         dropout after the activation of each hidden layer
-    dropout_ratio       the share that it sets to 0; the book spells it dropout_ration, which is taken too
-    use_batchnorm       batch normalization before the activation of each hidden layer
-    dtype, seed, backend, book  as in FNN; without a seed the weights are drawn by np.random.randn. book=True is the
-                        book's dropout, which multiplies by 1 - ratio in predictions and by nothing in training, and its
-                        epsilon in batch normalization, 10e-7
+    Parameters
+    ----------
+    input_size : int
+        Number of inputs.
+    hidden_size_list : sequence of int
+        Units of each hidden layer.
+    output_size : int
+        Number of classes.
+    activation : str or Activation, default "relu"
+        Activation of the hidden layers, see `FNN`; the book has "relu" and "sigmoid".
+    weight_init_std : float or str, default "relu"
+        Standard deviation of the initial weights; "relu" or "he" for ``sqrt(2 / in_features)``, "sigmoid" or "xavier"
+        for ``sqrt(1 / in_features)``.
+    weight_decay_lambda : float, default 0
+        L2 penalty ``lambda / 2 ||W||^2``. As in the book, and unlike in `FNN`, `loss` includes it.
+    use_dropout : bool, default False
+        Apply dropout after the activation of each hidden layer.
+    dropout_ratio : float, default 0.5
+        Probability with which dropout sets an output to 0.
+    use_batchnorm : bool, default False
+        Apply batch normalization before the activation of each hidden layer.
+    dropout_ration : float, optional
+        The book's spelling of `dropout_ratio`.
+    seed : int, optional
+        See `FNN`. Without it the weights are drawn by `np.random.randn`.
+    **options
+        Further arguments of `FNN`, for example `dtype` and `backend`. ``book=True`` gives the book's dropout, which
+        scales in predictions instead of training, and its epsilon in batch normalization.
 
-    `gradient` is that of a training step: with dropout, drawn anew at each call, and with the batch's own mean and
-    variance. `predict`, `loss` and `accuracy` are those of the finished network, the book's train_flg=False. `predict`
-    returns probabilities; the book's logits have the same argmax.
+    Notes
+    -----
+    `gradient` is that of a training step: dropout draws a new mask at each call, batch normalization uses the batch's
+    own mean and variance. `predict`, `loss` and `accuracy` are those of the finished network, the book's
+    ``train_flg=False``. `predict` returns probabilities; the book's logits have the same argmax.
+
+    References
+    ----------
+    K. Saito, "Deep Learning from Scratch", O'Reilly Japan, 2016, chapter 6.
     """
 
     def __init__(
@@ -117,10 +157,10 @@ class MultiLayerNet(FNN):
             draw_weights(self.params, init, _randn)
 
     def loss(self, x: npt.ArrayLike, t: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> float:
-        """The mean loss over the samples, and the penalty of weight decay: see FNN.loss."""
+        """Compute the mean loss of the predictions, see `FNN.loss`, plus the L2 penalty."""
         return super().loss(x, t, sample_weight) + l2_penalty(self.params, self.weight_decay)
 
 
 def _randn(shape: tuple[int, ...]) -> np.ndarray:
-    """Draw from NumPy's global generator, which the book uses."""
+    """Draw standard normal numbers from NumPy's global generator, which the book uses."""
     return np.random.randn(*shape)

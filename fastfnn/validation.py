@@ -1,4 +1,10 @@
-"""Checks of arguments at the edge of the API: what is wrong, what came, what was expected. Kernels check nothing."""
+"""Checks of arguments at the edge of the API; the kernels check nothing.
+
+Every function takes the name of the argument and its value, and returns the value in the form that the package uses. It
+raises TypeError for a wrong type and ValueError for a wrong value, with the name, what was expected and what came.
+
+Shapes: N samples, I inputs, K outputs.
+"""
 
 import math
 import numbers
@@ -10,18 +16,18 @@ import numpy.typing as npt
 
 from fastfnn.backend import all_finite, are_distributions
 
-# How far from one a row of target probabilities may sum: rows that were computed in float32 are this good.
+# Largest distance from 1 of the sum of a row of target probabilities; rows computed in float32 are this accurate.
 ROW_SUM_TOLERANCE = 1e-3
 
-# Those that networks have.
+# The dtypes of networks.
 REAL_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
-# The least number above 0 that float32 has.
+# The smallest positive float32.
 LEAST_FLOAT32 = float(np.finfo(np.float32).smallest_subnormal)
 
 
 def integer(name: str, value: Any, least: int) -> int:
-    """`value` as an int of at least `least`."""
+    """Return `value` as an int of at least `least`."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} must be an int, got {type(value).__name__}")
     if value < least:
@@ -30,7 +36,7 @@ def integer(name: str, value: Any, least: int) -> int:
 
 
 def nonnegative(name: str, value: Any) -> float:
-    """`value` as a finite float of at least 0."""
+    """Return `value` as a finite float of at least 0."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a number, got {type(value).__name__}")
     try:
@@ -43,7 +49,7 @@ def nonnegative(name: str, value: Any) -> float:
 
 
 def positive(name: str, value: Any) -> float:
-    """`value` as a finite float above 0, in float32 too."""
+    """Return `value` as a finite float that is above 0 in float32 too."""
     number = nonnegative(name, value)
     if number < LEAST_FLOAT32:
         raise ValueError(f"{name} must be above 0, in float32 too, got {value}")
@@ -51,7 +57,7 @@ def positive(name: str, value: Any) -> float:
 
 
 def fraction(name: str, value: Any) -> float:
-    """`value` as a float of at least 0 and less than 1."""
+    """Return `value` as a float in [0, 1)."""
     number = nonnegative(name, value)
     if number >= 1:
         raise ValueError(f"{name} must be less than 1, got {value}")
@@ -59,14 +65,14 @@ def fraction(name: str, value: Any) -> float:
 
 
 def boolean(name: str, value: Any) -> bool:
-    """`value`, which must be True or False."""
+    """Return `value`, which must be True or False."""
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be True or False, got {type(value).__name__}")
     return bool(value)
 
 
 def choice(name: str, value: Any, options: tuple[str, ...]) -> str:
-    """`value`, which must be one of `options`."""
+    """Return `value`, which must be one of `options`."""
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a str, one of {', '.join(options)}; got {type(value).__name__}")
     if value not in options:
@@ -75,7 +81,7 @@ def choice(name: str, value: Any, options: tuple[str, ...]) -> str:
 
 
 def as_array(name: str, value: Any) -> np.ndarray:
-    """`value` as an array; rows of different lengths are none."""
+    """Return `value` as an array of any dtype; rows of different lengths are rejected."""
     try:
         return np.asarray(value)
     except ValueError as error:
@@ -83,7 +89,7 @@ def as_array(name: str, value: Any) -> np.ndarray:
 
 
 def real_array(name: str, value: Any, dtype: npt.DTypeLike) -> np.ndarray:
-    """`value` as a C-contiguous, writable array of `dtype`, of finite real numbers; copied only where it has to be."""
+    """Return `value` as a C-contiguous, writable array of `dtype` with finite numbers, copied only if necessary."""
     array = as_array(name, value)
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
@@ -96,20 +102,26 @@ def real_array(name: str, value: Any, dtype: npt.DTypeLike) -> np.ndarray:
 
 
 def _converted(array: np.ndarray, dtype: npt.DTypeLike) -> np.ndarray:
-    """`array` as real_array has it, but for numbers that are not finite, or do not fit and become infinite."""
-    if array.dtype == dtype and array.flags.carray:  # compiled code takes no read-only arrays, though it writes none
+    """Return `array` as C-contiguous and writable, in `dtype`; numbers beyond the range of `dtype` become infinite.
+
+    Compiled kernels accept writable arrays only, even for inputs, which they do not change.
+    """
+    if array.dtype == dtype and array.flags.carray:
         return array
     with np.errstate(over="ignore"):
         return np.require(array, dtype, ("C", "W"))
 
 
 def samples(name: str, value: Any, width: int, dtype: npt.DTypeLike) -> np.ndarray:
-    """`value` as rows of `width` finite real numbers, at least one."""
+    """Return `value` as samples (N, width) of `dtype`, all finite, N at least 1."""
     return _rows(name, real_array(name, value, dtype), width)
 
 
 def unchecked_samples(name: str, value: Any, width: int, dtype: npt.DTypeLike) -> np.ndarray:
-    """As `samples`, for kernels that convert them themselves and tell if one is not finite: of either dtype."""
+    """Return `value` as samples (N, width) of float32 or float64 that may not be finite.
+
+    For kernels that convert samples themselves and return NaN if one is not finite: this saves a pass over the samples.
+    """
     array = as_array(name, value)
     if array.dtype not in REAL_DTYPES or not array.flags.carray:
         array = real_array(name, array, dtype)
@@ -127,7 +139,26 @@ def _rows(name: str, array: np.ndarray, width: int) -> np.ndarray:
 
 
 def targets(name: str, value: Any, count: int, width: int, loss: str, dtype: npt.DTypeLike) -> np.ndarray:
-    """`value` as what `loss` takes for `count` samples and `width` outputs: int64 labels (N,) or rows (N, width)."""
+    """Return `value` as targets of a loss.
+
+    Parameters
+    ----------
+    name : str
+        Name of the argument.
+    value : array-like
+        Labels (count,) for softmax cross-entropy, or rows (count, width); (count,) also stands for one column.
+    count, width : int
+        Number of samples and of outputs.
+    loss : str
+        Name of the loss.
+    dtype : dtype
+        Dtype of the rows that are returned.
+
+    Returns
+    -------
+    (count,) int64 array or (count, width) array
+        Labels from 0 to width - 1; or rows, in [0, 1] for the cross-entropies, which sum to 1 for softmax.
+    """
     array = as_array(name, value)
     if array.ndim == 1 and loss == "softmax_cross_entropy":
         _same_count(name, array, count)
@@ -135,12 +166,12 @@ def targets(name: str, value: Any, count: int, width: int, loss: str, dtype: npt
     if array.ndim == 1 and width == 1:
         array = array[:, np.newaxis]
     if array.ndim != 2 or array.shape[1] != width:
-        one = "integer labels of shape (samples,) or " if loss == "softmax_cross_entropy" else ""
-        raise ValueError(f"{name} must be {one}rows of shape (samples, {width}), got shape {array.shape}")
+        labels = "integer labels of shape (samples,) or " if loss == "softmax_cross_entropy" else ""
+        raise ValueError(f"{name} must be {labels}rows of shape (samples, {width}), got shape {array.shape}")
     _same_count(name, array, count)
     if loss == "softmax_cross_entropy" and array.dtype.kind in "biuf":
         rows = _converted(array, dtype)
-        if are_distributions(rows, ROW_SUM_TOLERANCE):
+        if are_distributions(rows, ROW_SUM_TOLERANCE):  # one pass for correct rows; the checks below find what is wrong
             return rows
     rows = real_array(name, array, dtype)
     if loss != "squared_error":
@@ -154,7 +185,7 @@ def targets(name: str, value: Any, count: int, width: int, loss: str, dtype: npt
 
 
 def sample_weight(name: str, value: Any, count: int, dtype: npt.DTypeLike) -> np.ndarray:
-    """`value` as the weights of `count` samples: (count,), finite, not negative."""
+    """Return `value` as the weights (count,) of samples, finite and not negative."""
     array = real_array(name, value, dtype)
     if array.ndim != 1:
         raise ValueError(f"{name} must have shape ({count},), got shape {array.shape}")
@@ -166,11 +197,22 @@ def sample_weight(name: str, value: Any, count: int, dtype: npt.DTypeLike) -> np
 
 
 def class_weight(name: str, value: Any, labels: np.ndarray, classes: int) -> np.ndarray:
-    """The weight of each class (classes,) float64, from a dict {label: weight} or from "balanced".
+    """Return the weight of each class.
 
-    labels  int64 (N,): "balanced" is N / (K count_k), where K is the number of classes that occur among them
+    Parameters
+    ----------
+    name : str
+        Name of the argument.
+    value : dict or "balanced"
+        Weights by label, 1 for missing labels; or ``N / (C * count_k)`` for class k, where C is the number of classes
+        that occur in `labels`.
+    labels : (N,) int64 array
+    classes : int
+        Number of classes.
 
-    Classes that a dict leaves out have weight 1.
+    Returns
+    -------
+    (classes,) float64 array
     """
     if isinstance(value, str) and value == "balanced":
         counts = np.bincount(labels, minlength=classes)
@@ -188,7 +230,7 @@ def class_weight(name: str, value: Any, labels: np.ndarray, classes: int) -> np.
 
 
 def one_hot_labels(name: str, rows: np.ndarray) -> np.ndarray:
-    """The labels (N,) int64 of one-hot rows (N, K)."""
+    """Return the labels (N,) int64 of one-hot rows (N, K)."""
     labels: np.ndarray = rows.argmax(axis=1)
     wrong = (np.count_nonzero(rows, axis=1) != 1) | (rows.max(axis=1) != 1)
     if wrong.any():
@@ -203,11 +245,12 @@ def _same_count(name: str, array: np.ndarray, count: int) -> None:
 
 
 def _labels(name: str, array: np.ndarray, classes: int) -> np.ndarray:
-    as_they_are = array.dtype == np.int64 and array.flags.carray
-    if as_they_are and len(array) and array.view(np.uint64).max() < classes:  # a negative one is large without its sign
+    """Return labels from 0 to classes - 1 as int64."""
+    usable = array.dtype == np.int64 and array.flags.carray
+    if usable and len(array) and array.view(np.uint64).max() < classes:  # as unsigned, a negative label is huge
         return array
     if array.dtype.kind not in "iu":
-        raise TypeError(f"{name} must hold integer labels where it has one axis, got dtype {array.dtype}")
+        raise TypeError(f"{name} must hold integer labels if it has one axis, got dtype {array.dtype}")
     if len(array):
         for label in (array.min(), array.max()):
             if not 0 <= label < classes:

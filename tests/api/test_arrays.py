@@ -146,9 +146,9 @@ def test_a_derivative_of_any_rank_is_that_of_its_elements(name, shape, dtype):
 
 
 def test_a_gradient_must_have_the_shape_of_the_output():
-    arrays.same_shape(np.ones((2, 3)), (2, 3))
+    arrays.check_dout(np.ones((2, 3)), (2, 3))
     with pytest.raises(ValueError, match=r"^dout must have the shape of the output, \(2, 3\), got \(3,\)"):
-        arrays.same_shape(np.ones(3), (2, 3))
+        arrays.check_dout(np.ones(3), (2, 3))
 
 
 # Outputs and targets

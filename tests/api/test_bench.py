@@ -370,7 +370,7 @@ BAD = {
     "seconds infinite": (["--seconds", "inf"], "--seconds must be finite and above 0, got inf"),
     "threads": (["--threads", "0"], "--threads must be at least 1, got 0"),
     "case and layers": (["--case", "notes", "--layers", "3,2"], "--case and --layers exclude each other"),
-    "no layers": (["--batch-size", "10"], "--batch-size describes a network of your own: --layers is missing"),
+    "no layers": (["--batch-size", "10"], "--batch-size describes a network of your own and needs --layers"),
     "one layer": (["--layers", "3"], "--layers must have at least two entries"),
     "layers": (["--layers", "3,0"], "--layers must be at least 1, got 0"),
     "layers text": (["--layers", "a,b"], "expected integers separated by commas"),
@@ -379,7 +379,7 @@ BAD = {
     "loss": (["--layers", "3,2", "--loss", "hinge"], "--loss must be one of .*'hinge'"),
     "optimizer": (["--layers", "3,2", "--optimizer", "lion"], "--optimizer must be one of sgd, adam; got 'lion'"),
     "json": (["--json", "no-such-folder/file"], "--json must name a file in an existing folder"),
-    "plot": (["--plot", "."], "--plot must name a file, got directory"),
+    "plot": (["--plot", "."], "--plot must name a file, got the folder"),
 }
 
 

@@ -129,7 +129,7 @@ def test_folder_without_samples(folder):
 @pytest.mark.parametrize("name", NAMES.values())
 def test_missing_file(folder, name):
     (folder / name).unlink()
-    with pytest.raises(FileNotFoundError, match=f"{name}: no such file, nor one named {name}.gz, "):
+    with pytest.raises(FileNotFoundError, match=f"{name}: no such file; the other accepted names are {name}.gz, "):
         load_mnist(folder=folder)
 
 
@@ -145,8 +145,8 @@ BROKEN_IMAGES = {
     "float elements": (lambda content: b"\0\0\x0d" + content[3:], "got 00 00 0d 03"),
     "labels for images": (lambda content: idx(np.arange(5)), "got 00 00 08 01"),
     "short header": (lambda content: content[:15], "expected a header of 16 bytes, got 15 bytes"),
-    "truncated": (lambda content: content[:-1], r"expected 60 elements, as its header says \(5, 3, 4\), got 59"),
-    "trailing bytes": (lambda content: content + b"\n", r"expected 60 elements, .* got 61"),
+    "truncated": (lambda content: content[:-1], r"expected 60 elements for the shape \(5, 3, 4\), got 59"),
+    "trailing bytes": (lambda content: content + b"\n", r"expected 60 elements .* got 61"),
     "absurd sizes": (lambda content: content[:4] + b"\xff" * 12 + content[16:], "expected 792281624.* got 60"),
 }
 

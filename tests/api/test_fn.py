@@ -206,7 +206,11 @@ def test_f_may_be_any_callable():
         ((np.ones(3), np.ones(3), "relu"), ValueError, r"^W must have shape \(d_out, d_in\), .* got shape \(3,\)"),
         ((np.ones((0, 3)), [], "relu"), ValueError, r"^W must have shape \(d_out, d_in\), .* got shape \(0, 3\)"),
         ((np.ones((2, 3)), np.ones(3), "relu"), ValueError, r"^b must have shape \(2,\) or \(1, 2\), got shape \(3,\)"),
-        ((np.ones((2, 3)), np.ones(3), "relu"), ValueError, r"W is \(d_out, d_in\), here \(2, 3\): was W.T meant\?$"),
+        (
+            (np.ones((2, 3)), np.ones(3), "relu"),
+            ValueError,
+            r"W has shape \(d_out, d_in\), here \(2, 3\): did you mean W.T\?$",
+        ),
         ((np.ones((2, 3)), np.ones((2, 1)), "relu"), ValueError, r"^b must have shape .* got shape \(2, 1\)"),
         (
             (np.ones((1, 3)), np.ones(2), "relu"),
@@ -280,7 +284,7 @@ def test_domains_and_ranges_must_agree():
     first, second = FN(np.ones((2, 3)), np.ones(2), "relu"), FN(np.ones((2, 3)), np.ones(2), "softmax")
     with pytest.raises(
         ValueError,
-        match=r"^FN\(3 -> 2, softmax\) must take as many numbers as FN\(3 -> 2, relu\) gives, 2, got 3",
+        match=r"^FN\(3 -> 2, softmax\) must have 2 inputs, the number of outputs of FN\(3 -> 2, relu\), got 3",
     ):
         second @ first
 
@@ -369,11 +373,19 @@ def test_the_fnn_has_weights_of_its_own_and_can_be_trained():
         (
             ("relu", "relu"),
             ValueError,
-            "^the last f must be one of softmax, sigmoid, identity to make an FNN, got relu",
+            "^f of the last layer must be one of softmax, sigmoid, identity in an FNN, got relu",
         ),
-        (("relu", slip), ValueError, "^the last f must be one of .* to make an FNN, got slip"),
-        ((slip, "identity"), TypeError, r"^no FNN can be made of .*FN\(3 -> 3, slip\): activation\[0\] must be "),
-        (("softmax", "identity"), ValueError, r"^no FNN can be made of .*FN\(3 -> 3, softmax\): activation\[0\] must "),
+        (("relu", slip), ValueError, "^f of the last layer must be one of .* in an FNN, got slip"),
+        (
+            (slip, "identity"),
+            TypeError,
+            r"^FN.*FN\(3 -> 3, slip\) cannot be converted to an FNN: activation\[0\] must be ",
+        ),
+        (
+            ("softmax", "identity"),
+            ValueError,
+            r"^FN.*FN\(3 -> 3, softmax\) cannot be converted to an FNN: activation\[0\] must ",
+        ),
     ],
 )
 def test_what_an_fnn_cannot_have(functions, error, message):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import fastfnn as fnn
-from fastfnn import FN, functions, layers
+from fastfnn import FN, fitting, functions, layers
 
 RNG_SEED = 0
 
@@ -141,7 +141,7 @@ def test_gradient_descent_in_three_forms(rng, batch_size, monkeypatch):
     for name in net.params:
         by_hand.params[name] = net.params[name]
     order = rng.permutation(8)
-    monkeypatch.setattr(net, "_orders", lambda count, batch, sampling, epochs: np.stack([order] * epochs))
+    monkeypatch.setattr(fnn.network, "draw_orders", lambda rng, samples, batch, sampling, epochs: order[np.newaxis])
     net.fit(x, t, epochs=1, batch_size=batch_size, optimizer=fnn.SGD(0.5))
     batches = order.reshape(-1, batch_size or 8)
     for name, value in steps_by_hand(by_hand, x, t, batches, 0.5).items():
@@ -149,8 +149,7 @@ def test_gradient_descent_in_three_forms(rng, batch_size, monkeypatch):
 
 
 def test_minibatches_are_a_partition_drawn_at_random(rng):
-    net = random_net(rng)
-    first, second = net._orders(20, 6, "shuffle", 2)
+    first, second = fitting.draw_orders(rng, 20, 6, "shuffle", 2)
     assert sorted(first) == sorted(second) == list(range(20)) and first.tolist() != second.tolist()
 
 

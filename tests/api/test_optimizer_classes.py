@@ -546,7 +546,7 @@ def test_lr_is_the_learning_rate(name):
 @every_class
 @pytest.mark.parametrize("given", [((0.1,), {}), ((), {"learning_rate": 0.1})])
 def test_two_rates_are_one_too_many(given, name):
-    with pytest.raises(TypeError, match=r"^lr is another name of learning_rate: one of them must be given, got both$"):
+    with pytest.raises(TypeError, match=r"^lr is another name of learning_rate: expected one of them, got both$"):
         CLASSES[name](*given[0], **given[1], lr=0.1)
 
 
