@@ -1,4 +1,4 @@
-"""Activations by their codes, one that a user gives among them: what the tests of several kernels share."""
+"""Codes of activations, including one that a user defines: shared by the tests of several kernels."""
 
 import ctypes
 import functools
@@ -9,7 +9,7 @@ from fastfnn import kernels, reference
 from fastfnn.kernels import ACTIVATIONS
 
 GIVEN = "given"
-# Softmax needs whole rows, and is left out where an activation is one of elements.
+# The activations that work on single elements: all but softmax, which works on rows.
 ELEMENTWISE = (*(name for name in ACTIVATIONS if name != "softmax"), GIVEN)
 
 
@@ -28,20 +28,21 @@ def _given(dtype):
 
 
 def code_of(name, dtype):
-    """The code for the kernels, where `GIVEN` is an activation as a user would write it."""
+    """The code of an activation for the kernels; the name `GIVEN` stands for an activation that a user defines."""
     return _given(dtype)[0] if name == GIVEN else ACTIVATIONS.index(name)
 
 
 def twin_of(code, dtype):
-    """The code for the reference in float64 from that for the kernels; or an array of them. Other integers stay."""
+    """Convert codes for the kernels to codes for the reference in float64. Other integers stay as they are."""
     given, twin = _given(dtype)
     return np.where(np.equal(code, given), twin, code)
 
 
 def apply_at(code, x):
-    """Apply the function at an address, by which the kernels know an activation that a user gives, to a vector.
+    """Apply a user's activation to a vector. The code of such an activation is the address of its compiled function.
 
-    Called as Numba calls it: first come the addresses for a result and for an exception, and it returns a status.
+    The call follows Numba's convention: the first two arguments are the addresses of the result and of an exception,
+    and the return value is a status.
     """
     real, result = np.ctypeslib.as_ctypes_type(x.dtype), (ctypes.c_void_p * 2)()
     kind = ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_void_p] * 2, *[ctypes.c_ssize_t] * 6, real)

@@ -1,12 +1,13 @@
-"""Runs kernels on arrays that touch a protected page: one element read or written out of bounds ends the process.
+"""Runs kernels on arrays beside protected pages: reading or writing one element out of bounds ends the process.
 
     python guarded.py KERNELS DTYPE PLACES
     python guarded.py wrong FOLDER
 
-KERNELS are names with commas between them, as are PLACES: "end", where every array ends at a protected page, and
-"begin", where every array begins at one. Each case is printed before it runs, so that the last line names the one that
-crashed. Inputs lie on read-only pages, among NaN; outputs lie among marks that must still be there after the call. The
-second form runs each of WRONG_RUNS in a process of its own, and leaves its output and exit status in files.
+KERNELS and PLACES are names separated by commas. The places are "end", where every array ends at a protected page, and
+"begin", where every array begins at one. Each case is printed before it runs, so that after a crash the last line names
+the case. Inputs are on read-only pages and surrounded by NaN; outputs are surrounded by marks, which the call must not
+overwrite. The second form runs each of WRONG_RUNS in a process of its own and writes its output and exit status into
+files.
 """
 
 import ctypes
@@ -31,11 +32,11 @@ from fastfnn.kernels.workers import threads
 
 THREADS = (1, 4)
 PAGE = mmap.PAGESIZE
-GUARD = 16 * PAGE  # so wide that the next row of a matrix does not lie beyond it
-NO_ACCESS = 0  # PROT_NONE, which the module mmap does not name
-NAN, MARK = 0xFF, 0x5A  # bytes: a float made of the first is NaN, of the second a large number
+GUARD = 16 * PAGE  # wider than a row of a matrix, so that the next row does not lie beyond it
+NO_ACCESS = 0  # PROT_NONE, which the module mmap does not define
+NAN, MARK = 0xFF, 0x5A  # bytes: repeated, the first makes a NaN, the second a large number
 
-# Row and column stride, in elements, of a matrix of so many rows and columns. A vector is one row.
+# Row and column stride, in elements, of a matrix with the given numbers of rows and columns. A vector is one row.
 LAYOUTS: dict[str, Callable[[int, int], tuple[int, int]]] = {
     "C": lambda rows, columns: (columns, 1),
     "F": lambda rows, columns: (1, rows),
@@ -63,10 +64,10 @@ def protect(address, length, access):
 
 
 class Guarded:
-    """A copy of an array, in a layout, on pages of its own between protected ones.
+    """A copy of an array in a layout, on pages of its own between protected ones.
 
-    array  what the kernel gets; an empty one points at a protected page
-    room   every byte of its pages
+    array  the argument of the kernel; if it is empty, it points at a protected page
+    room   all bytes of its pages
     """
 
     def __init__(self, values, layout, place, writable):
@@ -90,7 +91,7 @@ class Guarded:
             protect(address + GUARD, pages, mmap.PROT_READ)
 
     def take(self):
-        """Copy an output, and hold that nothing around it was written to. It becomes marks itself."""
+        """Copy an output and assert that nothing around it was written. The output is overwritten with marks."""
         values = self.array.copy()
         self.array[...] = np.frombuffer(bytes([MARK] * values.itemsize), values.dtype)
         assert np.all(self.room == MARK), "written outside an output"
@@ -106,21 +107,21 @@ class Call(NamedTuple):
     outputs: list[np.ndarray]
     inputs: list[np.ndarray]
     scalars: tuple[float, ...]
-    bounds: Callable[..., list[np.ndarray]]  # from the outputs wanted, and the loss wanted if any, to the error allowed
+    bounds: Callable[..., list[np.ndarray]]  # from the expected outputs, and the loss if any, to the allowed errors
     in_place: bool = False  # the first output is the first input
 
 
 class Case(NamedTuple):
-    """What is printed of a call, and what it is built from."""
+    """The description of a call: it is printed, and the call is built from it."""
 
     kernel: str
     shape: tuple[int, ...]
-    layouts: tuple[str, ...] = ()  # of outputs and inputs, in the order of the arguments; "C" where there is none
+    layouts: tuple[str, ...] = ()  # of outputs and inputs, in the order of the arguments; missing ones are "C"
     options: tuple[str, ...] = ()
 
 
 # Vectors hold 2 to 16 elements; tiles are 1 to 16 rows by 1 to 4 vectors.
-EDGES = (*range(18), 31, 32, 33, 50, 64)  # their number is prime, as `pairwise` wants
+EDGES = (*range(18), 31, 32, 33, 50, 64)  # their number is prime, as `pairwise` requires
 WIDE = (24, 47, 48, 49, 63, 65, 128, 129, 200, 257)
 SOME = (1, 2, 3, 5, 8, 9, 15, 16, 17, 31, 33, 50, 65)  # their number is prime too
 FEW = (1, 2, 7, 9, 16)
@@ -132,14 +133,14 @@ LARGE_MATRIX_SHAPES = ((129, 257), (512, 512), (784, 50), (3, 5000))
 
 
 def pairwise(values, factors):
-    """Tuples in which every two positions take every pair of values: for a prime number of values."""
+    """Tuples in which any two positions take every pair of values. The number of values must be prime."""
     count = len(values)
     for a, b in itertools.product(range(count), repeat=2):
         yield values[b], *(values[(a + factor * b) % count] for factor in range(factors - 1))
 
 
 def layouts_for(free):
-    """Each free argument in each layout while the rest is C, all in the same, and all in different ones."""
+    """Layouts of the free arguments: each alone in each layout, all in the same, and all in different ones."""
     width = max(free) + 1
     names = list(LAYOUTS)
     for layout in names[1:]:
@@ -168,7 +169,7 @@ def matrix_cases(kernel, arrays, options=(), smallest=0):
         yield Case(kernel, shape, layouts, options)
 
 
-# Kernels: the cases of each, and the call that a case stands for
+# Kernels: the cases of each, and the call that a case describes
 
 
 def blank(shape, dtype):
@@ -229,9 +230,9 @@ def activation_call(case, inputs, scalars, code, x):
 
     def bounds(want):
         if code == kernels.ACTIVATIONS.index("softmax"):
-            # it rounds its argument relative to x - max(x), which is less than 24 here
+            # softmax rounds x - max(x), whose magnitude is less than 24 here
             return [(x.shape[1] + SUM_SLACK + 24) * eps * np.abs(want)]
-        if case.kernel.endswith("backward"):  # the derivatives are at most 1.13, from an output that may be 4 ulp off
+        if case.kernel.endswith("backward"):  # derivatives are at most 1.13; outputs may be 4 ulp off
             return [3 * ELEMENTWISE_EPS * eps * np.abs(inputs[0])]
         # the reference rounds x / sqrt(2), which the tail of Phi magnifies by x^2
         tail = x * x if code == kernels.ACTIVATIONS.index("gelu") else 0
@@ -252,7 +253,7 @@ def activation_cases(kernel, options=()):
 
 def activation_by_code_cases(kernel):
     names = (*ELEMENTWISE, *(() if kernel.endswith("backward") else ("softmax",)))
-    for turn in range(len(names)):  # each activation gets its share of the cases
+    for turn in range(len(names)):  # the cases are divided among the activations
         yield from itertools.islice(activation_cases(kernel, (names[turn],)), turn, None, len(names))
 
 
@@ -262,7 +263,7 @@ def batch_norm_forward(case, dtype, rng):
     in_place = "in place" in case.options
 
     def bounds(*want):
-        # with an epsilon of 1 nothing is divided by a small number, and what an error grows by is at most so much
+        # With an epsilon of 1 nothing is divided by a small number, which limits the growth of errors.
         error = 4 * (batch + SUM_SLACK) * TOLERANCES[dtype].eps * (1 + np.max(np.abs(x), initial=0)) ** 2
         return [error * (1 + np.abs(gamma) + np.abs(beta)) + 0 * want[0], *(np.full(w.shape, error) for w in want[1:])]
 
@@ -322,14 +323,14 @@ def loss(case, dtype, rng):
 
 
 def loss_cases(kernel):
-    if kernel == "softmax_cross_entropy":  # which needs a class
+    if kernel == "softmax_cross_entropy":  # it needs at least one class
         for kind in ("labels", "rows"):
             yield from matrix_cases(kernel, 3, (kind,), smallest=1)
     else:
         yield from matrix_cases(kernel, 3, ("rows",))
 
 
-# The arrays of state of each update rule, and its scalars; an epsilon of 1 keeps every quotient about as large as grad.
+# Number of state arrays and scalars of each update rule. An epsilon of 1 keeps quotients about as large as grad.
 UPDATES = {
     "sgd_update": (0, (0.125,)),
     "momentum_update": (1, (0.125, 0.5)),
@@ -359,9 +360,10 @@ def update_cases(kernel):
         yield Case(kernel, (size,), layouts)
 
 
-# The shape of a case is that of the batch, or the number of samples and the batch_size, and the sizes of the network.
-# Its options are the hidden activations and the last one; but for network_forward, the kind of targets; in training one
-# of FEATURES; of train_steps also the name of the optimizer, "as they come" where there is no order, and "two epochs".
+# The shape of a case is the number of samples, in training also the batch size, and then the sizes of the network. The
+# options are the hidden activations (a key of HIDDEN) and the last activation; except in network_forward, the kind of
+# targets; in network_gradient and train_steps, one of FEATURES; in train_steps also the name of the optimizer,
+# "as they come" if there is no order, and "two epochs".
 HEAD = {"network_forward": 1, "network_loss": 1, "network_gradient": 1, "train_steps": 2}
 PREDICTIONS = ("network_forward", "network_loss")
 STARTS = ((9, 4), (0, 4), (4, 9), (128, 127), (129, 64), (257, 129))
@@ -372,11 +374,11 @@ LARGE_NETWORKS = ((784, 50, 10), (64, 129, 130, 10), (3, 257, 259, 10), (20, 450
 # Many rows are predicted with a copy of its weights in panels, see PACKED_ROWS in network.py.
 IN_PANELS = (130, 66, 3)
 
-# Kernels that convert samples of the other dtype: whole rows, or halves of them.
-TAKE_IN, OTHER_DTYPE = ("network_loss", "network_gradient"), "other dtype"
+# Kernels that convert samples of the other dtype: whole rows, or halves of rows.
+CONVERTING, OTHER_DTYPE = ("network_loss", "network_gradient"), "other dtype"
 OTHER_DTYPE_CASES = (*(((7, 5, 3), layout) for layout in LAYOUTS), ((700, 50, 3), "C"))
 
-# Two kinds of targets of the softmax, and other losses; the last activation is the identity where the loss has one.
+# Kinds of targets and their losses: two for the softmax. The last activation is the identity if the loss contains one.
 KINDS = {"labels": 0, "rows": 0, "sigmoid": 1, "squared": 2}
 ENDINGS = (*(("identity", kind) for kind in KINDS), *((name, "squared") for name in ("sigmoid", "gelu", GIVEN)))
 HIDDEN = {
@@ -386,20 +388,20 @@ HIDDEN = {
     "slopes": ("softplus", GIVEN),
     "elu": ("elu", "gelu"),
 }
-KINKED = ("relu", "mixed")  # which want sums that are exact, see `grid`
+KINKED = ("relu", "mixed")  # these need exact sums, see `grid`
 FEATURES = ((), ("dropout",), ("norm",), ("weights",), ("clip",), ("dropout", "norm", "weights", "clip"))
 
 
 def grid(rng, shape, dtype, terms=1):
-    """Random multiples of a power of two, of a size that suits a sum of so many products.
+    """Random multiples of a power of two, scaled for a sum of `terms` products.
 
-    So the sums that a first ReLU gets are exact in float32 too, and none has another sign than in float64.
+    The inputs of a first ReLU are then exact in float32 too, and have the same signs as in float64.
     """
     return (rng.integers(-4, 5, shape) * 2.0 ** -(2 + round(np.log2(terms) / 2))).astype(dtype)
 
 
 def network(case, dtype, rng):
-    """params, sizes, activations; and statistics, of which there are none but with batch normalization"""
+    """[params, sizes, activations] and the statistics, which are empty without batch normalization."""
     sizes = case.shape[HEAD[case.kernel] :]
     names = (*HIDDEN[case.options[0]][: len(sizes) - 2], case.options[1])
     parts, hidden = [], sizes[1:-1] if "norm" in case.options else ()
@@ -414,13 +416,13 @@ def network(case, dtype, rng):
 
 def settings(case):
     values = dict.fromkeys(kernels.SETTINGS, 0.0)
-    # an epsilon of 1 keeps quotients about as large as what is divided, in the rules and in batch normalization
+    # An epsilon of 1 keeps quotients about as large as their numerators, in update rules and in batch normalization.
     values |= {"beta1": 0.5, "beta2": 0.5, "epsilon": 1.0, "decay": 0.5, "book": case.shape[0] % 2, "l2": 0.25}
     values |= {"norm_epsilon": 1.0, "norm_momentum": 0.75}
     if "clip" in case.options:
         values["clip_norm"] = 0.25  # most gradients are longer
     if "dropout" in case.options:
-        values |= {"dropout": 0.5, "dropout_scale": 2.0, "seed": 7}  # a scale that leaves sums exact
+        values |= {"dropout": 0.5, "dropout_scale": 2.0, "seed": 7}  # with this scale sums stay exact
     return np.array(list(values.values()), float)
 
 
@@ -436,14 +438,14 @@ def network_forward(case, dtype, rng):
     )
 
 
-def samples_to_take_in(case, inputs, dtype, rng):
+def samples_of(case, inputs, dtype, rng):
     return grid(rng, (case.shape[0], inputs), OTHER[dtype] if OTHER_DTYPE in case.options else dtype)
 
 
 def network_loss(case, dtype, rng):
     kind = case.options[2]
     (params, sizes, codes), _ = network(case, dtype, rng)
-    x = samples_to_take_in(case, sizes[0], dtype, rng)
+    x = samples_of(case, sizes[0], dtype, rng)
     return Call(
         [],
         [params, x, targets_for(kind, rng, len(x), sizes[-1], dtype), sizes, codes],
@@ -455,7 +457,7 @@ def network_loss(case, dtype, rng):
 def network_gradient(case, dtype, rng):
     kind = case.options[2]
     (params, sizes, codes), statistics = network(case, dtype, rng)
-    x = samples_to_take_in(case, sizes[0], dtype, rng)
+    x = samples_of(case, sizes[0], dtype, rng)
     targets = targets_for(kind, rng, len(x), sizes[-1], dtype)
 
     def bounds(want, *rest):
@@ -479,7 +481,7 @@ def train_steps(case, dtype, rng):
     steps = -(-count // batch_size)
     if "two epochs" in options:
         order, steps = np.stack((order, order[::-1])), 2 * steps
-    # after a true update the sums that a ReLU gets are not exact any more
+    # After an update the inputs of a ReLU are not exact any more, so that its weights must not change.
     rates = (0.0 if case.options[0] in KINKED else 0.125) * 0.75 ** np.arange(steps)
     names = [name for name in options if name in kernels.OPTIMIZERS]
     optimizer = names[0] if names else kernels.OPTIMIZERS[(len(params) + count) % len(kernels.OPTIMIZERS)]
@@ -495,13 +497,13 @@ def train_steps(case, dtype, rng):
     )  # fmt: skip
 
 
-# Of a tall batch: the samples, and a batch_size that leaves a last batch which is not tall.
+# Tall batches: the number of samples, and a batch size. The last batch is smaller, and not always tall.
 TALL = ((1025, 1025), (1200, 1030), (769, 9000), (3000, 1026))
-SAMPLES = (19, 1)  # and of steps on one sample
+SAMPLES = (19, 1)  # steps on one sample
 
 
 def form_cases(kernel, options, free):
-    """Tall batches and, in training, steps on one sample and samples as they come."""
+    """Tall batches; for train_steps also steps on one sample, and samples without an order."""
     turns = itertools.cycle(options)
     for start, depth in zip(TALL * 6, (2, 3, 4) * 8, strict=True):
         yield Case(kernel, start[: HEAD[kernel]] + SMALL_NETWORK[:depth], (), next(turns))
@@ -524,12 +526,12 @@ def form_cases(kernel, options, free):
 
 
 def plain(option):
-    """The same without what keeps gradient descent on one sample from its own form."""
+    """The options without those for which a step on one sample takes the general form."""
     return tuple(name for name in option if name not in ("dropout", "norm", "clip"))
 
 
 def network_options(kernel):
-    """Every hidden activation with every last one; what FEATURES has goes round."""
+    """Every hidden activation with every last one, each with the next of FEATURES."""
     if kernel == "network_forward":
         return [
             (hidden, last) for last, hidden in zip((*ELEMENTWISE, "softmax") * 5, itertools.cycle(HIDDEN), strict=False)
@@ -562,25 +564,25 @@ def network_cases(kernel):
         if kernel in PREDICTIONS:
             yield Case(kernel, (100, *sizes), (), options[0])
             continue
-        for features in (FEATURES[0], FEATURES[-1]):  # none, and all: the reference takes its time
+        for features in (FEATURES[0], FEATURES[-1]):  # none and all: more would take the reference too long
             yield Case(kernel, (100, 64)[:head] + sizes, (), ("smooth", *ENDINGS[0], *features))
     for layouts in layouts_for(free):
         for _ in range(3):
             yield Case(kernel, STARTS[0][:head] + SMALL_NETWORK, layouts, next(turns))
-    if kernel in TAKE_IN:
+    if kernel in CONVERTING:
         for batch, (sizes, layout) in itertools.product((1, 9, 100, 1600), OTHER_DTYPE_CASES):
-            place = free[0] * ("C",)  # of the samples, which come first of those whose layout is free
+            place = free[0] * ("C",)  # the samples come first among the arguments with a free layout
             yield Case(kernel, (batch, *sizes), (*place, layout), (*next(turns)[:3], OTHER_DTYPE))
     if kernel not in PREDICTIONS:
         yield from form_cases(kernel, options, free)
 
 
-# Wrong kernels, which show that a crash would be seen
+# Wrong kernels, which prove that errors are found
 
 
 @numba.njit
 def peek(array, index):
-    return array[index]  # compiled code does not check; a negative index is taken from the end, once
+    return array[index]  # compiled code does not check bounds; a negative index counts from the end
 
 
 @numba.njit
@@ -629,7 +631,7 @@ WRONG = {
 }
 
 
-# Each with a place, and what is said of it where no page stops it.
+# Wrong kernels with a place, and the message if no page stops them.
 WRONG_RUNS = (
     ("read_after", "end", None),
     ("read_before", "begin", None),
@@ -638,7 +640,7 @@ WRONG_RUNS = (
     ("read_empty", "end", None),
     ("read_empty", "begin", None),
     ("write_input", "end", None),
-    ("read_after", "begin", "outside the bound"),  # no page is in the way, but what it reads is NaN
+    ("read_after", "begin", "outside the bound"),  # there is no protected page, but it reads NaN
     ("write_after", "begin", "written outside an output"),
     ("forget_last", "end", "outside the bound"),
 )
@@ -652,7 +654,7 @@ def wrong_call(case, dtype, rng):
     return Call([blank(case.shape, dtype)], [normal(rng, case.shape, dtype)], (), lambda want: [0 * want])
 
 
-BY_INPUT = ("softplus", "silu", "gelu")  # whose derivative takes the input
+BY_INPUT = ("softplus", "silu", "gelu")  # their derivative is a function of the input
 ACTIVATION_KERNELS = (
     *(f"{name}_{way}" for name in kernels.ACTIVATIONS[:-1] for way in ("forward", "backward")),
     "softmax",
@@ -678,7 +680,7 @@ KERNELS: dict[str, tuple[Callable[[str], Iterator[Case]], Callable[..., Call]]] 
 
 
 def call_guarded(case, call, place):
-    """Call the kernel on guarded copies of the arrays; the outputs, and the loss if there is one."""
+    """Call the kernel on guarded copies of the arrays; returns the outputs, and the loss if there is one."""
     layouts = itertools.chain(case.layouts, itertools.repeat("C"))
     outputs = [Guarded(values, next(layouts), place, writable=True) for values in call.outputs]
     inputs = [Guarded(values, next(layouts), place, writable=False) for values in call.inputs]
@@ -690,7 +692,7 @@ def call_guarded(case, call, place):
 
 
 def call_twin(case, call, dtype):
-    """The same of the reference in float64."""
+    """Call the reference in float64; returns the outputs, and the loss if there is one."""
     twin = copy if case.kernel in WRONG else getattr(reference, case.kernel)
     outputs = [array.astype(np.float64) for array in call.outputs]
     inputs = [array.astype(np.float64) if array.dtype.kind == "f" else twin_of(array, dtype) for array in call.inputs]
@@ -704,10 +706,10 @@ def as_arrays(value):
 
 
 def main(names, dtype, places):
-    import resource  # Windows, where only the tables of this file are read, has none
+    import resource  # Windows does not have it, and only reads the tables of this file
 
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # where a crash is expected it leaves no file behind
-    threads.GRAIN = 1  # the smallest work is shared out too, and some threads get nothing
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # crashes are expected: no core files
+    threads.GRAIN = 1  # even the smallest work is divided, and some threads get nothing
     use_whole_teams()
     count = 0
     for name in names.split(","):
@@ -716,7 +718,7 @@ def main(names, dtype, places):
             call = build(case, np.dtype(dtype), np.random.default_rng(0))
             want = call_twin(case, call, np.dtype(dtype))
             bounds = call.bounds(*want)
-            several = index % 3 == 0 or max(case.shape) > 256  # what is large has forms of its own for several threads
+            several = index % 3 == 0 or max(case.shape) > 256  # large shapes take other paths on several threads
             for place, number in itertools.product(places.split(","), THREADS if several else THREADS[:1]):
                 print(name, dtype, place, f"threads={number}", *case[1:], flush=True)
                 threads.set_num_threads(number)
@@ -729,7 +731,7 @@ def main(names, dtype, places):
 def assert_results(got, want, bounds):
     for g, w, bound in zip(got, want, bounds, strict=True):
         if np.isnan(w).all():
-            assert np.isnan(g).all(), "what an empty batch has no mean of is NaN"
+            assert np.isnan(g).all(), "the mean of an empty batch must be NaN"
         else:
             assert_close(g, w, bound)
 
@@ -737,7 +739,7 @@ def assert_results(got, want, bounds):
 def run_wrong(folder):
     for name, place, _ in WRONG_RUNS:
         path = pathlib.Path(folder, f"{name}-{place}")
-        child = os.fork()  # to start an interpreter and Numba takes longer than all else
+        child = os.fork()  # faster than starting an interpreter and Numba
         if child == 0:
             for number, kind in ((1, "cases"), (2, "errors")):
                 os.dup2(os.open(path.with_suffix(f".{kind}"), os.O_WRONLY | os.O_CREAT), number)

@@ -1,4 +1,4 @@
-"""What the kernel tests share: tolerances, sizes, memory layouts, comparison by ulp, child processes."""
+"""What the tests of kernels share: tolerances, sizes, memory layouts, comparison in ulps, child processes."""
 
 import contextlib
 import functools
@@ -17,7 +17,7 @@ import fastfnn
 NOJIT = bool(numba.config.DISABLE_JIT)
 ROOT = pathlib.Path(fastfnn.__file__).absolute().parent.parent
 
-# Where child processes find the modules of the tests, whose names are unique.
+# The folders in which child processes find the modules of the tests. All names of modules differ.
 TESTS = pathlib.Path(__file__).parents[1]
 TEST_FOLDERS = sorted({path.parent for path in TESTS.rglob("*.py")})
 
@@ -26,9 +26,9 @@ OTHER = dict(zip(DTYPES, DTYPES[::-1], strict=True))
 
 
 class Tolerance(NamedTuple):
-    eps: float  # the distance from 1 to the next number
-    tiny: float  # the smallest normal number: results below it may be 0
-    chain: float  # a whole network, relative to the largest element of its result
+    eps: float  # the distance from 1 to the next larger number
+    tiny: float  # the smallest normal number; results below it may be 0
+    chain: float  # error of a whole network, relative to the largest element of its result
 
 
 TOLERANCES = {
@@ -36,32 +36,32 @@ TOLERANCES = {
     np.dtype("float64"): Tolerance(eps=2.0**-52, tiny=2.0**-1022, chain=2.0**-44),
 }
 ACTIVATION_ULPS = 4  # of the exactly rounded value
-ELEMENTWISE_EPS = 4  # a handful of operations on one element, relative to its exact value
-SUM_SLACK = 8  # a sum of n terms: (n + SUM_SLACK) eps times the sum of magnitudes
-FLOAT64_RTOL = 1e-12  # what float64 accumulation leaves of a loss, whatever the dtype of the arrays
+ELEMENTWISE_EPS = 4  # a few operations on one element, relative to its exact value
+SUM_SLACK = 8  # a sum of n terms may err by (n + SUM_SLACK) eps times the sum of magnitudes
+FLOAT64_RTOL = 1e-12  # a loss, which is accumulated in float64 whatever the dtype of the arrays
 DIFFERENCE_TOL = 1e-7  # central differences in float64
 
 SIZES = [
-    1,  # no second element: strides mean nothing, a matrix is a vector
-    0,  # nothing to do, and nothing to read
+    1,  # strides have no meaning, a matrix is a vector
+    0,  # nothing to do and nothing to read
     2,  # one float64 vector of SSE2 or NEON
-    3,  # a vector of 4 less one: SSE2 float32, AVX2 float64
-    5,  # a vector of 4 and one over
-    7,  # a vector of 8 less one: AVX2 float32, AVX-512 float64
-    8,  # exactly a vector of 8: no remainder
-    9,  # a vector of 8 and one over
-    15,  # a vector of 16 less one: AVX-512 float32
-    16,  # exactly one
-    17,  # and one over
+    3,  # one less than a vector of 4: SSE2 float32, AVX2 float64
+    5,  # one more
+    7,  # one less than a vector of 8: AVX2 float32, AVX-512 float64
+    8,  # exactly that: no remainder
+    9,  # one more
+    15,  # one less than a vector of 16: AVX-512 float32
+    16,  # exactly that
+    17,  # one more
 ]
 if not NOJIT:
     SIZES += [
-        31,  # two vectors of 16, or four of 8, less one: the width of a tile
-        33,  # and one over
+        31,  # one less than the width of a tile: two vectors of 16 or four of 8
+        33,  # one more than the width of a tile
         50,  # the hidden layer of the notes: a multiple of no vector width
-        63,  # several tiles less one
-        65,  # several tiles and one over
-        129,  # one over a block of 128 rows
+        63,  # one less than several tiles
+        65,  # one more than several tiles
+        129,  # one more than a block of 128 rows
     ]
 
 LAYOUTS = ("C", "F", "strided", "reversed", "transposed")
@@ -73,12 +73,12 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 def layouts(count):
-    """A tuple of memory layouts, one for each of `count` arrays."""
+    """A strategy for tuples of memory layouts, one for each of `count` arrays."""
     return st.tuples(*[st.sampled_from(LAYOUTS)] * count)
 
 
 def arrange(values, layout):
-    """A copy of `values` in a memory layout. What lies between its elements is NaN, or 0 among integers."""
+    """A copy of `values` in a memory layout. The memory between its elements holds NaN, or 0 for integers."""
     values = np.asarray(values)
     if layout == "strided":
         surroundings = np.nan if values.dtype.kind == "f" else 0
@@ -95,7 +95,7 @@ def arrange(values, layout):
 
 
 def poisoned(shape, dtype, layout="C"):
-    """An output full of NaN: an element that a kernel forgets stays NaN, one that it adds to too."""
+    """An output full of NaN, so that an element stays NaN if a kernel forgets it or adds to it."""
     return arrange(np.full(shape, np.nan, dtype), layout)
 
 
@@ -104,13 +104,13 @@ def normal(rng, shape, dtype, scale=1.0):
 
 
 def up(*arrays):
-    """The arrays in float64, as the reference wants them."""
+    """The arrays in float64, for the reference."""
     return tuple(array.astype(np.float64) for array in arrays)
 
 
 @contextlib.contextmanager
 def unchanged(*arrays):
-    """Hold that the block leaves every byte of the arrays as it was."""
+    """Assert that the block changes no byte of the arrays."""
     before = [array.tobytes() for array in arrays]
     yield
     for number, (array, old) in enumerate(zip(arrays, before, strict=True)):
@@ -119,7 +119,7 @@ def unchanged(*arrays):
 
 @contextlib.contextmanager
 def framed(*shapes, dtype):
-    """Outputs inside larger arrays; hold that the block writes nothing outside them."""
+    """Outputs inside larger arrays; assert that the block writes all of them and nothing outside."""
     margin, mark = 17, 12345.0
     frames = [np.full([size + 2 * margin for size in shape], mark, dtype) for shape in shapes]
     inside = [tuple(slice(margin, margin + size) for size in shape) for shape in shapes]
@@ -131,7 +131,7 @@ def framed(*shapes, dtype):
 
 
 def ulp_distance(a, b):
-    """How many steps from one number to the next lie between a and b, elementwise; -0.0 and 0.0 are 0 apart."""
+    """The distance from a to b in steps between neighbouring numbers, elementwise; -0.0 and 0.0 are 0 apart."""
     assert a.dtype == b.dtype
     positions = []
     for array in (a, b):
@@ -143,7 +143,7 @@ def ulp_distance(a, b):
 
 
 def assert_within_ulps(got, want, x, ulps=ACTIVATION_ULPS):
-    """`want` is exactly rounded to the dtype of `got`; a result below the smallest normal number may be 0."""
+    """Assert that `got` is near `want`, which is exactly rounded; below the smallest normal number 0 is allowed."""
     np.testing.assert_array_equal(np.isnan(got), np.isnan(want))
     flushed = (np.abs(want) < TOLERANCES[got.dtype].tiny) & (got == 0)
     distance = np.where(flushed | np.isnan(want), 0, ulp_distance(got, want))
@@ -152,9 +152,9 @@ def assert_within_ulps(got, want, x, ulps=ACTIVATION_ULPS):
 
 
 def assert_close(got, want, bound):
-    """|got - want| <= bound, elementwise, with the smallest normal number allowed on top."""
+    """Assert |got - want| <= bound + the smallest normal number, elementwise."""
     got = np.asarray(got)
-    assert np.all(np.isfinite(want)), "the test wants finite numbers"
+    assert np.all(np.isfinite(want)), "the test expects finite numbers"
     tiny = TOLERANCES[got.dtype].tiny if got.dtype in TOLERANCES else 0
     excess = np.abs(got.astype(np.float64) - want) - (bound + tiny)
     outside = np.sum(~(excess <= 0))
@@ -162,18 +162,18 @@ def assert_close(got, want, bound):
 
 
 def assert_sums_close(got, want, magnitude, terms):
-    """The bound of a sum of products: (terms + 8) eps times the same sum of absolute values."""
+    """Assert the bound of a sum of products: (terms + SUM_SLACK) eps times the sum of their magnitudes."""
     assert_close(got, want, (terms + SUM_SLACK) * TOLERANCES[got.dtype].eps * magnitude)
 
 
 def assert_chain_close(got, want, scale=0.0):
-    """The bound of a whole network: relative to the largest element, of `want` or of `scale`."""
+    """Assert the bound of a whole network, relative to the largest element of `want` and `scale`."""
     largest = max(np.max(np.abs(want), initial=0), np.max(np.abs(scale), initial=0))
     assert_close(got, want, TOLERANCES[got.dtype].chain * largest)
 
 
 def central_difference(function, x, step=1e-6):
-    """d function / d x of a scalar function of an array, elementwise, in float64."""
+    """The gradient of a scalar function of an array by central differences, in float64."""
     grad = np.empty_like(x)
     for index in np.ndindex(x.shape):
         plus, minus = x.copy(), x.copy()
@@ -185,12 +185,12 @@ def central_difference(function, x, step=1e-6):
 
 @functools.cache
 def from_python(function):
-    """A function that only compiled code can call, as `inner` ones of the kernels, behind one that Python can."""
+    """A function that Python can call, for an `inner` function of the kernels, which only compiled code can call."""
     return numba.njit(lambda *arguments: function(*arguments))
 
 
 def run_python(code, *arguments, root=ROOT, timeout=900, **environment):
-    """Run `code` in a new interpreter that finds fastfnn under `root`, and return what it prints; seconds to do it."""
+    """Run `code` in a new interpreter that imports fastfnn from `root`; returns its output. `timeout` is in seconds."""
     path = os.pathsep.join(map(str, [root, *TEST_FOLDERS]))
     result = subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)],

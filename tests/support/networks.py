@@ -1,4 +1,4 @@
-"""What the tests of networks share: networks at random, their parameters, data, and the calls of the kernels."""
+"""What the tests of networks share: random networks, their parameters and data, and calls of the kernels."""
 
 import functools
 import itertools
@@ -12,32 +12,32 @@ from hypothesis import strategies as st
 from fastfnn import kernels, reference
 from fastfnn.kernels import ACTIVATIONS, LOSSES, OPTIMIZERS, SETTINGS
 
-# Activations as a user may give them: the derivative as a function of x, and as one of x and y.
+# Activations that a user defines, with the derivative as a function of x, or of x and y.
 GIVEN = {
     "sine": (lambda x: math.sin(x), lambda x: math.cos(x)),
     "softsign": (lambda x: x / (1 + abs(x)), lambda x, y: (1 - abs(y)) ** 2),
 }
 HIDDEN = (*(name for name in ACTIVATIONS if name != "softmax"), *GIVEN)
 
-# What the last layer may be under each loss; the cross-entropies contain their output activation.
+# Activations of the last layer that each loss allows. The cross-entropies contain their output activation.
 LAST = {
     "softmax_cross_entropy": ["identity"],
     "sigmoid_cross_entropy": ["identity"],
     "squared_error": HIDDEN,
 }
-# Rounding can turn a ReLU on or off, and with it a whole path of the gradient. So ReLU comes with layers that are exact
-# on numbers of few bits, and the smooth functions come without ReLU. In float64 it is too rare to happen.
+# Rounding can turn a ReLU on or off, and with it a whole path of the gradient. So ReLU is combined with layers that are
+# exact on numbers of few bits only, never with smooth functions. In float64 this is too rare to happen.
 SMOOTH, EXACT = [name for name in HIDDEN if name not in ("relu", "leaky_relu")], ["identity", "relu"]
 
-# With dropout they are still exact where the scale is a power of two.
+# Layers stay exact under dropout if the scale is a power of two.
 DROPOUT = {"dropout": 0.5, "dropout_scale": 2.0, "seed": 2**32 - 5}
-# A larger epsilon than usual: divided by the root of a small variance, rounding errors would grow.
+# A larger epsilon than usual, since dividing by the root of a small variance magnifies rounding errors.
 NORM = {"norm_epsilon": 0.125, "norm_momentum": 0.75}
-# An epsilon of 1/4 keeps a step from following the sign of what rounding left of a gradient.
+# With an epsilon of 1/4 a step does not depend on the sign of a gradient that is all rounding error.
 RULE = {"beta1": 0.75, "beta2": 0.875, "epsilon": 0.25, "decay": 0.5}
-STATES = {"sgd": 0, "adam": 2, "adamw": 2}  # vectors of state; of the others, one
+STATES = {"sgd": 0, "adam": 2, "adamw": 2}  # number of state vectors; the others have one
 
-EVERY = np.empty(0, np.int64)  # the order of all samples as they come
+EVERY = np.empty(0, np.int64)  # no order: all samples as they are stored
 
 widths = st.lists(st.sampled_from([1, 2, 3, 7, 8, 9, 16, 17] if NOJIT else [1, 2, 7, 8, 9, 17, 33, 50]), max_size=2)
 small = st.sampled_from([1, 3, 8, 17])
@@ -47,7 +47,7 @@ batches = sizes if not NOJIT else st.sampled_from([0, 1, 3, 8])
 
 @st.composite
 def networks(draw, families=(SMOOTH, EXACT)):
-    """Sizes, activation names and the name of the loss."""
+    """A strategy for networks: sizes, names of activations, name of the loss."""
     shape, loss = draw(layer_sizes), draw(st.sampled_from(LOSSES))
     family = draw(st.sampled_from(families))
     hidden = [draw(st.sampled_from(family)) for _ in shape[2:]]
@@ -65,7 +65,7 @@ def codes(module, names, dtype):
 
 
 def settings_of(**given):
-    """The vector of settings: 0, which is off, where nothing is given."""
+    """The vector of settings. What is not given is 0, which means off."""
     vector = np.zeros(len(SETTINGS))
     for name, value in given.items():
         vector[SETTINGS.index(name)] = value
@@ -78,7 +78,7 @@ def few_bits(rng, shape, dtype):
 
 
 def places(shape, normalized=False):
-    """For each layer the slices of its W, b, and where it is normalized gamma and beta, in the vector of parameters."""
+    """For each layer the slices of W and b, and of gamma and beta if it is normalized, in the vector of parameters."""
     layers, start = [], 0
     for layer, (inputs, outputs) in enumerate(itertools.pairwise(shape)):
         counts = [inputs * outputs, *[outputs] * (3 if normalized and layer < len(shape) - 2 else 1)]
@@ -97,7 +97,7 @@ def parameters(rng, shape, dtype):
 
 
 def random_parameters(rng, shape, dtype, normalized=False):
-    """Weights that keep the size of what passes through them, so that several steps do not blow up."""
+    """Random parameters with weights that keep the magnitude of activations, so that several steps do not diverge."""
     params = normal(rng, count_parameters(shape, normalized), dtype, 0.5)
     for inputs, (weight, _, *norm) in zip(shape, places(shape, normalized), strict=False):
         params[weight] *= params.dtype.type(2 * inputs**-0.5)
@@ -113,7 +113,7 @@ def targets_for(rng, loss, batch, outputs, dtype, labels=True):
 
 
 class Problem(NamedTuple):
-    """A network, its parameters, and what it is trained on."""
+    """A network, its parameters and its training data."""
 
     shape: tuple
     names: tuple
@@ -138,7 +138,7 @@ class Problem(NamedTuple):
 
 
 def problem_of(rng, shape, names, loss, samples, dtype, labels=True, weighted=False, normalized=False, exact=False):
-    """A problem with numbers at random; of few bits where they are to be exact."""
+    """A problem with random numbers, which have few bits if `exact`."""
     params = parameters(rng, shape, dtype) if exact else random_parameters(rng, shape, dtype, normalized)
     x = few_bits(rng, (samples, shape[0]), dtype)
     targets = targets_for(rng, loss, samples, shape[-1], dtype, labels)
@@ -148,7 +148,7 @@ def problem_of(rng, shape, names, loss, samples, dtype, labels=True, weighted=Fa
 
 
 def lift(problem):
-    """The same in float64, as the reference wants it."""
+    """The problem in float64, for the reference."""
     arrays = [array if array.dtype.kind == "i" else array.astype(np.float64) for array in problem.inputs]
     return problem._replace(**dict(zip(("params", "x", "targets", "weights", "statistics"), arrays, strict=True)))
 
@@ -166,7 +166,7 @@ def loss_of(module, problem):
 
 
 def described(module, problem, settings):
-    """A problem's network as `network_gradient` and `train_steps` take it."""
+    """The arguments of `network_gradient` and `train_steps` that describe the network of a problem."""
     network = np.array(problem.shape, np.int64), codes(module, problem.names, problem.dtype)
     return *network, settings_of(**NORM | settings), LOSSES.index(problem.loss)
 
@@ -175,7 +175,7 @@ def gradient(module, problem, step=1, **settings):
     """The mean loss, the gradient and the new running statistics."""
     grad_params, statistics = poisoned(problem.params.shape, problem.dtype), problem.statistics.copy()
     description = described(module, problem, settings)
-    with np.errstate(divide="ignore", invalid="ignore"):  # an empty batch has neither mean nor variance
+    with np.errstate(divide="ignore", invalid="ignore"):  # an empty batch has no mean and no variance
         value = module.network_gradient(
             grad_params, statistics, problem.params, problem.x, problem.targets, *description, step
         )
@@ -202,7 +202,7 @@ def train(
 ):  # fmt: skip
     """The losses of the steps, and the new parameters, state and running statistics."""
     params, statistics = problem.params.copy(), problem.statistics.copy()
-    if state is None:  # as earlier steps may have left it
+    if state is None:  # a state that earlier steps may have left
         rng = np.random.default_rng(9)
         state = [few_bits(rng, params.shape, problem.dtype) ** 2 for _ in range(STATES.get(optimizer, 1))]
     state = [vector.copy() for vector in state]
@@ -217,7 +217,7 @@ def train(
 
 
 def steps_of(problem, batch_size, order):
-    """The number of steps, in all epochs."""
+    """The number of steps in all epochs."""
     orders = np.atleast_2d(order)
     return len(orders) * -(-(orders.shape[1] or len(problem.x)) // batch_size)
 
@@ -232,13 +232,13 @@ def assert_losses_close(got, want, dtype):
 
 
 def assert_gradient_close(problem, step=1, **settings):
-    """Loss, gradient and running statistics are those of the reference."""
+    """Assert that loss, gradient and running statistics agree with those of the reference."""
     with unchanged(*problem.inputs):
         value, got, statistics = gradient(kernels, problem, step, **settings)
     exact = lift(problem)
     want_value, want, want_statistics = gradient(reference, exact, step, **settings)
     scale = want
-    if problem.loss == "squared_error":  # outputs near their targets: y - t keeps the rounding of y, but not its size
+    if problem.loss == "squared_error":  # if y is near t, y - t is small but has the rounding error of y
         _, scale, _ = gradient(reference, exact._replace(targets=exact.targets + 1), step, **settings)
     assert_losses_close(value, want_value, problem.dtype)
     assert_chain_close(got, want, scale)
@@ -246,7 +246,7 @@ def assert_gradient_close(problem, step=1, **settings):
 
 
 def assert_training_close(problem, batch_size, order=EVERY, largest_rate=0.125, **options):
-    """Training with a rate that falls leads to the losses, parameters, state and statistics of the reference."""
+    """Assert that training with falling rates gives the losses, parameters, state and statistics of the reference."""
     options = {"rates": falling_rates(problem, batch_size, order, largest_rate), **options}
     with unchanged(*problem.inputs, order, options["rates"]):
         got = train(kernels, problem, batch_size, order, **options)

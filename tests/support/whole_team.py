@@ -1,9 +1,9 @@
-"""Training in which all threads of a call take part in every step.
+"""Makes all threads of a training call take part in every step.
 
-A part of a team that joins late is not waited for, see team.py: on a machine with fewer free cores than threads most
-steps are one thread's, and a test of several would test one. So each call gets a step more, ahead of the others, whose
-leader waits for the others to join; and steps with fewer members are not tried, see pace.py. Results have the same bits
-as without it.
+A team does not wait for members that join late (see team.py): with fewer free cores than threads most steps would run on
+one thread, and a test of several threads would test one. So each call gets an additional first step, in
+which the leader waits for all others to join, and steps with fewer members are not tried (see pace.py). Results have
+the same bits as without this.
 """
 
 import functools
@@ -21,20 +21,20 @@ from fastfnn.kernels.workers.team import JOINED, load, offer_core
 
 FORMS = (training.batch_step, training.tall_step, training.sample_steps)
 
-LOOKS = 10_000_000  # some seconds: for ever, were it not that a test should fail rather than hang
+LOOKS = 10_000_000  # the limit on waiting, some seconds, so that a test fails rather than hangs
 
-MORE = 1 << 10  # parts that never join
+MORE = 1 << 10  # a number of additional parts, which never join
 
-_fewest = np.zeros(1, np.int64)  # members of a step
+_fewest = np.zeros(1, np.int64)  # the smallest number of members in a step
 FEWEST_AT = _fewest.ctypes.data
 
 
 @functools.cache
 def _gate(form, dtype, varied):
-    """A form of a step, see training.py, that begins with the step ahead.
+    """A form of a step (see training.py) with the additional first step.
 
-    varied  whether in each step another number of members takes part, the first by rank; the others do nothing. That
-            has to be the rank in the team, not the part, since the leader may not sit out a step: as if some never came
+    varied  whether the number of members changes from step to step: those with the lowest ranks take part, the others
+            do nothing, as if they had never joined. Ranks, not parts, since the leader takes part in every step
     """
 
     def gate(job_address, step, scratch, members, rank, one):
@@ -60,9 +60,9 @@ def _gate(form, dtype, varied):
 
 
 def use_whole_teams(varied=False):
-    """From now on, in this process. TBB does not promise a thread for each part: there nothing changes.
+    """Change training in this process from now on; not under TBB, which does not promise a thread for each part.
 
-    varied  whether the members of a team become fewer and more again from step to step, as they may by pace.py
+    varied  whether the number of members changes from step to step, as it may do in pace.py
     """
     if threads.threading_layer() == "tbb":
         return
@@ -83,7 +83,7 @@ def use_whole_teams(varied=False):
 
     def plan_with_all(*arguments):
         plan = plan_for(*arguments)
-        plan.pace[[PHASE, MEMBERS, LEFT]] = FIRST, ALL, 2**60  # never to end
+        plan.pace[[PHASE, MEMBERS, LEFT]] = FIRST, ALL, 2**60  # this phase never ends
         return plan
 
     training.address_of, training.plan_for = address_of, plan_with_all
