@@ -75,15 +75,8 @@ from ..workers.pace import PACE_SIZE, SINCE, SPENT, clock, members_for, most_mem
 from ..workers.team import TEAM_SIZE, await_others, follow, join, joined, lead, meet, take
 from ..workers.threads import max_threads, share, threads_for
 
-# In place of an optimizer: write the gradient; or no more than the loss.
-GRADIENT, LOSS_ONLY = -1, -2
-
-# The loss of so many samples at most, for parameters of at least so many bytes, is that of a training step without what
-# follows: each thread then has the samples and the part of W that it had in the gradient before. Else it is that of
-# predictions, in blocks. A loop of gradient, update and loss takes, of its time with predictions: 784-50-10 on 100
-# samples 0.97 (float64 0.95), 784-256-10 on 64 0.96, 784-512-512-10 on 128 0.95 and on 8 0.86; 100-100-10 on 64 1.08
-# (Xeon, two threads).
-LOSS_ROWS, LOSS_BYTES = 256, 128 << 10
+# In place of an optimizer: write the gradient.
+GRADIENT = -1
 
 # Rows of a weight's gradient that exist at a time, between the product and the optimizer's update.
 UPDATE_ROWS = 56
@@ -124,7 +117,6 @@ GAP = 128
 
 NO_ORDER = np.empty((1, 0), np.int64)
 NO_RATES = np.empty(0, np.float64)
-NO_SETTINGS = np.zeros(len(SETTINGS))
 
 # Buffers up to this size are kept for the next call, and so many plans; and so many passes of no more than this size.
 KEEP_BYTES = 128 << 20
@@ -455,8 +447,7 @@ def carry(job, table, step, sample, top, count, batch, team, members, rank, scra
     if job[INTAKE] != 0 and doubt != 0:  # the weights may be the reason, too
         call_at(job[INTAKE], (job.ctypes.data, sample, end, 0, inputs), one)
     terms = loss_of_rows(job, table, first + sample, top, stop, batch, one)
-    if job[OPTIMIZER] != LOSS_ONLY:
-        backward(job[TABLE], job[LAYERS], job[PARAMS], top, stop, batch, team, members, rank, room, one)
+    backward(job[TABLE], job[LAYERS], job[PARAMS], top, stop, batch, team, members, rank, room, one)
     return terms
 
 
@@ -501,8 +492,6 @@ def batch_step(job_address, step, scratch, members, rank, one):
     if rank == 0:
         count = loss_terms(job[LOSS], batch, table[job[LAYERS], OUTPUTS])
         note_loss(job, step, array_at(job[TERMS], count, 1.0), batch)
-    if job[OPTIMIZER] == LOSS_ONLY:
-        return
     update_layers(job_address, batch, scratch, members, rank, one)
     meet(team, members)
     if written_first(job, batch):
@@ -998,10 +987,7 @@ def network_loss(
     Returns the mean, accumulated in float64; NaN if there are no rows, or if an element of x is not finite.
     Source: section 3 of the notes, the error functions.
     """
-    if len(x) > LOSS_ROWS or params.nbytes < LOSS_BYTES:
-        return loss_in_blocks(params, x, targets, sizes, activations, loss)
-    none = np.empty(0, params.dtype)
-    return _one_pass(none, none, params, x, targets, sizes, activations, NO_SETTINGS, loss, LOSS_ONLY, 1)
+    return loss_in_blocks(params, x, targets, sizes, activations, loss)
 
 
 def network_gradient(
@@ -1156,15 +1142,15 @@ def plan_for(sizes: np.ndarray, params: np.ndarray, batch: int, optimizer: int, 
 
 
 def _operations(optimizer: int, batch: int, params: np.ndarray) -> int:
-    """Multiply-adds of a step on a batch: a loss is a third of it."""
-    return (1 if optimizer == LOSS_ONLY else 3) * batch * params.size
+    """Multiply-adds of a step on a batch."""
+    return 3 * batch * params.size
 
 
 def _new_plan(sizes: np.ndarray, params: np.ndarray, batch: int, optimizer: int, one_sample: bool, norm: bool) -> Plan:
     operations, form, capacity, groups = _operations(optimizer, batch, params), batch_step, batch, 0
     if one_sample:
         operations, form, capacity = params.size // 2, sample_steps, TOGETHER
-    elif _tall_form(batch, params.nbytes)[-1] > 0 and not norm and optimizer != LOSS_ONLY:  # which need the whole batch
+    elif _tall_form(batch, params.nbytes)[-1] > 0 and not norm:  # which need the whole batch
         (rows, together, groups), form = _tall_form(batch, params.nbytes), tall_step
         # The last batch may not be tall, or its blocks go through the network two at a time.
         capacity = max(max_threads(), TALL_BLOCKS) * max(together * rows, TALL_ROWS)
@@ -1191,7 +1177,7 @@ def _one_pass(
     optimizer: int,
     step: int,
 ) -> float:
-    """What a step computes before the update: GRADIENT or LOSS_ONLY in place of an optimizer. Returns the loss."""
+    """What a step computes before the update: GRADIENT in place of an optimizer. Returns the loss."""
     threads = threads_for(_operations(optimizer, len(x), params))
     key = (
         sizes.tobytes(), activations.tobytes(), params.dtype.char, len(x), targets.ndim, loss, optimizer, threads,
