@@ -1,9 +1,9 @@
 """Makes all threads of a training call take part in every step.
 
-A team does not wait for members that join late (see team.py): with fewer free cores than threads most steps would run on
-one thread, and a test of several threads would test one. So each call gets an additional first step, in
-which the leader waits for all others to join, and steps with fewer members are not tried (see pace.py). Results have
-the same bits as without this.
+A team does not wait for members that join late (see team.py). With fewer free cores than threads most steps would run
+on one thread, and a test of several threads would test one. So each call gets an additional first step, in which the
+leader waits for all others to join, and steps with fewer members are not tried (see pace.py). Results have the same
+bits as without this.
 """
 
 import functools
