@@ -14,12 +14,7 @@ from fastfnn import backend, kernels, reference
 from fastfnn.kernels.compiler import jit
 from fastfnn.kernels.workers import threads
 
-
-@pytest.fixture(autouse=True)
-def thread_count():
-    before = threads._limit
-    yield
-    threads.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("thread_count")
 
 
 def test_backends_are_the_kernels_and_their_numpy_twins():

@@ -23,12 +23,7 @@ from fastfnn.layers import *
 CURVE = {"float32": 1e-4, "float64": 1e-9}
 
 
-@pytest.fixture(autouse=True)
-def numpy_seed():
-    state = np.random.get_state()
-    np.random.seed(0)
-    yield
-    np.random.set_state(state)
+pytestmark = pytest.mark.usefixtures("numpy_seed")
 
 
 # The layers in plain NumPy

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from small_networks import bits, samples
 
 import fastfnn as fnn
 from fastfnn.callbacks import Callback, EarlyStopping
@@ -15,21 +16,12 @@ from fastfnn.callbacks import Callback, EarlyStopping
 MONITORS = ("loss", "val_loss", "accuracy", "val_accuracy")
 
 
-def samples(seed=0, count=23):
-    rng = np.random.default_rng(seed)
-    return rng.standard_normal((count, 4)), rng.integers(3, size=count)
-
-
 def network(**options):
     return fnn.FNN((4, 5, 3), **({"activation": "tanh", "seed": 1} | options))
 
 
-def bits(net):
-    return {name: param.tobytes() for name, param in net.params.items()}
-
-
 def fit(net, callbacks=None, **options):
-    return net.fit(*samples(), **({"epochs": 4, "batch_size": 4, "callbacks": callbacks} | options))
+    return net.fit(*samples(count=23), **({"epochs": 4, "batch_size": 4, "callbacks": callbacks} | options))
 
 
 class Diary(Callback):
@@ -74,7 +66,7 @@ def test_a_callback_sees_all_that_was_measured_of_the_epoch():
     history = fit(
         network(),
         [lambda net, history: seen.append([list(getattr(history, name)) for name in names] + [history.step_loss[-1]])],
-        validation_data=samples(1),
+        validation_data=samples(count=23, seed=1),
     )
     want = [
         [getattr(history, name)[:epoch] for name in names] + [history.step_loss[6 * epoch - 1]] for epoch in range(1, 5)
@@ -125,8 +117,10 @@ def test_a_callback_may_change_the_parameters():
 @pytest.mark.parametrize("false", [False, None, 0, ""])
 def test_something_true_ends_the_training(true, false):
     net, twin = network(), network()
-    history = fit(net, [lambda net, history: true if history.epochs == 2 else false], validation_data=samples(1))
-    want = fit(twin, epochs=2, validation_data=samples(1))
+    history = fit(
+        net, [lambda net, history: true if history.epochs == 2 else false], validation_data=samples(count=23, seed=1)
+    )
+    want = fit(twin, epochs=2, validation_data=samples(count=23, seed=1))
     assert bits(net) == bits(twin)
     np.testing.assert_array_equal(history.step_loss, want.step_loss)
     assert (history.loss, history.val_loss, history.accuracy) == (want.loss, want.val_loss, want.accuracy)
@@ -212,7 +206,7 @@ class Tape(Callback):
 def stop(values, monitor="val_loss", epochs=None, **options):
     """Train while the monitored quantity takes these values; returns the callback, the weights, those of each epoch."""
     net, tape, stopping = network(), Tape(monitor, values), EarlyStopping(monitor=monitor, **options)
-    history = fit(net, [tape, stopping], epochs=epochs or len(values), validation_data=samples(1))
+    history = fit(net, [tape, stopping], epochs=epochs or len(values), validation_data=samples(count=23, seed=1))
     return stopping, history, bits(net), tape.weights
 
 
@@ -284,7 +278,7 @@ def test_what_was_never_a_number_brings_nothing_back():
 
 
 def test_early_stopping_of_a_training_that_overfits():
-    (x, t), held_out = samples(count=12), samples(1, count=12)
+    (x, t), held_out = samples(count=12), samples(count=12, seed=1)
     net, stopping = network(), EarlyStopping(patience=5)
     history = net.fit(
         x, t, epochs=500, batch_size=4, optimizer=fnn.SGD(0.5), validation_data=held_out, callbacks=[stopping]
@@ -342,7 +336,7 @@ def test_validation_data_must_be_there_to_be_monitored(monitor):
 
 @pytest.mark.parametrize("monitor", ["accuracy", "val_accuracy"])
 def test_a_squared_error_has_no_accuracy_to_monitor(monitor):
-    x, _ = samples()
+    x, _ = samples(count=23)
     net = network(loss="squared_error")
     message = f"callbacks[0].monitor must be one of loss, val_loss; got {monitor!r}"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
@@ -358,7 +352,7 @@ def test_a_callback_of_ones_own_may_name_what_it_monitors():
 
     with pytest.raises(ValueError, match=r"^validation_data must be given"):
         fit(network(), [Watching()])
-    fit(network(), [Watching()], epochs=1, validation_data=samples(1))
+    fit(network(), [Watching()], epochs=1, validation_data=samples(count=23, seed=1))
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import sysconfig
 
 import numpy as np
 import pytest
+from small_networks import bits
 
 import fastfnn as fnn
 from fastfnn import cli
@@ -39,11 +40,7 @@ def data(tmp_path):
     return folder
 
 
-@pytest.fixture(autouse=True)
-def thread_count():
-    before = threads._limit
-    yield
-    threads.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("thread_count")
 
 
 def train(data, *options):
@@ -56,10 +53,6 @@ def by_api(data, *, layers=(12, 5, 3), epochs=2, batch_size=10, learning_rate=0.
     net = fnn.FNN(layers, **({"activation": "sigmoid", "init": 0.01, "seed": 0} | options))
     net.fit(x, t, epochs=epochs, batch_size=batch_size, optimizer=fnn.SGD(learning_rate), sampling=sampling)
     return net
-
-
-def bits(net):
-    return {name: param.tobytes() for name, param in net.params.items()}
 
 
 # train

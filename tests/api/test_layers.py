@@ -36,12 +36,7 @@ SHAPES = [(3, 5), (1, 1), (0, 4), (7,), (2, 3, 2, 2), ()]
 every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)
 
 
-@pytest.fixture(autouse=True)
-def numpy_seed():
-    state = np.random.get_state()
-    np.random.seed(0)
-    yield
-    np.random.set_state(state)
+pytestmark = pytest.mark.usefixtures("numpy_seed")
 
 
 def drawn(shape, dtype=F64, seed=0):

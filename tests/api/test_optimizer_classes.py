@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+from small_networks import bits, samples
 
 import fastfnn as fnn
 from fastfnn import backend, reference
@@ -47,10 +48,6 @@ def new(name):
     return CLASSES[name](**SETTINGS[name])
 
 
-def bits(params):
-    return {name: param.tobytes() for name, param in params.items()}
-
-
 def two_entries(dtype="float64"):
     params = {"W": np.arange(6, dtype=dtype).reshape(2, 3), "b": np.ones(3, dtype)}
     grads = {"W": np.full((2, 3), 2, dtype), "b": np.array([1, 2, 4], dtype)}
@@ -60,11 +57,6 @@ def two_entries(dtype="float64"):
 def assert_unchanged(params):
     np.testing.assert_array_equal(params["W"], np.arange(6).reshape(2, 3))
     np.testing.assert_array_equal(params["b"], np.ones(3))
-
-
-def samples(count=23, inputs=4, outputs=3, seed=0):
-    rng = np.random.default_rng(seed)
-    return rng.standard_normal((count, inputs)), rng.integers(outputs, size=count)
 
 
 def network(layer_sizes=(4, 5, 3), **options):
@@ -82,7 +74,7 @@ def loop_by_hand(net, x, t, optimizer, epochs, batch_size):
 
 def fitted(net, optimizer, epochs=1, data=None):
     """The bits of the parameters after a fit."""
-    x, t = samples(inputs=net.layer_sizes[0], outputs=net.layer_sizes[-1]) if data is None else data
+    x, t = samples(count=23, inputs=net.layer_sizes[0], outputs=net.layer_sizes[-1]) if data is None else data
     net.fit(x, t, epochs=epochs, batch_size=4, optimizer=optimizer)
     return bits(net.params)
 
@@ -195,7 +187,7 @@ BLOCKS_JIT = pytest.param(BLOCKS, marks=pytest.mark.jit)
 @every_dtype
 @pytest.mark.parametrize("layer_sizes", [(4, 5, 3), BLOCKS_JIT, (4, 3), (1, 1, 2)])
 def test_fit_is_a_loop_of_updates_bit_for_bit(layer_sizes, dtype, name):
-    x, t = samples(inputs=layer_sizes[0], outputs=layer_sizes[-1])
+    x, t = samples(count=23, inputs=layer_sizes[0], outputs=layer_sizes[-1])
     net = network(layer_sizes, dtype=dtype)
     by_hand = copy.deepcopy(net)
     net.fit(x, t, epochs=2, batch_size=4, optimizer=new(name))  # the last batch has 3 samples
@@ -207,7 +199,7 @@ def test_fit_is_a_loop_of_updates_bit_for_bit(layer_sizes, dtype, name):
 @every_class
 @every_dtype
 def test_fit_is_a_loop_of_updates_where_both_have_threads(dtype, name):
-    x, t = samples(130, 300, 10)
+    x, t = samples(count=130, inputs=300, outputs=10)
     net = network((300, 129, 65, 10), dtype=dtype)
     by_hand = copy.deepcopy(net)
     net.fit(x, t, epochs=1, batch_size=64, optimizer=new(name))
@@ -222,7 +214,7 @@ def test_fit_is_a_loop_of_updates_where_both_have_threads(dtype, name):
 )
 def test_both_backends_agree(layer_sizes, sampling, dtype, name):
     nets = [network(layer_sizes, dtype=dtype, backend=backend) for backend in ("kernels", "reference")]
-    x, t = samples(inputs=layer_sizes[0])
+    x, t = samples(count=23, inputs=layer_sizes[0])
     options = {"epochs": 2, "batch_size": 4, "sampling": sampling}
     curves = [net.fit(x, t, optimizer=new(name), **options).step_loss for net in nets]
     rtol = 16 * RTOL[dtype]  # twelve steps, each on the rounding errors of those before
@@ -304,10 +296,10 @@ def test_a_network_of_another_size_or_dtype_is_fitted_afresh(other, name):
 def test_a_network_of_another_size_or_dtype_is_updated_afresh(other, name):
     # (5, 5, 3) has all shapes but one in common with (4, 5, 3)
     optimizer, fresh = new(name), new(name)
-    x, t = samples()
+    x, t = samples(count=23)
     loop_by_hand(network(), x, t, optimizer, 1, 4)
     nets = [network(**other) for _ in range(2)]
-    x, t = samples(inputs=nets[0].layer_sizes[0])
+    x, t = samples(count=23, inputs=nets[0].layer_sizes[0])
     for net, one in zip(nets, (optimizer, fresh), strict=True):
         loop_by_hand(net, x, t, one, 1, 4)
     assert bits(nets[0].params) == bits(nets[1].params)
@@ -326,7 +318,7 @@ def test_another_network_with_as_many_parameters_is_fitted_afresh(layer_sizes, n
 
 @every_class
 def test_another_network_of_the_same_shape_is_updated_afresh(name):
-    optimizer, (x, t) = new(name), samples()
+    optimizer, (x, t) = new(name), samples(count=23)
     first = network()
     loop_by_hand(first, x, t, optimizer, 1, 4)
     got, want = (network(seed=5) for _ in range(2))
@@ -338,7 +330,7 @@ def test_another_network_of_the_same_shape_is_updated_afresh(name):
 @every_class
 @pytest.mark.parametrize("turns", ["fit update", "update fit", "fit update fit", "update fit update"])
 def test_fit_and_update_in_turn_are_one_run(turns, name):
-    optimizer, (x, t) = new(name), samples()
+    optimizer, (x, t) = new(name), samples(count=23)
     net, want = network(), network()
     for turn in turns.split():
         if turn == "fit":
@@ -458,7 +450,7 @@ def test_a_rejected_fit_leaves_the_state_as_it_was(name):
         net, optimizer = network(), new(name)
         fitted(net, optimizer)
         if rejected:
-            x, t = samples()
+            x, t = samples(count=23)
             for bad in ({"t": t + 1}, {"x": x[:, :3]}, {"epochs": 0}, {"batch_size": 0}, {"validation_data": (x, x)}):
                 with pytest.raises((TypeError, ValueError)):
                     net.fit(**({"x": x, "t": t, "optimizer": optimizer} | bad))
@@ -617,7 +609,7 @@ def test_a_gradient_of_zero_is_not_clipped():
 @every_dtype
 @pytest.mark.parametrize("longest", [0.05, 0.5, 1e6])  # always too long, sometimes, never
 def test_fit_clips_as_update_does(longest, dtype, name):
-    x, t = samples()
+    x, t = samples(count=23)
     net, by_hand, free = (network(dtype=dtype) for _ in range(3))
     net.fit(x, t, epochs=2, batch_size=4, optimizer=CLASSES[name](**SETTINGS[name], clip_norm=longest))
     loop_by_hand(by_hand, x, t, CLASSES[name](**SETTINGS[name], clip_norm=longest), 2, 4)
@@ -691,7 +683,7 @@ def test_updates_are_those_of_the_book(name):
 @every_dtype
 @pytest.mark.parametrize("backend_name", ["kernels", "reference"])
 def test_fit_with_the_books_adam_is_a_loop_of_updates(backend_name, dtype):
-    x, t = samples()
+    x, t = samples(count=23)
     settings = {"beta1": 0.75, "beta2": 0.9375, "epsilon": 0.03125}
     net, by_hand, other = (network(dtype=dtype, backend=backend_name) for _ in range(3))
     net.fit(x, t, epochs=2, batch_size=4, optimizer=fnn.Adam(0.125, **settings, book=True))

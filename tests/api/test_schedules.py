@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from small_networks import bits, samples
 
 import fastfnn as fnn
 from fastfnn.schedules import Constant, Cosine, Exponential, InverseScaling, Step
@@ -169,22 +170,13 @@ def name_of(rate):
 RATES = [Step(0.5, 4, 0.5), Exponential(0.5, 0.9), Cosine(0.5, 9, 0.01), InverseScaling(0.5), halving]
 
 
-def samples():
-    rng = np.random.default_rng(0)
-    return rng.standard_normal((23, 4)), rng.integers(3, size=23)
-
-
 def network(**options):
     return fnn.FNN((4, 5, 3), **({"activation": "tanh", "dtype": "float64", "seed": 1} | options))
 
 
-def bits(params):
-    return {name: param.tobytes() for name, param in params.items()}
-
-
 def loop_by_hand(net, optimizer, epochs):
     """What `fit` does with batches of 4, with its order of the samples."""
-    x, t = samples()
+    x, t = samples(count=23)
     for _ in range(epochs):
         order = net._rng.permutation(len(x))
         for start in range(0, len(order), 4):
@@ -213,11 +205,11 @@ def test_rates_go_on_from_the_steps_that_were_taken(rate):
 def test_fit_and_update_take_the_same_rates(dtype, kind, rate):
     net, by_hand = network(dtype=dtype), network(dtype=dtype)
     optimizer, other = kind(rate), kind(rate)
-    net.fit(*samples(), epochs=2, batch_size=4, optimizer=optimizer)
+    net.fit(*samples(count=23), epochs=2, batch_size=4, optimizer=optimizer)
     loop_by_hand(by_hand, other, 2)
     assert bits(net.params) == bits(by_hand.params)
     loop_by_hand(net, optimizer, 1)  # and on, the other way round
-    by_hand.fit(*samples(), epochs=1, batch_size=4, optimizer=other)
+    by_hand.fit(*samples(count=23), epochs=1, batch_size=4, optimizer=other)
     assert bits(net.params) == bits(by_hand.params)
 
 
@@ -225,12 +217,12 @@ def test_fit_and_update_take_the_same_rates(dtype, kind, rate):
 def test_a_constant_schedule_is_the_number(kind):
     nets = [network() for _ in range(2)]
     for net, rate in zip(nets, (0.125, Constant(0.125)), strict=True):
-        net.fit(*samples(), epochs=2, batch_size=4, optimizer=kind(rate))
+        net.fit(*samples(count=23), epochs=2, batch_size=4, optimizer=kind(rate))
     assert bits(nets[0].params) == bits(nets[1].params)
 
 
 def test_a_rate_of_zero_from_some_step_on_stops_there():
-    x, t = samples()
+    x, t = samples(count=23)
     net, short = network(), network()
     net.fit(x, t, epochs=3, batch_size=4, optimizer=fnn.SGD(Step(0.5, 6, factor=0)))
     short.fit(x, t, epochs=1, batch_size=4, optimizer=fnn.SGD(0.5))
@@ -240,7 +232,7 @@ def test_a_rate_of_zero_from_some_step_on_stops_there():
 def test_a_function_is_called_once_for_each_step_in_turn():
     seen = []
     net = network()
-    net.fit(*samples(), epochs=3, batch_size=4, optimizer=fnn.SGD(lambda step: seen.append(step) or 0.1))
+    net.fit(*samples(count=23), epochs=3, batch_size=4, optimizer=fnn.SGD(lambda step: seen.append(step) or 0.1))
     assert seen == list(range(18))
 
 
@@ -291,7 +283,7 @@ def test_a_bad_rate_ends_a_fit_that_leaves_what_was_trained(rate, error, message
     net = network()
     before = bits(net.params)
     with pytest.raises(error, match=rf"^learning_rate\(2\) {message}$"):
-        net.fit(*samples(), epochs=2, batch_size=4, optimizer=fnn.SGD(rate))
+        net.fit(*samples(count=23), epochs=2, batch_size=4, optimizer=fnn.SGD(rate))
     assert bits(net.params) != before
     assert all(np.isfinite(param).all() for param in net.params.values())
 

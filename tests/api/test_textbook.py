@@ -51,12 +51,7 @@ def train_as_in_the_notes(network, x_train, t_train, iters_num, batch_size=100, 
     return train_loss_list
 
 
-@pytest.fixture(autouse=True)
-def numpy_seed():
-    state = np.random.get_state()
-    np.random.seed(0)
-    yield
-    np.random.set_state(state)
+pytestmark = pytest.mark.usefixtures("numpy_seed")
 
 
 def small_data(dtype="float64"):

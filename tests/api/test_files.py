@@ -1,0 +1,148 @@
+"""Files: what is saved is loaded bit for bit, and a bad file is reported by name."""
+
+import json
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+from small_networks import DTYPES, LOSSES, bits, network, samples
+
+import fastfnn as fnn
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize(
+    ("sizes", "activation"), [((4, 3), "relu"), ((4, 5, 3), "tanh"), ((4, 5, 6, 2, 3), ("relu", "sigmoid", "identity"))]
+)
+def test_a_saved_network_loads_bit_for_bit(tmp_path, sizes, activation, loss, dtype):
+    net = network(sizes, activation=activation, loss=loss, dtype=dtype)
+    x, t = samples(loss)
+    net.fit(x, t, epochs=1)
+    net.save(tmp_path / "net.safetensors")
+    twin = fnn.load(tmp_path / "net.safetensors")
+    assert type(twin) is fnn.FNN
+    assert bits(twin) == bits(net)
+    assert repr(twin) == repr(net)
+    assert twin.predict(x).tobytes() == net.predict(x).tobytes()
+    assert twin.evaluate(x, t) == net.evaluate(x, t)
+    twin.params["b1"][...] = 9  # loaded parameters are live and no longer tied to the file
+    assert twin.predict(x).tobytes() != net.predict(x).tobytes()
+    assert bits(fnn.load(tmp_path / "net.safetensors")) == bits(net)
+
+
+def test_a_saved_file_is_plain_safetensors(tmp_path):
+    net = fnn.FNN((4, 3, 2), seed=0)
+    net.save(str(tmp_path / "net.safetensors"))
+    tensors = load_file(tmp_path / "net.safetensors")
+    assert {name: tensor.tobytes() for name, tensor in tensors.items()} == bits(net)
+
+
+def test_save_replaces_a_file(tmp_path):
+    path = tmp_path / "net.safetensors"
+    fnn.FNN((9, 9, 9), seed=0).save(path)
+    net = fnn.FNN((2, 2), seed=1)
+    net.save(path)
+    assert bits(fnn.load(path)) == bits(net)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["net.safetensors"]
+
+
+def test_a_textbook_network_saves_and_loads(tmp_path):
+    net = fnn.TwoLayerNet(4, 3, 2, seed=0)
+    net.save(tmp_path / "net")
+    assert bits(fnn.load(tmp_path / "net")) == bits(net)
+
+
+def test_load_of_a_missing_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.safetensors"):
+        fnn.load(tmp_path / "nowhere.safetensors")
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage" * 20, b"\x93NUMPY", b"\xff" * 64], ids=repr)
+def test_load_of_garbage(tmp_path, content):
+    path = tmp_path / "garbage.bin"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"garbage\.bin is not a safetensors file"):
+        fnn.load(path)
+
+
+def test_load_of_a_truncated_file(tmp_path):
+    path = tmp_path / "cut.safetensors"
+    fnn.FNN((4, 3)).save(path)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(ValueError, match=r"cut\.safetensors is not a safetensors file"):
+        fnn.load(path)
+
+
+@pytest.mark.parametrize("metadata", [None, {"format": "pt"}, {"format": "fastfnn-999"}])
+def test_load_of_a_file_of_others(tmp_path, metadata):
+    path = tmp_path / "foreign.safetensors"
+    save_file({"W1": np.zeros((2, 2), np.float32)}, path, metadata)
+    got = metadata["format"] if metadata else None
+    with pytest.raises(ValueError, match=rf"foreign\.safetensors must be .* fastfnn.* got format {got!r}"):
+        fnn.load(path)
+
+
+@pytest.fixture
+def rewrite(tmp_path):
+    """Save a 4-3-2 network after a change to its tensors, description or metadata."""
+
+    def write(tensors=lambda d: None, description=lambda d: None, metadata=lambda d: None):
+        path = tmp_path / "ours.safetensors"
+        arrays = {name: param.copy() for name, param in fnn.FNN((4, 3, 2), seed=0).params.items()}
+        told = {"layer_sizes": [4, 3, 2], "activation": ["relu"], "loss": "softmax_cross_entropy", "dtype": "float32"}
+        tensors(arrays)
+        description(told)
+        header = {"format": "fastfnn-1", "network": json.dumps(told)}
+        metadata(header)
+        save_file(arrays, path, header)
+        return path
+
+    return write
+
+
+def test_the_description_of_a_file_is_what_the_tests_below_change(rewrite):
+    assert repr(fnn.load(rewrite())) == "FNN(4-3-2, relu; softmax_cross_entropy; float32)"
+
+
+BROKEN = {
+    "missing tensor": {"tensors": lambda d: d.pop("b2")},
+    "tensor too many": {"tensors": lambda d: d.update(W3=np.zeros((2, 2), np.float32))},
+    "wrong shape": {"tensors": lambda d: d.update(W1=np.zeros((3, 4), np.float32))},
+    "other sizes": {"description": lambda d: d.update(layer_sizes=[4, 2, 2])},
+    "bad activation": {"description": lambda d: d.update(activation=["swish"])},
+    "bad sizes": {"description": lambda d: d.update(layer_sizes=[4, -3, 2])},
+    "no sizes": {"description": lambda d: d.pop("layer_sizes")},
+    "no description": {"metadata": lambda d: d.pop("network")},
+    "description is not JSON": {"metadata": lambda d: d.update(network="{")},
+    "description is a list": {"metadata": lambda d: d.update(network="[]")},
+    "unknown entry": {"description": lambda d: d.update(flavour="vanilla")},
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_load_of_a_damaged_file_of_ours_names_it(rewrite, case):
+    path = rewrite(**BROKEN[case])
+    with pytest.raises(ValueError, match=r"ours\.safetensors") as caught:
+        fnn.load(path)
+    assert caught.type is ValueError
+
+
+def test_load_names_the_missing_tensor(rewrite):
+    path = rewrite(tensors=lambda d: d.pop("b2"))
+    with pytest.raises(ValueError, match=r"must hold W1, b1, W2, b2; got W1, W2, b1"):
+        fnn.load(path)
+
+
+@pytest.mark.parametrize("place", ["folder", "missing folder"])
+def test_save_where_no_file_can_be_is_an_oserror(tmp_path, place):
+    path = tmp_path if place == "folder" else tmp_path / "nowhere" / "net.safetensors"
+    with pytest.raises(OSError, match=path.name):
+        fnn.FNN((2, 2)).save(path)
+
+
+def test_a_network_that_diverged_loads_as_it_was_saved(tmp_path):
+    net = fnn.FNN((3, 2), seed=0)
+    net.params["W1"][1, 1] = np.nan
+    net.save(tmp_path / "diverged.safetensors")
+    np.testing.assert_array_equal(fnn.load(tmp_path / "diverged.safetensors").params["W1"], net.params["W1"])
