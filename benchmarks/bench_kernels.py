@@ -140,7 +140,7 @@ class Bandwidth(Compiled):
 
 
 class Machine(Compiled):
-    """The peak and the bandwidth of which the shares are shares."""
+    """The peak and the memory bandwidth of the machine, to which the shares refer."""
 
     def setup(self):
         warm_peak("float32")

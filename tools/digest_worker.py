@@ -45,7 +45,7 @@ def networks() -> dict[str, dict[str, Any]]:
             training = {"epochs": 2, "batch_size": 32, **(fit or {})}
             found[f"{name}, {dtype}"] = {"net": arguments, "fit": training, "samples": samples, **more}
 
-    def optimizer(name: str, *arguments: Any, **options: Any) -> dict[str, Callable[[], Any]]:
+    def optimizer(name: str, *arguments: Any, **options: Any) -> dict[str, Any]:
         return {"optimizer": lambda: getattr(fnn, name)(*(arguments or (0.01,)), **options)}
 
     # Activations, losses and update rules
@@ -123,8 +123,8 @@ def networks() -> dict[str, dict[str, Any]]:
     return found
 
 
-def results_of(case: dict[str, Any]) -> dict[str, list[np.ndarray]]:
-    """What a network computes: arrays by what they are."""
+def results_of(case: dict[str, Any]) -> dict[str, list[Any]]:
+    """Everything that a network computes, as lists of arrays by name."""
     import fastfnn as fnn
 
     rng = np.random.default_rng(5)
@@ -142,7 +142,7 @@ def results_of(case: dict[str, Any]) -> dict[str, list[np.ndarray]]:
     other = np.float64 if net.dtype == np.float32 else np.float32
     batch = slice(0, min(count, 61))
 
-    def parameters() -> list[np.ndarray]:
+    def parameters() -> list[Any]:
         return [value.copy() for value in net.params.values()]
 
     results = {"initial parameters": parameters()}
@@ -160,7 +160,7 @@ def results_of(case: dict[str, Any]) -> dict[str, list[np.ndarray]]:
     return results
 
 
-def digests_of(results: dict[str, list[np.ndarray]]) -> dict[str, str]:
+def digests_of(results: dict[str, list[Any]]) -> dict[str, str]:
     """The arrays of each name as a hash of their bytes."""
     joined = {name: b"".join(np.asarray(array).tobytes() for array in arrays) for name, arrays in results.items()}
     return {name: hashlib.sha256(content).hexdigest()[:16] for name, content in joined.items()}

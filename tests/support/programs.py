@@ -19,9 +19,11 @@ def tool(name):
     return importlib.import_module(name)
 
 
-def run(*command, cwd, environment=None):
-    """What a command prints; an AssertionError with all its output if it fails."""
-    done = subprocess.run(list(map(str, command)), cwd=cwd, env=environment, capture_output=True, text=True)
+def run(*command, cwd, environment=None, timeout=300):
+    """What a command prints; an AssertionError with all its output if it fails. `timeout` is in seconds."""
+    done = subprocess.run(
+        list(map(str, command)), cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout
+    )
     assert done.returncode == 0, f"{command} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 

@@ -1,5 +1,6 @@
 """The asv suite: that it covers what it should, and that it fails where it must. `tools/check.py` runs it."""
 
+import ast
 import importlib
 import importlib.util
 import inspect
@@ -125,6 +126,26 @@ def test_cases_have_those_of_the_speed_table(suite):
         assert got.operations == want.operations
     assert speed_table.CASES["predict"].layers == suite.cases.CASES["medium"].layers
     assert speed_table.CASES["predict"].batch_size in suite.bench_training.Predict.params[0]
+
+
+def test_only_public_kernels_are_used():
+    used = set()
+    for path in FOLDER.glob("*.py"):
+        tree = ast.parse(path.read_text("utf-8"))
+        modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module}
+        assert not [name for name in modules if name.startswith("fastfnn.")], path.name
+        used |= {
+            node.attr
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "kernels"
+        }
+    assert {"affine_forward", "SETTINGS"} <= used  # the search finds names
+    assert used - {"__file__"} <= set(kernels.__all__)
+
+
+def test_the_folder_holds_the_suite_only(suite):
+    """asv imports every module, also with old versions of fastfnn."""
+    assert {path.stem for path in FOLDER.glob("*.py")} == {"__init__", *suite.modules}
 
 
 # A version that lacks something
