@@ -1,4 +1,4 @@
-"""Activation: a user's two functions in arrays, in FN, in networks and their files; what is refused."""
+"""Activation: a user's two functions on arrays, in FN, in networks and in files; invalid arguments."""
 
 import math
 
@@ -32,17 +32,19 @@ def data(dtype="float32", samples=60):
 
 def curve(activation, **options):
     x, t = data(options.get("dtype", "float32"))
-    net = fnn.FNN((5, 17, 9, 3), activation=activation, seed=1, **options)  # widths that are no multiple of a vector's
+    net = fnn.FNN(
+        (5, 17, 9, 3), activation=activation, seed=1, **options
+    )  # widths that are not multiples of the vector width
     return net.fit(x, t, epochs=4, batch_size=16, optimizer=fnn.Adam(0.01)).step_loss
 
 
 @pytest.mark.parametrize(("dtype", "rtol"), [("float32", 1e-5), ("float64", 1e-13)])
 @pytest.mark.parametrize("kind", SOFTPLUS)
-def test_training_is_that_of_the_same_built_in(kind, dtype, rtol):
+def test_training_equals_that_of_the_same_built_in_activation(kind, dtype, rtol):
     np.testing.assert_allclose(curve(SOFTPLUS[kind], dtype=dtype), curve("softplus", dtype=dtype), rtol=rtol)
 
 
-def test_training_with_one_nothing_else_has_is_that_of_the_reference():
+def test_training_with_a_new_activation_agrees_with_the_reference():
     want = curve((CUBE, "tanh"), dtype="float64", backend="reference")
     np.testing.assert_allclose(curve((CUBE, "tanh"), dtype="float64"), want, rtol=1e-12)
     assert abs(curve("tanh", dtype="float64") - want).max() > 0.1
@@ -59,19 +61,19 @@ def test_gradient_matches_central_differences(activation):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("shape", [(), (3,), (2, 3), (2, 3, 4), (0, 3)])
-def test_an_array_of_any_shape(shape, dtype):
+def test_an_activation_of_an_array_keeps_its_shape(shape, dtype):
     x = np.asarray(np.random.default_rng(3).standard_normal(shape), dtype)
     for got, want in ((CUBE(x), x**3 / 9), (CUBE.derivative_at(x), x * x / 3)):
         assert got.shape == shape and got.dtype == dtype
         np.testing.assert_allclose(got, want, rtol=4 * np.finfo(dtype).eps)
 
 
-def test_a_number_gives_a_number():
+def test_an_activation_of_a_number_is_a_number():
     assert isinstance(CUBE(3), np.float64) and CUBE(3) == 3
     assert isinstance(CUBE.derivative_at(np.float32(3)), np.float32) and CUBE.derivative_at(3) == 3
 
 
-def test_strided_and_integer_arrays():
+def test_strided_and_integer_arrays_are_accepted():
     x = np.arange(24).reshape(4, 6)
     np.testing.assert_allclose(CUBE(x[::2, ::-1]), x[::2, ::-1] ** 3 / 9)
 
@@ -82,12 +84,12 @@ def test_the_array_is_not_changed():
     np.testing.assert_array_equal(x, 1)
 
 
-def test_in_fn():
+def test_an_activation_works_in_fn():
     got = fnn.FN([[1.0, 2.0]], [3.0], CUBE)([1.0, 1.0])
     np.testing.assert_allclose(got, [24.0])
 
 
-def test_a_network_remembers_its_name(tmp_path, capsys):
+def test_a_network_shows_and_saves_the_name_of_an_activation(tmp_path, capsys):
     net = fnn.FNN((5, 4, 3), activation=CUBE, seed=0)
     net.summary()
     assert "cube" in capsys.readouterr().out and "cube" in repr(net)
@@ -99,7 +101,7 @@ def test_a_network_remembers_its_name(tmp_path, capsys):
         fnn.load(tmp_path / "net.safetensors")
 
 
-def test_the_name_is_that_of_the_function():
+def test_the_default_name_is_that_of_the_function():
     assert fnn.Activation(forward, of_input).name == "forward" and repr(CUBE) == "Activation(cube)"
 
 
@@ -115,7 +117,7 @@ def test_the_name_is_that_of_the_function():
         ((forward, of_input, 3), TypeError, "^name must be a str, got int$"),
     ],
 )
-def test_what_is_no_activation(arguments, error, message):
+def test_invalid_arguments_of_activation_are_rejected(arguments, error, message):
     with pytest.raises(error, match=message):
         fnn.Activation(*arguments)
 
@@ -127,7 +129,7 @@ def asks(x):
 
 @pytest.mark.skipif(NOJIT, reason="Python runs what Numba cannot compile")
 @pytest.mark.parametrize("use", [lambda f: fnn.FNN((5, 4, 3), activation=f), lambda f: f(np.ones(3))])
-def test_what_cannot_be_compiled_is_shown(use):
+def test_an_activation_that_cannot_be_compiled_raises_an_error_with_the_line(use):
     broken = fnn.Activation(asks, of_input)
     with pytest.raises(
         ValueError, match=r"(?s)^forward must be a function that Numba can compile: .*slope = input\(\"slope\"\)"

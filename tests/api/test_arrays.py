@@ -1,4 +1,4 @@
-"""What the textbook modules share: dtypes, shapes, the activations on arrays of any rank."""
+"""Conversion of arrays for the kernels: dtypes, shapes, activations of arrays of any rank."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ SHAPES = [
     (0, 2),
     (2, 3, 4),
     (2, 0, 3),
-    (2, 1, 3, 2),  # images as the book has them
+    (2, 1, 3, 2),  # images, in the book's layout
 ]
 
 
@@ -43,14 +43,14 @@ SHAPES = [
         (["int64", "bool"], "float64"),
     ],
 )
-def test_float32_stays_and_all_else_becomes_float64(dtypes, want):
+def test_float32_is_kept_and_other_dtypes_become_float64(dtypes, want):
     values = {f"x{i}": np.ones((2, 3), dtype) for i, dtype in enumerate(dtypes)}
     for array in arrays.real_arrays(**values):
         assert array.dtype == np.dtype(want)
         np.testing.assert_array_equal(array, np.ones((2, 3)))
 
 
-def test_arrays_are_copied_only_where_they_have_to_be():
+def test_arrays_are_copied_only_if_necessary():
     x = np.ones((3, 4), np.float32)
     for view in (x, x.T, x[:, ::2]):
         assert arrays.real_arrays(x=view)[0] is view
@@ -72,7 +72,7 @@ def test_arrays_are_copied_only_where_they_have_to_be():
     ],
     ids=["text", "complex", "None", "ragged"],
 )
-def test_what_is_no_real_array_is_rejected(value, error, message):
+def test_values_that_are_not_real_arrays_are_rejected(value, error, message):
     with pytest.raises(error, match=message):
         arrays.real_arrays(fine=1.0, it=value)
 
@@ -101,7 +101,7 @@ ELEMENTWISE = [name for name in ACTIVATIONS if name != "softmax"]
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("name", ELEMENTWISE)
-def test_an_activation_of_any_rank_is_that_of_its_elements(name, shape, dtype):
+def test_activations_work_element_by_element_on_any_rank(name, shape, dtype):
     x = np.asarray(np.random.default_rng(0).standard_normal(shape), dtype)
     want = np.empty((1, x.size))
     reference.activation_forward(want, x.astype(np.float64).reshape(1, -1), ACTIVATIONS.index(name))
@@ -112,25 +112,25 @@ def test_an_activation_of_any_rank_is_that_of_its_elements(name, shape, dtype):
             got = arrays.activate(name, arranged)
         assert got.shape == shape and got.dtype == dtype
         assert not np.shares_memory(got, arranged)
-        # the reference rounds too
+        # the reference is rounded too
         assert_close(got, want, (ACTIVATION_ULPS + ELEMENTWISE_EPS) * TOLERANCES[dtype].eps * np.abs(want))
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("shape", [(7,), (3, 5), (0, 2), (2, 3, 4)])
-def test_softmax_is_along_the_last_axis(shape, dtype):
+def test_softmax_works_along_the_last_axis(shape, dtype):
     x = np.random.default_rng(0).standard_normal(shape).astype(dtype)
     want = np.exp(x.astype(np.float64))
     want /= want.sum(axis=-1, keepdims=True)
     got = arrays.activate("softmax", x)
     assert got.dtype == dtype
-    assert_close(got, want, (shape[-1] + 8) * TOLERANCES[dtype].eps * want)  # the bound that the kernel states
+    assert_close(got, want, (shape[-1] + 8) * TOLERANCES[dtype].eps * want)  # the bound in the kernel's docstring
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("name", ELEMENTWISE)
-def test_a_derivative_of_any_rank_is_that_of_its_elements(name, shape, dtype):
+def test_derivatives_work_element_by_element_on_any_rank(name, shape, dtype):
     x = np.asarray(np.random.default_rng(1).standard_normal(shape), dtype)
     want = np.empty((1, x.size))
     reference.activation_backward(
@@ -141,7 +141,7 @@ def test_a_derivative_of_any_rank_is_that_of_its_elements(name, shape, dtype):
         with unchanged(arranged):
             got = arrays.derivative(name, arranged)
         assert got.shape == shape and got.dtype == dtype
-        # of numbers up to 1: the activation is right to 4 ulp, and some operations follow
+        # derivatives are at most 1; the activation is accurate to 4 ulp and some operations follow
         assert_close(got, want.reshape(shape), (2 * ACTIVATION_ULPS + ELEMENTWISE_EPS) * TOLERANCES[dtype].eps)
 
 
@@ -167,13 +167,13 @@ SOFTMAX, SQUARED = "softmax_cross_entropy", "squared_error"
         ([0, 1, 2], [1], SOFTMAX, [1]),
         ([0, 1], [0, 1], SOFTMAX, [[0, 1]]),
         ([0, 1], [[0, 1]], SOFTMAX, [[0, 1]]),
-        ([5], [1], SOFTMAX, [[1]]),  # one class: a row of probabilities, as the book reads it
+        ([5], [1], SOFTMAX, [[1]]),  # with one class this is a row of probabilities, as in the book
         ([[0], [1]], [3, 4], SQUARED, [[3], [4]]),
         ([0, 1], [3, 4], SQUARED, [[3, 4]]),
         ([0], 3, SQUARED, [[3]]),
     ],
 )
-def test_outputs_and_targets(value, t, loss, want, dtype):
+def test_outputs_and_targets_are_converted_to_the_arrays_of_a_loss(value, t, loss, want, dtype):
     outputs, targets, shape = arrays.outputs_and_targets("y", np.array(value, dtype), t, loss)
     np.testing.assert_array_equal(outputs, np.atleast_2d(value))
     assert outputs.dtype == dtype and shape == np.shape(value)
@@ -197,6 +197,6 @@ def test_outputs_and_targets(value, t, loss, want, dtype):
         (np.ones((2, 2)), [[1, 1], [1, 0]], ValueError, "^t must have rows that sum to 1, got 2 in row 0"),
     ],
 )
-def test_bad_outputs_and_targets(value, t, error, message):
+def test_invalid_outputs_and_targets_are_rejected(value, t, error, message):
     with pytest.raises(error, match=message):
         arrays.outputs_and_targets("y", value, t, SOFTMAX)

@@ -1,4 +1,4 @@
-"""The door to the kernels: backends, threads, configuration, the listener for compilation."""
+"""The module that reaches the kernels: backends, threads, configuration, the listener for compilation."""
 
 import contextlib
 import platform
@@ -17,7 +17,7 @@ from fastfnn.kernels.workers import threads
 pytestmark = pytest.mark.usefixtures("thread_count")
 
 
-def test_backends_are_the_kernels_and_their_numpy_twins():
+def test_the_backends_are_the_kernels_and_their_numpy_twins():
     assert {"kernels": kernels, "reference": reference} == backend.BACKENDS
     for name in kernels.__all__:
         for module in backend.BACKENDS.values():
@@ -51,7 +51,7 @@ def test_a_new_process_may_use_all_the_threads_of_numba(cores):
     assert run_python(code, NUMBA_NUM_THREADS=cores).split() == [str(cores)] * 2
 
 
-def test_the_number_of_threads_that_was_set_is_told():
+def test_get_num_threads_returns_the_number_that_was_set():
     serial = threads.threading_layer() == "workqueue"
     for count in range(1, threads.max_threads() + 1):
         fnn.set_num_threads(np.int64(count))
@@ -59,13 +59,13 @@ def test_the_number_of_threads_that_was_set_is_told():
         assert type(fnn.get_num_threads()) is int
 
 
-def test_numba_keeps_its_own_number_of_threads():
+def test_numbas_own_number_of_threads_is_not_changed():
     before = numba.get_num_threads()
     fnn.set_num_threads(1)
     assert numba.get_num_threads() == before
 
 
-def test_where_threads_are_not_safe_there_is_one(monkeypatch):
+def test_kernels_use_one_thread_where_threads_are_not_safe(monkeypatch):
     monkeypatch.setattr(threads, "_layer", "workqueue")
     fnn.set_num_threads(threads.max_threads())
     assert fnn.get_num_threads() == 1
@@ -81,7 +81,7 @@ def printed_config(capsys):
     return {line[:16].strip(): line[17:] for line in lines}
 
 
-def test_show_config_tells_versions_processor_and_threads(capsys):
+def test_show_config_prints_versions_processor_and_threads(capsys):
     config = printed_config(capsys)
     assert config["python"] == platform.python_version()
     assert config["numpy"] == np.__version__
@@ -93,12 +93,12 @@ def test_show_config_tells_versions_processor_and_threads(capsys):
     assert config["threads"] == f"{fnn.get_num_threads()} of {threads.max_threads()}"
 
 
-def test_show_config_tells_the_threads_in_use(capsys):
+def test_show_config_prints_the_threads_in_use(capsys):
     fnn.set_num_threads(1)
     assert printed_config(capsys)["threads"] == f"1 of {threads.max_threads()}"
 
 
-def test_show_config_tells_why_there_is_one_thread_only(capsys, monkeypatch):
+def test_show_config_explains_a_single_thread(capsys, monkeypatch):
     monkeypatch.setattr(threads, "_layer", "tbb")
     assert "note" not in printed_config(capsys)
     monkeypatch.setattr(threads, "_layer", "workqueue")
@@ -126,12 +126,12 @@ def test_without_a_compilation_the_action_is_not_called():
     calls = []
     with backend.on_first_compilation(lambda: calls.append("compiling")):
         pass
-    jit._announce("some_kernel")  # too late
+    jit._announce("some_kernel")  # after the context has ended
     assert calls == []
     assert jit.compile_listeners == []
 
 
-def test_contexts_nest():
+def test_contexts_can_be_nested():
     calls = []
     with backend.on_first_compilation(lambda: calls.append("outer")):
         with backend.on_first_compilation(lambda: calls.append("inner")):

@@ -1,6 +1,6 @@
-"""`fastfnn bench`: that every library is given the same work, that the report is whole, and what failures look like.
+"""`fastfnn bench`: every library gets the same work, the report is complete, failures are reported.
 
-Sizes are tiny and times are short: how fast anything is, is not tested here.
+Sizes are tiny and times short; speed is not tested here.
 """
 
 import json
@@ -27,7 +27,7 @@ OWN = ["--layers", "5,4,3", "--predict", "--batch-size", "64"]
 
 @pytest.fixture(autouse=True)
 def short_passes(monkeypatch):
-    """In this process a pass over the data has at most 10 steps, so that plain Python can make it."""
+    """Limit a pass over the data to 10 steps in this process, which plain Python can run."""
     monkeypatch.setattr(cases, "MOST_STEPS", 10)
 
 
@@ -41,7 +41,7 @@ def status_of(arguments):
 # The cases
 
 
-def test_cases_are_those_of_the_table():
+def test_the_cases_are_those_of_the_table():
     assert [case.name for case in cases.chosen([], "float32")] == list(cases.CASES)
     found = cases.chosen(["tiny", "notes"], "float64")
     assert [(case.name, case.dtype) for case in found] == [("notes", "float64"), ("tiny", "float64")]
@@ -50,25 +50,25 @@ def test_cases_are_those_of_the_table():
 @pytest.mark.parametrize(
     ("name", "operations"),
     [
-        # 2 B (3 sum of weights - those of the first layer), and 2 N sum of weights for predictions
+        # training: 2 B (3 times all weights - those of the first layer); prediction: 2 N times all weights
         ("notes", 2 * 100 * (3 * (784 * 50 + 50 * 10) - 784 * 50)),
         ("online", 2 * (3 * (784 * 50 + 50 * 10) - 784 * 50)),
         ("tabular", 2 * 32 * (3 * (30 * 64 + 64 * 64 + 64) - 30 * 64)),
         ("predict", 2 * 10_000 * (784 * 512 + 512 * 512 + 512 * 10)),
     ],
 )
-def test_operations(name, operations):
+def test_the_number_of_operations_of_a_case_is_correct(name, operations):
     assert cases.CASES[name].operations == operations
 
 
 @pytest.mark.parametrize("case", cases.CASES.values(), ids=cases.CASES)
-def test_a_pass_is_whole_batches(case):
+def test_a_pass_consists_of_whole_batches(case):
     assert case.samples == case.steps * case.batch_size
     assert case.samples >= case.layers[-1]
     assert re.fullmatch(r"[\w ,-]+", case.description)
 
 
-def test_data_is_the_same_every_time_and_holds_every_class():
+def test_the_data_are_reproducible_and_contain_every_class():
     first, second = cases.make_data(SMALL), cases.make_data(SMALL)
     assert first.x.tobytes() == second.x.tobytes()
     assert first.targets.tobytes() == second.targets.tobytes()
@@ -97,14 +97,14 @@ def check(peer, case):
     library = peer(case, data)
     got = library.check()
     library.work(2)
-    assert library.check() == got  # it takes its initial weights and state again
+    assert library.check() == got  # check restores the initial weights and state
     return got, cases.reference(case, data)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("peer", [ours.Peer, numpy_peer.Peer], ids=["ours", "numpy"])
-def test_library_does_the_same_as_the_reference(peer, network, dtype):
+def test_each_library_agrees_with_the_reference(peer, network, dtype):
     case = replace(NETWORKS[network], dtype=dtype)
     got, want = check(peer, case)
     assert cases.agree(case, got, want)
@@ -112,13 +112,13 @@ def test_library_does_the_same_as_the_reference(peer, network, dtype):
 
 
 @pytest.mark.parametrize("name", ["notes", "online"])
-def test_notes_do_the_same_as_the_reference(name):
+def test_the_code_of_the_notes_agrees_with_the_reference(name):
     case = replace(cases.CASES[name], layers=(20, 6, 4))
     got, want = check(notes_peer.Peer, case)
     assert cases.agree(case, got, want)
 
 
-def test_notes_predict():
+def test_the_code_of_the_notes_predicts():
     case = replace(SMALL, activation="sigmoid")
     data = cases.make_data(case)
     peer = notes_peer.Peer(case, data)
@@ -127,7 +127,7 @@ def test_notes_predict():
 
 
 @pytest.mark.parametrize("peer", [ours.Peer, numpy_peer.Peer], ids=["ours", "numpy"])
-def test_full_batch(peer, monkeypatch):
+def test_full_batch_training_agrees_with_the_reference(peer, monkeypatch):
     monkeypatch.setattr(cases, "MOST_SAMPLES", 4)
     assert SMALL.steps == 1
     got, want = check(peer, SMALL)
@@ -136,7 +136,7 @@ def test_full_batch(peer, monkeypatch):
 
 @pytest.mark.parametrize("module", ["torch_peer", "jax_peer", "sklearn_peer"])
 @pytest.mark.parametrize("network", NETWORKS)
-def test_framework_does_the_same_as_the_reference(module, network):
+def test_each_framework_agrees_with_the_reference(module, network):
     pytest.importorskip(module.removesuffix("_peer"), reason="needs fastfnn[peers]")
     import importlib
 
@@ -154,7 +154,7 @@ def test_framework_does_the_same_as_the_reference(module, network):
     [{"optimizer": "adam"}, {"activation": "tanh"}, {"loss": "sigmoid_cross_entropy"}, {"init": "xavier"}],
     ids=lambda change: next(iter(change)),
 )
-def test_agree_finds_other_work(change):
+def test_agree_detects_different_work(change):
     want = cases.reference(SMALL, cases.make_data(SMALL))
     other = replace(SMALL, **change)
     assert not cases.agree(SMALL, cases.reference(other, cases.make_data(other)), want)
@@ -164,19 +164,19 @@ def test_agree_finds_other_work(change):
 
 
 @pytest.mark.parametrize("case", [SMALL, *cases.CASES.values()], ids=lambda case: case.name)
-def test_agree_finds_another_learning_rate(case):
-    if case.predict or case.name == "large":  # large: slow
+def test_agree_detects_a_different_learning_rate(case):
+    if case.predict or case.name == "large":  # the large case is slow
         return
     data = cases.make_data(case)
     want = cases.reference(case, data)
-    assert (np.diff(want) < 0).all()  # it is small enough to descend
+    assert (np.diff(want) < 0).all()  # the learning rate is small enough for the loss to fall
     assert not cases.agree(case, cases.reference(replace(case, learning_rate=1.5 * case.learning_rate), data), want)
 
 
 # A worker's answers
 
 
-def test_worker_prepares_and_runs():
+def test_a_worker_prepares_and_runs_a_case():
     process = worker.Worker("numpy")
     case = replace(SMALL, optimizer="adam")
     answer = process.answer({"do": "prepare", "case": asdict(case)})
@@ -185,7 +185,7 @@ def test_worker_prepares_and_runs():
     assert process.answer({"do": "run", "seconds": 0.001})["seconds_per_step"] > 0
 
 
-def test_worker_answers_with_what_went_wrong(monkeypatch):
+def test_a_worker_answers_with_its_error(monkeypatch):
     assert "two layers" in worker.Worker("notes").answer({"do": "prepare", "case": asdict(SMALL)})["unsupported"]
     assert worker.Worker("numpy").answer({"do": "fly"}) == {"error": "ValueError: no such request: fly"}
     monkeypatch.setitem(worker.MODULES, "numpy", "fastfnn.bench.no_such_peer")
@@ -195,11 +195,11 @@ def test_worker_answers_with_what_went_wrong(monkeypatch):
 
 @pytest.mark.jit
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_peak(dtype):
+def test_the_peak_is_a_positive_number(dtype):
     assert 0 < backend.peak_flops(dtype, 0.001) < math.inf
 
 
-def test_peak_without_the_jit(monkeypatch):
+def test_the_peak_without_the_jit_is_nan(monkeypatch):
     monkeypatch.setattr("numba.config.DISABLE_JIT", True)
     assert math.isnan(backend.peak_flops("float32"))
 
@@ -209,7 +209,7 @@ def test_peak_without_the_jit(monkeypatch):
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
-    """A run with NumPy as the only peer: exit status, standard output and error, the JSON, the chart."""
+    """Run the command with NumPy as the only peer; return its exit status, output and folder of files."""
     folder = tmp_path_factory.mktemp("bench")
     command = [sys.executable, "-c", "import sys; from fastfnn.cli import main; sys.exit(main())", "bench"]
     files = ["--json", str(folder / "bench.json"), "--plot", str(folder / "bench.png")]
@@ -225,7 +225,7 @@ def measured(tmp_path_factory):
     return done, folder
 
 
-def test_table(measured):
+def test_the_table_shows_every_case_and_library(measured):
     done, _ = measured
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
@@ -240,7 +240,7 @@ def test_table(measured):
     assert "round 2 of 2" in done.stderr
 
 
-def test_json(measured):
+def test_the_json_file_holds_all_measurements(measured):
     result = json.loads((measured[1] / "bench.json").read_text("utf-8"))
     assert set(result) == {"machine", "versions", "settings", "peak_gflops", "cases"}
     assert result["machine"]["cpu"] and result["machine"]["cores"] >= 1
@@ -257,7 +257,7 @@ def test_json(measured):
         assert library["gflops"] == pytest.approx(case["operations"] / library["median_us"] / 1e3)
 
 
-def test_environment_tells_what_changes_a_library(monkeypatch):
+def test_the_environment_lists_variables_that_affect_libraries(monkeypatch):
     for name in runner.environment():
         monkeypatch.delenv(name)
     monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
@@ -265,7 +265,7 @@ def test_environment_tells_what_changes_a_library(monkeypatch):
     assert runner.environment() == {"OPENBLAS_CORETYPE": "Haswell"}
 
 
-def test_table_tells_what_is_set_in_the_environment(measured):
+def test_the_table_shows_variables_of_the_environment(measured):
     result = json.loads((measured[1] / "bench.json").read_text("utf-8"))
     result["settings"]["environment"] = {"OPENBLAS_CORETYPE": "Haswell", "OMP_NUM_THREADS": "1"}
     assert "set in the environment: OPENBLAS_CORETYPE=Haswell, OMP_NUM_THREADS=1" in report.table(result)
@@ -273,7 +273,7 @@ def test_table_tells_what_is_set_in_the_environment(measured):
     assert "set in the environment" not in report.table(result)
 
 
-def test_chart_is_not_blank(measured):
+def test_the_chart_is_not_blank(measured):
     from matplotlib import image
 
     pixels = image.imread(measured[1] / "bench.png")
@@ -286,7 +286,7 @@ def test_chart_is_not_blank(measured):
 
 
 def fake_processes(monkeypatch, broken, request="prepare"):
-    """Workers in this process; that of `broken` fails at `request`."""
+    """Replace the processes by workers in this process; that of `broken` fails at `request`."""
 
     class Process:
         def __init__(self, name, threads):
@@ -311,7 +311,7 @@ def fake_processes(monkeypatch, broken, request="prepare"):
 
 @pytest.mark.parametrize("request_", ["prepare", "run"])
 @pytest.mark.parametrize("broken", ["numpy", "fastfnn"])
-def test_a_library_that_fails_is_reported_and_the_others_run(monkeypatch, tmp_path, broken, request_):
+def test_a_failing_library_is_reported_and_the_others_run(monkeypatch, tmp_path, broken, request_):
     fake_processes(monkeypatch, broken, request_)
     case = replace(SMALL, activation="sigmoid")
     said = []
@@ -335,7 +335,7 @@ def test_a_case_that_a_library_cannot_do_is_left_out(monkeypatch):
     assert "not for small: notes' code (f64): the notes train two layers" in report.table(result)
 
 
-def test_a_library_that_computes_something_else_is_reported(monkeypatch):
+def test_a_library_with_different_results_is_reported(monkeypatch):
     fake_processes(monkeypatch, broken=None)
     monkeypatch.setattr(numpy_peer.Peer, "check", lambda self: [1.0] * cases.CHECKED_STEPS)
     result = runner.run([SMALL], ["numpy"], rounds=1, seconds=0.001)
@@ -345,14 +345,14 @@ def test_a_library_that_computes_something_else_is_reported(monkeypatch):
 
 
 @pytest.mark.jit
-def test_processes_train():
+def test_the_processes_train():
     result = runner.run([replace(SMALL, batch_size=1024)], ["numpy"], rounds=1, seconds=0.001)
     libraries = result["cases"][0]["libraries"]
     assert all(library["median_us"] > 0 for library in libraries.values())
     assert libraries["fastfnn"]["share_of_peak"] > 0
 
 
-def test_a_process_that_ends_is_reported_with_its_last_words():
+def test_a_process_that_ends_is_reported_with_its_last_output():
     process = runner.Process("no-such-library", None)
     try:
         with pytest.raises(runner.PeerError, match=r"its process ended with 1: .*KeyError: 'no-such-library'"):
@@ -384,7 +384,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_bad_input_exits_2_with_a_message(case, monkeypatch, tmp_path, capsys):
+def test_invalid_input_exits_with_2_and_a_message(case, monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(runner, "run", lambda *arguments, **options: pytest.fail("it ran"))
     arguments, message = BAD[case]
@@ -394,7 +394,7 @@ def test_bad_input_exits_2_with_a_message(case, monkeypatch, tmp_path, capsys):
     assert "Traceback" not in error
 
 
-def test_a_peer_that_is_not_installed(monkeypatch, capsys):
+def test_a_peer_that_is_not_installed_is_reported(monkeypatch, capsys):
     monkeypatch.setattr(runner, "installed", lambda: ("notes", "numpy"))
     assert status_of(["--peers", "torch"]) == 2
     assert capsys.readouterr().err == "fastfnn bench: torch cannot be imported: pip install 'fastfnn[peers]'\n"
@@ -408,7 +408,7 @@ def test_chart_without_matplotlib_is_refused_before_the_run(monkeypatch, tmp_pat
 
 
 @pytest.mark.parametrize("module", ["fastfnn", "fastfnn.cli"])
-def test_import_does_not_bring_the_benchmark(module):
+def test_importing_the_package_does_not_import_the_benchmark(module):
     code = f"import {module}, sys; print(*(name for name in sys.modules if name.startswith('fastfnn.bench')))"
     root = os.path.dirname(os.path.dirname(os.path.abspath(fnn.__file__)))
     environment = os.environ | {"PYTHONPATH": root}
@@ -416,7 +416,7 @@ def test_import_does_not_bring_the_benchmark(module):
     assert done.stdout.strip() == ""
 
 
-def test_the_benchmark_does_not_bring_the_frameworks():
+def test_importing_the_benchmark_does_not_import_the_frameworks():
     code = "import sys, fastfnn.bench.report, fastfnn.bench.runner; print(*sys.modules)"
     root = os.path.dirname(os.path.dirname(os.path.abspath(fnn.__file__)))
     environment = os.environ | {"PYTHONPATH": root}

@@ -1,7 +1,7 @@
-"""Programs as a reader of the book types them: on these layers and functions they train as they do in plain NumPy.
+"""Programs in the style of the book: on these layers and functions they train as in plain NumPy.
 
-The program is the same text for both: it is given the layers that it is made of. Those in plain NumPy are written below
-from the mathematics of the book, in float64.
+One program runs with both kinds of layers, which it gets as an argument. The plain NumPy layers are written below, in
+float64, from the mathematics of the book.
 """
 
 # ruff: noqa: F403, F405  (names come from `import *`, as in the programs of the book)
@@ -19,7 +19,7 @@ from fastfnn import functions, layers
 from fastfnn.functions import *
 from fastfnn.layers import *
 
-# Of losses: rounding is amplified from step to step.
+# Relative tolerance of losses; rounding errors grow from step to step.
 CURVE = {"float32": 1e-4, "float64": 1e-9}
 
 
@@ -89,7 +89,7 @@ class PlainIdentityWithLoss:
 
 
 class PlainDropout:
-    """With book=True as the book has it, else inverted."""
+    """The book's dropout with book=True, else inverted dropout."""
 
     def __init__(self, ratio, book=False):
         self.ratio, self.book = ratio, book
@@ -106,7 +106,7 @@ class PlainDropout:
 
 
 class PlainBatchNormalization:
-    """Back-propagation goes through the batch's deviation and mean one after the other."""
+    """Batch normalization whose backward pass goes through the standard deviation, then the mean."""
 
     def __init__(self, gamma, beta, momentum=0.9, epsilon=1e-5):
         self.gamma, self.beta, self.momentum, self.epsilon = gamma, beta, momentum, epsilon
@@ -144,12 +144,12 @@ PLAIN = types.SimpleNamespace(**{name: globals()[f"Plain{name}"] for name in lay
         "sum_squared_error", "mean_squared_error", "cross_entropy_error", "softmax_loss", "numerical_gradient",
     ],
 )  # fmt: skip
-def test_the_functions_of_the_book_are_there(name):
+def test_the_functions_of_the_book_exist(name):
     assert name in functions.__all__
     assert callable(globals()[name])
 
 
-ARGUMENTS = {  # of the constructor, forward and backward, as the book names them
+ARGUMENTS = {  # of the constructor, forward and backward, with the names of the book
     "Affine": ("W b", "x", "dout"),
     "Relu": ("", "x", "dout"),
     "Sigmoid": ("", "x", "dout"),
@@ -169,7 +169,7 @@ def arguments(function):
 
 
 @pytest.mark.parametrize("name", ARGUMENTS)
-def test_the_layers_of_the_book_are_there(name):
+def test_the_layers_of_the_book_exist(name):
     layer = globals()[name]
     assert name in layers.__all__
     got = arguments(layer), arguments(layer.forward).removeprefix("self "), arguments(layer.backward)[len("self ") :]
@@ -230,7 +230,7 @@ def digits(dtype="float64", count=500):
 
 
 def train(network, x, t, steps=200, batch_size=50, learning_rate=0.1):
-    """The loop of the notes; the same batches for every network."""
+    """The training loop of the notes, with equal batches for every network."""
     np.random.seed(1)
     losses = []
     for _ in range(steps):
@@ -243,7 +243,7 @@ def train(network, x, t, steps=200, batch_size=50, learning_rate=0.1):
     return losses
 
 
-def test_the_network_of_section_4_is_the_one_of_this_package():
+def test_the_network_of_section_4_equals_that_of_this_package():
     x, t = small_data()
     network = TwoLayerNetOfFunctions(6, 5, 3, weight_init_std=0.5)
     ours = fnn.TwoLayerNet(6, 5, 3, dtype="float64")
@@ -262,7 +262,7 @@ def test_the_gradients_of_section_4_agree():
         assert_close(by_differences[name], grad, DIFFERENCE_TOL)
 
 
-# Section 5: the same from layers
+# Section 5: a network of two layers, from layers
 
 
 class TwoLayerNet:
@@ -308,7 +308,7 @@ class TwoLayerNet:
 
 
 def two_layer_nets(*sizes, **options):
-    """The network on our layers and on the plain ones, with the same weights."""
+    """Return the network on these layers and on the plain NumPy layers, with equal weights."""
     for made_of in (OURS, PLAIN):
         np.random.seed(0)
         yield TwoLayerNet(made_of, *sizes, **options)
@@ -326,13 +326,13 @@ def test_the_network_of_section_5_trains_as_in_plain_numpy(dtype):
     assert ours.accuracy(x, t) == plain.accuracy(x, t)
 
 
-def test_the_network_of_section_5_on_small_data():
+def test_the_network_of_section_5_trains_as_in_plain_numpy_on_small_data():
     x, t = small_data()
     ours, plain = two_layer_nets(6, 5, 3, weight_init_std=0.5)
     np.testing.assert_allclose(train(ours, x, t, 50, 10), train(plain, x, t, 50, 10), rtol=CURVE["float64"])
 
 
-def test_the_network_of_section_5_is_the_one_of_this_package():
+def test_the_network_of_section_5_equals_that_of_this_package():
     x, t = small_data()
     network, _ = two_layer_nets(6, 5, 3, weight_init_std=0.5)
     same = fnn.TwoLayerNet(6, 5, 3, activation="relu", dtype="float64")
@@ -349,7 +349,7 @@ def test_the_gradients_of_section_5_agree():
         assert_close(by_differences[name], grad, DIFFERENCE_TOL)
 
 
-def test_a_layer_after_another_sees_an_array_that_relu_left_alone():
+def test_relu_does_not_change_the_array_that_another_layer_kept():
     x, t = small_data()
     network, _ = two_layer_nets(6, 5, 3, weight_init_std=0.5)
     first = network.gradient(x, t)
@@ -363,7 +363,7 @@ def test_a_layer_after_another_sees_an_array_that_relu_left_alone():
 
 class MultiLayerNet:
     def __init__(self, made_of, sizes, activation, dropout, normalization, weight_decay=0.0, dtype="float64"):
-        """dropout, normalization  options of these layers; no dropout if None"""
+        """Options of dropout and normalization are passed to these layers; None means no dropout."""
         self.params, self.layers, self.weight_decay = {}, OrderedDict(), weight_decay
         self.count = len(sizes) - 1
         for i in range(1, self.count + 1):
@@ -429,11 +429,11 @@ def test_a_network_with_all_layers_trains_as_in_plain_numpy(kind, activation):
     np.testing.assert_allclose(got, want, rtol=CURVE["float64"])
     assert got[-1] < got[0]
     np.testing.assert_allclose(ours.predict(x), plain.predict(x), rtol=1e-7, atol=1e-7)
-    assert np.mean(ours.predict(x).argmax(axis=1) == t.argmax(axis=1)) > 0.4  # a guess has 0.1, the worst here 0.54
+    assert np.mean(ours.predict(x).argmax(axis=1) == t.argmax(axis=1)) > 0.4  # guessing has 0.1
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_network_with_all_layers_on_small_data(kind):
+def test_a_network_with_all_layers_trains_as_in_plain_numpy_on_small_data(kind):
     x, t = small_data()
     ours, plain = multi_layer_nets(kind, (6, 5, 4, 3), "Tanh", weight_decay=0.1)
     np.testing.assert_allclose(train(ours, x, t, 50, 10), train(plain, x, t, 50, 10), rtol=CURVE["float64"])
@@ -446,7 +446,7 @@ def test_the_two_kinds_of_network_differ():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_batch_normalization_is_that_of_the_network_of_this_package(kind):
+def test_batch_normalization_equals_that_of_fnn(kind):
     x, t = small_data()
     _, normalization = KINDS[kind]
     np.random.seed(0)
@@ -480,7 +480,7 @@ def test_an_optimizer_changes_the_layers_through_their_parameters(name):
 
 # Each layer against central differences
 
-AWAY_FROM_0 = 0.05  # of numbers where a function has a kink
+AWAY_FROM_0 = 0.05  # distance from the kinks of functions
 
 
 def drawn(shape, seed=0):
@@ -489,7 +489,7 @@ def drawn(shape, seed=0):
 
 
 def assert_gradients_agree(forward, backward, arrays):
-    """Hold that the gradients of sum(r out) are those of `backward(r)`: a function that returns one for each array."""
+    """Check that `backward(r)`, which returns one gradient per array, returns the gradients of sum(r out)."""
     r = drawn(np.shape(forward()), seed=9)
 
     def weighted_sum(_):
@@ -502,7 +502,7 @@ def assert_gradients_agree(forward, backward, arrays):
 
 
 @pytest.mark.parametrize("shape", [(4, 6), (4, 2, 3), (4, 1, 2, 3)])
-def test_the_gradient_of_affine(shape):
+def test_the_gradients_of_affine_agree_with_central_differences(shape):
     x, W, b = drawn(shape), drawn((6, 3), 1), drawn(3, 2)
     layer = Affine(W, b)
     assert_gradients_agree(lambda: layer.forward(x), lambda dout: (layer.backward(dout), layer.dW, layer.db), (x, W, b))
@@ -510,7 +510,7 @@ def test_the_gradient_of_affine(shape):
 
 @pytest.mark.parametrize("shape", [(4, 6), (4, 1, 2, 3)])
 @pytest.mark.parametrize("layer_type", [Relu, Sigmoid, Tanh])
-def test_the_gradients_of_activations(layer_type, shape):
+def test_the_gradients_of_activations_agree_with_central_differences(layer_type, shape):
     x, layer = drawn(shape), layer_type()
     assert_gradients_agree(lambda: layer.forward(x), lambda dout: (layer.backward(dout),), (x,))
 
@@ -524,18 +524,18 @@ def test_the_gradients_of_activations(layer_type, shape):
         (IdentityWithLoss, drawn((4, 3), seed=1)),
     ],
 )
-def test_the_gradients_of_losses(layer_type, t):
+def test_the_gradients_of_losses_agree_with_central_differences(layer_type, t):
     x, layer = drawn((4, 3)), layer_type()
     assert_gradients_agree(lambda: layer.forward(x, t), lambda dout: (layer.backward(dout),), (x,))
 
 
 @pytest.mark.parametrize("train_flg", [True, False])
 @pytest.mark.parametrize("book", [False, True])
-def test_the_gradient_of_dropout(book, train_flg):
+def test_the_gradient_of_dropout_agrees_with_central_differences(book, train_flg):
     x, layer = drawn((4, 6)), Dropout(0.4, book=book)
 
     def forward():
-        np.random.seed(5)  # the same mask every time
+        np.random.seed(5)  # equal masks in all calls
         return layer.forward(x, train_flg)
 
     assert_gradients_agree(forward, lambda dout: (layer.backward(dout),), (x,))
@@ -543,8 +543,8 @@ def test_the_gradient_of_dropout(book, train_flg):
 
 @pytest.mark.parametrize("epsilon", [1e-5, 10e-7])
 @pytest.mark.parametrize("shape", [(5, 6), (5, 1, 2, 3)])
-def test_the_gradient_of_batch_normalization(shape, epsilon):
-    # Wide apart: the error of the difference grows with the cube of 1 / deviation.
+def test_the_gradients_of_batch_normalization_agree_with_central_differences(shape, epsilon):
+    # A wide spread, because the error of the central difference grows with 1 / deviation^3.
     x, gamma, beta = 3 * drawn(shape), drawn(6, 1), drawn(6, 2)
     layer = BatchNormalization(gamma, beta, epsilon=epsilon)
     assert_gradients_agree(

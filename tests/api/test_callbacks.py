@@ -1,4 +1,4 @@
-"""Callbacks: when they are called and with what, how they stop a training, and what early stopping brings back."""
+"""Callbacks: when and with what they are called, how they stop a training, what early stopping restores."""
 
 import copy
 import math
@@ -25,7 +25,7 @@ def fit(net, callbacks=None, **options):
 
 
 class Diary(Callback):
-    """Notes every call, and asks to stop after some epoch."""
+    """Records every call and stops the training after epoch `last`."""
 
     def __init__(self, last=math.inf):
         self.calls, self.weights, self.last = [], [], last
@@ -60,7 +60,7 @@ def test_a_callback_is_called_before_after_each_epoch_and_at_the_end():
     assert history.step_loss.shape == (18,)
 
 
-def test_a_callback_sees_all_that_was_measured_of_the_epoch():
+def test_a_callback_sees_all_measurements_of_the_epoch():
     seen = []
     names = ("loss", "accuracy", "val_loss", "val_accuracy", "seconds", "samples_per_second")
     history = fit(
@@ -74,14 +74,14 @@ def test_a_callback_sees_all_that_was_measured_of_the_epoch():
     assert seen == want
 
 
-def test_callbacks_are_called_in_turn_and_none_is_left_out():
+def test_all_callbacks_are_called_in_their_order():
     calls = []
     history = fit(network(), [lambda net, history, name=name: calls.append(name) or name == "b" for name in "abc"])
     assert calls == ["a", "b", "c"]
     assert history.epochs == 1
 
 
-def test_callbacks_change_nothing_by_looking_on():
+def test_observing_callbacks_do_not_change_the_training():
     net, twin = network(), network()
     fit(net, [Diary(), Callback(), lambda net, history: None])
     fit(twin)
@@ -115,7 +115,7 @@ def test_a_callback_may_change_the_parameters():
 
 @pytest.mark.parametrize("true", [True, 1, "yes", np.True_])
 @pytest.mark.parametrize("false", [False, None, 0, ""])
-def test_something_true_ends_the_training(true, false):
+def test_a_true_result_ends_the_training(true, false):
     net, twin = network(), network()
     history = fit(
         net, [lambda net, history: true if history.epochs == 2 else false], validation_data=samples(count=23, seed=1)
@@ -125,17 +125,17 @@ def test_something_true_ends_the_training(true, false):
     np.testing.assert_array_equal(history.step_loss, want.step_loss)
     assert (history.loss, history.val_loss, history.accuracy) == (want.loss, want.val_loss, want.accuracy)
     assert history.epochs == len(history.seconds) == 2
-    assert history.step_loss.base is None  # it does not hold the room for the epochs that were not taken
+    assert history.step_loss.base is None  # the memory reserved for the remaining epochs is released
 
 
-def test_all_hear_of_the_end_when_one_has_stopped():
+def test_the_end_is_announced_to_all_callbacks_after_a_stop():
     diaries = Diary(2), Diary()
     fit(network(), diaries)
     assert [diary.calls[-1] for diary in diaries] == [("end", 2, 12)] * 2
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
-def test_an_exception_leaves_the_network_as_it_is_by_then(error):
+def test_an_exception_leaves_the_network_as_it_is_at_that_moment(error):
     def fail(net, history):
         if history.epochs == 2:
             raise error
@@ -146,7 +146,7 @@ def test_an_exception_leaves_the_network_as_it_is_by_then(error):
     fit(twin, epochs=2)
     assert bits(net) == bits(twin)
     assert diary.calls[-1][0] == "epoch"
-    fit(net, epochs=1)  # it can go on
+    fit(net, epochs=1)  # training can continue
     fit(twin, epochs=1)
     assert bits(net) == bits(twin)
 
@@ -179,7 +179,7 @@ BAD_CALLBACKS = [
 
 
 @pytest.mark.parametrize(("callbacks", "message"), BAD_CALLBACKS)
-def test_what_is_no_callback_is_rejected_before_training_starts(callbacks, message):
+def test_invalid_callbacks_are_rejected_before_training_starts(callbacks, message):
     net = network()
     before = copy.deepcopy(net)
     with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
@@ -193,7 +193,7 @@ def test_what_is_no_callback_is_rejected_before_training_starts(callbacks, messa
 
 
 class Tape(Callback):
-    """Plays values into the history in place of what was measured, and keeps the weights of each epoch."""
+    """Replaces the measurements in the history by given values, and keeps the weights of each epoch."""
 
     def __init__(self, name, values):
         self.name, self.values, self.weights = name, values, []
@@ -204,7 +204,7 @@ class Tape(Callback):
 
 
 def stop(values, monitor="val_loss", epochs=None, **options):
-    """Train while the monitored quantity takes these values; returns the callback, the weights, those of each epoch."""
+    """Train while the monitored quantity takes these values; return callback, history, weights, those of each epoch."""
     net, tape, stopping = network(), Tape(monitor, values), EarlyStopping(monitor=monitor, **options)
     history = fit(net, [tape, stopping], epochs=epochs or len(values), validation_data=samples(count=23, seed=1))
     return stopping, history, bits(net), tape.weights
@@ -213,20 +213,20 @@ def stop(values, monitor="val_loss", epochs=None, **options):
 @pytest.mark.parametrize(
     ("patience", "values", "best_epoch", "stopped_epoch"),
     [
-        (1, [3, 2, 2, 1], 2, 3),  # as good is no better
+        (1, [3, 2, 2, 1], 2, 3),  # an equal value is no improvement
         (1, [3, 4, 1, 1], 1, 2),
         (2, [3, 4, 2, 3, 3, 1], 3, 5),
         (2, [3, 4, 5, 1], 1, 3),
-        (3, [3, 4, 5, 1, 2, 0], 6, None),  # the epochs ran out first
+        (3, [3, 4, 5, 1, 2, 0], 6, None),  # the epochs end before the patience
         (2, [3, 2, 1, 4], 3, None),
         (2, [math.nan, 3, math.nan, 2, math.nan, math.nan, 1], 4, 6),
         (2, [math.inf, 3, 4, 4], 2, 4),
         (2, [3, math.nan, -math.inf, 0, 0], 3, 5),
     ],
 )
-@pytest.mark.filterwarnings("ignore:the training loss is not finite")  # as it is made to seem
+@pytest.mark.filterwarnings("ignore:the training loss is not finite")  # the test sets such losses
 @pytest.mark.parametrize("monitor", MONITORS)
-def test_training_stops_when_patience_ends_and_goes_back_to_the_best(
+def test_training_stops_when_patience_ends_and_the_best_weights_are_restored(
     monitor, patience, values, best_epoch, stopped_epoch
 ):
     played = [-value for value in values] if "accuracy" in monitor else values
@@ -236,7 +236,7 @@ def test_training_stops_when_patience_ends_and_goes_back_to_the_best(
     assert history.epochs == (stopped_epoch or len(values))
     assert len(history.step_loss) == 6 * history.epochs
     assert got == of_epochs[best_epoch - 1]
-    assert len(set(map(str, of_epochs))) == history.epochs  # each epoch has weights of its own
+    assert len(set(map(str, of_epochs))) == history.epochs  # the weights differ from epoch to epoch
 
 
 @given(
@@ -245,7 +245,7 @@ def test_training_stops_when_patience_ends_and_goes_back_to_the_best(
     st.sampled_from([0, 1, 2.5]),
     st.sampled_from(MONITORS),
 )
-def test_early_stopping_is_its_definition(values, patience, min_delta, monitor):
+def test_early_stopping_agrees_with_its_definition(values, patience, min_delta, monitor):
     best, best_epoch, stopped = None, None, None
     for epoch, value in enumerate(values, 1):
         cost = -value if "accuracy" in monitor else value
@@ -265,19 +265,19 @@ def test_early_stopping_is_its_definition(values, patience, min_delta, monitor):
     assert (stopping.best_epoch, stopping.stopped_epoch) == (best_epoch, stopped)
 
 
-def test_a_gain_of_min_delta_is_none():
+def test_a_gain_of_min_delta_is_no_improvement():
     stopping, *_ = stop([4, 3, 2, 1], patience=2, min_delta=1.0)
     assert (stopping.best, stopping.best_epoch, stopping.stopped_epoch) == (2, 3, None)
 
 
-def test_what_was_never_a_number_brings_nothing_back():
+def test_weights_are_not_restored_if_every_value_was_nan():
     stopping, history, got, of_epochs = stop([math.nan] * 5, patience=3)
     assert (stopping.best, stopping.best_epoch, stopping.stopped_epoch) == (None, None, 3)
     assert got == of_epochs[-1]
     assert history.epochs == 3
 
 
-def test_early_stopping_of_a_training_that_overfits():
+def test_early_stopping_restores_the_best_epoch_of_a_training_that_overfits():
     (x, t), held_out = samples(count=12), samples(count=12, seed=1)
     net, stopping = network(), EarlyStopping(patience=5)
     history = net.fit(
@@ -288,7 +288,7 @@ def test_early_stopping_of_a_training_that_overfits():
     assert net.loss(*held_out) == stopping.best
 
 
-def test_early_stopping_starts_afresh_in_a_second_fit():
+def test_early_stopping_starts_anew_in_a_second_fit():
     stopping = EarlyStopping(patience=2, monitor="loss")
     fit(network(), [Tape("loss", [1, 2, 3, 4]), stopping])
     assert (stopping.best, stopping.stopped_epoch) == (1, 3)
@@ -298,7 +298,7 @@ def test_early_stopping_starts_afresh_in_a_second_fit():
     assert bits(net) == tape.weights[-1]
 
 
-def test_an_exception_does_not_bring_the_best_weights_back():
+def test_an_exception_does_not_restore_the_best_weights():
     def fail(net, history):
         if history.epochs == 3:
             raise KeyboardInterrupt
@@ -309,7 +309,7 @@ def test_an_exception_does_not_bring_the_best_weights_back():
     assert bits(net) == tape.weights[-1]
 
 
-def test_running_statistics_come_back_with_the_weights():
+def test_running_statistics_are_restored_with_the_weights():
     net, seen = network(batch_norm=True), []
     statistics = net._statistics
 
@@ -323,7 +323,7 @@ def test_running_statistics_come_back_with_the_weights():
 
 
 @pytest.mark.parametrize("monitor", [name for name in MONITORS if name != "loss"])
-def test_validation_data_must_be_there_to_be_monitored(monitor):
+def test_validation_data_is_needed_to_monitor_it(monitor):
     net = network()
     before = copy.deepcopy(net)
     message = f"validation_data must be given for callbacks[1] to monitor {monitor!r}, got None"
@@ -335,7 +335,7 @@ def test_validation_data_must_be_there_to_be_monitored(monitor):
 
 
 @pytest.mark.parametrize("monitor", ["accuracy", "val_accuracy"])
-def test_a_squared_error_has_no_accuracy_to_monitor(monitor):
+def test_accuracy_of_a_squared_error_cannot_be_monitored(monitor):
     x, _ = samples(count=23)
     net = network(loss="squared_error")
     message = f"callbacks[0].monitor must be one of loss, val_loss; got {monitor!r}"
@@ -346,7 +346,7 @@ def test_a_squared_error_has_no_accuracy_to_monitor(monitor):
     assert stopping.best_epoch is not None
 
 
-def test_a_callback_of_ones_own_may_name_what_it_monitors():
+def test_a_users_callback_may_name_what_it_monitors():
     class Watching(Callback):
         monitor = "val_loss"
 
@@ -366,18 +366,18 @@ def test_a_callback_of_ones_own_may_name_what_it_monitors():
         ({"monitor": None}, TypeError, "monitor must be a str, one of .*; got NoneType"),
     ],
 )
-def test_bad_options_of_early_stopping(options, error, message):
+def test_invalid_options_of_early_stopping_are_rejected(options, error, message):
     with pytest.raises(error, match=f"^{message}$"):
         EarlyStopping(**options)
 
 
-def test_repr_makes_the_same():
+def test_repr_of_early_stopping_recreates_it():
     for stopping in (EarlyStopping(), EarlyStopping(3, 0.5, "accuracy")):
         again = eval(repr(stopping))
         assert repr(again) == repr(stopping)
     assert repr(EarlyStopping()) == "EarlyStopping(patience=10, min_delta=0.0, monitor='val_loss')"
 
 
-def test_the_same_names_are_at_the_top():
+def test_callbacks_are_also_top_level_names():
     assert fnn.EarlyStopping is EarlyStopping
     assert fnn.Callback is Callback

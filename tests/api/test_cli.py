@@ -1,4 +1,4 @@
-"""The `fastfnn` command, in process on a few small images, and as it is installed."""
+"""The command `fastfnn`: in this process on a few small images, and as an installed program."""
 
 import os
 import pathlib
@@ -48,7 +48,7 @@ def train(data, *options):
 
 
 def by_api(data, *, layers=(12, 5, 3), epochs=2, batch_size=10, learning_rate=0.1, sampling="shuffle", **options):
-    """The network that `train` must give with the same options."""
+    """Return the network that `train` must give with these options, trained with the API."""
     (x, t), _ = fnn.datasets.load_mnist(folder=data)
     net = fnn.FNN(layers, **({"activation": "sigmoid", "init": 0.01, "seed": 0} | options))
     net.fit(x, t, epochs=epochs, batch_size=batch_size, optimizer=fnn.SGD(learning_rate), sampling=sampling)
@@ -79,7 +79,7 @@ def test_train_prints_the_network_a_line_per_epoch_and_the_result(data, capsys):
     assert f"test loss {result[2]}  test accuracy {result[1]}" in epochs[-1]
 
 
-def test_quiet_prints_the_result_only(data, capsys):
+def test_quiet_prints_only_the_result(data, capsys):
     assert train(data, "--quiet") == 0
     output = capsys.readouterr()
     assert re.fullmatch(r"test accuracy .* of training\n", output.out)
@@ -114,7 +114,7 @@ OPTIONS = {
 
 
 @pytest.mark.parametrize("case", OPTIONS)
-def test_every_option_does_what_the_api_does(data, tmp_path, case):
+def test_every_option_of_train_has_the_effect_of_the_api(data, tmp_path, case):
     arguments, options = OPTIONS[case]
     assert train(data, "--quiet", "--save", str(tmp_path / "net"), *arguments) == 0
     net = fnn.load(tmp_path / "net")
@@ -122,24 +122,24 @@ def test_every_option_does_what_the_api_does(data, tmp_path, case):
     assert repr(net) == repr(want)
     assert bits(net) == bits(want)
     if case not in ("none", "threads"):
-        assert bits(net) != bits(by_api(data))  # the option makes a difference
+        assert bits(net) != bits(by_api(data))  # the option has an effect
 
 
-def test_threads_are_set(data):
+def test_the_option_threads_sets_the_number_of_threads(data):
     for count in {1, threads.max_threads()}:
         assert train(data, "--quiet", "--threads", str(count)) == 0
         assert threads._limit == count
 
 
 @pytest.mark.jit
-def test_the_defaults_are_the_job_of_the_notes(tmp_path, capsys):
+def test_the_defaults_are_the_training_of_the_notes(tmp_path, capsys):
     assert cli.main(["train", "--epochs", "1", "--save", str(tmp_path / "net")]) == 0
     assert "8,000 training and 2,000 test samples from mnist10k" in capsys.readouterr().out
     want = by_api(None, layers=(784, 50, 10), epochs=1, batch_size=100)
     assert bits(fnn.load(tmp_path / "net")) == bits(want)
 
 
-def test_help_tells_every_option_and_its_default(capsys):
+def test_help_shows_every_option_and_its_default(capsys):
     with pytest.raises(SystemExit) as stopped:
         cli.main(["train", "--help"])
     assert stopped.value.code == 0
@@ -163,7 +163,7 @@ def test_help_tells_every_option_and_its_default(capsys):
     assert "IDX" in text
 
 
-def test_help_without_a_command(capsys):
+def test_help_lists_the_commands(capsys):
     with pytest.raises(SystemExit) as stopped:
         cli.main(["--help"])
     assert stopped.value.code == 0
@@ -210,7 +210,7 @@ def status_of(arguments):
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_bad_input_exits_2_with_a_message_and_no_traceback(data, tmp_path, monkeypatch, capsys, case):
+def test_invalid_input_exits_with_2_and_a_message_without_traceback(data, tmp_path, monkeypatch, capsys, case):
     monkeypatch.chdir(tmp_path)
     arguments, message = BAD[case]
     small = ["--data", str(data), "--layers", "5", "--epochs", "1", "--quiet"]
@@ -219,11 +219,11 @@ def test_bad_input_exits_2_with_a_message_and_no_traceback(data, tmp_path, monke
     assert re.search(message, error)
     assert re.search("^fastfnn( train)?: ", error, re.MULTILINE)
     assert "Traceback" not in error
-    assert not re.search(r"\b_\w+", error)  # names of private functions mean nothing to a user
+    assert not re.search(r"\b_\w+", error)  # messages do not show names of private functions
 
 
 @pytest.mark.parametrize("option", ["--plot", "--save"])
-def test_a_file_that_cannot_be_written_is_found_before_training(data, monkeypatch, tmp_path, capsys, option):
+def test_an_output_file_that_cannot_be_written_is_rejected_before_training(data, monkeypatch, tmp_path, capsys, option):
     monkeypatch.chdir(tmp_path)
     assert train(data, option, "no-such-folder/file") == 2
     assert "epoch" not in capsys.readouterr().out
@@ -243,14 +243,14 @@ def test_a_file_that_cannot_be_written_is_found_before_training(data, monkeypatc
     ],
     ids=["missing", "broken", "no training samples", "no test samples", "no samples"],
 )
-def test_bad_data_exits_2_with_a_message(data, capsys, damage, message):
+def test_invalid_data_exits_with_2_and_a_message(data, capsys, damage, message):
     damage(data)
     assert train(data, "--quiet") == 2
     assert re.search(f"^fastfnn train: .*({message})", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize("arguments", [[], ["fly"]])
-def test_without_a_known_command(capsys, arguments):
+def test_an_unknown_command_exits_with_2(capsys, arguments):
     assert status_of(arguments) == 2
     assert "usage: fastfnn" in capsys.readouterr().err
 
@@ -306,7 +306,7 @@ def test_the_exit_status_reaches_the_shell(tmp_path, arguments, status):
 
 
 @pytest.mark.jit
-def test_the_first_run_says_that_it_is_compiling_and_the_second_does_not(data, tmp_path):
+def test_only_the_first_run_says_that_it_compiles(data, tmp_path):
     cache = tmp_path / "cache"
     cache.mkdir()
     options = ["train", "--data", str(data), "--layers", "5", "--epochs", "1"]

@@ -22,7 +22,7 @@ def idx(array: np.ndarray) -> bytes:
 
 @pytest.fixture
 def arrays() -> dict[str, np.ndarray]:
-    # images that are not square, more classes than ten, and a class (12) that only the test part has
+    # images that are not square, more than ten classes, and a class (12) that occurs only in the test part
     rng = np.random.default_rng(0)
     return {
         "x_train": rng.integers(0, 256, (5, 3, 4)),
@@ -42,7 +42,7 @@ def folder(tmp_path: pathlib.Path, arrays: dict[str, np.ndarray]) -> pathlib.Pat
 # The shipped digits
 
 
-def test_shipped_digits():
+def test_the_shipped_digits_have_their_documented_shapes():
     (x, t), (x_test, t_test) = load_mnist(normalize=False)
     assert (x.shape, x.dtype) == ((8000, 784), np.uint8)
     assert (t.shape, t.dtype) == ((8000,), np.int64)
@@ -52,7 +52,7 @@ def test_shipped_digits():
     np.testing.assert_array_equal(np.bincount(t_test), [217, 245, 186, 204, 191, 184, 203, 188, 189, 193])
 
 
-def test_shipped_split_is_fixed():
+def test_the_split_of_the_shipped_digits_is_fixed():
     # published accuracies depend on it
     digest = hashlib.sha256()
     for x, t in load_mnist(normalize=False):
@@ -60,7 +60,7 @@ def test_shipped_split_is_fixed():
     assert digest.hexdigest() == "1839c5476854cb3a1778f9b706998522160791c51616257bc3a9fed4fa331bca"
 
 
-def test_normalize_is_the_byte_over_255():
+def test_normalize_divides_bytes_by_255():
     (x, _), _ = load_mnist()
     (raw, _), _ = load_mnist(normalize=False)
     assert x.dtype == np.float32
@@ -68,14 +68,14 @@ def test_normalize_is_the_byte_over_255():
     np.testing.assert_array_equal(x, raw.astype(np.float32) / np.float32(255))
 
 
-def test_unflattened_has_a_channel():
+def test_images_that_are_not_flattened_have_a_channel_axis():
     (x, _), (x_test, _) = load_mnist(flatten=False)
     assert (x.shape, x_test.shape) == ((8000, 1, 28, 28), (2000, 1, 28, 28))
     (flat, _), _ = load_mnist()
     np.testing.assert_array_equal(x.reshape(8000, 784), flat)
 
 
-def test_one_hot_rows():
+def test_one_hot_rows_encode_the_labels():
     (_, rows), (_, test_rows) = load_mnist(one_hot_label=True)
     (_, labels), _ = load_mnist()
     assert (rows.shape, rows.dtype, test_rows.shape) == ((8000, 10), np.float32, (2000, 10))
@@ -83,8 +83,8 @@ def test_one_hot_rows():
     np.testing.assert_array_equal(rows.argmax(axis=1), labels)
 
 
-def test_every_load_is_the_callers_own():
-    # neither a view of something shared nor read-only
+def test_every_load_returns_new_arrays():
+    # neither a view of shared memory nor read-only
     (x, t), _ = load_mnist(normalize=False)
     x[:], t[:] = 1, 1
     (again, _), _ = load_mnist(normalize=False)
@@ -95,7 +95,7 @@ def test_every_load_is_the_callers_own():
 
 
 @pytest.mark.parametrize("spelling", ["{}", "{}.gz", "dot", "dot.gz"])
-def test_folder_in_every_spelling(folder, arrays, spelling):
+def test_files_in_a_folder_are_found_in_every_spelling(folder, arrays, spelling):
     for name in NAMES.values():
         content = (folder / name).read_bytes()
         (folder / name).unlink()
@@ -111,7 +111,7 @@ def test_folder_in_every_spelling(folder, arrays, spelling):
     np.testing.assert_array_equal(t_test, arrays["t_test"])
 
 
-def test_folder_as_text_with_any_size_and_classes(folder):
+def test_a_folder_may_be_text_and_hold_images_of_any_size(folder):
     (x, t), (x_test, t_test) = load_mnist(one_hot_label=True, folder=str(folder))
     assert (x.shape, x_test.shape) == ((5, 12), (2, 12))
     assert (t.shape, t_test.shape) == ((5, 13), (2, 13))
@@ -119,7 +119,7 @@ def test_folder_as_text_with_any_size_and_classes(folder):
     x[:] = 0  # writable
 
 
-def test_folder_without_samples(folder):
+def test_a_folder_without_samples_gives_empty_arrays(folder):
     for key, shape in {"x_train": (0, 3, 4), "t_train": (0,), "x_test": (0, 3, 4), "t_test": (0,)}.items():
         (folder / NAMES[key]).write_bytes(idx(np.empty(shape)))
     (x, t), _ = load_mnist(folder=folder)
@@ -127,13 +127,13 @@ def test_folder_without_samples(folder):
 
 
 @pytest.mark.parametrize("name", NAMES.values())
-def test_missing_file(folder, name):
+def test_a_missing_file_is_reported_by_name(folder, name):
     (folder / name).unlink()
     with pytest.raises(FileNotFoundError, match=f"{name}: no such file; the other accepted names are {name}.gz, "):
         load_mnist(folder=folder)
 
 
-def test_missing_folder(tmp_path):
+def test_a_missing_folder_is_reported(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere"):
         load_mnist(folder=tmp_path / "nowhere")
 
@@ -153,7 +153,7 @@ BROKEN_IMAGES = {
 
 @pytest.mark.parametrize("suffix", ["", ".gz"])
 @pytest.mark.parametrize("case", BROKEN_IMAGES)
-def test_broken_file(folder, case, suffix):
+def test_a_malformed_file_is_reported_by_name(folder, case, suffix):
     damage, message = BROKEN_IMAGES[case]
     path = folder / NAMES["x_train"]
     content = damage(path.read_bytes())
@@ -173,7 +173,7 @@ def test_broken_file(folder, case, suffix):
     ],
     ids=["plain", "truncated", "scrambled", "trailing bytes"],
 )
-def test_broken_gzip(folder, damage):
+def test_a_broken_gzip_file_is_reported_by_name(folder, damage):
     path = folder / NAMES["t_test"]
     path.with_name(path.name + ".gz").write_bytes(damage(gzip.compress(path.read_bytes())))
     path.unlink()
@@ -181,13 +181,13 @@ def test_broken_gzip(folder, damage):
         load_mnist(folder=folder)
 
 
-def test_counts_that_disagree(folder):
+def test_different_numbers_of_images_and_labels_are_rejected(folder):
     (folder / NAMES["t_train"]).write_bytes(idx(np.arange(4)))
     with pytest.raises(ValueError, match=f"{NAMES['t_train']}: expected 5 labels, one per image of .*, got 4"):
         load_mnist(folder=folder)
 
 
-def test_sizes_that_differ(folder):
+def test_different_sizes_of_training_and_test_images_are_rejected(folder):
     (folder / NAMES["x_test"]).write_bytes(idx(np.zeros((2, 4, 3))))
     with pytest.raises(ValueError, match=rf"{NAMES['x_test']}: expected images of \(3, 4\), .* got \(4, 3\)"):
         load_mnist(folder=folder)

@@ -53,20 +53,20 @@ def test_a_textbook_network_saves_and_loads(tmp_path):
     assert bits(fnn.load(tmp_path / "net")) == bits(net)
 
 
-def test_load_of_a_missing_file(tmp_path):
+def test_load_of_a_missing_file_names_it(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nowhere\.safetensors"):
         fnn.load(tmp_path / "nowhere.safetensors")
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage" * 20, b"\x93NUMPY", b"\xff" * 64], ids=repr)
-def test_load_of_garbage(tmp_path, content):
+def test_load_rejects_files_that_are_not_safetensors(tmp_path, content):
     path = tmp_path / "garbage.bin"
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"garbage\.bin is not a safetensors file"):
         fnn.load(path)
 
 
-def test_load_of_a_truncated_file(tmp_path):
+def test_load_rejects_a_truncated_file(tmp_path):
     path = tmp_path / "cut.safetensors"
     fnn.FNN((4, 3)).save(path)
     path.write_bytes(path.read_bytes()[:-1])
@@ -75,7 +75,7 @@ def test_load_of_a_truncated_file(tmp_path):
 
 
 @pytest.mark.parametrize("metadata", [None, {"format": "pt"}, {"format": "fastfnn-999"}])
-def test_load_of_a_file_of_others(tmp_path, metadata):
+def test_load_rejects_the_files_of_other_programs(tmp_path, metadata):
     path = tmp_path / "foreign.safetensors"
     save_file({"W1": np.zeros((2, 2), np.float32)}, path, metadata)
     got = metadata["format"] if metadata else None
@@ -101,7 +101,7 @@ def rewrite(tmp_path):
     return write
 
 
-def test_the_description_of_a_file_is_what_the_tests_below_change(rewrite):
+def test_an_unchanged_file_of_the_fixture_loads(rewrite):
     assert repr(fnn.load(rewrite())) == "FNN(4-3-2, relu; softmax_cross_entropy; float32)"
 
 
@@ -121,7 +121,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("case", BROKEN)
-def test_load_of_a_damaged_file_of_ours_names_it(rewrite, case):
+def test_load_of_a_damaged_file_names_it(rewrite, case):
     path = rewrite(**BROKEN[case])
     with pytest.raises(ValueError, match=r"ours\.safetensors") as caught:
         fnn.load(path)
@@ -135,13 +135,13 @@ def test_load_names_the_missing_tensor(rewrite):
 
 
 @pytest.mark.parametrize("place", ["folder", "missing folder"])
-def test_save_where_no_file_can_be_is_an_oserror(tmp_path, place):
+def test_save_to_an_impossible_path_raises_oserror(tmp_path, place):
     path = tmp_path if place == "folder" else tmp_path / "nowhere" / "net.safetensors"
     with pytest.raises(OSError, match=path.name):
         fnn.FNN((2, 2)).save(path)
 
 
-def test_a_network_that_diverged_loads_as_it_was_saved(tmp_path):
+def test_a_diverged_network_can_be_saved_and_loaded(tmp_path):
     net = fnn.FNN((3, 2), seed=0)
     net.params["W1"][1, 1] = np.nan
     net.save(tmp_path / "diverged.safetensors")

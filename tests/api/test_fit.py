@@ -22,7 +22,7 @@ from fastfnn.kernels.workers import threads
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("batch_size", [None, 7, 100, 10**15])  # the last must not take memory
+@pytest.mark.parametrize("batch_size", [None, 7, 100, 10**15])  # a huge batch size must not allocate memory
 def test_one_epoch_of_full_batch_is_one_gradient_step(batch_size, loss):
     net = network(loss=loss)
     x, t = samples(loss)
@@ -37,7 +37,7 @@ def test_one_epoch_of_full_batch_is_one_gradient_step(batch_size, loss):
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("batch_size", [1, 3, 6])
 def test_fit_is_a_loop_over_gradient(batch_size, loss):
-    # of 7 samples: one at a time, batches of 3, 3 and 1, batches of 6 and 1
+    # 7 samples: single samples, batches of 3, 3 and 1, batches of 6 and 1
     net = network(activation="tanh", loss=loss)
     by_hand = copy.deepcopy(net)
     x, t = samples(loss)
@@ -77,7 +77,7 @@ def test_both_backends_give_the_same_curve_on_digits(dtype, rtol):
     np.testing.assert_allclose(curves[0], curves[1], rtol=rtol)
 
 
-def test_defaults_of_fit():
+def test_fit_has_the_documented_defaults():
     x, t = samples(count=120)
     net, plain = network(), network()
     history = plain.fit(x, t)
@@ -87,7 +87,7 @@ def test_defaults_of_fit():
     assert history.step_loss.shape == (20,)
 
 
-def test_seeded_runs_repeat_bit_for_bit():
+def test_runs_with_a_seed_repeat_bit_for_bit():
     x, t = samples(count=20)
     runs = []
     for _ in range(2):
@@ -108,7 +108,7 @@ def test_two_fits_of_an_epoch_are_one_fit_of_two():
 @pytest.mark.jit
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("loss", LOSSES)
-def test_runs_have_the_same_bits_with_one_thread_and_with_two(thread_count, loss, dtype):
+def test_runs_have_the_same_bits_with_one_and_with_two_threads(thread_count, loss, dtype):
     if threads.max_threads() < 2:
         pytest.skip("one core")
     x, t = samples(loss, count=133, inputs=41, outputs=9)
@@ -118,7 +118,7 @@ def test_runs_have_the_same_bits_with_one_thread_and_with_two(thread_count, loss
         if fnn.get_num_threads() < count:
             pytest.skip("kernels are serial here")
         net = network((41, 33, 9), loss=loss, dtype=dtype)
-        # batches of 50, 50 and 33: two threads share even the last
+        # batches of 50, 50 and 33: two threads share even the last batch
         parameters = sum(param.size for param in net.params.values())
         assert threads.threads_for(3 * 33 * parameters) == count
         history = net.fit(x, t, epochs=3, batch_size=50, validation_data=(x, t))
@@ -151,10 +151,10 @@ def test_a_loss_that_is_not_finite_warns(backend):
     with pytest.warns(RuntimeWarning, match="training loss is not finite: try a smaller learning rate") as caught:
         history = net.fit(*samples("squared_error"), epochs=3, batch_size=1, optimizer=fnn.SGD(1e30))
     assert not math.isfinite(history.loss[-1])
-    assert any(warning.filename == __file__ for warning in caught)  # it points at the caller
+    assert any(warning.filename == __file__ for warning in caught)  # the warning points to the caller
 
 
-def test_the_warning_of_a_partial_fit_points_at_the_caller_too():
+def test_the_warning_of_a_partial_fit_points_to_the_caller():
     net = network(loss="squared_error", dtype="float32", backend="reference")
     with np.errstate(all="ignore"), pytest.warns(RuntimeWarning, match="training loss is not finite") as caught:
         for _ in range(3):
@@ -182,12 +182,12 @@ def test_partial_fits_are_the_epochs_of_a_fit(backend, batch_size):
 
 
 @pytest.mark.parametrize("first", ["fit", "partial_fit"])
-def test_a_partial_fit_goes_on_with_the_last_optimizer(first):
+def test_a_partial_fit_continues_with_the_last_optimizer(first):
     x, t = samples()
     named, unnamed = network(), network()
     optimizers = fnn.Adam(0.1), fnn.Adam(0.1)
     for net, optimizer in zip((named, unnamed), optimizers, strict=True):
-        net.fit(x, t, epochs=1, optimizer=fnn.SGD(0.5))  # not this one
+        net.fit(x, t, epochs=1, optimizer=fnn.SGD(0.5))  # not continued
         getattr(net, first)(x, t, batch_size=3, optimizer=optimizer)
     named.partial_fit(x, t, batch_size=3, optimizer=optimizers[0])
     unnamed.partial_fit(x, t, batch_size=3)
@@ -195,7 +195,7 @@ def test_a_partial_fit_goes_on_with_the_last_optimizer(first):
     assert optimizers[1].steps == optimizers[0].steps > 3
 
 
-def test_a_first_partial_fit_is_a_fit_of_one_epoch():
+def test_the_first_partial_fit_is_a_fit_of_one_epoch():
     x, t = samples(count=120)
     first, want = network(), network()
     first.partial_fit(x, t)

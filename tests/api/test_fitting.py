@@ -16,12 +16,12 @@ from fastfnn.fitting import Pace
 
 @pytest.fixture
 def recorded_orders(monkeypatch):
-    """The order of samples that each epoch, of 20, of a fit of a reference network hands to its training loop."""
+    """The order of the 20 samples in each epoch that `fit` of a reference network passes to the training loop."""
     seen = [np.empty(0, np.int64)]
     train_steps = reference.train_steps
 
     def spy(params, first, second, statistics, step_losses, x, targets, weights, order, *rest):
-        for row in order if len(step_losses) else ():  # a call may be several epochs, and an epoch several calls
+        for row in order if len(step_losses) else ():  # a call may take several epochs, and an epoch several calls
             if len(seen[-1]) == 20:
                 seen.append(row.copy())
             else:
@@ -39,25 +39,27 @@ def test_shuffled_epochs_visit_every_sample_once_in_changing_order(recorded_orde
     assert len({tuple(order) for order in recorded_orders}) == 3
 
 
-def test_sampling_with_replacement_draws_anew_from_all_samples(recorded_orders):
+def test_sampling_with_replacement_draws_each_batch_from_all_samples(recorded_orders):
     x, t = samples(count=20)
     network(backend="reference").fit(x, t, epochs=50, batch_size=6, sampling="replacement")
     drawn = np.concatenate(recorded_orders)
     assert drawn.shape == (1000,)
-    assert all(len(set(order)) < 20 for order in recorded_orders)  # repeats: each has all 20 with odds of 2e-8
+    assert all(
+        len(set(order)) < 20 for order in recorded_orders
+    )  # with repetitions: an epoch has all 20 samples with probability 2e-8
     assert set(drawn) == set(range(20))
-    assert np.bincount(drawn).max() < 90  # 50 each, give or take 7
+    assert np.bincount(drawn).max() < 90  # 50 each, with a standard deviation of 7
     assert len({tuple(order) for order in recorded_orders}) == 50
 
 
-@pytest.mark.parametrize("rule", [fnn.Adam, fnn.SGD])  # which takes steps on one sample in groups
+@pytest.mark.parametrize("rule", [fnn.Adam, fnn.SGD])  # SGD takes steps on single samples in groups
 @pytest.mark.parametrize("batch_size", [1, 3, None])
-def test_an_epoch_in_several_calls_is_the_same_epoch(monkeypatch, batch_size, rule):
+def test_an_epoch_divided_into_calls_gives_the_same_bits(monkeypatch, batch_size, rule):
     x, t = samples(count=50)
     whole, divided = network(), network()
     monkeypatch.setattr(Pace, "SECONDS", 1e9)
     want = whole.fit(x, t, epochs=3, batch_size=batch_size, optimizer=rule(0.1))
-    monkeypatch.setattr(Pace, "SECONDS", 0)  # a call for each step, or each few
+    monkeypatch.setattr(Pace, "SECONDS", 0)  # a call for each step or group of steps
     got = divided.fit(x, t, epochs=3, batch_size=batch_size, optimizer=rule(0.1))
     np.testing.assert_array_equal(got.step_loss, want.step_loss)
     assert bits(divided) == bits(whole)
@@ -65,7 +67,7 @@ def test_an_epoch_in_several_calls_is_the_same_epoch(monkeypatch, batch_size, ru
 
 @pytest.mark.parametrize(("rule", "sampling"), [(fnn.Adam, "shuffle"), (fnn.SGD, "shuffle"), (fnn.SGD, "replacement")])
 @pytest.mark.parametrize("batch_size", [1, 3, None])
-def test_epochs_that_share_a_call_are_the_same_epochs(monkeypatch, batch_size, rule, sampling):
+def test_epochs_that_share_a_call_give_the_same_bits(monkeypatch, batch_size, rule, sampling):
     x, t = samples(count=50)
     observed, free, steps, train_steps = network(), network(), [], kernels.train_steps
 
@@ -87,10 +89,10 @@ def test_epochs_that_share_a_call_are_the_same_epochs(monkeypatch, batch_size, r
     assert len(got.seconds) == len(got.samples_per_second) == epochs
     assert min(got.seconds) > 0
     assert bits(free) == bits(observed)
-    assert free.fit(x, t, epochs=1).loss == observed.fit(x, t, epochs=1).loss  # in the same order
+    assert free.fit(x, t, epochs=1).loss == observed.fit(x, t, epochs=1).loss  # the orders of the samples are equal
 
 
-def test_the_order_of_epochs_that_share_a_call_takes_little_memory():
+def test_the_orders_of_epochs_that_share_a_call_are_limited_in_memory():
     pace = Pace(1)
     pace.count = 10**9
     assert pace.epochs(10, 1000) * 1000 <= pace.MOST_SAMPLES < 1000 * (pace.epochs(10, 1000) + 1)
@@ -101,7 +103,7 @@ def test_the_order_of_epochs_that_share_a_call_takes_little_memory():
 
 @pytest.mark.parametrize("together", [1, 16])
 @pytest.mark.parametrize("seconds", [1e-4, 2e-3, 0.05, 3.0])
-def test_pace_follows_the_time_of_a_step(monkeypatch, seconds, together):
+def test_calls_take_about_a_fifth_of_a_second(monkeypatch, seconds, together):
     clock = [0.0]
     monkeypatch.setattr(fnn.fitting.time, "perf_counter", lambda: clock[0])
     pace, taken = Pace(together), []
@@ -119,7 +121,7 @@ def test_pace_follows_the_time_of_a_step(monkeypatch, seconds, together):
 
 @given(st.integers(1, 12), st.integers(1, 15), st.integers(1, 3))
 def test_history_weighs_each_step_by_its_samples(count, batch_size, epochs):
-    # at rate 0 the mean over an epoch must be the loss of the network on all samples
+    # at rate 0 the mean over an epoch is the loss of the network on all samples
     net = network((2, 2), dtype="float64")
     x, t = samples(count=count, inputs=2, outputs=2)
     history = net.fit(x, t, epochs=epochs, batch_size=batch_size, optimizer=fnn.SGD(0))
@@ -129,7 +131,7 @@ def test_history_weighs_each_step_by_its_samples(count, batch_size, epochs):
     np.testing.assert_allclose(history.loss, [net.loss(x, t)] * epochs, rtol=1e-12)
 
 
-def test_epoch_loss_is_the_weighted_mean_of_its_own_steps():
+def test_the_loss_of_an_epoch_is_the_weighted_mean_of_its_steps():
     x, t = samples(count=7)
     history = network().fit(x, t, epochs=2, batch_size=3)
     for epoch, steps in enumerate(history.step_loss.reshape(2, 3)):
@@ -137,7 +139,7 @@ def test_epoch_loss_is_the_weighted_mean_of_its_own_steps():
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_history_holds_what_was_measured_after_each_epoch(loss):
+def test_history_holds_the_measurements_after_each_epoch(loss):
     (x, t), (x_val, t_val) = samples(loss, count=9), samples(loss, count=5, seed=1)
     net, stepwise = network(loss=loss), network(loss=loss)
     history = net.fit(x, t, epochs=3, batch_size=4, validation_data=(x_val, t_val))
@@ -145,7 +147,7 @@ def test_history_holds_what_was_measured_after_each_epoch(loss):
     for _ in range(3):
         stepwise.fit(x, t, epochs=1, batch_size=4)
         want.append((stepwise.evaluate(x, t), stepwise.evaluate(x_val, t_val)))
-    assert bits(net) == bits(stepwise)  # measuring does not disturb the training
+    assert bits(net) == bits(stepwise)  # the measurements do not change the training
     assert history.epochs == 3
     assert history.val_loss == [val["loss"] for _, val in want]
     if loss == "squared_error":

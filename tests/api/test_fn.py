@@ -1,4 +1,4 @@
-"""FN(W, b, f): the examples of the notes, shapes, dtypes, composition, and the way to FNN and back."""
+"""FN(W, b, f): the examples of the notes, shapes, dtypes, composition, conversion to FNN and back."""
 
 import copy
 import math
@@ -31,7 +31,7 @@ LOSSES = {"identity": "squared_error", "sigmoid": "sigmoid_cross_entropy", "soft
 
 
 def slip(z):
-    """What example 2.1 types for the sigmoid; it is 1 + e^-z."""
+    """The function in example 2.1, which is meant to be the sigmoid but is 1 + e^-z."""
     return 1 / 1 + np.exp(-z)
 
 
@@ -44,7 +44,7 @@ def drawn(shape, dtype=F64, seed=0):
 
 
 def chain(sizes, names, dtype=F64):
-    """FN of random weights, one after another, and these weights."""
+    """Return a chain of FN with random weights, and the layers."""
     layers = [
         FN(drawn((outputs, inputs), dtype, seed=i), drawn(outputs, dtype, seed=10 + i), name)
         for i, (inputs, outputs, name) in enumerate(zip(sizes[:-1], sizes[1:], names, strict=True))
@@ -58,7 +58,7 @@ def chain(sizes, names, dtype=F64):
 # The examples of the notes
 
 
-def test_example_1_1():
+def test_example_1_1_gives_42_80():
     W = np.array([[1, 2, 3], [4, 5, 6]])
     b = np.array([7, 8])
     x = np.array([1, 2, 3])
@@ -76,7 +76,7 @@ EXAMPLE_3_1 = (
 )
 OUTPUT_OF_3_1 = np.array([[-0.79262461, -1.11520968]]), 1.4734070700523327
 X = np.array([0.1, 0.2, 0.3])
-PRINTED = 2e-8  # inputs and outputs are printed to 8 digits behind the point
+PRINTED = 2e-8  # the notes print inputs and outputs with 8 decimals
 
 
 def test_example_2_1():
@@ -92,13 +92,13 @@ def test_example_2_1_with_the_sigmoid(f):
 
 
 def test_example_3_1():
-    # The notes type the sigmoid rightly here, but print the result of the other function: with the sigmoid the output
-    # lies above 1.47 - 0.79 - 1.12.
+    # The notes show the correct sigmoid here but print the result of the other function: with the sigmoid the output
+    # would be above 1.47 - 0.79 - 1.12.
     hidden = FN(*EXAMPLE_3_1, slip)(X)
     assert hidden.shape == (1, 2)
     got = FN(*OUTPUT_OF_3_1, lambda z: z)(hidden)
     assert got.shape == (1, 1)
-    np.testing.assert_allclose(got, [[-5.44991305]], atol=5 * PRINTED)  # a sum of products of printed numbers
+    np.testing.assert_allclose(got, [[-5.44991305]], atol=5 * PRINTED)  # error of a sum of products of printed numbers
 
 
 @pytest.mark.parametrize(("f_1", "f_2"), [(sigmoid, lambda z: z), ("sigmoid", "identity")])
@@ -128,7 +128,7 @@ def test_a_layer_is_f_of_the_affine_map(shape, name, dtype):
 @pytest.mark.parametrize("inputs", [1, 3])
 @pytest.mark.parametrize("outputs", [1, 2])
 @pytest.mark.parametrize("bias", ["vector", "row", "number"])
-def test_the_shape_is_that_of_the_code_of_the_notes(inputs, outputs, bias):
+def test_results_have_the_shapes_of_the_code_of_the_notes(inputs, outputs, bias):
     W = drawn((outputs, inputs))
     b = {"vector": drawn(outputs), "row": drawn((1, outputs)), "number": 0.5}[bias]
     if bias == "number" and outputs > 1:
@@ -159,22 +159,24 @@ def test_the_shape_is_that_of_the_code_of_the_notes(inputs, outputs, bias):
         ("uint64", "uint64", "uint64", "uint64"),
     ],
 )
-def test_dtypes(W, b, x, want):
+def test_results_have_the_dtype_of_numpy(W, b, x, want):
     rng = np.random.default_rng(0)
     W, b, x = (rng.integers(0, 5, shape).astype(dtype) for shape, dtype in (((2, 3), W), (2, b), ((4, 3), x)))
     got = FN(W, b, lambda z: z)(x)
     assert got.dtype == np.dtype(want)
-    np.testing.assert_array_equal(got, x.astype(int) @ W.T.astype(int) + b)  # exact: small whole numbers
+    np.testing.assert_array_equal(
+        got, x.astype(int) @ W.T.astype(int) + b
+    )  # exact, because the numbers are small integers
 
 
 @pytest.mark.parametrize(("W", "want"), [("float32", "float32"), ("float64", "float64"), ("int64", "float64")])
-def test_a_plain_number_as_bias_takes_the_dtype_of_W(W, want):
+def test_a_plain_number_as_bias_has_the_dtype_of_W(W, want):
     got = FN(np.ones((1, 2), W), 0.5, "identity")(np.ones(2, W))
     assert got.dtype == np.dtype(want)
     np.testing.assert_array_equal(got, [2.5])
 
 
-def test_integers_stay_exact_where_float64_would_not():
+def test_integers_are_exact_where_float64_would_round():
     large = 2**53
     got = FN([[1, 1]], 1, lambda z: z)([large, 0])
     assert got.dtype == np.int64 and got[0] == large + 1
@@ -225,7 +227,7 @@ def test_f_may_be_any_callable():
         (([[1]], [1], None), TypeError, "^f must be a function or one of identity, .*; got NoneType"),
     ],
 )
-def test_bad_layers(arguments, error, message):
+def test_invalid_weights_and_functions_are_rejected(arguments, error, message):
     with pytest.raises(error, match=message):
         FN(*arguments)
 
@@ -241,12 +243,12 @@ def test_bad_layers(arguments, error, message):
         (["a", "b", "c"], TypeError, "^x must hold real numbers"),
     ],
 )
-def test_bad_x(layer, x, error, message):
+def test_an_x_of_the_wrong_shape_is_rejected(layer, x, error, message):
     with pytest.raises(error, match=message):
         layer(x)
 
 
-def test_weights_replaced_by_ones_that_do_not_fit_are_rejected():
+def test_weights_replaced_by_others_of_a_wrong_shape_are_rejected():
     layer = FN(np.ones((2, 3)), np.ones(2), "relu")
     layer.b = np.ones(1)
     with pytest.raises(ValueError, match=r"^b must have shape \(2,\) or \(1, 2\), got shape \(1,\)"):
@@ -274,7 +276,7 @@ def test_composition_is_associative():
     np.testing.assert_array_equal(left(x), c(b(a(x))))
 
 
-def test_one_layer_is_its_own_only_layer():
+def test_a_single_layer_is_its_own_only_layer():
     layer = FN(np.ones((2, 3)), np.ones(2), "relu")
     assert layer.layers == (layer,)
     assert (layer.in_features, layer.out_features) == (3, 2)
@@ -298,7 +300,7 @@ def test_only_networks_can_be_composed(other):
         other @ layer
 
 
-def test_repr_and_copies():
+def test_repr_and_copies_of_composed_networks_are_correct():
     network, _ = chain((3, 2, 1), ("relu", "identity"))
     assert repr(network) == "FN(2 -> 1, identity) @ FN(3 -> 2, relu)"
     assert repr(FN([[1.0]], 2, slip)) == "FN(1 -> 1, slip)"
@@ -314,7 +316,7 @@ def test_repr_and_copies():
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("last", LOSSES)
 @pytest.mark.parametrize("hidden", [(), ("identity",), ("sigmoid",), ("tanh", "relu")])
-def test_an_fnn_with_the_same_outputs(hidden, last, dtype):
+def test_to_fnn_gives_a_network_with_the_same_outputs(hidden, last, dtype):
     sizes = (*(3, 5, 4)[: len(hidden) + 1], 2)
     network, layers = chain(sizes, (*hidden, last), dtype)
     net = network.to_fnn()
@@ -332,7 +334,7 @@ def test_an_fnn_with_the_same_outputs(hidden, last, dtype):
 
 
 @pytest.mark.parametrize("b", [0.5, [0.5], [[0.5]]])
-def test_every_form_of_bias_goes_over(b):
+def test_to_fnn_accepts_every_form_of_bias(b):
     net = (FN([[1.0, 2.0]], b, "identity") @ FN(np.eye(2), np.ones((1, 2)), "relu")).to_fnn()
     np.testing.assert_array_equal(net.predict([1.0, 1.0]), [6.5])
 
@@ -347,17 +349,17 @@ def test_every_form_of_bias_goes_over(b):
         ("float32", np.float64, "float64"),
     ],
 )
-def test_the_dtype_of_the_fnn(own, asked, want):
+def test_to_fnn_has_the_requested_or_common_dtype(own, asked, want):
     layer = FN(np.ones((2, 3), own), np.ones(2, own), "softmax")
     assert layer.to_fnn(dtype=asked).dtype == np.dtype(want)
 
 
-def test_one_float64_among_the_weights_makes_the_fnn_float64():
+def test_one_float64_weight_makes_the_fnn_float64():
     first, second = (FN(np.ones((2, 2), dtype), np.ones(2, dtype), "identity") for dtype in DTYPES)
     assert (second @ first).to_fnn().dtype == F64
 
 
-def test_the_fnn_has_weights_of_its_own_and_can_be_trained():
+def test_the_fnn_has_copies_of_the_weights_and_can_be_trained():
     network, layers = chain((3, 4, 2), ("tanh", "softmax"))
     net = network.to_fnn()
     before = [layer.W.copy() for layer in layers]
@@ -388,18 +390,18 @@ def test_the_fnn_has_weights_of_its_own_and_can_be_trained():
         ),
     ],
 )
-def test_what_an_fnn_cannot_have(functions, error, message):
+def test_functions_that_an_fnn_cannot_have_are_rejected(functions, error, message):
     first, second = (FN(np.eye(3), np.zeros(3), f) for f in functions)
     with pytest.raises(error, match=message):
         (second @ first).to_fnn()
 
 
-def test_a_bad_dtype_for_the_fnn():
+def test_an_invalid_dtype_for_the_fnn_is_rejected():
     with pytest.raises(ValueError, match=r"dtype must be float32 or float64, got int64"):
         FN(np.eye(3), np.zeros(3), "identity").to_fnn(dtype=np.int64)
 
 
-def test_weights_that_are_not_finite_make_no_fnn():
+def test_weights_that_are_not_finite_are_rejected_for_an_fnn():
     with pytest.raises(ValueError, match=r"params\['W1'\] must be finite"):
         FN([[np.nan]], 0, "identity").to_fnn()
 
@@ -407,7 +409,7 @@ def test_weights_that_are_not_finite_make_no_fnn():
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("activation", ["sigmoid", ("tanh", "relu")])
 @pytest.mark.parametrize("loss", ["softmax_cross_entropy", "sigmoid_cross_entropy", "squared_error"])
-def test_from_an_fnn_and_back(loss, activation, dtype):
+def test_conversion_from_an_fnn_and_back_keeps_the_outputs(loss, activation, dtype):
     sizes = (4, 3, 2) if isinstance(activation, str) else (4, 5, 3, 2)
     net = fnn.FNN(sizes, activation=activation, loss=loss, dtype=dtype, seed=0)
     network = FN.from_fnn(net)
@@ -431,7 +433,7 @@ def doubled(z):
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-def test_an_activation_of_the_user_goes_to_an_fnn_and_back(dtype):
+def test_a_users_activation_is_kept_in_an_fnn_and_back(dtype):
     activation = fnn.Activation(doubled, lambda z: 2.0)
     first = FN(drawn((2, 3), dtype), drawn(2, dtype), activation)
     second = FN(np.eye(2, dtype=dtype), np.zeros(2, dtype), "softmax")
@@ -451,7 +453,7 @@ def test_an_activation_of_the_user_goes_to_an_fnn_and_back(dtype):
 
 
 @pytest.mark.parametrize("options", [{"batch_norm": True}, {"batch_norm": True, "dropout": 0.25, "book": True}])
-def test_from_an_fnn_with_batch_normalization_and_dropout(options):
+def test_from_fnn_folds_batch_normalization_and_dropout(options):
     net = fnn.FNN((4, 5, 3, 2), dtype="float64", seed=0, **options)
     x = drawn((20, 4))
     net.fit(x, np.arange(20) % 2, epochs=2, batch_size=5)
@@ -461,7 +463,7 @@ def test_from_an_fnn_with_batch_normalization_and_dropout(options):
     assert_chain_close(network.to_fnn().predict(x), net.predict(x))
 
 
-def test_from_an_fnn_of_one_layer():
+def test_from_fnn_of_one_layer_gives_an_fn():
     net = fnn.FNN((3, 2), seed=0)
     layer = FN.from_fnn(net)
     assert isinstance(layer, FN)
@@ -470,7 +472,7 @@ def test_from_an_fnn_of_one_layer():
     np.testing.assert_allclose(layer(x), net.predict(x), rtol=8 * TOLERANCES[F32].eps)  # a few roundings
 
 
-def test_from_an_fnn_copies_the_weights():
+def test_from_fnn_copies_the_weights():
     net = fnn.FNN((3, 2), seed=0)
     layer = FN.from_fnn(net)
     before = layer.W.copy()

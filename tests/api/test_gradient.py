@@ -10,7 +10,7 @@ from small_networks import ACTIVATIONS, BACKENDS, LOSSES, assert_same_params, bi
 @pytest.mark.parametrize("backend", ["kernels", "reference"])
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("activation", [*ACTIVATIONS, ("tanh", "sigmoid"), ("relu", "identity")])
-def test_gradient_is_the_numerical_gradient(activation, loss, backend):
+def test_gradient_agrees_with_the_numerical_gradient(activation, loss, backend):
     net = network((3, 4, 5, 3), activation=activation, loss=loss, backend=backend)
     x, t = samples(loss, inputs=3)
     want = net.numerical_gradient(x, t)
@@ -21,7 +21,7 @@ def test_gradient_is_the_numerical_gradient(activation, loss, backend):
 
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_float32_gradient_is_the_numerical_gradient(activation, loss):
+def test_float32_gradient_agrees_with_the_numerical_gradient(activation, loss):
     net = network((3, 4, 3), activation=activation, loss=loss, dtype="float32")
     x, t = samples(loss, inputs=3)
     got, want = net.gradient(x, t), net.numerical_gradient(x, t)
@@ -31,22 +31,22 @@ def test_float32_gradient_is_the_numerical_gradient(activation, loss):
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_gradient_without_a_hidden_layer(loss):
+def test_gradient_agrees_with_the_numerical_gradient_without_a_hidden_layer(loss):
     net = network((4, 3), loss=loss)
     x, t = samples(loss)
     assert_same_params(net.gradient(x, t), net.numerical_gradient(x, t), rtol=1e-8)
 
 
-def test_gradient_of_soft_rows():
+def test_gradient_agrees_with_the_numerical_gradient_for_soft_targets():
     net = network()
     x, _ = samples()
     t = np.random.default_rng(0).dirichlet(np.ones(3), len(x))
     assert_same_params(net.gradient(x, t), net.numerical_gradient(x, t), rtol=1e-8)
 
 
-def test_gradient_by_hand():
+def test_gradient_agrees_with_numbers_by_hand():
     grad = linear_net().gradient([[1], [3]], [[1, 2], [6, 1]])
-    # y - t is (1, -2) for x = 1 and (0, -3) for x = 3; means over two samples
+    # y - t is (1, -2) for x = 1 and (0, -3) for x = 3; the gradient is their mean
     np.testing.assert_allclose(grad["b1"], [0.5, -2.5])
     np.testing.assert_allclose(grad["W1"], [[0.5, -5.5]])
 
@@ -97,7 +97,7 @@ def test_a_rejected_gradient_leaves_no_trace(options, backend):
 
 
 @BACKENDS
-def test_loss_and_gradient_of_a_network_that_diverged(backend):
+def test_loss_and_gradient_of_a_diverged_network_are_nan(backend):
     net = network(backend=backend)
     net.params["W1"][...] = np.nan
     x, t = samples()

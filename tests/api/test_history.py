@@ -1,4 +1,4 @@
-"""The record of a training run, and its picture."""
+"""The record of a training run, and its plot."""
 
 import sys
 
@@ -31,7 +31,7 @@ def legend_of(axes):
     return [text.get_text() for text in axes.get_legend().get_texts()]
 
 
-def test_a_new_history_is_empty_and_its_own():
+def test_new_histories_are_empty_and_share_nothing():
     first, second = fnn.History(), fnn.History()
     first.loss.append(1.0)
     assert (first.epochs, second.epochs) == (1, 0)
@@ -52,12 +52,12 @@ def test_plot_draws_loss_and_accuracy_over_epochs():
     }
 
 
-def test_plot_is_labelled():
+def test_plots_have_labels():
     loss, accuracy = a_history().plot().axes
     assert (loss.get_xlabel(), loss.get_ylabel(), loss.get_title()) == ("epoch", "mean loss per sample", "Loss")
     assert (accuracy.get_xlabel(), accuracy.get_ylabel(), accuracy.get_title()) == ("epoch", "accuracy", "Accuracy")
     assert legend_of(loss) == legend_of(accuracy) == ["training", "validation"]
-    for axes in (loss, accuracy):  # no epoch 1.5
+    for axes in (loss, accuracy):  # ticks are whole epochs
         assert all(tick == int(tick) for tick in axes.get_xticks())
 
 
@@ -67,7 +67,7 @@ def test_without_validation_only_the_training_loss_is_drawn():
     assert legend_of(axes) == ["training"]
 
 
-def test_plot_of_a_squared_error_has_no_accuracy(tmp_path):
+def test_the_plot_of_a_squared_error_has_no_accuracy(tmp_path):
     x = np.random.default_rng(0).standard_normal((6, 2))
     net = fnn.FNN((2, 1), loss="squared_error", seed=0)
     history = net.fit(x, x[:, 0], epochs=2, validation_data=(x, x[:, 0]))
@@ -75,27 +75,27 @@ def test_plot_of_a_squared_error_has_no_accuracy(tmp_path):
     assert lines_of(axes) == {"training": ([1, 2], history.loss), "validation": ([1, 2], history.val_loss)}
 
 
-def test_one_epoch_plots(tmp_path):
+def test_a_single_epoch_can_be_plotted(tmp_path):
     history = fnn.History(loss=[2.0], accuracy=[0.3], val_loss=[2.1], val_accuracy=[0.2])
     history.plot(tmp_path / "loss.png")
     assert (tmp_path / "loss.png").read_bytes().startswith(PNG)
 
 
-def test_a_loss_that_is_not_finite_plots(tmp_path):
+def test_a_loss_that_is_not_finite_can_be_plotted(tmp_path):
     fnn.History(loss=[2.0, np.inf, np.nan]).plot(tmp_path / "loss.png")
     assert (tmp_path / "loss.png").read_bytes().startswith(PNG)
 
 
 @pytest.mark.parametrize("as_text", [True, False])
-def test_plot_saves_a_picture_that_is_not_blank(tmp_path, as_text):
+def test_plot_saves_an_image_that_is_not_blank(tmp_path, as_text):
     path = tmp_path / "loss.png"
     figure = a_history().plot(str(path) if as_text else path)
     assert path.read_bytes().startswith(PNG)
     pixels = matplotlib.image.imread(path)[..., :3]
     height, width, _ = pixels.shape
     np.testing.assert_allclose((width, height), 120 * figure.get_size_inches(), atol=1)
-    assert (pixels != 1).any(axis=2).mean() > 0.01  # some ink
-    for half in (pixels[:, : width // 2], pixels[:, width // 2 :]):  # and the colours of both lines on both sides
+    assert (pixels != 1).any(axis=2).mean() > 0.01  # not blank
+    for half in (pixels[:, : width // 2], pixels[:, width // 2 :]):  # both halves have the colours of both lines
         colours = {tuple(colour) for colour in np.round(255 * half).astype(int).reshape(-1, 3)}
         assert {(31, 119, 180), (255, 127, 14)} <= colours
 
@@ -106,14 +106,14 @@ def test_plot_without_a_path_writes_nothing(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_plot_leaves_the_state_of_pyplot_alone():
+def test_plot_does_not_change_the_state_of_pyplot():
     plt = pytest.importorskip("matplotlib.pyplot")
     before = plt.get_fignums()
     a_history().plot()
     assert plt.get_fignums() == before
 
 
-def test_plot_to_a_format_that_does_not_exist(tmp_path):
+def test_plot_rejects_an_unknown_format(tmp_path):
     with pytest.raises(ValueError, match="nonsense"):
         a_history().plot(tmp_path / "loss.nonsense")
 
@@ -126,6 +126,6 @@ def test_without_matplotlib_the_error_names_the_extra(monkeypatch):
     assert isinstance(caught.value.__cause__, ImportError)
 
 
-def test_a_history_without_epochs_has_nothing_to_plot():
+def test_a_history_without_epochs_cannot_be_plotted():
     with pytest.raises(ValueError, match="at least one finished epoch"):
         fnn.History().plot()

@@ -18,7 +18,7 @@ import fastfnn as fnn
         ("xavier", (200**-0.5, 300**-0.5)),
     ],
 )
-def test_initial_weights_are_normal_with_the_stated_deviation(init, std):
+def test_initial_weights_are_normal_with_the_documented_deviation(init, std):
     net = fnn.FNN((200, 300, 100), init=init, seed=0)
     for layer, sigma in enumerate(std, 1):
         z = net.params[f"W{layer}"].ravel().astype(np.float64) / sigma
@@ -37,35 +37,35 @@ def test_init_zero_gives_zero_weights():
     assert not any(param.any() for param in fnn.FNN((4, 3, 2), init=0).params.values())
 
 
-def test_he_is_the_default():
+def test_he_is_the_default_initialization():
     assert bits(fnn.FNN((4, 3, 2), seed=0)) == bits(fnn.FNN((4, 3, 2), init="he", seed=0))
 
 
-def test_a_seed_gives_the_same_weights_in_both_dtypes_to_rounding():
+def test_a_seed_draws_the_same_weights_in_both_dtypes():
     single, double = (fnn.FNN((4, 3, 2), dtype=dtype, seed=5) for dtype in DTYPES)
     for name, param in double.params.items():
         np.testing.assert_array_equal(single.params[name], param.astype(np.float32))
 
 
-def test_seeds_tell_networks_apart():
+def test_equal_seeds_give_equal_networks_and_other_seeds_others():
     assert bits(fnn.FNN((4, 3), seed=0)) == bits(fnn.FNN((4, 3), seed=np.int64(0)))
     assert bits(fnn.FNN((4, 3), seed=0)) != bits(fnn.FNN((4, 3), seed=1))
     assert bits(fnn.FNN((4, 3))) != bits(fnn.FNN((4, 3)))
     assert len({param.tobytes() for param in fnn.FNN((3, 3, 3), seed=0).params.values()}) == 3  # W1, W2, zero biases
 
 
-def test_default_dtype_is_float32():
+def test_the_default_dtype_is_float32():
     net = fnn.FNN((2, 2))
     assert net.predict([[1, 2]]).dtype == net.params["W1"].dtype == net.dtype == np.float32
 
 
 @pytest.mark.parametrize("dtype", [np.float64, "float64", "d", float, np.dtype("float64")])
-def test_dtype_in_every_spelling(dtype):
+def test_dtype_is_accepted_in_every_spelling(dtype):
     assert fnn.FNN((2, 2), dtype=dtype).params["b1"].dtype == np.float64
 
 
 @pytest.mark.parametrize("sizes", [[4, 3, 2], (4, 3, 2), np.array([4, 3, 2]), range(4, 1, -1)])
-def test_layer_sizes_as_any_sequence_of_ints(sizes):
+def test_layer_sizes_may_be_any_sequence_of_ints(sizes):
     net = fnn.FNN(sizes)
     assert net.layer_sizes == (4, 3, 2)
     assert net.predict(np.zeros((5, 4))).shape == (5, 2)

@@ -1,4 +1,4 @@
-"""The layers of the book: each against its mathematics in plain NumPy, its attributes, and what it leaves unchanged."""
+"""The layers of the book: results against plain NumPy, attributes, and arrays that stay unchanged."""
 
 import numpy as np
 import pytest
@@ -43,7 +43,7 @@ def drawn(shape, dtype=F64, seed=0):
     return np.asarray(np.random.default_rng(seed).standard_normal(shape), dtype)
 
 
-def test_import_star_brings_the_layers_and_nothing_else():
+def test_import_star_imports_the_layers_and_nothing_else():
     namespace = {}
     exec("from fastfnn.layers import *", namespace)
     del namespace["__builtins__"]
@@ -65,7 +65,7 @@ NEW_LAYERS = {
 
 
 @pytest.mark.parametrize("name", NEW_LAYERS)
-def test_backward_comes_after_forward(name):
+def test_backward_before_forward_is_rejected(name):
     with pytest.raises(RuntimeError, match=r"^backward must follow a call of forward"):
         NEW_LAYERS[name]().backward(np.ones((2, 2)))
 
@@ -76,7 +76,7 @@ def test_backward_comes_after_forward(name):
 @every_dtype
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("shape", [(3, 4), (1, 4), (0, 4), (3, 2, 2), (3, 1, 2, 2), (5, 4, 1)])
-def test_affine(shape, layout, dtype):
+def test_affine_agrees_with_numpy(shape, layout, dtype):
     W, b = arrange(drawn((4, 6), dtype), layout), drawn(6, dtype, seed=1)
     x, dout = arrange(drawn(shape, dtype, seed=2), layout), arrange(drawn((shape[0], 6), dtype, seed=3), layout)
     flat, weight, grad = (array.astype(F64) for array in (x.reshape(shape[0], 4), W, dout))
@@ -93,13 +93,13 @@ def test_affine(shape, layout, dtype):
     assert_sums_close(layer.db, grad.sum(axis=0), np.abs(grad).sum(axis=0), len(flat))
 
 
-def test_affine_of_numbers_takes_them_as_samples_of_one_feature():
+def test_affine_takes_a_vector_as_samples_of_one_feature():
     layer = Affine(np.array([[2.0, 3.0]]), np.zeros(2))
     np.testing.assert_array_equal(layer.forward([1, 10]), [[2, 3], [20, 30]])
     np.testing.assert_array_equal(layer.backward([[1, 0], [0, 1]]), [2, 3])
 
 
-def test_affine_holds_its_parameters_and_follows_their_changes():
+def test_affine_reads_its_parameters_at_every_call():
     params = {"W": np.ones((2, 3)), "b": np.zeros(3)}
     layer = Affine(params["W"], params["b"])
     assert layer.W is params["W"] and layer.b is params["b"]
@@ -107,11 +107,11 @@ def test_affine_holds_its_parameters_and_follows_their_changes():
     params["b"] += 1
     np.testing.assert_array_equal(layer.forward([[1, 1]]), [[-3, -3, -3]])
     np.testing.assert_array_equal(layer.backward([[1, 1, 1]]), [[-6, -6]])
-    layer.W, layer.b = np.ones((2, 1)), np.zeros(1)  # as a program that loads parameters does
+    layer.W, layer.b = np.ones((2, 1)), np.zeros(1)  # like a program that loads parameters
     np.testing.assert_array_equal(layer.forward([[1, 1]]), [[2]])
 
 
-def test_every_backward_of_affine_makes_new_gradients():
+def test_every_backward_of_affine_creates_new_gradients():
     layer = Affine(np.ones((2, 3)), np.zeros(3))
     layer.forward([[1, 2]])
     layer.backward([[1, 1, 1]])
@@ -129,11 +129,11 @@ def test_every_backward_of_affine_makes_new_gradients():
         ("float32", "float32", "float64", "float32", "float64", "float64"),
         ("float32", "float32", "float32", "float64", "float32", "float64"),
         ("float64", "float32", "float32", "float32", "float64", "float64"),
-        ("float32", "float32", "uint8", "float32", "float32", "float32"),  # NumPy's result type: images as they are
+        ("float32", "float32", "uint8", "float32", "float32", "float32"),  # NumPy's result type; images may stay uint8
         ("int64", "int64", "int64", "int64", "float64", "float64"),
     ],
 )
-def test_dtypes_of_affine(W, b, x, dout, want_out, want_dx):
+def test_affine_has_the_result_dtype_of_numpy(W, b, x, dout, want_out, want_dx):
     layer = Affine(np.ones((2, 3), W), np.ones(3, b))
     out = layer.forward(np.ones((4, 2), x))
     dx = layer.backward(np.ones((4, 3), dout))
@@ -153,22 +153,22 @@ def test_dtypes_of_affine(W, b, x, dout, want_out, want_dx):
         ([[1]], [1j], TypeError, r"^b must hold real numbers"),
     ],
 )
-def test_bad_parameters_of_affine(W, b, error, message):
+def test_invalid_parameters_of_affine_are_rejected(W, b, error, message):
     with pytest.raises(error, match=message):
         Affine(W, b)
 
 
 @pytest.mark.parametrize("shape", [(), (2,), (3, 4), (2, 2, 3), (0, 3)])
-def test_bad_x_of_affine(shape):
+def test_an_invalid_x_of_affine_is_rejected(shape):
     layer = Affine(np.ones((2, 3)), np.zeros(3))
     layer.forward(np.ones((1, 2)))
     with pytest.raises(ValueError, match=r"^x must have 2 numbers for each sample, got shape "):
         layer.forward(np.ones(shape))
-    np.testing.assert_array_equal(layer.backward(np.ones((1, 3))), [[3, 3]])  # as if it had not been called
+    np.testing.assert_array_equal(layer.backward(np.ones((1, 3))), [[3, 3]])  # as if forward had not been called
 
 
 @pytest.mark.parametrize("shape", [(), (3,), (2, 3), (1, 2)])
-def test_bad_dout_of_affine(shape):
+def test_an_invalid_dout_of_affine_is_rejected(shape):
     layer = Affine(np.ones((2, 3)), np.zeros(3))
     layer.forward(np.ones((1, 2)))
     with pytest.raises(ValueError, match=r"^dout must have the shape of the output, \(1, 3\), got "):
@@ -176,7 +176,7 @@ def test_bad_dout_of_affine(shape):
     assert layer.dW is None and layer.db is None
 
 
-def test_parameters_of_affine_that_do_not_fit_any_more():
+def test_replaced_parameters_of_affine_are_checked():
     layer = Affine(np.ones((2, 3)), np.zeros(3))
     layer.forward(np.ones((1, 2)))
     layer.W = np.ones((4, 3))
@@ -199,7 +199,7 @@ IN_NUMPY = {  # the function, and its derivative
 @every_dtype
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("layer_type", ELEMENTWISE)
-def test_activations_of_any_rank(layer_type, shape, dtype):
+def test_activation_layers_work_on_any_rank(layer_type, shape, dtype):
     layer, (function, derivative) = layer_type(), IN_NUMPY[layer_type]
     x, dout = drawn(shape, dtype), drawn(shape, dtype, seed=1)
     want, want_dx = function(x.astype(F64)), dout * derivative(x.astype(F64))
@@ -210,7 +210,7 @@ def test_activations_of_any_rank(layer_type, shape, dtype):
     assert out.shape == dx.shape == shape
     assert out.dtype == dx.dtype == dtype
     assert_close(out, want, (ACTIVATION_ULPS + 1) * eps * np.abs(want))
-    # The derivative is at most 1. It is made of the output, right to 4 ulp, by a handful of operations.
+    # The derivative is at most 1 and computed from the output, accurate to 4 ulp, with a few operations.
     assert_close(dx, want_dx, (2 * ACTIVATION_ULPS + ELEMENTWISE_EPS) * eps * np.abs(dout))
     assert not np.shares_memory(dx, dout) and not np.shares_memory(out, x)
 
@@ -218,17 +218,17 @@ def test_activations_of_any_rank(layer_type, shape, dtype):
 @pytest.mark.parametrize("dout", ["float32", "float64", "int64"])
 @pytest.mark.parametrize("x", ["float32", "float64", "int64"])
 @pytest.mark.parametrize("layer_type", ELEMENTWISE)
-def test_dtypes_of_activations(layer_type, x, dout):
+def test_activation_layers_have_the_result_dtype_of_numpy(layer_type, x, dout):
     layer = layer_type()
     out = layer.forward(np.ones(2, x))
     dx = layer.backward(np.ones(2, dout))
     assert out.dtype == (F32 if x == "float32" else F64)
-    # ReLU keeps a mask, which has no dtype to mix in, the others their output
+    # ReLU keeps a mask without a real dtype; the others keep their output
     assert dx.dtype == (F32 if dout == "float32" and (layer_type is Relu or x == "float32") else F64)
 
 
 @pytest.mark.parametrize("layer_type", ELEMENTWISE)
-def test_bad_dout_of_activations(layer_type):
+def test_an_invalid_dout_of_activation_layers_is_rejected(layer_type):
     layer = layer_type()
     layer.forward(np.ones((2, 3)))
     with pytest.raises(ValueError, match=r"^dout must have the shape of the output, \(2, 3\), got \(3,\)"):
@@ -239,23 +239,23 @@ def test_bad_dout_of_activations(layer_type):
         layer.forward(None)
 
 
-def test_relu_keeps_a_mask():
+def test_relu_keeps_a_mask_not_its_output():
     layer = Relu()
     x = np.array([[1.0, -1.0], [0.0, np.nan]])
     out = layer.forward(x)
     np.testing.assert_array_equal(out, [[1, 0], [0, np.nan]])
     np.testing.assert_array_equal(layer.mask, [[False, True], [True, False]])
-    out += 5  # as a network with a shortcut does
+    out += 5  # like a network with a shortcut connection
     dout = np.array([[1.0, 2.0], [3.0, 4.0]])
     dx = layer.backward(dout)
     np.testing.assert_array_equal(dx, [[1, 0], [0, 4]])
-    np.testing.assert_array_equal(dout, [[1, 2], [3, 4]])  # the notes' layer overwrites it
+    np.testing.assert_array_equal(dout, [[1, 2], [3, 4]])  # the layer of the notes overwrites dout
     assert dx is not dout
     np.testing.assert_array_equal(layer.backward([[1, np.inf], [np.nan, 1]]), [[1, 0], [0, 1]])
 
 
 @pytest.mark.parametrize("layer_type", [Sigmoid, Tanh])
-def test_the_output_is_kept(layer_type):
+def test_sigmoid_and_tanh_keep_their_output(layer_type):
     layer = layer_type()
     out = layer.forward([[0.5, -0.5]])
     assert layer.out is out
@@ -271,7 +271,7 @@ def softmax(x):
 
 @every_dtype
 @pytest.mark.parametrize("targets", ["labels", "rows", "soft rows"])
-def test_softmax_with_loss(targets, dtype):
+def test_softmax_with_loss_agrees_with_numpy(targets, dtype):
     x, labels = drawn((5, 3), dtype), np.array([0, 2, 1, 1, 0])
     rows = softmax(drawn((5, 3), seed=1)) if targets == "soft rows" else np.eye(3)[labels]
     t = labels if targets == "labels" else rows.astype(dtype)
@@ -283,7 +283,9 @@ def test_softmax_with_loss(targets, dtype):
     assert isinstance(loss, float) and layer.loss == loss
     assert layer.t is t
     eps = TOLERANCES[dtype].eps
-    np.testing.assert_allclose(loss, -np.sum(rows * np.log(y)) / 5, rtol=20 * eps)  # exponentials are of the dtype
+    np.testing.assert_allclose(
+        loss, -np.sum(rows * np.log(y)) / 5, rtol=20 * eps
+    )  # exponentials are computed in the dtype
     assert layer.y.dtype == dx.dtype == dtype
     assert_close(layer.y, y, 20 * eps)
     assert_close(dx, (y - rows) / 5, 20 * eps)
@@ -291,7 +293,7 @@ def test_softmax_with_loss(targets, dtype):
 
 @every_dtype
 @pytest.mark.parametrize("shape", [(5, 3), (5, 1), (1, 4)])
-def test_identity_with_loss(shape, dtype):
+def test_identity_with_loss_agrees_with_numpy(shape, dtype):
     x, t = drawn(shape, dtype), drawn(shape, dtype, seed=1)
     difference = x.astype(F64) - t
     layer = IdentityWithLoss()
@@ -311,7 +313,7 @@ def test_identity_with_loss(shape, dtype):
     ("layer_type", "t"),
     [(SoftmaxWithLoss, 2), (SoftmaxWithLoss, [2]), (SoftmaxWithLoss, [0, 0, 1]), (IdentityWithLoss, [1.0, 2.0, 3.0])],
 )
-def test_one_sample(layer_type, t):
+def test_losses_accept_a_single_sample(layer_type, t):
     one, several = layer_type(), layer_type()
     x = drawn(3)
     loss = one.forward(x, t)
@@ -337,7 +339,7 @@ def test_backward_of_a_loss_multiplies_by_dout(layer_type, dtype):
         assert got.dtype == dtype
         np.testing.assert_array_equal(got, dx * dtype.type(factor))
     first = layer.backward()
-    first[...] = 7  # a caller may do that
+    first[...] = 7  # a caller may change its array
     np.testing.assert_array_equal(layer.backward(1), dx)
     with pytest.raises(ValueError, match=r"^dout must be a number, got shape \(4, 3\)"):
         layer.backward(dx)
@@ -345,7 +347,7 @@ def test_backward_of_a_loss_multiplies_by_dout(layer_type, dtype):
         layer.backward("1")
 
 
-def test_large_logits_do_not_lose_the_loss():
+def test_the_loss_of_large_logits_is_correct():
     layer = SoftmaxWithLoss()
     assert layer.forward([[1e4, 0], [0, -1e4]], [1, 1]) == 1e4
     np.testing.assert_array_equal(layer.backward(), [[0.5, -0.5], [0.5, -0.5]])
@@ -365,7 +367,7 @@ def test_large_logits_do_not_lose_the_loss():
         (IdentityWithLoss, "x", [1, 2], TypeError, r"^x must hold real numbers"),
     ],
 )
-def test_bad_arguments_of_losses(layer_type, x, t, error, message):
+def test_invalid_arguments_of_losses_are_rejected(layer_type, x, t, error, message):
     layer = layer_type()
     with pytest.raises(error, match=message):
         layer.forward(x, t)
@@ -379,10 +381,10 @@ def test_bad_arguments_of_losses(layer_type, x, t, error, message):
 @pytest.mark.parametrize("book", [False, True])
 @pytest.mark.parametrize("ratio", [0, 0.25, 0.5, 0.9])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_dropout_in_training(shape, ratio, book, dtype):
+def test_dropout_in_training_drops_and_scales(shape, ratio, book, dtype):
     x, dout = drawn(shape, dtype), drawn(shape, dtype, seed=1)
     np.random.seed(3)
-    kept = np.random.rand(*shape) > ratio  # as the book draws it
+    kept = np.random.rand(*shape) > ratio  # drawn as in the book
     scale = kept if book else kept / (1 - ratio)
     np.random.seed(3)
     layer = Dropout(ratio, book=book)
@@ -399,7 +401,7 @@ def test_dropout_in_training(shape, ratio, book, dtype):
 @every_dtype
 @pytest.mark.parametrize("book", [False, True])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_dropout_in_prediction(shape, book, dtype):
+def test_dropout_in_prediction_only_scales(shape, book, dtype):
     x, dout = drawn(shape, dtype), drawn(shape, dtype, seed=1)
     before = np.random.get_state()[1].copy()
     layer = Dropout(0.25, book=book)
@@ -411,18 +413,18 @@ def test_dropout_in_prediction(shape, book, dtype):
     assert out.dtype == dx.dtype == dtype and out.shape == dx.shape == shape
     assert np.all(layer.mask) and layer.mask.shape == shape
     assert not np.shares_memory(out, x) and not np.shares_memory(dx, dout)
-    np.testing.assert_array_equal(np.random.get_state()[1], before)  # nothing is drawn
+    np.testing.assert_array_equal(np.random.get_state()[1], before)  # no random number is drawn
 
 
 @pytest.mark.parametrize("book", [False, True])
-def test_training_and_prediction_of_dropout_agree_on_average(book):
+def test_dropout_keeps_the_mean_in_training_and_prediction(book):
     layer = Dropout(0.3, book=book)
     x = np.ones(40_000)
-    # the mean of so many has a standard deviation of 0.003 at most
+    # the standard deviation of this mean is at most 0.003
     assert np.mean(layer.forward(x)) == pytest.approx(np.mean(layer.forward(x, False)), abs=0.015)
 
 
-def test_dropout_half_by_default():
+def test_dropout_drops_half_by_default():
     layer = Dropout()
     assert layer.dropout_ratio == 0.5
     assert set(layer.forward(np.ones(100)).tolist()) == {0.0, 2.0}
@@ -437,12 +439,12 @@ def test_dropout_half_by_default():
         ("half", TypeError, r"^dropout_ratio must be a number, got str"),
     ],
 )
-def test_bad_arguments_of_dropout(ratio, error, message):
+def test_invalid_arguments_of_dropout_are_rejected(ratio, error, message):
     with pytest.raises(error, match=message):
         Dropout(ratio)
 
 
-def test_bad_arrays_of_dropout():
+def test_invalid_arrays_of_dropout_are_rejected():
     layer = Dropout()
     with pytest.raises(TypeError, match=r"^x must hold real numbers"):
         layer.forward("x")
@@ -461,7 +463,7 @@ def normalized(x, epsilon):
 @every_dtype
 @pytest.mark.parametrize("options", [{}, {"epsilon": 10e-7}, {"epsilon": 0.5, "momentum": 0.25}])
 @pytest.mark.parametrize("shape", [(6, 4), (2, 4), (6, 2, 2), (6, 1, 2, 2)])
-def test_batch_normalization(shape, options, dtype):
+def test_batch_normalization_agrees_with_numpy(shape, options, dtype):
     x, dout = 3 + drawn(shape, dtype), drawn(shape, dtype, seed=1)
     gamma, beta = 1 + drawn(4, dtype, seed=2) / 4, drawn(4, dtype, seed=3)
     flat, grad = x.reshape(shape[0], 4).astype(F64), dout.reshape(shape[0], 4).astype(F64)
@@ -475,7 +477,7 @@ def test_batch_normalization(shape, options, dtype):
     for array in (out, dx, layer.dgamma, layer.dbeta, layer.running_mean, layer.running_var):
         assert array.dtype == dtype
     factor = gamma / deviation
-    want_dx = factor * (grad - grad.mean(axis=0) - n * (grad * n).mean(axis=0))  # all but cancels for two samples
+    want_dx = factor * (grad - grad.mean(axis=0) - n * (grad * n).mean(axis=0))  # nearly cancels for two samples
     assert_close(dx, want_dx.reshape(shape), TOLERANCES[dtype].chain * np.max(np.abs(factor * grad)))
     for got, want in (
         (out, (gamma * n + beta).reshape(shape)),
@@ -487,7 +489,7 @@ def test_batch_normalization(shape, options, dtype):
         assert_chain_close(got, want)
 
 
-def test_running_statistics_follow_those_of_the_batches():
+def test_running_statistics_are_moving_averages_of_the_batches():
     layer = BatchNormalization(np.ones(3), np.zeros(3), 0.75)
     mean, variance = np.zeros(3), np.zeros(3)
     for seed in range(4):
@@ -500,7 +502,7 @@ def test_running_statistics_follow_those_of_the_batches():
 
 @every_dtype
 @pytest.mark.parametrize("shape", [(6, 4), (1, 4), (6, 1, 2, 2)])
-def test_batch_normalization_in_prediction(shape, dtype):
+def test_batch_normalization_predicts_with_the_running_statistics(shape, dtype):
     x, gamma, beta = drawn(shape, dtype), drawn(4, dtype, seed=1), drawn(4, dtype, seed=2)
     mean, variance = drawn(4, dtype, seed=3), drawn(4, dtype, seed=4) ** 2
     layer = BatchNormalization(gamma, beta, running_mean=mean, running_var=variance, epsilon=10e-7)
@@ -512,7 +514,7 @@ def test_batch_normalization_in_prediction(shape, dtype):
     assert_chain_close(out, want.reshape(shape))
 
 
-def test_backward_of_batch_normalization_is_for_training():
+def test_backward_of_batch_normalization_needs_a_forward_in_training():
     layer = BatchNormalization(np.ones(2), np.zeros(2))
     x = drawn((4, 2))
     layer.forward(x)
@@ -523,7 +525,7 @@ def test_backward_of_batch_normalization_is_for_training():
     assert layer.backward(x).shape == (4, 2)
 
 
-def test_given_running_statistics_go_on_and_are_not_overwritten():
+def test_given_running_statistics_are_continued_and_not_overwritten():
     mean, variance = np.array([1.0, 2.0]), np.array([3.0, 4.0])
     layer = BatchNormalization(np.ones(2), np.zeros(2), 0.5, mean, variance)
     x = np.array([[1.0, 0.0], [3.0, 2.0]])
@@ -533,13 +535,13 @@ def test_given_running_statistics_go_on_and_are_not_overwritten():
     np.testing.assert_allclose(layer.running_var, [2, 2.5], rtol=1e-15)
 
 
-def test_prediction_before_training_takes_a_mean_and_a_variance_of_0():
+def test_prediction_before_training_uses_mean_0_and_variance_0():
     layer = BatchNormalization(np.ones(2), np.zeros(2), epsilon=0.25)
     np.testing.assert_array_equal(layer.forward([[1, -2]], train_flg=False), [[2, -4]])
     assert layer.running_mean is None
 
 
-def test_batch_normalization_holds_its_parameters_and_follows_their_changes():
+def test_batch_normalization_reads_its_parameters_at_every_call():
     gamma, beta = np.ones(2), np.zeros(2)
     layer = BatchNormalization(gamma, beta, epsilon=0)
     assert layer.gamma is gamma and layer.beta is beta
@@ -548,16 +550,16 @@ def test_batch_normalization_holds_its_parameters_and_follows_their_changes():
     np.testing.assert_allclose(layer.forward([[1, 2], [3, 6]]), [[-2, -2], [4, 4]], rtol=1e-15)
 
 
-def test_a_feature_that_does_not_vary_becomes_beta():
+def test_a_constant_feature_becomes_beta():
     layer = BatchNormalization(np.ones(2), np.array([5.0, 7.0]))
     np.testing.assert_array_equal(layer.forward([[1, 1], [1, 1]]), [[5, 7], [5, 7]])
-    np.testing.assert_array_equal(layer.forward([[1, 2]]), [[5, 7]])  # nor does one sample
+    np.testing.assert_array_equal(layer.forward([[1, 2]]), [[5, 7]])  # a single sample does not vary either
 
 
-def test_mixed_dtypes_of_batch_normalization():
+def test_batch_normalization_has_the_result_dtype_of_x_and_its_parameters():
     layer = BatchNormalization(np.ones(2, F32), np.zeros(2, F32), running_mean=np.zeros(2), running_var=np.ones(2))
     x = drawn((4, 2), F32)
-    assert layer.forward(x, train_flg=False).dtype == F32  # whatever the statistics are kept in
+    assert layer.forward(x, train_flg=False).dtype == F32  # in spite of float64 statistics
     assert layer.forward(x).dtype == F32
     assert layer.backward(x).dtype == F32
     assert layer.backward(x.astype(F64)).dtype == F64
@@ -583,7 +585,7 @@ def test_mixed_dtypes_of_batch_normalization():
         ((np.ones(2), np.ones(2)), {"running_var": "v"}, TypeError, r"^running_var must hold real numbers"),
     ],
 )
-def test_bad_parameters_of_batch_normalization(arguments, options, error, message):
+def test_invalid_parameters_of_batch_normalization_are_rejected(arguments, options, error, message):
     with pytest.raises(error, match=message):
         BatchNormalization(*arguments, **options)
 
@@ -598,14 +600,14 @@ def test_bad_parameters_of_batch_normalization(arguments, options, error, messag
         ((0, 2), r"^x must have at least one sample, got shape \(0, 2\)"),
     ],
 )
-def test_bad_x_of_batch_normalization(shape, message, train_flg):
+def test_an_invalid_x_of_batch_normalization_is_rejected(shape, message, train_flg):
     layer = BatchNormalization(np.ones(2), np.zeros(2))
     with pytest.raises(ValueError, match=message):
         layer.forward(np.ones(shape), train_flg)
     assert layer.running_mean is layer.running_var is layer.input_shape is None
 
 
-def test_bad_dout_of_batch_normalization():
+def test_an_invalid_dout_of_batch_normalization_is_rejected():
     layer = BatchNormalization(np.ones(4), np.zeros(4))
     layer.forward(np.ones((3, 2, 2)))
     with pytest.raises(ValueError, match=r"^dout must have the shape of the output, \(3, 2, 2\), got \(3, 4\)"):

@@ -14,7 +14,7 @@ BY_HAND = [
     (softmax_net, [[0], [0]], [[0.25, 0.75], [1, 0]], (0.25 * RARE + 0.75 * LIKELY + RARE) / 2, 0.5),
     (softmax_net, [[0]], [[False, True]], LIKELY, 1),
     (sigmoid_net, [[0]], [[0, 1]], 2 * LIKELY, 1),
-    (sigmoid_net, [[0]], [[1, 1]], RARE + LIKELY, 0),  # one output on the wrong side is wrong
+    (sigmoid_net, [[0]], [[1, 1]], RARE + LIKELY, 0),  # one wrong output makes the sample wrong
     (sigmoid_net, [[0], [LOG_9]], [[0, 0], [1, 1]], (LIKELY + RARE + 2 * LIKELY) / 2, 0.5),
     (sigmoid_net, [[0]], [[0.25, 0.75]], 2 * (0.25 * RARE + 0.75 * LIKELY), 1),
     (linear_net, [[1]], [[2, 0]], 0, None),
@@ -25,7 +25,7 @@ BY_HAND = [
 @pytest.mark.parametrize("backend", ["kernels", "reference"])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("make", "x", "t", "loss", "accuracy"), BY_HAND)
-def test_loss_accuracy_and_evaluate_by_hand(make, x, t, loss, accuracy, dtype, backend):
+def test_loss_accuracy_and_evaluate_agree_with_numbers_by_hand(make, x, t, loss, accuracy, dtype, backend):
     net = make(dtype=dtype, backend=backend)
     near = {"rel": 1e-14 if dtype == "float64" else 1e-6, "abs": 1e-12}
     assert net.loss(x, t) == pytest.approx(loss, **near)
@@ -40,7 +40,7 @@ def test_loss_accuracy_and_evaluate_by_hand(make, x, t, loss, accuracy, dtype, b
     assert type(net.loss(x, t)) is float
 
 
-def test_softmax_loss_stays_right_where_the_probability_underflows():
+def test_softmax_loss_is_correct_where_the_probability_underflows():
     net = fnn.FNN((1, 2))
     net.params["W1"] = [[1e4, -1e4]]
     assert net.loss([[1]], [1]) == pytest.approx(2e4)
@@ -48,7 +48,7 @@ def test_softmax_loss_stays_right_where_the_probability_underflows():
 
 
 @pytest.mark.parametrize("loss", ["sigmoid_cross_entropy", "squared_error"])
-def test_one_output_takes_targets_without_their_axis(loss):
+def test_targets_of_one_output_may_have_one_axis(loss):
     net = network((4, 5, 1), loss=loss)
     x, t = samples(loss, outputs=1)
     assert net.loss(x, t[:, 0]) == net.loss(x, t)
@@ -56,7 +56,7 @@ def test_one_output_takes_targets_without_their_axis(loss):
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int32, np.uint64, "list"])
-def test_labels_of_any_integer_dtype(dtype):
+def test_labels_may_have_any_integer_dtype(dtype):
     net, (x, t) = network(), samples()
     given_labels = t.tolist() if dtype == "list" else t.astype(dtype)
     assert net.evaluate(x, given_labels) == net.evaluate(x, t)

@@ -1,4 +1,4 @@
-"""The lecture notes, thing by thing: a test for each definition, algorithm and example, in their order.
+"""The lecture notes: a test for each definition, algorithm and example, in their order.
 
 NOTES.md has the table. Numbers are those that the notes print, where they print any.
 """
@@ -42,7 +42,7 @@ def test_definition_of_a_multilayer_network(rng):
     x = rng.standard_normal(2)
     np.testing.assert_array_equal((second @ first)(x), second(first(x)))
     with pytest.raises(ValueError, match=r"3.*2"):
-        first @ second @ first  # the domain is not the range before it
+        first @ second @ first  # the dimensions do not agree
 
 
 def test_example_1_1():
@@ -114,7 +114,7 @@ def test_example_3_1_as_it_was_computed_and_as_it_is_written():
     W_1 = np.array([[-0.85226586, -0.74838968, -0.47477658], [0.9893178, -0.17452691, 0.08049864]])
     b_1, W_2, b_2 = np.array([[-0.1930833, -1.26376165]]), np.array([[-0.79262461, -1.11520968]]), 1.4734070700523327
     x = np.array([0.1, 0.2, 0.3])
-    # the number that they print is that of example 2.1's slip, not of the sigmoid that stands there
+    # the printed number was computed with the wrong function of example 2.1, not with the sigmoid that is shown
     slip = FN(W_2, b_2, "identity") @ FN(W_1, b_1, lambda x: 1 + np.exp(-x))
     np.testing.assert_allclose(slip(x), [[-5.44991305]], atol=1e-7)
     written = FN(W_2, b_2, lambda x: x) @ FN(W_1, b_1, sigmoid)
@@ -125,7 +125,7 @@ def test_example_3_1_as_it_was_computed_and_as_it_is_written():
 
 
 def steps_by_hand(net, x, t, batches, rate):
-    """w <- w - rate * gradient of the mean loss, for each batch of sample numbers."""
+    """Apply w <- w - rate * gradient of the mean loss for each batch of indices of samples."""
     for batch in batches:
         grads = net.numerical_gradient(x[batch], t[batch])
         for name, grad in grads.items():
@@ -135,7 +135,7 @@ def steps_by_hand(net, x, t, batches, rate):
 
 @pytest.mark.parametrize("batch_size", [None, 1, 4], ids=["gradient descent", "(a) stochastic", "(b) minibatch"])
 def test_gradient_descent_in_three_forms(rng, batch_size, monkeypatch):
-    # steps (1) to (5), and (1) to (6): the learning rate, first weights, samples, gradient, update, again
+    # steps (1) to (5), or (1) to (6): learning rate, initial weights, samples, gradient, update, repetition
     x, t = rng.standard_normal((8, 4)), rng.integers(0, 3, 8)
     net, by_hand = random_net(rng), random_net(rng)
     for name in net.params:
@@ -145,7 +145,9 @@ def test_gradient_descent_in_three_forms(rng, batch_size, monkeypatch):
     net.fit(x, t, epochs=1, batch_size=batch_size, optimizer=fnn.SGD(0.5))
     batches = order.reshape(-1, batch_size or 8)
     for name, value in steps_by_hand(by_hand, x, t, batches, 0.5).items():
-        np.testing.assert_allclose(net.params[name], value, rtol=0, atol=1e-6)  # central differences are good to h^2
+        np.testing.assert_allclose(
+            net.params[name], value, rtol=0, atol=1e-6
+        )  # central differences have an error of h^2
 
 
 def test_minibatches_are_a_partition_drawn_at_random(rng):
@@ -155,7 +157,7 @@ def test_minibatches_are_a_partition_drawn_at_random(rng):
 
 @pytest.mark.jit
 def test_training_solves_the_minimization(rng):
-    # problem (1): two classes that a line separates are learnt
+    # problem (1), for two classes that a line separates
     x = rng.standard_normal((200, 2))
     t = (x[:, 0] + x[:, 1] > 0).astype(int)
     net = fnn.FNN((2, 8, 2), activation="sigmoid", init="xavier", seed=0)
@@ -180,7 +182,7 @@ def test_example_4_1():
         for key in ("W1", "b1", "W2", "b2"):
             network.params[key] -= 0.1 * grad[key]
         losses.append(network.loss(x_batch, t_batch))
-    # from log 10, ten classes alike, to below 1: what the notes' plot shows up to there
+    # from log 10, the loss of equal probabilities, to below 1, as in the plot of the notes
     assert losses[0] == pytest.approx(np.log(10), abs=0.1)
     assert np.mean(losses[-50:]) < 0.8
     assert network.accuracy(x_test, t_test) > 0.8
@@ -190,7 +192,7 @@ def test_example_4_1():
 
 
 def test_back_propagation_step_by_step(rng):
-    # b = 0 as in the notes, three layers, one sample; in their orientation W is our W transposed
+    # b = 0 as in the notes, three layers, one sample; the W of the notes is the transpose of W here
     sizes = (3, 4, 5, 2)
     net = random_net(rng, sizes, "tanh")
     for layer in (1, 2, 3):
@@ -202,13 +204,13 @@ def test_back_propagation_step_by_step(rng):
         u[layer] = W[layer] @ z[layer - 1]
         z[layer] = np.tanh(u[layer]) if layer < 3 else np.exp(u[3]) / np.exp(u[3]).sum()
     delta = {3: z[3] - np.eye(2)[label]}  # step (4)
-    for layer in (2, 1):  # step (5), with delta of the layer above, where the notes have that of the last
+    for layer in (2, 1):  # step (5), with delta of the next layer; the notes have that of the last layer
         delta[layer] = (1 - np.tanh(u[layer]) ** 2) * (W[layer + 1].T @ delta[layer + 1])
     grads = net.gradient(x[np.newaxis], np.array([label]))
     for layer in (1, 2, 3):  # step (6)
         np.testing.assert_allclose(grads[f"W{layer}"].T, np.outer(delta[layer], z[layer - 1]), rtol=1e-12, atol=1e-15)
         np.testing.assert_allclose(grads[f"b{layer}"], delta[layer], rtol=1e-12, atol=1e-15)
-    wrong = (1 - np.tanh(u[1]) ** 2) * (W[2].T[:, :2] @ delta[3])  # as printed it does not even have the right size
+    wrong = (1 - np.tanh(u[1]) ** 2) * (W[2].T[:, :2] @ delta[3])  # the printed formula has the wrong shape
     assert not np.allclose(wrong, delta[1])
 
 
@@ -216,7 +218,7 @@ def test_example_5_1_relu():
     relu, x, dout = layers.Relu(), np.array([[1.0, -0.5], [-2, 3]]), np.ones((2, 2))
     np.testing.assert_array_equal(relu.forward(x), [[1, 0], [0, 3]])
     np.testing.assert_array_equal(relu.backward(dout), [[1, 0], [0, 1]])
-    assert np.all(dout == 1)  # the notes' overwrites it
+    assert np.all(dout == 1)  # the layer of the notes overwrites dout
 
 
 def test_example_5_1_affine(rng):

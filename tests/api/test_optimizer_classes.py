@@ -1,4 +1,4 @@
-"""The optimizers as objects: `update` for loops written by hand, and their state between calls and in `fit`."""
+"""The optimizers: `update` for loops written by hand, and their state from call to call and in `fit`."""
 
 import copy
 import inspect
@@ -16,7 +16,7 @@ import fastfnn as fnn
 from fastfnn import backend, reference
 
 DTYPES = ("float32", "float64")
-RTOL = {"float32": 2.0**-15, "float64": 2.0**-44}  # a few steps on numbers near 1
+RTOL = {"float32": 2.0**-15, "float64": 2.0**-44}  # rounding errors of a few steps on numbers near 1
 
 CLASSES = {
     "SGD": fnn.SGD,
@@ -27,7 +27,7 @@ CLASSES = {
     "Adam": fnn.Adam,
     "AdamW": fnn.AdamW,
 }
-SETTINGS = {  # no default among them. Large epsilons, lest a step follow the sign of what rounding left of a gradient
+SETTINGS = {  # no defaults. Epsilons are large, so that rounding errors of tiny gradients do not determine a step
     "SGD": {"learning_rate": 0.125},
     "Momentum": {"learning_rate": 0.125, "momentum": 0.75},
     "Nesterov": {"learning_rate": 0.125, "momentum": 0.75},
@@ -36,7 +36,7 @@ SETTINGS = {  # no default among them. Large epsilons, lest a step follow the si
     "Adam": {"learning_rate": 0.125, "beta1": 0.75, "beta2": 0.9375, "epsilon": 0.03125},
     "AdamW": {"learning_rate": 0.125, "beta1": 0.75, "beta2": 0.9375, "epsilon": 0.03125, "weight_decay": 0.5},
 }
-STATES = {"SGD": 0, "Adam": 2, "AdamW": 2}  # arrays of state, else 1
+STATES = {"SGD": 0, "Adam": 2, "AdamW": 2}  # number of state arrays if it is not 1
 WITH_STATE = [name for name in CLASSES if name != "SGD"]
 
 every_class = pytest.mark.parametrize("name", CLASSES)
@@ -64,7 +64,7 @@ def network(layer_sizes=(4, 5, 3), **options):
 
 
 def loop_by_hand(net, x, t, optimizer, epochs, batch_size):
-    """What `fit` does, from `gradient` and `update`, with the samples in the order of the network's next fit."""
+    """Train like `fit`, with `gradient` and `update`, on the samples in the order of the network's next fit."""
     for _ in range(epochs):
         order = net._rng.permutation(len(x))
         for start in range(0, len(order), batch_size):
@@ -73,7 +73,7 @@ def loop_by_hand(net, x, t, optimizer, epochs, batch_size):
 
 
 def fitted(net, optimizer, epochs=1, data=None):
-    """The bits of the parameters after a fit."""
+    """Return the bits of the parameters after a fit."""
     x, t = samples(count=23, inputs=net.layer_sizes[0], outputs=net.layer_sizes[-1]) if data is None else data
     net.fit(x, t, epochs=epochs, batch_size=4, optimizer=optimizer)
     return bits(net.params)
@@ -83,7 +83,7 @@ def fitted(net, optimizer, epochs=1, data=None):
 
 
 @every_dtype
-def test_update_by_hand(dtype):
+def test_one_update_agrees_with_numbers_by_hand(dtype):
     params, grads = two_entries(dtype)
     weight, bias = params["W"], params["b"]
     fnn.SGD(0.5).update(params, grads)
@@ -109,7 +109,7 @@ def test_update_is_param_minus_rate_times_grad(data, shape, dtype, rate):
 
 @every_class
 @every_dtype
-def test_updates_of_several_steps_are_those_of_the_reference(dtype, name):
+def test_several_updates_agree_with_the_reference(dtype, name):
     rng = np.random.default_rng(0)
     shapes = {"W1": (3, 17), "b1": (17,), "W2": (17, 1), "b2": (1,), "nothing": (0,)}
     params = {key: rng.standard_normal(shape).astype(dtype) for key, shape in shapes.items()}
@@ -128,7 +128,7 @@ def test_updates_of_several_steps_are_those_of_the_reference(dtype, name):
 
 
 @every_class
-def test_an_update_with_a_changed_rate(name):
+def test_update_uses_a_changed_rate(name):
     params, grads = two_entries()
     optimizer = CLASSES[name](0)
     optimizer.update(params, grads)
@@ -138,7 +138,7 @@ def test_an_update_with_a_changed_rate(name):
     assert np.all(params["b"] < 0.5)
 
 
-def test_a_fit_with_a_changed_rate():
+def test_fit_uses_a_changed_rate():
     net = network()
     before = bits(net.params)
     optimizer = fnn.Adam(0)
@@ -156,7 +156,7 @@ def test_gradients_of_another_dtype_are_converted():
 
 @pytest.mark.parametrize("view", [lambda a: a.T, lambda a: a[::2, ::-1], lambda a: a[:, 1], lambda a: a[:0]])
 @every_class
-def test_views_are_updated_where_they_lie(name, view):
+def test_views_are_updated_in_place(name, view):
     larger = np.arange(24.0).reshape(4, 6)
     want, outside = larger.copy(), larger.copy()
     part = np.ascontiguousarray(view(want))
@@ -170,15 +170,21 @@ def test_views_are_updated_where_they_lie(name, view):
     assert part.size == 0 or not np.array_equal(larger, outside)
 
 
-def test_nothing_to_update():
-    fnn.SGD(0.1).update({}, {})
+def test_an_update_without_parameters_only_counts_the_step():
+    optimizer = fnn.Momentum(0.1)
+    assert optimizer.update({}, {}) is None
+    assert optimizer.steps == 1
+    params, grads = two_entries()
+    optimizer.update(params, grads)  # the state starts anew with these parameters
+    assert optimizer.steps == 1
+    np.testing.assert_allclose(params["b"], [0.9, 0.8, 0.6])
 
 
 # In fit
 
 
-# The loop has a weight's gradient in blocks of 56 rows. Without the JIT these are NumPy's products, whose bits may
-# change with the number of rows.
+# The loop computes a weight's gradient in blocks of 56 rows. Without the JIT they are NumPy's products, whose bits may
+# depend on the number of rows.
 BLOCKS = (60, 17, 3)
 BLOCKS_JIT = pytest.param(BLOCKS, marks=pytest.mark.jit)
 
@@ -198,7 +204,7 @@ def test_fit_is_a_loop_of_updates_bit_for_bit(layer_sizes, dtype, name):
 @pytest.mark.jit
 @every_class
 @every_dtype
-def test_fit_is_a_loop_of_updates_where_both_have_threads(dtype, name):
+def test_fit_is_a_loop_of_updates_on_several_threads(dtype, name):
     x, t = samples(count=130, inputs=300, outputs=10)
     net = network((300, 129, 65, 10), dtype=dtype)
     by_hand = copy.deepcopy(net)
@@ -217,7 +223,7 @@ def test_both_backends_agree(layer_sizes, sampling, dtype, name):
     x, t = samples(count=23, inputs=layer_sizes[0])
     options = {"epochs": 2, "batch_size": 4, "sampling": sampling}
     curves = [net.fit(x, t, optimizer=new(name), **options).step_loss for net in nets]
-    rtol = 16 * RTOL[dtype]  # twelve steps, each on the rounding errors of those before
+    rtol = 16 * RTOL[dtype]  # rounding errors accumulate over twelve steps
     np.testing.assert_allclose(curves[0], curves[1], rtol=rtol)
     for key, param in nets[0].params.items():
         np.testing.assert_allclose(param, nets[1].params[key], rtol=rtol, atol=rtol, err_msg=key)
@@ -237,7 +243,7 @@ def test_a_zero_gradient_with_the_default_epsilon_is_no_division_by_zero(name):
 @every_class
 @every_dtype
 @pytest.mark.parametrize("backend", ["kernels", "reference"])
-def test_a_second_fit_goes_on(backend, dtype, name):
+def test_a_second_fit_continues_the_state(backend, dtype, name):
     at_once, in_two = (network(dtype=dtype, backend=backend) for _ in range(2))
     optimizer = new(name)
     fitted(in_two, optimizer)
@@ -246,7 +252,7 @@ def test_a_second_fit_goes_on(backend, dtype, name):
 
 @every_class_with_state
 @pytest.mark.parametrize("backend", ["kernels", "reference"])
-def test_a_new_optimizer_starts_afresh_and_so_does_one_that_is_reset(backend, name):
+def test_new_and_reset_optimizers_start_without_state(backend, name):
     goes_on, fresh, reset = (network(backend=backend) for _ in range(3))
     optimizers = [new(name) for _ in range(3)]
     for net, optimizer in zip((goes_on, fresh, reset), optimizers, strict=True):
@@ -258,14 +264,14 @@ def test_a_new_optimizer_starts_afresh_and_so_does_one_that_is_reset(backend, na
 
 
 @every_class_with_state
-def test_reset_makes_the_next_update_the_first(name):
+def test_after_reset_the_next_update_is_the_first(name):
     start, grads = two_entries()
     params, optimizer, results = copy.deepcopy(start), new(name), []
     for reset in (False, True, False):
         if reset:
             optimizer.reset()
         for key, param in params.items():
-            param[...] = start[key]  # the same arrays, so that the state is theirs
+            param[...] = start[key]  # in place, so that the state still belongs to the arrays
         optimizer.update(params, grads)
         optimizer.update(params, {"W": -3 * grads["W"], "b": grads["b"]})
         results.append(bits(params))
@@ -274,7 +280,7 @@ def test_reset_makes_the_next_update_the_first(name):
 
 
 @every_class
-def test_a_copy_goes_on_by_itself(name):
+def test_a_copy_of_an_optimizer_continues_independently(name):
     optimizer, net = new(name), network()
     fitted(net, optimizer)
     results = []
@@ -285,7 +291,7 @@ def test_a_copy_goes_on_by_itself(name):
 
 @every_class
 @pytest.mark.parametrize("other", [{"layer_sizes": (4, 6, 3)}, {"layer_sizes": (5, 5, 3)}, {"dtype": "float32"}])
-def test_a_network_of_another_size_or_dtype_is_fitted_afresh(other, name):
+def test_fit_of_another_size_or_dtype_starts_without_state(other, name):
     optimizer = new(name)
     fitted(network(), optimizer)
     assert fitted(network(**other), optimizer) == fitted(network(**other), new(name))
@@ -293,7 +299,7 @@ def test_a_network_of_another_size_or_dtype_is_fitted_afresh(other, name):
 
 @every_class
 @pytest.mark.parametrize("other", [{"layer_sizes": (4, 6, 3)}, {"layer_sizes": (5, 5, 3)}, {"dtype": "float32"}])
-def test_a_network_of_another_size_or_dtype_is_updated_afresh(other, name):
+def test_update_of_another_size_or_dtype_starts_without_state(other, name):
     # (5, 5, 3) has all shapes but one in common with (4, 5, 3)
     optimizer, fresh = new(name), new(name)
     x, t = samples(count=23)
@@ -308,7 +314,7 @@ def test_a_network_of_another_size_or_dtype_is_updated_afresh(other, name):
 # (2, 2) has as many parameters as (1, 3)
 @every_class
 @pytest.mark.parametrize("layer_sizes", [((4, 5, 3), (4, 5, 3)), ((1, 3), (2, 2))])
-def test_another_network_with_as_many_parameters_is_fitted_afresh(layer_sizes, name):
+def test_fit_of_another_network_with_as_many_parameters_starts_without_state(layer_sizes, name):
     optimizer = new(name)
     first = network(layer_sizes[0])
     fitted(first, optimizer)
@@ -317,7 +323,7 @@ def test_another_network_with_as_many_parameters_is_fitted_afresh(layer_sizes, n
 
 
 @every_class
-def test_another_network_of_the_same_shape_is_updated_afresh(name):
+def test_update_of_another_network_of_the_same_shape_starts_without_state(name):
     optimizer, (x, t) = new(name), samples(count=23)
     first = network()
     loop_by_hand(first, x, t, optimizer, 1, 4)
@@ -329,7 +335,7 @@ def test_another_network_of_the_same_shape_is_updated_afresh(name):
 
 @every_class
 @pytest.mark.parametrize("turns", ["fit update", "update fit", "fit update fit", "update fit update"])
-def test_fit_and_update_in_turn_are_one_run(turns, name):
+def test_alternating_fit_and_update_share_one_state(turns, name):
     optimizer, (x, t) = new(name), samples(count=23)
     net, want = network(), network()
     for turn in turns.split():
@@ -367,7 +373,7 @@ BAD_GRADS = {
 
 
 @pytest.mark.parametrize("case", BAD_GRADS)
-def test_bad_gradients_change_nothing_not_even_earlier_entries(case):
+def test_invalid_gradients_change_no_parameter(case):
     grads, error, message = BAD_GRADS[case]
     params, _ = two_entries()
     with pytest.raises(error, match=message):
@@ -392,7 +398,7 @@ BAD_PARAMS = {
 
 
 @pytest.mark.parametrize("case", BAD_PARAMS)
-def test_parameters_that_cannot_be_updated_are_rejected_before_any_other_changes(case):
+def test_invalid_parameters_are_rejected_before_any_other_changes(case):
     param, error = BAD_PARAMS[case]
     params, grads = two_entries()
     params["b"] = param
@@ -458,7 +464,7 @@ def test_a_rejected_fit_leaves_the_state_as_it_was(name):
     assert results[0] == results[1]
 
 
-def test_fit_wants_an_optimizer_not_its_class():
+def test_fit_rejects_the_class_of_an_optimizer():
     with pytest.raises(TypeError, match=r"^optimizer must be an optimizer such as .*, got type"):
         fitted(network(), fnn.Adam)
 
@@ -487,7 +493,7 @@ def test_negative_and_infinite_settings_are_rejected_by_name(value, name, settin
 
 
 @every_setting
-def test_fractions_are_less_than_one_and_other_settings_need_not_be(name, setting):
+def test_only_fractions_must_be_less_than_one(name, setting):
     for value in (1, 1.0, 1.5):
         if setting in FRACTIONS:
             with pytest.raises(ValueError, match=f"^{setting} must be less than 1, got {value}$"):
@@ -498,8 +504,8 @@ def test_fractions_are_less_than_one_and_other_settings_need_not_be(name, settin
 
 @every_setting
 @pytest.mark.parametrize("value", [0, 0.0, np.float32(0.5), np.int64(0)], ids=repr)
-def test_settings_of_any_real_type_are_taken(value, name, setting):
-    value += setting == "epsilon"  # which may not be 0, see below
+def test_settings_may_have_any_real_type(value, name, setting):
+    value += setting == "epsilon"  # epsilon must not be 0, see below
     optimizer = CLASSES[name](**(SETTINGS[name] | {setting: value}))
     as_float = CLASSES[name](**(SETTINGS[name] | {setting: float(value)}))
     assert optimizer.learning_rate == as_float.learning_rate
@@ -510,20 +516,20 @@ def test_settings_of_any_real_type_are_taken(value, name, setting):
 
 @pytest.mark.parametrize("name", ["AdaGrad", "RMSprop", "Adam", "AdamW"])
 @pytest.mark.parametrize("value", [0, 0.0, -0.0, 1e-46, 5e-324])  # the last two are 0 in float32
-def test_an_epsilon_of_zero_would_divide_zero_by_zero(value, name):
+def test_an_epsilon_that_is_zero_in_float32_is_rejected(value, name):
     with pytest.raises(ValueError, match=f"^epsilon must be above 0, in float32 too, got {value}$"):
         CLASSES[name](0.1, epsilon=value)
 
 
 @pytest.mark.parametrize("name", ["AdaGrad", "RMSprop", "Adam", "AdamW"])
 @every_dtype
-def test_the_least_epsilon_does_not(dtype, name):
+def test_the_smallest_epsilon_avoids_the_division_by_zero(dtype, name):
     params = {"p": np.ones(17, dtype)}
     CLASSES[name](0.1, epsilon=1.5e-45).update(params, {"p": np.zeros(17)})
     assert np.isfinite(params["p"]).all()
 
 
-# The names and the limit that all have in common
+# Learning rate and clipping, which all optimizers have
 
 
 @every_class
@@ -537,13 +543,13 @@ def test_lr_is_the_learning_rate(name):
 
 @every_class
 @pytest.mark.parametrize("given", [((0.1,), {}), ((), {"learning_rate": 0.1})])
-def test_two_rates_are_one_too_many(given, name):
+def test_learning_rate_and_lr_together_are_rejected(given, name):
     with pytest.raises(TypeError, match=r"^lr is another name of learning_rate: expected one of them, got both$"):
         CLASSES[name](*given[0], **given[1], lr=0.1)
 
 
 @every_class
-def test_a_bad_rate_is_told_by_the_name_that_was_used(name):
+def test_an_invalid_rate_is_reported_under_the_name_that_was_used(name):
     optimizer = CLASSES[name](0.5)
     for bad, error in ((-1, ValueError), ("1", TypeError)):
         with pytest.raises(error, match=r"^lr must be "):
@@ -556,25 +562,25 @@ def test_a_bad_rate_is_told_by_the_name_that_was_used(name):
 
 
 @every_class
-def test_signatures_tell_the_default_rate(name):
+def test_signatures_show_the_default_rate(name):
     text = str(inspect.signature(CLASSES[name]))
     assert "= 0.001," in text if name.startswith("Adam") else "= 0.01," in text
 
 
 @every_class
 @pytest.mark.parametrize("value", [0, -1, math.nan, math.inf, "1", True])
-def test_a_bad_clip_norm_is_rejected_by_name(value, name):
+def test_an_invalid_clip_norm_is_rejected_by_name(value, name):
     with pytest.raises((TypeError, ValueError), match=r"^clip_norm must be "):
         CLASSES[name](clip_norm=value)
 
 
-GRADS = {"W": np.array([[3.0, 0.0, 0.0], [0.0, -4.0, 0.0]]), "b": np.array([0.0, 12.0, 0.0])}  # 13 long
+GRADS = {"W": np.array([[3.0, 0.0, 0.0], [0.0, -4.0, 0.0]]), "b": np.array([0.0, 12.0, 0.0])}  # norm 13
 
 
 @every_class
 @every_dtype
 @pytest.mark.parametrize("longest", [1.0, 6.5, 13.0, 1e6])
-def test_a_gradient_that_is_too_long_is_scaled_down_as_a_whole(longest, dtype, name):
+def test_a_long_gradient_is_scaled_down_as_a_whole(longest, dtype, name):
     clipped, plain = CLASSES[name](**SETTINGS[name], clip_norm=longest), new(name)
     (got, _), (want, _) = two_entries(dtype), two_entries(dtype)
     for _ in range(2):
@@ -586,7 +592,7 @@ def test_a_gradient_that_is_too_long_is_scaled_down_as_a_whole(longest, dtype, n
         np.testing.assert_allclose(got[key], want[key], rtol=RTOL[dtype], atol=RTOL[dtype])
 
 
-def test_a_gradient_as_long_as_allowed_keeps_its_bits():
+def test_a_gradient_of_the_limiting_norm_keeps_its_bits():
     params, want = ({"W": np.ones((2, 3)), "b": np.ones(3)} for _ in range(2))
     fnn.SGD(0.1, clip_norm=13).update(params, GRADS)
     fnn.SGD(0.1).update(want, GRADS)
@@ -594,7 +600,10 @@ def test_a_gradient_as_long_as_allowed_keeps_its_bits():
 
 
 def test_the_norm_is_computed_in_float64():
-    params, grad = {"p": np.zeros(4, np.float32)}, np.full(4, 1e30, np.float32)  # whose square float32 does not have
+    params, grad = (
+        {"p": np.zeros(4, np.float32)},
+        np.full(4, 1e30, np.float32),
+    )  # the square exceeds the range of float32
     fnn.SGD(1.0, clip_norm=2).update(params, {"p": grad})
     np.testing.assert_allclose(params["p"], -1, rtol=1e-6)
 
@@ -607,14 +616,14 @@ def test_a_gradient_of_zero_is_not_clipped():
 
 @every_class
 @every_dtype
-@pytest.mark.parametrize("longest", [0.05, 0.5, 1e6])  # always too long, sometimes, never
-def test_fit_clips_as_update_does(longest, dtype, name):
+@pytest.mark.parametrize("longest", [0.05, 0.5, 1e6])  # the gradient is always, sometimes, never too long
+def test_fit_clips_like_update(longest, dtype, name):
     x, t = samples(count=23)
     net, by_hand, free = (network(dtype=dtype) for _ in range(3))
     net.fit(x, t, epochs=2, batch_size=4, optimizer=CLASSES[name](**SETTINGS[name], clip_norm=longest))
     loop_by_hand(by_hand, x, t, CLASSES[name](**SETTINGS[name], clip_norm=longest), 2, 4)
     free.fit(x, t, epochs=2, batch_size=4, optimizer=new(name))
-    for key, param in net.params.items():  # as the backends agree; the norm is summed in another order
+    for key, param in net.params.items():  # the norm is summed in another order
         np.testing.assert_allclose(param, by_hand.params[key], rtol=16 * RTOL[dtype], atol=16 * RTOL[dtype])
     assert (bits(net.params) == bits(free.params)) == (longest == 1e6)
 
@@ -661,7 +670,7 @@ BOOK = {
 
 
 @pytest.mark.parametrize("name", BOOK)
-def test_updates_are_those_of_the_book(name):
+def test_updates_agree_with_the_equations_of_the_book(name):
     rng = np.random.default_rng(0)
     equation, settings = BOOK[name]
     optimizer = CLASSES[name](**settings, **({"book": True} if name == "Adam" else {}))
@@ -669,7 +678,7 @@ def test_updates_are_those_of_the_book(name):
     want = copy.deepcopy(params)
     state = {key: dict.fromkeys("vhmt", 0) for key in params}
     for _ in range(6):
-        # down to 1e-8, so that epsilon counts: in another place it would move the result by tens of percent
+        # down to 1e-8, so that an epsilon in another place would change the result by tens of percent
         grads = {
             key: 10.0 ** -rng.integers(0, 9, param.shape) * rng.choice([-1, 1], param.shape)
             for key, param in params.items()
@@ -695,15 +704,15 @@ def test_fit_with_the_books_adam_is_a_loop_of_updates(backend_name, dtype):
 
 
 @pytest.mark.parametrize("value", [1, None, "yes"])
-def test_book_is_a_bool(value):
+def test_the_option_book_must_be_a_bool(value):
     with pytest.raises(TypeError, match=f"^book must be True or False, got {type(value).__name__}$"):
         fnn.Adam(book=value)
 
 
-# The settings in sight
+# Settings, defaults, repr
 
 
-FLAT = {  # what is not 0 in the compiled loop
+FLAT = {  # the settings that are not 0 in the compiled loop
     "SGD": {},
     "Momentum": {"beta1": 0.75},
     "Nesterov": {"beta1": 0.75},
@@ -723,7 +732,7 @@ def test_flat_settings_have_their_names_in_the_compiled_loop(name):
     assert CLASSES[name](*SETTINGS[name].values()).flat_settings() == FLAT[name]
 
 
-def test_flat_settings_of_the_books_adam():
+def test_flat_settings_of_the_books_adam_contain_book():
     want = {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-7, "book": 1}
     assert fnn.Adam(book=True).flat_settings() == want
     assert fnn.Adam(book=True, epsilon=1e-8).flat_settings() == want | {"epsilon": 1e-8}
@@ -731,7 +740,7 @@ def test_flat_settings_of_the_books_adam():
 
 
 @every_class
-def test_the_code_is_that_of_the_rule(name):
+def test_the_code_is_the_index_of_the_rule(name):
     assert reference.OPTIMIZERS[new(name).code] == name.lower()
 
 
@@ -747,12 +756,12 @@ DEFAULTS = {
 
 
 @every_class
-def test_defaults(name):
+def test_optimizers_have_the_documented_defaults(name):
     assert (CLASSES[name]().learning_rate, CLASSES[name]().flat_settings()) == DEFAULTS[name]
     assert CLASSES[name](0.5).learning_rate == 0.5
 
 
-def test_repr():
+def test_repr_shows_the_settings():
     assert repr(fnn.SGD(0.1)) == "SGD(0.1)"
     assert repr(fnn.SGD(1)) == "SGD(1)"
     assert repr(fnn.Momentum(0.1)) == "Momentum(0.1, momentum=0.9)"
@@ -762,9 +771,9 @@ def test_repr():
 
 
 @given(st.sampled_from(list(CLASSES)), st.floats(1e-40, 1e300), st.floats(0, 1, exclude_max=True), st.booleans())
-@example("Adam", 0.1, 0.9999999, True)  # six digits of it make 1
+@example("Adam", 0.1, 0.9999999, True)  # with six digits it would be 1
 @example("SGD", 0.12345678, 0.5, False)
-def test_repr_makes_the_same_optimizer(name, number, fraction, more):
+def test_repr_recreates_the_optimizer(name, number, fraction, more):
     settings = {setting: fraction if setting in FRACTIONS else number for setting in SETTINGS[name]}
     options = {"clip_norm": number} | ({"book": True} if name == "Adam" else {}) if more else {}
     optimizer = CLASSES[name](**settings, **options)
@@ -775,11 +784,11 @@ def test_repr_makes_the_same_optimizer(name, number, fraction, more):
 
 
 @every_class
-def test_it_is_the_same_class_at_the_top(name):
+def test_optimizers_are_also_top_level_names(name):
     assert getattr(fnn, name) is getattr(fnn.optimizers, name) is CLASSES[name]
 
 
-def test_a_star_import_gives_the_optimizers():
+def test_import_star_imports_the_optimizers():
     names = {}
     exec("from fastfnn.optimizers import *", names)
     assert {name: names[name] for name in names if name != "__builtins__"} == CLASSES

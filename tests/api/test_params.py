@@ -22,7 +22,7 @@ layer_sizes = st.lists(st.integers(1, 5), min_size=2, max_size=4)
 
 
 @given(layer_sizes, st.sampled_from(DTYPES))
-def test_params_lie_one_after_another_in_one_buffer(sizes, dtype):
+def test_parameters_are_consecutive_views_of_one_buffer(sizes, dtype):
     net = fnn.FNN(sizes, dtype=dtype)
     names = [f"{kind}{layer}" for layer in range(1, len(sizes)) for kind in "Wb"]
     assert list(net.params) == names
@@ -59,13 +59,13 @@ def assign_by_update(params):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("change", [change_in_place, change_an_element, subtract, assign, assign_by_update])
-def test_a_change_of_params_takes_effect(change, dtype):
+def test_predictions_follow_a_change_of_params(change, dtype):
     net = fnn.FNN((2, 3), loss="squared_error", dtype=dtype)
     change(net.params)
     np.testing.assert_array_equal(net.predict([[0, 0]]), [[1, 2, 3]])
 
 
-def test_an_assigned_array_is_copied():
+def test_assignment_to_params_copies_the_array():
     net = fnn.FNN((2, 3))
     value = np.zeros(3, np.float32)
     net.params["b1"] = value
@@ -94,7 +94,7 @@ def test_params_can_be_assigned_from_a_view_of_themselves():
         ("b1", ["a", "b", "c"], TypeError, "must hold real numbers, got dtype <U1"),
     ],
 )
-def test_wrong_values_for_params_are_rejected_and_change_nothing(name, value, error, message):
+def test_invalid_values_for_params_are_rejected_and_change_nothing(name, value, error, message):
     net = fnn.FNN((2, 3, 2), seed=0)
     before = bits(net)
     with pytest.raises(error, match=message):
@@ -103,7 +103,7 @@ def test_wrong_values_for_params_are_rejected_and_change_nothing(name, value, er
 
 
 @pytest.mark.parametrize("bad", [{"b2": [0, math.nan]}, {"b2": [1, 2, 3]}, {"b3": [1, 2]}, {"b2": None}])
-def test_an_update_of_params_with_a_bad_entry_changes_nothing(bad):
+def test_update_of_params_with_an_invalid_entry_changes_nothing(bad):
     net = fnn.FNN((2, 3, 2), seed=0)
     before = bits(net)
     with pytest.raises((KeyError, TypeError, ValueError), match=next(iter(bad))):
@@ -111,7 +111,7 @@ def test_an_update_of_params_with_a_bad_entry_changes_nothing(bad):
     assert bits(net) == before
 
 
-def test_an_update_of_params_takes_what_that_of_a_dict_takes():
+def test_update_of_params_takes_the_arguments_of_dict_update():
     net, other = fnn.FNN((2, 3, 2), seed=0), fnn.FNN((2, 3, 2), seed=1)
     net.params.update(other.params)
     assert bits(net) == bits(other)
@@ -121,7 +121,7 @@ def test_an_update_of_params_takes_what_that_of_a_dict_takes():
     assert net.params["b1"].tolist() == [1, 2, 3]
 
 
-def test_an_update_of_params_may_exchange_two():
+def test_update_of_params_can_swap_two_parameters():
     net = fnn.FNN((3, 3, 3), seed=0)
     first, second = net.params["W1"].copy(), net.params["W2"].copy()
     net.params.update({"W1": net.params["W2"], "W2": net.params["W1"]})
@@ -129,7 +129,7 @@ def test_an_update_of_params_may_exchange_two():
     np.testing.assert_array_equal(net.params["W2"], first)
 
 
-def test_params_keep_their_names():
+def test_params_cannot_lose_or_gain_names():
     net = fnn.FNN((2, 3), seed=0)
     before = bits(net)
     with pytest.raises(TypeError, match="fixed names"):
@@ -144,7 +144,7 @@ def test_params_keep_their_names():
 
 
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
-def test_a_copy_is_whole_and_its_params_are_live(duplicate):
+def test_a_copy_of_a_network_is_independent_and_its_params_take_effect(duplicate):
     x, t = samples()
     net = network()
     twin = duplicate(net)
@@ -157,10 +157,10 @@ def test_a_copy_is_whole_and_its_params_are_live(duplicate):
     twin = duplicate(net)
     twin.fit(x, t, epochs=2, batch_size=3)
     assert bits(net) == before
-    assert bits(twin) != before  # what fit changes is what params shows
+    assert bits(twin) != before  # params shows the parameters that fit changes
     net.fit(x, t, epochs=2, batch_size=3)
-    assert bits(twin) == bits(net)  # in the same random order too
+    assert bits(twin) == bits(net)  # the orders of the samples are equal too
 
 
-def test_params_repr_tells_names_and_shapes():
+def test_repr_of_params_shows_names_and_shapes():
     assert repr(fnn.FNN((2, 3, 1)).params) == "Params(W1 (2, 3), b1 (3,), W2 (3, 1), b2 (1,))"

@@ -59,7 +59,7 @@ def test_sigmoid_outputs_lie_between_zero_and_one(x):
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_one_sample_may_come_without_its_axis(loss):
+def test_a_single_sample_may_have_one_axis(loss):
     net = network(loss=loss)
     x, _ = samples()
     out = net.predict(x[2])
@@ -68,13 +68,13 @@ def test_one_sample_may_come_without_its_axis(loss):
 
 
 @given(st.integers(1, 300))
-def test_a_row_is_predicted_the_same_in_any_company(count):
+def test_the_prediction_of_a_row_does_not_depend_on_other_rows(count):
     net = network((2, 2, 2))
     x = np.random.default_rng(count).standard_normal((count, 2))
     np.testing.assert_allclose(net.predict(x)[-1], net.predict(x[-1]), rtol=1e-13)
 
 
-def test_predict_returns_an_array_of_its_own():
+def test_predict_returns_a_new_array():
     net = network()
     x, _ = samples()
     first = net.predict(x)

@@ -1,4 +1,4 @@
-"""Schedules: their equations, their numbers for one step and for many, and in the hands of the optimizers."""
+"""Schedules: their equations, single steps and arrays of steps, and their use by the optimizers."""
 
 import copy
 import math
@@ -14,7 +14,7 @@ from small_networks import bits, samples
 import fastfnn as fnn
 from fastfnn.schedules import Constant, Cosine, Exponential, InverseScaling, Step
 
-# Each with its equation, one step at a time, in Python's own arithmetic.
+# Each schedule with its equation for a single step, in Python's arithmetic.
 EQUATIONS = {
     Constant(0.5): lambda step: 0.5,
     Step(0.5, 7): lambda step: 0.5 * 0.1 ** (step // 7),
@@ -42,10 +42,12 @@ def test_rates_follow_the_equation(schedule):
     want = [EQUATIONS[schedule](step) for step in range(100)]
     got = [schedule(step) for step in range(100)]
     assert all(type(rate) is float for rate in got)
-    np.testing.assert_allclose(got, want, rtol=2.0**-48, atol=2.0**-54)  # a few roundings; near 0 those of the cosine
+    np.testing.assert_allclose(
+        got, want, rtol=2.0**-48, atol=2.0**-54
+    )  # a few rounding errors; near 0 those of the cosine
 
 
-def test_rates_by_hand():
+def test_rates_agree_with_numbers_by_hand():
     assert [Step(1, 2, 0.5)(step) for step in range(6)] == [1, 1, 0.5, 0.5, 0.25, 0.25]
     assert [Exponential(1, 0.25, every=2)(step) for step in range(4)] == [1, 0.5, 0.25, 0.125]
     assert [Cosine(1, 2)(step) for step in (0, 1, 2, 3)] == pytest.approx([1, 0.5, 0, 0], abs=1e-16)
@@ -53,7 +55,7 @@ def test_rates_by_hand():
 
 
 @pytest.mark.parametrize("final", [0.0, 0.1, 3.0])
-def test_cosine_begins_and_ends_at_exactly_what_it_was_given(final):
+def test_cosine_begins_and_ends_exactly_at_the_given_rates(final):
     schedule = Cosine(0.3, 17, final)
     assert schedule(0) == 0.3
     assert schedule(17) == schedule(10**9) == final
@@ -76,11 +78,11 @@ def test_arrays_of_steps_keep_their_shape(schedule):
     assert type(schedule(np.int32(5))) is type(schedule(np.array(5))) is float
 
 
-# What a schedule is
+# Equality, repr, arguments
 
 
 @every_schedule
-def test_repr_makes_an_equal_schedule(schedule):
+def test_repr_recreates_an_equal_schedule(schedule):
     assert eval(repr(schedule), vars(fnn.schedules)) == schedule
 
 
@@ -90,7 +92,7 @@ def test_repr_names_every_number():
 
 
 @every_schedule
-def test_a_schedule_does_not_change(schedule):
+def test_a_schedule_is_immutable(schedule):
     with pytest.raises(AttributeError):
         schedule.rate = 1.0
     assert len({schedule, copy.deepcopy(schedule), pickle.loads(pickle.dumps(schedule))}) == 1
@@ -101,7 +103,7 @@ def test_schedules_with_other_numbers_or_of_another_kind_differ():
     assert Step(1, 2, 0.5) != Exponential(1, 0.5, 2)
 
 
-def test_numbers_of_any_real_type_are_taken():
+def test_numbers_may_have_any_real_type():
     assert Step(Fraction(1, 2), np.int8(3), 1) == Step(0.5, 3, 1.0)
     assert type(Step(1, np.int8(3)).every) is int
     assert type(Step(1, 3).rate) is float
@@ -131,7 +133,7 @@ BAD_ARGUMENTS = [
 
 
 @pytest.mark.parametrize(("kind", "name", "value", "error"), BAD_ARGUMENTS)
-def test_bad_arguments_are_rejected_by_name(kind, name, value, error):
+def test_invalid_arguments_are_rejected_by_name(kind, name, value, error):
     with pytest.raises(error, match=f"^{name} must be .*got {value if error is ValueError else type(value).__name__}$"):
         kind(**(ARGUMENTS[kind] | {name: value}))
 
@@ -146,7 +148,7 @@ def test_bad_arguments_are_rejected_by_name(kind, name, value, error):
         (None, TypeError, "hold real numbers"),
     ],
 )
-def test_bad_steps_are_rejected(step, error, message):
+def test_invalid_steps_are_rejected(step, error, message):
     with pytest.raises(error, match=f"^step must {message}"):
         Constant(1)(step)
 
@@ -175,7 +177,7 @@ def network(**options):
 
 
 def loop_by_hand(net, optimizer, epochs):
-    """What `fit` does with batches of 4, with its order of the samples."""
+    """Train like `fit` with batches of 4, in its order of the samples."""
     x, t = samples(count=23)
     for _ in range(epochs):
         order = net._rng.permutation(len(x))
@@ -185,7 +187,7 @@ def loop_by_hand(net, optimizer, epochs):
 
 
 @pytest.mark.parametrize("rate", RATES, ids=name_of)
-def test_rates_go_on_from_the_steps_that_were_taken(rate):
+def test_rates_continue_from_the_steps_that_were_taken(rate):
     optimizer, params = fnn.SGD(rate), {"p": np.zeros(2)}
     want = [rate(step) for step in range(12)]
     assert optimizer.rates(12).tolist() == want
@@ -202,13 +204,13 @@ def test_rates_go_on_from_the_steps_that_were_taken(rate):
 @pytest.mark.parametrize("rate", [*RATES, Constant(0.25)], ids=name_of)
 @pytest.mark.parametrize("kind", CLASSES)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_fit_and_update_take_the_same_rates(dtype, kind, rate):
+def test_fit_and_update_use_the_same_rates(dtype, kind, rate):
     net, by_hand = network(dtype=dtype), network(dtype=dtype)
     optimizer, other = kind(rate), kind(rate)
     net.fit(*samples(count=23), epochs=2, batch_size=4, optimizer=optimizer)
     loop_by_hand(by_hand, other, 2)
     assert bits(net.params) == bits(by_hand.params)
-    loop_by_hand(net, optimizer, 1)  # and on, the other way round
+    loop_by_hand(net, optimizer, 1)  # and continue in the opposite order
     by_hand.fit(*samples(count=23), epochs=1, batch_size=4, optimizer=other)
     assert bits(net.params) == bits(by_hand.params)
 
@@ -221,7 +223,7 @@ def test_a_constant_schedule_is_the_number(kind):
     assert bits(nets[0].params) == bits(nets[1].params)
 
 
-def test_a_rate_of_zero_from_some_step_on_stops_there():
+def test_parameters_stop_changing_where_the_rate_becomes_zero():
     x, t = samples(count=23)
     net, short = network(), network()
     net.fit(x, t, epochs=3, batch_size=4, optimizer=fnn.SGD(Step(0.5, 6, factor=0)))
@@ -229,14 +231,14 @@ def test_a_rate_of_zero_from_some_step_on_stops_there():
     assert bits(net.params) == bits(short.params)
 
 
-def test_a_function_is_called_once_for_each_step_in_turn():
+def test_a_function_is_called_once_for_each_step_in_order():
     seen = []
     net = network()
     net.fit(*samples(count=23), epochs=3, batch_size=4, optimizer=fnn.SGD(lambda step: seen.append(step) or 0.1))
     assert seen == list(range(18))
 
 
-def test_a_schedule_begins_again_with_other_parameters():
+def test_a_schedule_restarts_with_other_parameters():
     optimizer, grads = fnn.SGD(lambda step: 2.0**-step), {"p": np.ones(1)}
     first, second = {"p": np.zeros(1)}, {"p": np.zeros(1)}
     for params in (first, first, second):
@@ -256,7 +258,7 @@ GROWTH = (Exponential(1, 1e200), ValueError, "must be finite and not negative, g
 
 
 @pytest.mark.parametrize(("rate", "error", "message"), [*LATER, GROWTH])
-def test_a_bad_rate_is_told_with_its_step_and_changes_nothing(rate, error, message):
+def test_an_invalid_rate_is_reported_with_its_step_and_changes_nothing(rate, error, message):
     optimizer, params = fnn.Momentum(rate), {"p": np.zeros(2)}
     for _ in range(2):
         optimizer.update(params, {"p": np.ones(2)})
@@ -267,7 +269,7 @@ def test_a_bad_rate_is_told_with_its_step_and_changes_nothing(rate, error, messa
 
 
 @pytest.mark.parametrize(("rate", "error", "message"), BAD_RATES)
-def test_a_bad_first_rate_leaves_the_state_for_other_parameters_alone(rate, error, message):
+def test_an_invalid_first_rate_keeps_the_state_of_other_parameters(rate, error, message):
     optimizer, params = fnn.Momentum(0.1), {"p": np.zeros(2)}
     optimizer.update(params, {"p": np.ones(2)})
     optimizer.learning_rate = rate
@@ -279,7 +281,7 @@ def test_a_bad_first_rate_leaves_the_state_for_other_parameters_alone(rate, erro
 
 
 @pytest.mark.parametrize(("rate", "error", "message"), LATER)
-def test_a_bad_rate_ends_a_fit_that_leaves_what_was_trained(rate, error, message):
+def test_an_invalid_rate_ends_a_fit_and_keeps_the_trained_parameters(rate, error, message):
     net = network()
     before = bits(net.params)
     with pytest.raises(error, match=rf"^learning_rate\(2\) {message}$"):
@@ -289,6 +291,6 @@ def test_a_bad_rate_ends_a_fit_that_leaves_what_was_trained(rate, error, message
 
 
 @pytest.mark.parametrize("value", [Step, fnn.SGD, float])
-def test_a_class_is_no_schedule(value):
+def test_a_class_is_rejected_as_a_schedule(value):
     with pytest.raises(TypeError, match=f"^learning_rate must be a number or a schedule, got class {value.__name__}$"):
         fnn.SGD(value)

@@ -1,4 +1,4 @@
-"""TwoLayerNet, and the training loop of the lecture notes typed by hand against it."""
+"""TwoLayerNet, compared with a plain NumPy network in the training loop of the lecture notes."""
 
 import numpy as np
 import pytest
@@ -7,12 +7,12 @@ import fastfnn as fnn
 from fastfnn.datasets import load_mnist
 
 DTYPES = ("float32", "float64")
-CURVE = {"float64": 1e-9, "float32": 1e-4}  # how far two implementations may drift apart, relative
+CURVE = {"float64": 1e-9, "float32": 1e-4}  # relative difference between two implementations after training
 HIDDEN = ("sigmoid", "relu")  # sections 4 and 5 of the notes
 
 
 class PlainNet:
-    """The same network in plain NumPy, from the mathematics of the notes, started at the parameters of another."""
+    """A two-layer network in plain NumPy, from the mathematics of the notes, with the parameters of another one."""
 
     def __init__(self, network, activation):
         self.params = {name: param.copy() for name, param in network.params.items()}
@@ -62,7 +62,7 @@ def small_data(dtype="float64"):
 # The class
 
 
-def test_arguments_and_shapes_of_the_notes():
+def test_two_layer_net_has_the_arguments_and_shapes_of_the_notes():
     network = fnn.TwoLayerNet(input_size=6, hidden_size=5, output_size=3, weight_init_std=0.5)
     assert {name: param.shape for name, param in network.params.items()} == {
         "W1": (6, 5),
@@ -80,7 +80,7 @@ def test_arguments_and_shapes_of_the_notes():
         }
 
 
-def test_it_is_the_network_of_section_4_by_default():
+def test_two_layer_net_is_the_network_of_section_4_by_default():
     net = fnn.TwoLayerNet(6, 5, 3, seed=0)
     same = fnn.FNN((6, 5, 3), activation="sigmoid", loss="softmax_cross_entropy", init=0.01, dtype="float32", seed=0)
     assert isinstance(net, fnn.FNN)
@@ -126,7 +126,7 @@ def test_one_hot_and_label_targets_agree(activation, dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("backend", ["kernels", "reference"])
-def test_options_of_fnn_pass_through(backend, dtype):
+def test_options_of_fnn_are_passed_on(backend, dtype):
     network = fnn.TwoLayerNet(6, 5, 3, dtype=dtype, backend=backend, seed=4)
     x, t = small_data()
     assert network.predict(x).dtype == np.dtype(dtype)
@@ -169,13 +169,13 @@ def test_the_loop_of_the_notes_gives_the_curve_of_plain_numpy_on_digits(activati
 @pytest.mark.jit
 @pytest.mark.parametrize(
     ("activation", "loss", "accuracy"),
-    # ten seeds gave losses of 1.71 to 1.81 and 0.34 to 0.39, accuracies of 0.48 to 0.57 and 0.874 to 0.885
+    # the bounds hold with a margin for ten seeds
     [("sigmoid", 2.0, 0.4), ("relu", 0.5, 0.84)],
 )
 def test_the_loop_of_the_notes_learns_digits(activation, loss, accuracy):
     (x_train, t_train), (x_test, t_test) = load_mnist(normalize=True, one_hot_label=True)
     network = fnn.TwoLayerNet(input_size=784, hidden_size=50, output_size=10, activation=activation, seed=0)
     train_loss_list = train_as_in_the_notes(network, x_train, t_train, iters_num=300)
-    assert train_loss_list[0] == pytest.approx(np.log(10), rel=0.02)  # a guess among ten
+    assert train_loss_list[0] == pytest.approx(np.log(10), rel=0.02)  # the loss of equal probabilities
     assert np.mean(train_loss_list[-20:]) < loss
     assert network.accuracy(x_test, t_test) > accuracy

@@ -1,4 +1,4 @@
-"""Bad input: the right error, which names the argument, what came and what was expected; and nothing has changed."""
+"""Invalid input raises an error that names the argument, what came and what was expected, and changes nothing."""
 
 import contextlib
 import copy
@@ -23,7 +23,7 @@ TARGETS = {
 }
 LOSSES = tuple(TARGETS)
 
-# Every public method that takes data: how it is called, and what its arguments are called in messages.
+# Every public method that takes data: how it is called, and the names of its arguments in messages.
 METHODS = {
     "predict": (lambda net, x, t: net.predict(x), "x", None),
     "loss": (lambda net, x, t: net.loss(x, t), "x", "t"),
@@ -48,7 +48,7 @@ def network(loss="softmax_cross_entropy", **options):
 
 @contextlib.contextmanager
 def rejected(net, error, message):
-    """Hold that the block raises `error` with a message that matches, and leaves the network as it was.
+    """Check that the block raises `error` with a message that matches, and leaves the network unchanged.
 
     As it was: every bit of the parameters, and the random numbers that the next training draws.
     """
@@ -95,18 +95,18 @@ BAD_X = {
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("case", BAD_X)
-def test_bad_x(method, case):
+def test_an_invalid_x_is_rejected(method, case):
     call, name, _ = METHODS[method]
     value, error, message = BAD_X[case]
     if method == "numerical_gradient":
-        message = message.replace("float32", "float64")  # which it computes in
+        message = message.replace("float32", "float64")  # numerical_gradient computes in float64
     net = network()
     with rejected(net, error, f"^{re.escape(name)} must .*{message}"):
         call(net, value, LABELS)
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_ragged_x(method):
+def test_a_ragged_x_is_rejected(method):
     call, name, _ = METHODS[method]
     net = network()
     with rejected(net, ValueError, rf"^{re.escape(name)} must "):
@@ -114,7 +114,7 @@ def test_ragged_x(method):
 
 
 @pytest.mark.parametrize("method", [name for name in METHODS if name != "predict"])
-def test_one_sample_without_its_axis_is_for_predict_only(method):
+def test_only_predict_accepts_a_single_sample_with_one_axis(method):
     call, name, _ = METHODS[method]
     net = network()
     with rejected(net, ValueError, rf"^{re.escape(name)} must have shape \(samples, 3\), got shape \(3,\)"):
@@ -122,26 +122,26 @@ def test_one_sample_without_its_axis_is_for_predict_only(method):
 
 
 @pytest.mark.parametrize("width", [0, 2, 4])
-def test_predict_of_one_sample_of_the_wrong_width(width):
+def test_predict_rejects_a_single_sample_of_the_wrong_width(width):
     net = network()
     with rejected(net, ValueError, rf"^x must have 3 columns, got shape \(1, {width}\)"):
         net.predict(np.ones(width))
 
 
 @pytest.mark.parametrize("method", ["predict", "loss", "fit"])
-def test_x_too_large_for_the_dtype(method):
+def test_an_x_beyond_the_range_of_the_dtype_is_rejected(method):
     net = network()
     with rejected(net, ValueError, r"^x must be finite in float32, got .* at \[1, 0\]"):
         METHODS[method][0](net, with_element(X, (1, 0), 1e39), LABELS)
     METHODS[method][0](network(dtype="float64"), with_element(X, (1, 0), 1e39), LABELS)
 
 
-def test_large_numbers_whose_squares_overflow_are_fine():
+def test_large_numbers_whose_squares_overflow_are_accepted():
     assert np.isfinite(network().predict([[1e30, -1e30, 3e38]])).all()
 
 
 @given(st.integers(0, 3), st.integers(0, 2), st.sampled_from([math.nan, math.inf, -math.inf]))
-def test_the_position_of_a_bad_element_is_told_in_any_layout(row, column, value):
+def test_the_position_of_an_invalid_element_is_reported_in_any_layout(row, column, value):
     x = with_element(X, (row, column), value)
     for layout in (x, np.asfortranarray(x), np.repeat(x, 2, axis=1)[:, ::2], x.tolist()):
         with pytest.raises(ValueError, match=rf"^x must be finite .* got {value} at \[{row}, {column}\]$"):
@@ -197,13 +197,13 @@ BAD_TARGETS = [
     pytest.param(method, loss, *bad, id=f"{method}-{loss}-{case}")
     for method in WITH_TARGETS
     for loss in LOSSES
-    if (method, loss) != ("accuracy", "squared_error")  # which is not defined
+    if (method, loss) != ("accuracy", "squared_error")  # the squared error has no accuracy
     for case, bad in (BAD_ROWS | BAD_T[loss]).items()
 ]
 
 
 @pytest.mark.parametrize(("method", "loss", "value", "error", "message"), BAD_TARGETS)
-def test_bad_t(method, loss, value, error, message):
+def test_an_invalid_t_is_rejected(method, loss, value, error, message):
     call, _, name = METHODS[method]
     net = network(loss)
     with rejected(net, error, f"^{re.escape(name)} must .*{message}"):
@@ -212,7 +212,7 @@ def test_bad_t(method, loss, value, error, message):
 
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("method", ["loss", "fit", "validation_data"])
-def test_ragged_t(method, loss):
+def test_a_ragged_t_is_rejected(method, loss):
     call, _, name = METHODS[method]
     net = network(loss)
     with rejected(net, ValueError, rf"^{re.escape(name)} must "):
@@ -220,14 +220,14 @@ def test_ragged_t(method, loss):
 
 
 @pytest.mark.parametrize("excess", [1e-7, 1e-4])
-def test_a_target_just_above_one_is_told_apart_from_one(excess):
-    # or the message reads "must hold numbers from 0 to 1, got 1"
+def test_the_message_distinguishes_a_target_just_above_one_from_one(excess):
+    # otherwise the message would read "must hold numbers from 0 to 1, got 1"
     net = network("sigmoid_cross_entropy", dtype="float64")
     with pytest.raises(ValueError, match=rf"^t must hold numbers from 0 to 1, got {1 + excess}"):
         net.loss(X, with_element(ROWS, (2, 0), 1 + excess))
 
 
-def test_rows_that_sum_to_one_within_rounding_are_taken():
+def test_rows_that_sum_to_one_within_rounding_are_accepted():
     rows = np.full((4, 2), 0.5)
     rows[1] = 0.5004, 0.5
     assert math.isfinite(network().loss(X, rows))
@@ -237,7 +237,7 @@ def test_rows_that_sum_to_one_within_rounding_are_taken():
 
 
 @given(st.integers(-(2**63), 2**63 - 1), st.integers(0, 3))
-def test_labels_are_taken_exactly_from_zero_to_classes(label, place):
+def test_exactly_the_labels_from_zero_to_classes_are_accepted(label, place):
     labels = with_element(LABELS, place, label)
     if 0 <= label < 2:
         network().loss(X, labels)
@@ -247,7 +247,7 @@ def test_labels_are_taken_exactly_from_zero_to_classes(label, place):
 
 
 @pytest.mark.parametrize("label", [-1, 0, 1, 2])
-def test_labels_at_the_edges(label):
+def test_labels_just_outside_the_classes_are_rejected(label):
     good = 0 <= label <= 1
     with contextlib.nullcontext() if good else pytest.raises(ValueError, match=f"got {label}"):
         network().loss(X[:1], [label])
@@ -311,7 +311,7 @@ BAD_FIT = {
     ("option", "value", "error", "message"),
     [pytest.param(name, *bad, id=f"{name}-{bad[2]}") for name, cases in BAD_FIT.items() for bad in cases],
 )
-def test_bad_option_of_fit(option, value, error, message):
+def test_an_invalid_option_of_fit_is_rejected(option, value, error, message):
     net = network()
     with rejected(net, error, f"^{option} must be {message}"):
         net.fit(X, LABELS, **{"epochs": 1, "batch_size": 2, option: value})
@@ -334,7 +334,7 @@ BAD_WEIGHTS = [
 
 @pytest.mark.parametrize("method", ["fit", "loss"])
 @pytest.mark.parametrize(("value", "error", "message"), [pytest.param(*bad, id=bad[2]) for bad in BAD_WEIGHTS])
-def test_bad_weights_of_samples(value, error, message, method):
+def test_invalid_weights_of_samples_are_rejected(value, error, message, method):
     net = network()
     with rejected(net, error, f"^sample_weight must {message}"):
         getattr(net, method)(X, LABELS, sample_weight=value)
@@ -352,13 +352,13 @@ def test_bad_weights_of_samples(value, error, message, method):
         ({1: None}, TypeError, r"class_weight\[1\] must be a number, got NoneType"),
     ],
 )
-def test_bad_weights_of_classes(value, error, message):
+def test_invalid_weights_of_classes_are_rejected(value, error, message):
     net = network()
     with rejected(net, error, f"^{message}"):
         net.fit(X, LABELS, class_weight=value)
 
 
-def test_weights_whose_product_is_too_large():
+def test_weights_with_an_infinite_product_are_rejected():
     net = network()
     with rejected(net, ValueError, r"^sample_weight times class_weight must be finite in float32, got inf at \[1\]"):
         net.fit(X, LABELS, sample_weight=[1, 1e30, 1, 1], class_weight={1: 1e30})
@@ -379,21 +379,21 @@ def test_class_weights_need_classes(loss):
 
 
 @pytest.mark.parametrize("option", ["batch_size", "optimizer"])
-def test_bad_option_of_partial_fit(option):
+def test_an_invalid_option_of_partial_fit_is_rejected(option):
     for value, error, message in BAD_FIT[option]:
         net = network()
         with rejected(net, error, f"^{option} must be {message}"):
             net.partial_fit(X, LABELS, **{"batch_size": 2, option: value})
 
 
-def test_x_and_t_of_different_lengths():
+def test_x_and_t_of_different_lengths_are_rejected():
     net = network()
     with rejected(net, ValueError, "^t must have one entry per row of x, 2, got 4"):
         net.fit(X[:2], LABELS)
 
 
-def test_bad_input_is_found_before_training_starts():
-    # validation data that is bad must not cost a training run
+def test_invalid_validation_data_is_rejected_before_training_starts():
+    # invalid validation data must be found before the training
     net = network()
     with rejected(net, ValueError, r"^validation_data\[1\] must hold labels from 0 to 1, got 5"):
         net.fit(X, LABELS, validation_data=(X, [0, 1, 5, 0]))
@@ -458,13 +458,13 @@ BAD_OPTIONS = [
     ("name", "options", "error", "message"),
     [pytest.param(*bad, id=f"{bad[0]}-{bad[3]}") for bad in BAD_OPTIONS],
 )
-def test_bad_option_of_fnn(name, options, error, message):
+def test_an_invalid_option_of_fnn_is_rejected(name, options, error, message):
     with pytest.raises(error, match=f"^{re.escape(name)} must (be|have) {message}") as caught:
         fnn.FNN(**{"layer_sizes": (3, 4, 2)} | options)
     assert caught.type is error
 
 
-def test_an_activation_that_no_layer_would_use_is_checked_too():
+def test_an_activation_that_no_layer_uses_is_checked():
     with pytest.raises(ValueError, match="activation must be one of"):
         fnn.FNN((3, 2), activation="swish")
 
@@ -504,19 +504,19 @@ BAD_NUMBERS = [
 
 
 @pytest.mark.parametrize(("value", "error", "message"), [pytest.param(*bad, id=bad[2]) for bad in BAD_NUMBERS])
-def test_bad_learning_rate(value, error, message):
+def test_an_invalid_learning_rate_is_rejected(value, error, message):
     with pytest.raises(error, match=f"^learning_rate must be {message}") as caught:
         fnn.SGD(value)
     assert caught.type is error
 
 
 @pytest.mark.parametrize("value", [0, 1, 0.5, Fraction(1, 2), np.float32(0.5), np.int8(1), 1e-300])
-def test_learning_rates_of_every_real_type(value):
+def test_learning_rates_may_have_any_real_type(value):
     assert fnn.SGD(value).learning_rate == float(value)
 
 
 @given(st.integers(), st.integers(-5, 5))
-def test_integer_takes_exactly_what_is_large_enough(value, least):
+def test_integer_accepts_exactly_the_ints_from_the_least_on(value, least):
     if value >= least:
         assert validation.integer("n", value, least) == value
     else:
@@ -537,7 +537,7 @@ def test_integer_takes_exactly_what_is_large_enough(value, least):
         (None, TypeError, "an int, got NoneType"),
     ],
 )
-def test_bad_thread_count(count, error, message):
+def test_an_invalid_thread_count_is_rejected(count, error, message):
     before = fnn.get_num_threads()
     with pytest.raises(error, match=f"^count must be {message}") as caught:
         fnn.set_num_threads(count)
