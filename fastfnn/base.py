@@ -83,7 +83,7 @@ class NetworkBase:
         names = ", ".join(map(activation_name, self.activation)) or "no hidden layer"
         return f"FNN({sizes}, {names}; {self.loss_name}; {self.dtype})"
 
-    # What the kernels take besides samples and parameters
+    # Arguments of the kernels besides samples and parameters
 
     @property
     def _kernels(self) -> Any:

@@ -53,7 +53,7 @@ class EarlyStopping(Callback):
     patience : int, default 10
         Epochs without an improvement after which training stops, at least 1.
     min_delta : float, default 0
-        Smallest change that counts as an improvement if it is exceeded; finite, not negative.
+        A change counts as an improvement only if it exceeds this; finite, not negative.
     monitor : {"val_loss", "loss", "val_accuracy", "accuracy"}, default "val_loss"
         The list of `History` to watch. Losses improve downward, accuracies upward.
 

@@ -60,7 +60,7 @@ def copy_arrays(arrays: Mapping[str, np.ndarray], into: Mapping[str, np.ndarray]
     NaN and infinity are copied too: a network that diverged can be saved and loaded.
     """
     if set(arrays) != set(into):
-        raise ValueError(f"it must hold {', '.join(into)}; got {', '.join(sorted(arrays))}")
+        raise ValueError(f"the file must hold {', '.join(into)}; got {', '.join(sorted(arrays))}")
     for name, array in arrays.items():
         target = into[name]
         if array.shape != target.shape or array.dtype != target.dtype:
