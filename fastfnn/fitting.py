@@ -138,12 +138,16 @@ class Progress(NamedTuple):
     report: Callable[[History], object]  # after each epoch
 
 
+NO_PROGRESS = contextlib.nullcontext(Progress(lambda count: None, lambda history: None))
+
+
+def progress_bar(show: bool, steps: int, epochs: int) -> contextlib.AbstractContextManager[Progress]:
+    """Return a context that shows a bar over `steps` steps and a line for each epoch; nothing unless `show`."""
+    return _shown_progress(steps, epochs) if show else NO_PROGRESS
+
+
 @contextlib.contextmanager
-def progress_bar(show: bool, steps: int, epochs: int) -> Iterator[Progress]:
-    """Show a bar over `steps` steps and a line for each epoch; do nothing unless `show`."""
-    if not show:
-        yield Progress(lambda count: None, lambda history: None)
-        return
+def _shown_progress(steps: int, epochs: int) -> Iterator[Progress]:
     from tqdm import tqdm
 
     def announce() -> None:
