@@ -77,7 +77,7 @@ def peers(tmp_path):
 
 
 def make_history(folder):
-    """A repository of three commits, each measured by asv; returns asv's configuration."""
+    """A repository of three commits with results, asv's of the first for all; returns asv's configuration."""
     write(folder, {"benchmarks/__init__.py": "", "benchmarks/bench.py": SUITE, "asv.conf.json": json.dumps(CONFIG)})
     environment = environment_without("GIT_", HOME=str(folder), GIT_CONFIG_NOSYSTEM="1")
 
@@ -86,10 +86,15 @@ def make_history(folder):
 
     git(folder, "init", "--quiet", "--initial-branch=main")
     asv("machine", "--yes", "--machine=here", "--cpu=A processor", "--num_cpu=3")
-    measure = ("run", "--bench=track_size|time_sum", "--quick", "--python=same", "--machine=here")
     for number in range(3):
         git(folder, "commit", "--quiet", "--allow-empty", "--message", number)
-        asv(*measure, "--set-commit-hash", git(folder, "rev-parse", "HEAD"))
+    first, *others = git(folder, "rev-list", "--reverse", "HEAD").split()
+    measure = ("run", "--bench=track_size|time_sum", "--quick", "--python=same", "--machine=here")
+    asv(*measure, "--set-commit-hash", first)
+    (measured,) = (folder / "results/here").glob(f"{first[:8]}*.json")
+    for commit in others:
+        copy = measured.with_name(measured.name.replace(first[:8], commit[:8]))
+        copy.write_text(json.dumps(json.loads(measured.read_text()) | {"commit_hash": commit}))
     return folder / "asv.conf.json"
 
 
