@@ -12,10 +12,10 @@ import numba
 import numpy as np
 
 from fastfnn import kernels, reference
-from fastfnn.kernels.compiler import jit
-from fastfnn.kernels.compiler.vectors import aligned_zeros
+from fastfnn.kernels.compiler import cache, decorators
+from fastfnn.kernels.compiler.memory import aligned_zeros
 from fastfnn.kernels.elementwise.checks import all_finite, are_distributions
-from fastfnn.kernels.products.matvec import TOGETHER
+from fastfnn.kernels.tuning import SAMPLES_PER_GROUP
 from fastfnn.kernels.workers import threads
 
 BACKENDS: dict[str, ModuleType] = {"kernels": kernels, "reference": reference}
@@ -24,19 +24,23 @@ ACTIVATIONS = kernels.ACTIVATIONS
 LOSSES = kernels.LOSSES
 OPTIMIZERS = kernels.OPTIMIZERS
 SETTINGS = kernels.SETTINGS
+CompileProgress = cache.Progress
 
 __all__ = [
     "ACTIVATIONS",
     "BACKENDS",
     "LOSSES",
     "OPTIMIZERS",
+    "SAMPLES_PER_GROUP",
     "SETTINGS",
-    "TOGETHER",
+    "CompileProgress",
     "aligned_zeros",
     "all_finite",
     "are_distributions",
+    "cache_folder",
+    "compile_kernels",
     "get_num_threads",
-    "on_first_compilation",
+    "on_compilation",
     "peak_flops",
     "set_num_threads",
     "show_config",
@@ -106,16 +110,30 @@ def peak_flops(dtype: str, seconds: float = 0.05) -> float:
 
 
 @contextlib.contextmanager
-def on_first_compilation(action: Callable[[], None]) -> Iterator[None]:
-    """Call `action` once if, inside the context, a kernel has to be compiled rather than loaded from the cache."""
-    pending = [action]
+def on_compilation(listener: Callable[[CompileProgress], None]) -> Iterator[None]:
+    """Inside the context, call `listener` for each kernel that has to be compiled, not loaded from the cache on disk.
 
-    def listener(_name: str) -> None:
-        if pending:
-            pending.pop()()
-
-    jit.compile_listeners.append(listener)
+    Parameters
+    ----------
+    listener : callable
+        Gets the kernel's name, its number among those that the call needs, and how many these are.
+    """
+    cache.compile_listeners.append(listener)
     try:
         yield
     finally:
-        jit.compile_listeners.remove(listener)
+        cache.compile_listeners.remove(listener)
+
+
+def compile_kernels(dtype: str) -> None:
+    """Compile all kernels for a dtype, or load them, so that the cache on disk holds them for later processes.
+
+    Parameters
+    ----------
+    dtype : {"float32", "float64"}
+        Of the networks that will use them.
+    """
+    decorators.prepare(decorators.everything(np.dtype(dtype)))
+
+
+cache_folder = cache.folder

@@ -5,6 +5,7 @@ import json
 import math
 import pathlib
 import sys
+import time
 from collections.abc import Sequence
 
 from fastfnn import backend, datasets, validation
@@ -41,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_train(commands)
     _add_bench(commands)
+    _add_compile(commands)
     info = commands.add_parser("info", help="print versions, processor and threads")
     info.set_defaults(run=lambda options: backend.show_config())
     return parser
@@ -71,6 +73,37 @@ def _add_train(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     add("--save", metavar="FILE", default=argparse.SUPPRESS, help="save the trained network as safetensors")
     add("--quiet", action="store_true", default=argparse.SUPPRESS, help="print only the result")
     train.set_defaults(run=_train)
+
+
+def _add_compile(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    compile_ahead = commands.add_parser(
+        "compile",
+        help="compile the kernels ahead of their first use",
+        description="Compile all kernels for this processor into the cache on disk, from which later processes load "
+        "them: for container images, CI and impatient first users. NUMBA_CACHE_DIR names the folder of the cache.",
+    )
+    compile_ahead.add_argument(
+        "--dtype", choices=("float32", "float64"), nargs="+", default=["float32"], help="dtypes of the networks"
+    )
+    compile_ahead.set_defaults(run=_compile)
+
+
+def _compile(options: argparse.Namespace) -> None:
+    def show(kernel: backend.CompileProgress) -> None:
+        if sys.stderr.isatty():
+            print(f"\r{dtype}: kernel {kernel.number} of {kernel.total}: {kernel.name:30}", end="", file=sys.stderr)
+
+    start = time.perf_counter()
+    with backend.on_compilation(show):
+        for dtype in options.dtype:
+            backend.compile_kernels(dtype)
+    if sys.stderr.isatty():
+        print(file=sys.stderr)
+    folder = backend.cache_folder()
+    seconds = time.perf_counter() - start
+    if folder is None:
+        raise OSError("there is no folder for the cache that may be written to: name one by NUMBA_CACHE_DIR")
+    print(f"kernels for {', '.join(options.dtype)} are ready after {seconds:.1f} s, in {folder}")
 
 
 def _add_bench(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastfnn.backend import TOGETHER, on_first_compilation
+from fastfnn.backend import SAMPLES_PER_GROUP, CompileProgress, on_compilation
 from fastfnn.history import History
 
 # Writes the losses of the steps into its first argument and takes the samples in the orders of the second, (E, N).
@@ -96,11 +96,14 @@ class TrainingLoop:
         self.take_steps, self.samples, self.batch_size, self.epochs = take_steps, samples, batch_size, epochs
         self.steps = math.ceil(samples / batch_size)  # per epoch
         self.step_losses = np.empty(epochs * self.steps)
-        self.pace = Pace(TOGETHER if batch_size == 1 else 1)
+        self.pace = Pace(SAMPLES_PER_GROUP if batch_size == 1 else 1)
 
-    def compile(self) -> None:
-        """Compile the kernels of this training, or load them from the cache, by a call of no steps."""
-        self.take_steps(self.step_losses[:0], np.empty((1, 0), np.int64))
+    def compile(self, ordered: bool) -> None:
+        """Compile the kernels of this training, or load them from the cache, by a call of no steps.
+
+        `ordered` says whether the steps will get orders of samples: what a call of the same kind prepares is kept.
+        """
+        self.take_steps(self.step_losses[:0], np.zeros((1, self.samples if ordered else 0), np.int64))
 
     def epochs_at_once(self, done: int) -> int:
         """Return how many epochs may share the next call after `done` epochs."""
@@ -150,11 +153,17 @@ def progress_bar(show: bool, steps: int, epochs: int) -> contextlib.AbstractCont
 def _shown_progress(steps: int, epochs: int) -> Iterator[Progress]:
     from tqdm import tqdm
 
-    def announce() -> None:
-        tqdm.write("compiling the kernels for this machine: once, then they are loaded from disk")
+    with tqdm(total=steps, unit="step", dynamic_ncols=True) as bar:
 
-    with tqdm(total=steps, unit="step", dynamic_ncols=True) as bar, on_first_compilation(announce):
-        yield Progress(bar.update, lambda history: tqdm.write(_epoch_line(history, epochs)))
+        def compiling(kernel: CompileProgress) -> None:
+            bar.set_description_str(f"compiling kernel {kernel.number} of {kernel.total}, once for this machine")
+
+        def advance(count: int) -> None:
+            bar.set_description_str("", refresh=False)
+            bar.update(count)
+
+        with on_compilation(compiling):
+            yield Progress(advance, lambda history: tqdm.write(_epoch_line(history, epochs)))
 
 
 def _epoch_line(history: History, epochs: int) -> str:

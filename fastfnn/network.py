@@ -372,7 +372,7 @@ class FNN(NetworkBase):
         loop = TrainingLoop(self._step_taker(rows, targets, weights, batch, optimizer), len(rows), batch, epochs)
         observed = held_out is not None or watchers or progress
         with progress_bar(progress, epochs * loop.steps, epochs) as shown:
-            loop.compile()
+            loop.compile(ordered=sampling == "replacement" or batch < len(rows))
             while history.epochs < epochs:
                 count = 1 if observed else loop.epochs_at_once(history.epochs)
                 orders = draw_orders(self._rng, len(rows), batch, sampling, count)

@@ -30,48 +30,35 @@ if __name__ != "fastfnn.kernels":
         f"this folder is the package fastfnn.kernels and was imported as {__name__!r}: use 'import fastfnn.kernels'"
     )
 
-from .elementwise.activations import (
-    ACTIVATIONS,
-    activation_backward,
-    activation_forward,
-    elu_backward,
-    elu_forward,
-    gelu_backward,
-    gelu_forward,
-    identity_backward,
-    identity_forward,
-    leaky_relu_backward,
-    leaky_relu_forward,
-    relu_backward,
-    relu_forward,
-    sigmoid_backward,
-    sigmoid_forward,
-    silu_backward,
-    silu_forward,
-    softmax,
-    softplus_backward,
-    softplus_forward,
-    tanh_backward,
-    tanh_forward,
-)
+from .elementwise.activations.elu import elu_backward, elu_forward
+from .elementwise.activations.gelu import gelu_backward, gelu_forward
+from .elementwise.activations.identity import identity_backward, identity_forward
+from .elementwise.activations.kernels import activation_backward, activation_forward
+from .elementwise.activations.leaky_relu import leaky_relu_backward, leaky_relu_forward
+from .elementwise.activations.relu import relu_backward, relu_forward
+from .elementwise.activations.sigmoid import sigmoid_backward, sigmoid_forward
+from .elementwise.activations.silu import silu_backward, silu_forward
+from .elementwise.activations.softmax import softmax
+from .elementwise.activations.softplus import softplus_backward, softplus_forward
+from .elementwise.activations.table import ACTIVATIONS
+from .elementwise.activations.tanh import tanh_backward, tanh_forward
 from .elementwise.dropout import dropout_mask
-from .elementwise.given import compile_activation
-from .elementwise.losses import LOSSES, sigmoid_cross_entropy, softmax_cross_entropy, squared_error
+from .elementwise.losses.sigmoid_cross_entropy import sigmoid_cross_entropy
+from .elementwise.losses.softmax_cross_entropy import softmax_cross_entropy
+from .elementwise.losses.squared_error import squared_error
+from .elementwise.losses.table import LOSSES
 from .elementwise.normalization import batch_norm_backward, batch_norm_forward
-from .elementwise.optimizers import (
-    OPTIMIZERS,
-    SETTINGS,
-    adagrad_update,
-    adam_update,
-    adamw_update,
-    momentum_update,
-    nesterov_update,
-    rmsprop_update,
-    sgd_update,
-)
-from .network.network import network_forward
+from .elementwise.settings import SETTINGS
+from .elementwise.update_rules.adagrad import adagrad_update
+from .elementwise.update_rules.adam import adam_update, adamw_update
+from .elementwise.update_rules.momentum import momentum_update, nesterov_update
+from .elementwise.update_rules.rmsprop import rmsprop_update
+from .elementwise.update_rules.sgd import sgd_update
+from .elementwise.update_rules.table import OPTIMIZERS
+from .elementwise.user_activations import compile_activation
+from .network.prediction import network_forward, network_loss
 from .products.affine import affine_backward, affine_forward
-from .training.training import network_gradient, network_loss, train_steps
+from .training.calls import network_gradient, train_steps
 
 __all__ = [
     "ACTIVATIONS",

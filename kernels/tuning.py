@@ -58,19 +58,20 @@ ELEMENTS_PER_CHECK = 1 << 16
 
 # products: the register tile, panels and packing, drivers, one row ---------------------------------------------------
 
-# Lanes of a vector, vectors of a row, rows of a tile. Panels for float32, widest first, by instruction set; for float64
-# the lanes are halved. A tile keeps rows x vectors sums in registers, beside the vectors of a row of b and one
+# Lanes of a vector, vectors of a row, heights of tiles: panels for float32, widest first, by instruction set; for
+# float64 the lanes are halved. A tile keeps rows x vectors sums in registers, beside the vectors of a row of b and one
 # broadcast element of a. A wider panel loads less for each multiply-add; a narrower one wastes fewer lanes on a
-# product's last columns. Experiments: panel-shapes, panel-of-48, tile-3x7
+# product's last columns. More heights waste less time on its last rows; but each is a function to compile. Where
+# measured, tiles of one vector have 10 rows: the addresses of more rows of a do not fit into the general registers.
+# Experiments: panel-shapes, panel-of-48, panel-of-24, tile-3x7, tile-heights, tile-10x8
 #
 #              registers     panels: lanes, vectors, rows     why
 # avx512       32 of 16      16 x 3 x 9:  27 sums + 3 + 1     2.25 multiply-adds a load, no spill
 #                            16 x 2 x 14: 28 sums + 2 + 1     1.75
 #                            16 x 1 x 14                      14 independent sums hide a latency of 4 at 2 a cycle
 # avx512_256   32 of 16      16 x 2 x 14                      512 bits are executed as two halves: a vector of 8 costs
-#                             8 x 3 x 9:  27 sums + 3 + 1     half of one of 16, so the last columns are cut finer;
-#                             8 x 2 x 14: 28 sums + 2 + 1     17 to 24 columns take three vectors of 8, not two of 16
-#                             8 x 1 x 14
+#                             8 x 2 x 14: 28 sums + 2 + 1     half of one of 16, so the last columns are cut finer
+#                             8 x 1 x 10
 # avx2         16 of 8        8 x 2 x 6:  12 sums + 2 + 1     the classic 6 x 16
 #                             8 x 1 x 12: 12 sums + 1 + 1
 # neon         32 of 4        4 x 4 x 6:  24 sums + 4 + 1
@@ -78,12 +79,12 @@ ELEMENTS_PER_CHECK = 1 << 16
 #                             4 x 1 x 14
 # sse2         16 of 4        4 x 2 x 6:  12 sums + 2 + 1     no fused multiply-add, no masked loads: correct, not fast
 #                             4 x 1 x 12
-PANELS: dict[str, tuple[tuple[int, int, int], ...]] = {
-    "avx512": ((16, 3, 9), (16, 2, 14), (16, 1, 14)),
-    "avx512_256": ((16, 2, 14), (8, 3, 9), (8, 2, 14), (8, 1, 14)),
-    "avx2": ((8, 2, 6), (8, 1, 12)),
-    "neon": ((4, 4, 6), (4, 2, 12), (4, 1, 14)),
-    "sse2": ((4, 2, 6), (4, 1, 12)),
+PANELS: dict[str, tuple[tuple[int, int, tuple[int, ...]], ...]] = {
+    "avx512": ((16, 3, (9, 4, 3, 2, 1)), (16, 2, (14, 8, 5, 4, 3, 2, 1)), (16, 1, (14, 8, 6, 4, 3, 2, 1))),
+    "avx512_256": ((16, 2, (14, 8, 5, 4, 3, 2, 1)), (8, 2, (14, 5, 4, 3, 2, 1)), (8, 1, (10, 8, 6, 4, 3, 2, 1))),
+    "avx2": ((8, 2, (6, 5, 4, 3, 2, 1)), (8, 1, (12, 8, 6, 4, 3, 2, 1))),
+    "neon": ((4, 4, (6, 4, 3, 2, 1)), (4, 2, (12, 5, 4, 3, 2, 1)), (4, 1, (14, 8, 6, 4, 3, 2, 1))),
+    "sse2": ((4, 2, (6, 4, 3, 2, 1)), (4, 1, (12, 6, 4, 3, 2, 1))),
 }
 
 # Lanes of a vector, vectors of a row. The panel of W when it is updated and multiplied by one sample, for float32. The
@@ -97,9 +98,14 @@ STREAM_PANELS: dict[str, tuple[int, int]] = {
     "sse2": (4, 8),  # more than its registers hold, but a panel has at least 16 columns, in float64 too
 }
 
-# Columns, for float32, by instruction set. A rest that is wider than the widest panel but not wider than this becomes
-# two panels of the second kind, not one of the widest and one nearly empty. Experiments: panel-of-48
-SPLIT_WIDTH = {"avx512": 64}
+# Multiply-adds of a vector. A tile of fewer sums takes as long as one of this many, since each step waits for the one
+# before it: decides into which heights rows are cut. Experiments: tile-heights
+LATENCY_SUMS = 5
+
+# Columns, for float32, by instruction set. What is left of a product's columns, if it is wider than the first number
+# and not wider than the second, begins with a panel of the second kind, unless it fills the widest. So the widest panel
+# is always filled here and needs no masks. Experiments: panel-of-48, panel-of-24, widest-masked
+SPLIT_WIDTHS = {"avx512": (32, 64), "avx512_256": (16, 31)}
 
 # Steps of the sum. A tile prefetches what it needs this many steps later: more of it is behind the end of the sum and
 # fetched in vain, less arrives late. The list of column offsets must be readable this far behind its end.
@@ -115,9 +121,6 @@ PREFETCH_LEAST_BYTES = 32 << 10
 # rows that lie in as many pages and, at power-of-two distances, in few cache sets. Experiments: pack-large-panels
 PACK_LEAST_BYTES = 2 << 20
 PACK_LEAST_ROWS = 48
-
-# Bytes. As PACK_LEAST_BYTES, for a right factor that tiles do not prefetch. Experiments: pack-unfetched
-PACK_LEAST_BYTES_UNFETCHED = 1 << 20
 
 # Samples. The sum over a batch of more than DEEP_BATCH samples is made of sums over DEEP_BATCH_SUM each: shorter sums
 # keep their samples in the cache for all panels, but update the result more often. Decides bits.

@@ -1,22 +1,24 @@
-"""What the API asks of arguments, in one pass over them that makes no arrays.
+"""Checks of arguments, each in one pass over an array and without temporary arrays.
 
-For 100 samples of 784 features NumPy takes 6 us to find that all are finite, and 7 for their targets: a step of the
-network that gets them takes 50. These only tell whether something is wrong; what it is, is for NumPy to find.
+The API calls them through backend.py, and training calls `finite` and `finite_as` on the samples that it reads. They
+only tell whether something is wrong: the API finds out what it is with NumPy, where speed no longer matters.
+See Experiments: compiled-checks.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 import numba
 import numpy as np
 
-from ..compiler.jit import entry, inner
+from ..compiler.decorators import entry, inner
+from ..compiler.signature import Vector
+from ..tuning import ELEMENTS_PER_CHECK
 
-# Elements that the stand-ins look at at a time: what they note stays in the cache.
-AT_ONCE = 1 << 16
+ContiguousRows = Annotated[np.ndarray, "real", 2, "C"]
 
 
-@entry("boolean(real[::1])", parallel=False)
-def _all_finite(values):
+@entry
+def _all_finite(values: Vector) -> bool:
     return finite(values)
 
 
@@ -24,13 +26,12 @@ def _all_finite(values):
 def _finite(values):
     largest, wrong = np.finfo(values.dtype).max, False
     for i in range(values.shape[0]):
-        wrong |= not (abs(values[i]) <= largest)  # no early end, so that it vectorises
+        wrong |= not (abs(values[i]) <= largest)  # no early exit, which would prevent vector code
     return not wrong
 
 
 @inner
 def _finite_as(values, given):
-    """The same after values = given, which has another dtype."""
     largest, wrong = np.finfo(values.dtype).max, False
     for i in range(values.shape[0]):
         value = values.dtype.type(given[i])
@@ -39,8 +40,8 @@ def _finite_as(values, given):
     return not wrong
 
 
-@entry("boolean(real[:, ::1], float64)", parallel=False)
-def _are_distributions(rows, tolerance):
+@entry
+def _are_distributions(rows: ContiguousRows, tolerance: float) -> bool:
     right = True
     for i in range(rows.shape[0]):
         total = 0.0
@@ -51,35 +52,40 @@ def _are_distributions(rows, tolerance):
     return right
 
 
-# Not by a product with itself, which would be fast: BLAS may take threads for it, and they go on to look for work for
-# ten milliseconds on the cores that kernels need next. A prediction in float64 then takes 8 ms instead of 0.05.
+# A dot product with itself would be fast, but BLAS may use threads for it. See Experiments: no-blas-in-checks.
 def _plain_all_finite(values: np.ndarray) -> bool:
     """Whether all elements are finite.
 
     values  (N,)  read; contiguous
     """
-    return all(np.isfinite(values[i : i + AT_ONCE]).all() for i in range(0, values.size, AT_ONCE))
+    steps = range(0, values.size, ELEMENTS_PER_CHECK)
+    return all(np.isfinite(values[i : i + ELEMENTS_PER_CHECK]).all() for i in steps)
+
+
+def _plain_finite_as(values: np.ndarray, given: np.ndarray) -> bool:
+    """Copy values of another dtype, and return whether all copies are finite.
+
+    values  (N,)  written; contiguous
+    given   (N,)  read; contiguous
+    """
+    with np.errstate(over="ignore"):
+        values[...] = given
+    return _plain_all_finite(values)
 
 
 def _plain_are_distributions(rows: np.ndarray, tolerance: float) -> bool:
-    """Whether each row has numbers from 0 to 1, whose sum is 1 to a tolerance.
+    """Whether each row consists of numbers from 0 to 1 whose sum is 1 within a tolerance.
 
-    rows       (N, K)   read; contiguous
-    tolerance  of the sum, taken in float64
+    rows       (N, K)  read; contiguous
+    tolerance  float   of the sum, which is accumulated in float64
     """
     if not np.all((rows >= 0) & (rows <= 1)):
         return False
     return bool(np.all(np.abs(rows.sum(axis=1, dtype=np.float64) - 1) <= tolerance))
 
 
-def _plain_finite_as(values: np.ndarray, given: np.ndarray) -> bool:
-    with np.errstate(over="ignore"):
-        values[...] = given
-    return _plain_all_finite(values)
-
-
-# The stand-ins serve without the JIT, where a loop over elements would take its time.
+# Without the JIT, NumPy takes the place of loops over elements, which would be slow in plain Python.
 all_finite: Any = _plain_all_finite if numba.config.DISABLE_JIT else _all_finite
+are_distributions: Any = _plain_are_distributions if numba.config.DISABLE_JIT else _are_distributions
 finite: Any = _plain_all_finite if numba.config.DISABLE_JIT else _finite
 finite_as: Any = _plain_finite_as if numba.config.DISABLE_JIT else _finite_as
-are_distributions: Any = _plain_are_distributions if numba.config.DISABLE_JIT else _are_distributions

@@ -1,27 +1,30 @@
 """Dropout: outputs that are set to 0 at random, and the random numbers for that.
 
-Whether an element is dropped is a function of five integers: a seed, the step, the layer, the row and the column. There
-is no generator with a state, so that any thread can work on any part of a batch, in any order, to the same result. The
-function is a mixer of 32 bits applied once for each of the five: every bit of its result depends on every bit of its
-argument, and no two arguments have the same result.
+Whether an element is dropped is a function of five integers: seed, step, layer, row and column. There is no generator
+with a state, so any thread can work on any part of a batch, in any order, with the same result. The function applies a
+32-bit mixer once for each integer: every bit of the mixer's result depends on every bit of its argument, and no two
+arguments have the same result.
 
-Source: Srivastava et al. 2014; the mixer is Wellons' "lowbias32" (2018).
+Training calls `drop` on the outputs and slopes of a layer. Source: Srivastava et al. 2014; the mixer is Wellons'
+"lowbias32" (2018).
 """
+
+from typing import Any
 
 import numba
 import numpy as np
 
-from ..compiler.jit import entry, inner, shared
-from ..compiler.vectors import array_at
+from ..compiler.decorators import called_through, entry, inner, shared
+from ..compiler.memory import Rows, as_type_of, row_at
+from ..compiler.signature import Matrix2D, Real
 
-# Added for each row: 2^32 / the golden ratio, so that rows that follow one another get keys that are far apart.
-ROW = 0x9E3779B9
-ALL = 0xFFFFFFFF
+# Added for each row: 2^32 / the golden ratio, so that the keys of successive rows are far apart.
+ROW_STEP = 0x9E3779B9
+ALL_BITS = 0xFFFFFFFF
 
 
 @inner
 def _mixed(x):
-    # uint32 to uint32, one to one
     x = np.uint32(x ^ (x >> np.uint32(16)))
     x = np.uint32(x * np.uint32(0x7FEB352D))
     x = np.uint32(x ^ (x >> np.uint32(15)))
@@ -30,55 +33,67 @@ def _mixed(x):
 
 
 def _plain_mixed(x):
-    """The same in Python's integers: NumPy's would warn of overflow."""
-    x = int(x)
+    x = int(x)  # NumPy's integers would warn of overflow
     x ^= x >> 16
-    x = x * 0x7FEB352D & ALL
+    x = x * 0x7FEB352D & ALL_BITS
     x ^= x >> 15
-    x = x * 0x846CA68B & ALL
+    x = x * 0x846CA68B & ALL_BITS
     return np.uint32(x ^ x >> 16)
 
 
-mixed = _plain_mixed if numba.config.DISABLE_JIT else _mixed
+# The mixer, a one-to-one function from uint32 to uint32: mixed(x).
+mixed: Any = _plain_mixed if numba.config.DISABLE_JIT else _mixed
 
 
 @inner
-def plus(x, y):
+def sum_of_32_bits(x, y):
     """The sum modulo 2^32."""
-    return np.uint32((np.int64(x) + np.int64(y)) & ALL)
+    return np.uint32((np.int64(x) + np.int64(y)) & ALL_BITS)
 
 
-@shared(f"void({8 * 'intp, '}float64, float64, real)")
-def drop(y, slope, row, rows, columns, first, layer, step_key, dropout, scale, one):
-    """Multiply a block of outputs, and one of slopes, by 0 at random and else by scale.
+@inner
+def key_of_step(seed, step):
+    """The key of a training step, from which the masks of its layers are made."""
+    return np.int64(mixed(sum_of_32_bits(mixed(sum_of_32_bits(seed, 0)), step)))
 
-    y, slope  addresses; rows are `row` bytes apart, with contiguous elements
-    first     the number of the first row in the batch
-    step_key  what `key_of_step` gives
+
+@called_through
+def call_drop(
+    function: int, y: Rows, slope: Rows, rows: int, columns: int,
+    first: int, layer: int, step_key: int, ratio: float, scale: float, one: Real,
+) -> None:  # fmt: skip
+    """Call `drop` by its address."""
+
+
+@shared
+def drop(
+    y: Rows, slope: Rows, rows: int, columns: int,
+    first: int, layer: int, step_key: int, ratio: float, scale: float, one: Real,
+) -> None:  # fmt: skip
+    """Multiply a block of outputs and one of slopes by 0, at random, or by `scale`.
+
+    first     the number of the block's first row in the batch
+    layer     the number of the layer, from 1
+    step_key  the result of `key_of_step`
+    ratio     the probability of 0
     """
-    factor, zero = array_at(0, 0, one).dtype.type(scale), one - one
-    limit = np.uint32(np.int64(dropout * 4294967296.0))
-    key = mixed(plus(step_key, layer))
+    factor, zero = as_type_of(scale, one), one - one
+    limit = np.uint32(np.int64(ratio * 4294967296.0))
+    key = mixed(sum_of_32_bits(step_key, layer))
     for i in range(rows):
-        outputs, slopes = array_at(y + i * row, columns, one), array_at(slope + i * row, columns, one)
-        row_key = mixed(plus(key, np.int64(first + i) * np.int64(ROW) & ALL))
+        outputs, slopes = row_at(y, i, columns, one), row_at(slope, i, columns, one)
+        row_key = mixed(sum_of_32_bits(key, np.int64(first + i) * np.int64(ROW_STEP) & ALL_BITS))
         for j in range(columns):
             keep = zero if mixed(np.uint32(row_key ^ np.uint32(j))) < limit else factor
             outputs[j] *= keep
             slopes[j] *= keep
 
 
-@inner
-def key_of_step(seed, step):
-    return np.int64(mixed(plus(mixed(plus(seed, 0)), step)))
-
-
-@entry("void(real[:, :], real[:, :], intp, intp, float64, float64, intp)", calls=[drop], parallel=False)
-def _mask(mask, spare, layer, step, dropout, scale, seed):
-    drop(
-        mask.ctypes.data, spare.ctypes.data, mask.strides[0], mask.shape[0], mask.shape[1], 0, layer,
-        key_of_step(seed, step), dropout, scale, mask.dtype.type(1),
-    )  # fmt: skip
+@entry
+def _mask(mask: Matrix2D, spare: Matrix2D, layer: int, step: int, ratio: float, scale: float, seed: int) -> None:
+    y, slope = Rows(np.int64(mask.ctypes.data), mask.strides[0]), Rows(np.int64(spare.ctypes.data), spare.strides[0])
+    rows, columns = mask.shape
+    drop(y, slope, rows, columns, 0, layer, key_of_step(seed, step), ratio, scale, mask.dtype.type(1))
 
 
 def dropout_mask(mask: np.ndarray, layer: int, step: int, dropout: float, scale: float, seed: int) -> None:
@@ -90,8 +105,8 @@ def dropout_mask(mask: np.ndarray, layer: int, step: int, dropout: float, scale:
     scale        float    1 / (1 - dropout) keeps the mean of the outputs
     seed         int      in [0, 2^32)
 
-    The same numbers as in training with the same settings, see train_steps.
+    Training with the same settings uses the same masks, see train_steps.
     """
-    result, spare = np.ones(mask.shape, mask.dtype), np.zeros(mask.shape, mask.dtype)  # whose rows are as far apart
+    result, spare = np.ones(mask.shape, mask.dtype), np.zeros(mask.shape, mask.dtype)
     _mask(result, spare, layer, step, dropout, scale, seed)
     mask[...] = result

@@ -1,4 +1,4 @@
-"""Batch normalization: each feature of a batch shifted and scaled to mean 0 and variance 1, then by what is learnt.
+"""Batch normalization: each feature is shifted and scaled to mean 0 and variance 1, then scaled and shifted as learnt.
 
 With n = (x - mean) / s, s = sqrt(variance + eps), mean and variance those of a column over the B rows of the batch:
 
@@ -8,170 +8,244 @@ Backward, with g = dE/dout: dE/dbeta = sum_b g, dE/dgamma = sum_b g n. As n depe
 
     dE/dx = gamma / s (g - mean_b g - n mean_b (g n))
 
-for the gradient with respect to n, gamma g, loses what would shift all of n, its mean, and what would scale it, its
-component along n: the batch undoes both.
+The gradient with respect to n is gamma g. Its mean would shift all of n and its component along n would scale n; the
+batch undoes both, so both are subtracted.
 
-Columns do not meet: threads divide them. What is fused is said by mul_add, so that an element has the same bits in the
-compiler's vector loop as in the scalar rest of it.
+Columns are independent, and threads divide them. `mul_add` decides what is fused, so that an element has the same bits
+in the vector loop and in its scalar remainder.
 
 Source: Ioffe and Szegedy 2015.
 """
 
+from typing import NamedTuple
+
 import numpy as np
-from numba import prange
 
-from ..compiler.jit import entry, inner, shared
-from ..compiler.vectors import array_at, contiguous_rows, keep
-from ..workers.threads import share, threads_for
-from .elementary import mul_add, where
+from ..compiler.decorators import address_in_code, entry, inner, shared
+from ..compiler.memory import (
+    Rows,
+    accessor,
+    address_of_record,
+    array_at,
+    as_type_of,
+    contiguous_rows,
+    itemsize,
+    keep,
+    new_record,
+    record_of,
+    row_at,
+)
+from ..compiler.signature import Matrix2D, Real, Vector
+from ..tuning import NORMALIZATION_COST
+from ..workers.crew import share
+from ..workers.region import in_parts
+from ..workers.threads import threads_for
+from .primitives import mul_add, where
 
-# What an element costs, in multiply-adds.
-COST = 4
+# Columns. Shares of columns begin at multiples of this: whole cache lines of float32.
+SHARE_STEP = 16
 
-# A thread's share of columns begins at a multiple of so many.
-STEP = 16
+
+class Statistics(NamedTuple):
+    """Addresses of vectors that the forward pass writes: mean, variance, and 1 / s."""
+
+    mean: int
+    variance: int
+    inverse: int
+
+
+class ScaleShift(NamedTuple):
+    """Addresses of the vectors gamma and beta, or of their gradients."""
+
+    gamma: int
+    beta: int
 
 
 @inner
 def column_share(columns, parts, part):
-    """The columns of one part: whole cache lines."""
-    first, last = share((columns + STEP - 1) // STEP, parts, part)
-    return first * STEP, min(last * STEP, columns)
+    """The half-open range of columns that a part gets: whole cache lines."""
+    first, last = share((columns + SHARE_STEP - 1) // SHARE_STEP, parts, part)
+    return first * SHARE_STEP, min(last * SHARE_STEP, columns)
 
 
-@shared(f"void({13 * 'intp, '}float64, real)")
+@shared
 def normalize(
-    out, out_row, normalized, normalized_row, mean_at, variance_at, inverse_at, x, x_row, gamma_at, beta_at, rows,
-    columns, epsilon, one,
-):  # fmt: skip
-    """The forward pass for some columns: addresses of their first elements, distances of rows in bytes.
+    out: Rows, normalized: Rows, x: Rows, statistics: Statistics, learnt: ScaleShift,
+    rows: int, columns: int, epsilon: float, one: Real,
+) -> None:  # fmt: skip
+    """The forward pass for some columns, from the addresses of their first elements.
 
-    inverse_at  the address of (columns,), written: 1 / s
-
-    Rows have contiguous elements; out may be x.
+    out, normalized  written; out may be x
+    x, learnt        read
     """
-    mean, variance = array_at(mean_at, columns, one), array_at(variance_at, columns, one)
-    inverse, gamma = array_at(inverse_at, columns, one), array_at(gamma_at, columns, one)
-    beta = array_at(beta_at, columns, one)
-    per_row, eps = one / mean.dtype.type(rows), mean.dtype.type(epsilon)
+    mean, variance = array_at(statistics.mean, columns, one), array_at(statistics.variance, columns, one)
+    inverse = array_at(statistics.inverse, columns, one)
+    gamma, beta = array_at(learnt.gamma, columns, one), array_at(learnt.beta, columns, one)
+    per_row, eps = one / as_type_of(rows, one), as_type_of(epsilon, one)
     for j in range(columns):
         mean[j] = 0
         variance[j] = 0
     for i in range(rows):
-        row = array_at(x + i * x_row, columns, one)
+        row = row_at(x, i, columns, one)
         for j in range(columns):
             mean[j] += row[j]
     for j in range(columns):
         mean[j] *= per_row
         inverse[j] = 0
-    # The mean is as wrong as a sum of B numbers. The distances from it are small, and so is what their own mean is
-    # wrong by: it corrects both. Of 1,000 times 123.4 in float32, n would else be 0.3 where it must be 0.
+    # The mean has the rounding error of a sum of B numbers. The distances from it are small, and so is the rounding
+    # error of their mean, which corrects both mean and variance. Without it, n of 1,000 equal numbers would not be 0.
     for i in range(rows):
-        row = array_at(x + i * x_row, columns, one)
+        row = row_at(x, i, columns, one)
         for j in range(columns):
             distance = row[j] - mean[j]
             inverse[j] += distance
             variance[j] = mul_add(distance, distance, variance[j])
     for j in range(columns):
         error = inverse[j] * per_row
-        mean[j] = where(error == error, mean[j] + error, mean[j])  # infinity less infinity is NaN, the mean is not
+        mean[j] = where(error == error, mean[j] + error, mean[j])  # infinity - infinity is NaN, but the mean is not
         square = mul_add(-error, error, variance[j] * per_row)
         variance[j] = where(square < 0, one - one, square)
         inverse[j] = one / np.sqrt(variance[j] + eps)
     for i in range(rows):
-        row, result = array_at(x + i * x_row, columns, one), array_at(out + i * out_row, columns, one)
-        n = array_at(normalized + i * normalized_row, columns, one)
+        row, result, n = row_at(x, i, columns, one), row_at(out, i, columns, one), row_at(normalized, i, columns, one)
         for j in range(columns):
             n[j] = (row[j] - mean[j]) * inverse[j]
             result[j] = mul_add(gamma[j], n[j], beta[j])
 
 
-@shared(f"void({11 * 'intp, '}real)")
+@shared
 def normalize_back(
-    grad_x, grad_x_row, grad_gamma_at, grad_beta_at, grad_out, grad_out_row, normalized, normalized_row, scale_at,
-    rows, columns, one,
-):  # fmt: skip
-    """The backward pass for some columns; grad_x may be grad_out.
+    grad_x: Rows,
+    grad_out: Rows,
+    normalized: Rows,
+    gradients: ScaleShift,
+    scale: int,
+    rows: int,
+    columns: int,
+    one: Real,
+) -> None:
+    """The backward pass for some columns, from the addresses of their first elements.
 
-    scale_at  the address of (columns,), read: gamma / s
+    grad_x, gradients     written; grad_x may be grad_out
+    grad_out, normalized  read
+    scale                 read: the vector gamma / s
     """
-    by_gamma, by_beta = array_at(grad_gamma_at, columns, one), array_at(grad_beta_at, columns, one)
-    scale = array_at(scale_at, columns, one)
-    per_row = one / scale.dtype.type(max(rows, 1))
+    by_gamma, by_beta = array_at(gradients.gamma, columns, one), array_at(gradients.beta, columns, one)
+    factor = array_at(scale, columns, one)
+    per_row = one / as_type_of(max(rows, 1), one)
     for j in range(columns):
         by_gamma[j] = 0
         by_beta[j] = 0
     for i in range(rows):
-        g, n = (
-            array_at(grad_out + i * grad_out_row, columns, one),
-            array_at(normalized + i * normalized_row, columns, one),
-        )
+        g, n = row_at(grad_out, i, columns, one), row_at(normalized, i, columns, one)
         for j in range(columns):
             by_gamma[j] = mul_add(g[j], n[j], by_gamma[j])
             by_beta[j] += g[j]
     for i in range(rows):
-        g, n = (
-            array_at(grad_out + i * grad_out_row, columns, one),
-            array_at(normalized + i * normalized_row, columns, one),
-        )
-        result = array_at(grad_x + i * grad_x_row, columns, one)
+        g, n = row_at(grad_out, i, columns, one), row_at(normalized, i, columns, one)
+        result = row_at(grad_x, i, columns, one)
         for j in range(columns):
             rest = mul_add(-per_row, by_beta[j], g[j])
-            result[j] = scale[j] * mul_add(-n[j], by_gamma[j] * per_row, rest)
+            result[j] = factor[j] * mul_add(-n[j], by_gamma[j] * per_row, rest)
 
 
-@entry(
-    "intp(real[:, :], real[:, :], real[::1], real[::1], real[:, :], real[::1], real[::1], float64, intp)",
-    calls=[normalize],
-)
-def _forward(out, normalized, mean, variance, x, gamma, beta, epsilon, threads):
+class ForwardWork:
+    """The work of the forward kernel: addresses of arrays, distances of their rows in bytes."""
+
+    rows: int
+    columns: int
+    out: int
+    out_row: int
+    normalized: int
+    normalized_row: int
+    x: int
+    x_row: int
+    means: int
+    variances: int
+    inverses: int
+    gamma: int
+    beta: int
+    epsilon: float
+
+
+class BackwardWork:
+    """The work of the backward kernel: addresses of arrays, distances of their rows in bytes."""
+
+    rows: int
+    columns: int
+    grad_x: int
+    grad_x_row: int
+    grad_out: int
+    grad_out_row: int
+    normalized: int
+    normalized_row: int
+    grad_gamma: int
+    grad_beta: int
+    scale: int
+
+
+FORWARD_WORK, BACKWARD_WORK = record_of(ForwardWork), record_of(BackwardWork)
+forward_work_at, backward_work_at = accessor(FORWARD_WORK), accessor(BACKWARD_WORK)
+
+
+@shared
+def normalize_part(arguments: int, parts: int, part: int, one: Real) -> None:
+    """Part number `part` of the work that the record at `arguments` describes."""
+    work = forward_work_at(arguments)
+    start, stop = column_share(work.columns, parts, part)
+    shift = start * itemsize(one)
+    out, normalized = Rows(work.out + shift, work.out_row), Rows(work.normalized + shift, work.normalized_row)
+    statistics = Statistics(work.means + shift, work.variances + shift, work.inverses + shift)
+    learnt = ScaleShift(work.gamma + shift, work.beta + shift)
+    x = Rows(work.x + shift, work.x_row)
+    normalize(out, normalized, x, statistics, learnt, work.rows, stop - start, work.epsilon, one)
+
+
+@shared
+def normalize_back_part(arguments: int, parts: int, part: int, one: Real) -> None:
+    """Part number `part` of the work that the record at `arguments` describes."""
+    work = backward_work_at(arguments)
+    start, stop = column_share(work.columns, parts, part)
+    shift = start * itemsize(one)
+    grad_x, grad_out = Rows(work.grad_x + shift, work.grad_x_row), Rows(work.grad_out + shift, work.grad_out_row)
+    normalized = Rows(work.normalized + shift, work.normalized_row)
+    gradients = ScaleShift(work.grad_gamma + shift, work.grad_beta + shift)
+    normalize_back(grad_x, grad_out, normalized, gradients, work.scale + shift, work.rows, stop - start, one)
+
+
+@entry
+def _forward(
+    out: Matrix2D, normalized: Matrix2D, mean: Vector, variance: Vector,
+    x: Matrix2D, gamma: Vector, beta: Vector, epsilon: float, threads: int,
+) -> int:  # fmt: skip
+    one, work = gamma.dtype.type(1), new_record(FORWARD_WORK)
     inverse = np.empty(gamma.shape[0], gamma.dtype)
-    if threads == 1:
-        forward_part(out, normalized, mean, variance, inverse, x, gamma, beta, epsilon, 1, 0)
-    else:
-        for part in prange(threads):
-            forward_part(out, normalized, mean, variance, inverse, x, gamma, beta, epsilon, threads, part)
+    work.rows, work.columns = x.shape
+    work.out, work.out_row = out.ctypes.data, out.strides[0]
+    work.normalized, work.normalized_row = normalized.ctypes.data, normalized.strides[0]
+    work.x, work.x_row = x.ctypes.data, x.strides[0]
+    work.means, work.variances, work.inverses = mean.ctypes.data, variance.ctypes.data, inverse.ctypes.data
+    work.gamma, work.beta, work.epsilon = gamma.ctypes.data, beta.ctypes.data, epsilon
+    in_parts(address_in_code(normalize_part, one), address_of_record(work), threads, one)
     return keep(inverse)
 
 
-@inner
-def forward_part(out, normalized, mean, variance, inverse, x, gamma, beta, epsilon, parts, part):
-    start, stop = column_share(gamma.shape[0], parts, part)
-    shift = start * gamma.itemsize
-    normalize(
-        out.ctypes.data + shift, out.strides[0], normalized.ctypes.data + shift, normalized.strides[0],
-        mean.ctypes.data + shift, variance.ctypes.data + shift, inverse.ctypes.data + shift, x.ctypes.data + shift,
-        x.strides[0], gamma.ctypes.data + shift, beta.ctypes.data + shift, x.shape[0], stop - start, epsilon,
-        gamma.dtype.type(1),
-    )  # fmt: skip
-
-
-@entry(
-    "intp(real[:, :], real[::1], real[::1], real[:, :], real[:, :], real[::1], real[::1], float64, intp)",
-    calls=[normalize_back],
-)
-def _backward(grad_x, grad_gamma, grad_beta, grad_out, normalized, variance, gamma, epsilon, threads):
-    scale = np.empty(gamma.shape[0], gamma.dtype)
-    eps = gamma.dtype.type(epsilon)
+@entry
+def _backward(
+    grad_x: Matrix2D, grad_gamma: Vector, grad_beta: Vector, grad_out: Matrix2D, normalized: Matrix2D,
+    variance: Vector, gamma: Vector, epsilon: float, threads: int,
+) -> int:  # fmt: skip
+    one, work = gamma.dtype.type(1), new_record(BACKWARD_WORK)
+    scale, eps = np.empty(gamma.shape[0], gamma.dtype), gamma.dtype.type(epsilon)
     for j in range(gamma.shape[0]):
         scale[j] = gamma[j] / np.sqrt(variance[j] + eps)
-    if threads == 1:
-        backward_part(grad_x, grad_gamma, grad_beta, grad_out, normalized, scale, 1, 0)
-    else:
-        for part in prange(threads):
-            backward_part(grad_x, grad_gamma, grad_beta, grad_out, normalized, scale, threads, part)
+    work.rows, work.columns = grad_x.shape
+    work.grad_x, work.grad_x_row = grad_x.ctypes.data, grad_x.strides[0]
+    work.grad_out, work.grad_out_row = grad_out.ctypes.data, grad_out.strides[0]
+    work.normalized, work.normalized_row = normalized.ctypes.data, normalized.strides[0]
+    work.grad_gamma, work.grad_beta, work.scale = grad_gamma.ctypes.data, grad_beta.ctypes.data, scale.ctypes.data
+    in_parts(address_in_code(normalize_back_part, one), address_of_record(work), threads, one)
     return keep(scale)
-
-
-@inner
-def backward_part(grad_x, grad_gamma, grad_beta, grad_out, normalized, scale, parts, part):
-    start, stop = column_share(scale.shape[0], parts, part)
-    shift = start * scale.itemsize
-    normalize_back(
-        grad_x.ctypes.data + shift, grad_x.strides[0], grad_gamma.ctypes.data + shift, grad_beta.ctypes.data + shift,
-        grad_out.ctypes.data + shift, grad_out.strides[0], normalized.ctypes.data + shift, normalized.strides[0],
-        scale.ctypes.data + shift, grad_x.shape[0], stop - start, scale.dtype.type(1),
-    )  # fmt: skip
 
 
 def batch_norm_forward(
@@ -196,9 +270,8 @@ def batch_norm_forward(
     Source: Ioffe and Szegedy 2015, algorithm 1.
     """
     arrays = contiguous_rows(out), contiguous_rows(normalized), *map(np.ascontiguousarray, (mean, variance))
-    _forward(
-        *arrays, contiguous_rows(x), *map(np.ascontiguousarray, (gamma, beta)), epsilon, threads_for(x.size * COST)
-    )
+    learnt = map(np.ascontiguousarray, (gamma, beta))
+    _forward(*arrays, contiguous_rows(x), *learnt, epsilon, threads_for(x.size * NORMALIZATION_COST))
     for result, wanted in zip(arrays, (out, normalized, mean, variance), strict=True):
         if result is not wanted:
             wanted[...] = result
@@ -224,10 +297,9 @@ def batch_norm_backward(
     epsilon                float
     """
     arrays = contiguous_rows(grad_x), *map(np.ascontiguousarray, (grad_gamma, grad_beta))
-    _backward(
-        *arrays, contiguous_rows(grad_out), contiguous_rows(normalized),
-        *map(np.ascontiguousarray, (variance, gamma)), epsilon, threads_for(grad_x.size * COST),
-    )  # fmt: skip
+    vectors = map(np.ascontiguousarray, (variance, gamma))
+    threads = threads_for(grad_x.size * NORMALIZATION_COST)
+    _backward(*arrays, contiguous_rows(grad_out), contiguous_rows(normalized), *vectors, epsilon, threads)
     for result, wanted in zip(arrays, (grad_x, grad_gamma, grad_beta), strict=True):
         if result is not wanted:
             wanted[...] = result

@@ -1,29 +1,113 @@
-"""The affine map of a layer, and its gradients.
+"""The affine map of a layer, and its gradients: public kernels on arrays.
 
 Forward:  out = x W + b.  With G = grad_out = dE/dout, the chain rule gives
     dE/dx_bi = sum_o G_bo W_io     grad_x      = G W^T
     dE/dW_io = sum_b x_bi G_bo     grad_weight = x^T G
     dE/db_o  = sum_b G_bo          grad_bias   = sum over the batch of G
+
+An entry point describes its arrays in a record. All threads read it, and each computes a share of the rows of the
+result. Networks do not come through here: they call multiply.py and column_sums.py with buffers of their own.
 """
 
 import numpy as np
-from numba import prange
 
-from ..compiler.jit import entry, inner
-from ..compiler.vectors import contiguous_rows
-from ..workers.threads import share, threads_for
-from .products import affine_rows, multiply, product
-from .sums import column_sums
+from ..compiler.decorators import address_in_code, entry, inner, shared
+from ..compiler.memory import (
+    Matrix,
+    Rows,
+    accessor,
+    address_of_record,
+    contiguous_rows,
+    fill_list,
+    itemsize,
+    keep,
+    new_record,
+    record_of,
+    rows_from,
+)
+from ..compiler.signature import Matrix2D, Real, Vector
+from ..tuning import PREFETCH_DISTANCE
+from ..workers.crew import WHOLE, share
+from ..workers.region import in_parts
+from ..workers.threads import threads_for
+from .column_sums import column_sums
+from .multiply import multiply, multiply_samples
+from .operands import ALONG_ROWS, ALONG_SUM, NEITHER, NO_EPILOGUE, Factor, Size
+from .packing import room_bytes
 
 
-@entry("void(real[:, :], real[:, :], real[:, :], real[:], intp)", calls=[multiply])
-def _affine_forward(out, x, weight, bias, threads):
-    if threads == 1:
-        affine_rows(out, x, weight, bias, 0, out.shape[0])
+class _Affine:
+    """A call: addresses, strides in bytes, and sizes. `out` is grad_out in the backward pass."""
+
+    out: int
+    out_row: int
+    x: int
+    x_row: int
+    x_column: int
+    weight: int
+    weight_row: int
+    bias: int
+    grad_x: int
+    grad_x_row: int
+    grad_weight: int
+    grad_weight_row: int
+    batch: int
+    inputs: int
+    outputs: int
+    room: int  # of all threads
+    room_bytes: int  # of each
+
+
+AFFINE = record_of(_Affine)
+affine_at = accessor(AFFINE)
+
+
+@inner
+def bytes_of_room(rows, depth):
+    """The room that `multiply_rows` needs."""
+    return 8 * (rows + depth + PREFETCH_DISTANCE) + room_bytes(depth)
+
+
+@inner
+def multiply_rows(c, bias, a, b, size, room, one):
+    """C = A B, or C = bias + A B, for a left factor A that is a Matrix."""
+    item = itemsize(one)
+    columns = room + 8 * size.rows
+    fill_list(room, a.address, a.row, size.rows)
+    fill_list(columns, 0, a.column, size.depth + PREFETCH_DISTANCE)
+    contiguous = ALONG_SUM if a.column == item else ALONG_ROWS if a.row == item else NEITHER
+    factor, room = Factor(room, columns, contiguous), columns + 8 * (size.depth + PREFETCH_DISTANCE)
+    if bias == 0 and b.column == item:
+        multiply_samples(c, factor, Rows(b.address, b.row), size, room, one)
     else:
-        for part in prange(threads):
-            start, stop = share(out.shape[0], threads, part)
-            affine_rows(out, x, weight, bias, start, stop)
+        multiply(c, Rows(bias, 0), factor, b, size, NO_EPILOGUE, WHOLE, room, one)
+
+
+@shared
+def forward_part(arguments: int, parts: int, part: int, one: Real) -> None:
+    """Rows of out = x W + b."""
+    task = affine_at(arguments)
+    start, stop = share(task.batch, parts, part)
+    multiply_rows(
+        rows_from(Rows(task.out, task.out_row), start), task.bias,
+        Matrix(task.x + start * task.x_row, task.x_row, task.x_column),
+        Matrix(task.weight, task.weight_row, itemsize(one)), Size(stop - start, task.outputs, task.inputs),
+        task.room + part * task.room_bytes, one,
+    )  # fmt: skip
+
+
+@entry
+def _affine_forward(out: Matrix2D, x: Matrix2D, weight: Matrix2D, bias: Vector, threads: int) -> int:
+    task, one = new_record(AFFINE), out.dtype.type(1)
+    task.out, task.out_row = out.ctypes.data, out.strides[0]
+    task.x, task.x_row, task.x_column = x.ctypes.data, x.strides[0], x.strides[1]
+    task.weight, task.weight_row, task.bias = weight.ctypes.data, weight.strides[0], bias.ctypes.data
+    task.batch, task.inputs, task.outputs = x.shape[0], weight.shape[0], weight.shape[1]
+    task.room_bytes = bytes_of_room(task.batch, task.inputs)
+    room = np.empty(threads * task.room_bytes, np.uint8)
+    task.room = room.ctypes.data
+    in_parts(address_in_code(forward_part, one), address_of_record(task), threads, one)
+    return keep(room)
 
 
 def affine_forward(out: np.ndarray, x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> None:
@@ -44,28 +128,51 @@ def affine_forward(out: np.ndarray, x: np.ndarray, weight: np.ndarray, bias: np.
         out[...] = result
 
 
-@inner
-def affine_backward_part(grad_x, grad_weight, grad_bias, grad_out, x, weight, parts, part):
-    # The three results share inputs only: each is split along its own first axis.
-    start, stop = share(grad_x.shape[0], parts, part)
-    product(grad_x, grad_out, weight.T, start, stop)
-    start, stop = share(grad_weight.shape[0], parts, part)
-    product(grad_weight, x.T, grad_out, start, stop)
-    start, stop = share(grad_bias.shape[0], parts, part)
-    shift = start * grad_out.itemsize
-    column_sums(
-        grad_bias.ctypes.data + shift, grad_out.ctypes.data + shift, grad_out.strides[0], grad_out.shape[0],
-        stop - start, 0, grad_out.dtype.type(1),
+@shared
+def backward_part(arguments: int, parts: int, part: int, one: Real) -> None:
+    """Rows of grad_x and grad_weight, elements of grad_bias: the three share inputs only, and are split separately."""
+    task, item = affine_at(arguments), itemsize(one)
+    room = task.room + part * task.room_bytes
+    grad_out = Rows(task.out, task.out_row)
+
+    start, stop = share(task.batch, parts, part)
+    multiply_rows(
+        rows_from(Rows(task.grad_x, task.grad_x_row), start), 0,
+        Matrix(grad_out.address + start * grad_out.stride, grad_out.stride, item),
+        Matrix(task.weight, item, task.weight_row if task.inputs > 1 else item),
+        Size(stop - start, task.inputs, task.outputs), room, one,
     )  # fmt: skip
 
+    start, stop = share(task.inputs, parts, part)
+    multiply_rows(
+        rows_from(Rows(task.grad_weight, task.grad_weight_row), start), 0,
+        Matrix(task.x + start * task.x_column, task.x_column, task.x_row),
+        Matrix(grad_out.address, grad_out.stride, item), Size(stop - start, task.outputs, task.batch), room, one,
+    )  # fmt: skip
 
-@entry("void(real[:, :], real[:, :], real[:], real[:, :], real[:, :], real[:, :], intp)", calls=[multiply])
-def _affine_backward(grad_x, grad_weight, grad_bias, grad_out, x, weight, threads):
-    if threads == 1:
-        affine_backward_part(grad_x, grad_weight, grad_bias, grad_out, x, weight, 1, 0)
-    else:
-        for part in prange(threads):
-            affine_backward_part(grad_x, grad_weight, grad_bias, grad_out, x, weight, threads, part)
+    start, stop = share(task.outputs, parts, part)
+    offset = start * item
+    column_sums(task.bias + offset, Rows(task.out + offset, task.out_row), task.batch, stop - start, 0, one)
+
+
+@entry
+def _affine_backward(
+    grad_x: Matrix2D, grad_weight: Matrix2D, grad_bias: Vector, grad_out: Matrix2D, x: Matrix2D, weight: Matrix2D,
+    threads: int,
+) -> int:  # fmt: skip
+    task, one = new_record(AFFINE), x.dtype.type(1)
+    task.grad_x, task.grad_x_row = grad_x.ctypes.data, grad_x.strides[0]
+    task.grad_weight, task.grad_weight_row = grad_weight.ctypes.data, grad_weight.strides[0]
+    task.bias, task.out, task.out_row = grad_bias.ctypes.data, grad_out.ctypes.data, grad_out.strides[0]
+    task.x, task.x_row, task.x_column = x.ctypes.data, x.strides[0], x.strides[1]
+    task.weight, task.weight_row = weight.ctypes.data, weight.strides[0]
+    task.batch, task.inputs, task.outputs = x.shape[0], weight.shape[0], weight.shape[1]
+    longest = max(task.batch, task.inputs, task.outputs)
+    task.room_bytes = bytes_of_room(longest, longest)
+    room = np.empty(threads * task.room_bytes, np.uint8)
+    task.room = room.ctypes.data
+    in_parts(address_in_code(backward_part, one), address_of_record(task), threads, one)
+    return keep(room)
 
 
 def affine_backward(

@@ -1,120 +1,102 @@
 """How many threads of a team take part in a step: measured, not guessed.
 
-A second thread halves the arithmetic of a step, and makes what one core writes travel to the other. What that costs no
-size tells. Cores that share a cache exchange a line in 20 ns; cores that do not, or that a hypervisor has moved apart,
-in 200; and a core that other work keeps busy comes late to every barrier. A step of 30-64-64-1 on 32 samples took 13.5
-us with two threads in the first case, 42 in the second, and 15.7 on one thread in both. So the leader of a team looks
-at the clock: after a run of steps with all members it tries half of them, and if a run of theirs is faster too, it goes
-on with these, and tries half of the half. What it finds outlives the call, which may have few steps or one.
+A second thread halves the arithmetic of a step, but what one core writes then travels to the other. The price depends
+on how far apart the cores are, which a hypervisor may change, and on whether other work keeps a core busy. So the
+leader of a team looks at the clock: after a run of steps with all members it tries half of them; if a run with these is
+faster it goes on with them and tries half again. What it finds outlives the call, which may have few steps or one.
 
-Results do not depend on it, since they do not depend on the number of threads.
+    FIRST     a run with all members
+    FEWER     a trial with half as many
+    SECOND    if the trial was faster: a run with these, which becomes the best if it is faster, too
+    SETTLED   otherwise: runs with the best number. One, and twice as many each time that the same number is found
+              again, because a run may have been disturbed. After them, or after a run that took much longer than
+              expected, everything begins again
+
+Results do not depend on the number of threads.
 """
 
-import time
-from typing import Any
-
-import llvmlite.binding as llvm
-import numba
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
 
-from ..compiler.jit import inner
-from ..compiler.vectors import INT
+from ..compiler.decorators import inner
+from ..compiler.memory import accessor, record_of
+from ..tuning import PACE_MOST_RUNS, PACE_RUN_STEPS, PACE_TRIAL_STEPS, PACE_UNTIMED_STEPS
 
-# The phases: a run with all members; a trial with half as many; if that was faster, a run with these, which counts as
-# the first one did if it is faster too. When a trial or a run is not, some runs with what was best: one, and twice as
-# many each time that the same is found again, since a run may have been disturbed. Then, or after one that took much
-# longer than expected, it all begins again: the cores may have moved, other work come or gone.
 NONE, FIRST, FEWER, SECOND, SETTLED = range(5)
 
-# Steps of each phase, and how many at its beginning are not timed, in which caches fill; runs when it is settled.
-LENGTHS = np.array([0, 256, 4, 256, 256])
-UNTIMED = 1
-MOST_RUNS = 64
+# The steps of each phase.
+LENGTHS = np.array([0, PACE_RUN_STEPS, PACE_TRIAL_STEPS, PACE_RUN_STEPS, PACE_RUN_STEPS])
 
-# The leader's notes, which outlive the call: the phase; its members, at most; the steps left in it; when the clock was
-# looked at last, and the time that counts up to there; the best number of members so far, and what a step cost with it;
-# what was settled on last, for how many runs, and how many of them are left.
-PACE_SIZE = 10
-PHASE, MEMBERS, LEFT, SINCE, SPENT, BEST, COST, LAST_BEST, RUNS, RUNS_LEFT = range(PACE_SIZE)
+# More members than any machine has.
 ALL = 1 << 15
 
-# How LLVM reads a counter that runs at a constant rate: an intrinsic, or an instruction of its own.
-_READ: tuple[str, str] | None = None
-if llvm.get_process_triple().startswith(("x86_64", "i686")):
-    _READ = "intrinsic", "llvm.readcyclecounter"
-elif llvm.get_process_triple().startswith(("aarch64", "arm64")):
-    _READ = "instruction", "mrs $0, cntvct_el0"
+
+class Pace:
+    """The leader's notes, which outlive a call: zeros before the first one."""
+
+    phase: int
+    members: int  # of the steps in this phase, at most
+    steps_left: int  # in this phase
+    since: int  # when the clock was read last
+    spent: int  # the ticks of this phase up to then
+    best: int  # the best number of members so far
+    cost: int  # the ticks of a step with it
+    settled_on: int  # the best number of the last round
+    runs: int  # that SETTLED lasts
+    runs_left: int
 
 
-@intrinsic
-def _clock(_context):
-    """Ticks of a clock; always 0 on processors whose clock is not known here, where no trial then wins."""
-
-    def code(_context, builder, _signature, _values):
-        if _READ is None:
-            return INT(0)
-        kind = ir.FunctionType(INT, [])
-        if _READ[0] == "intrinsic":
-            return builder.call(cgutils.get_or_insert_function(builder.module, kind, _READ[1]), [])
-        return builder.call(ir.InlineAsm(kind, _READ[1], "=r", True), [])
-
-    return types.intp(), code
-
-
-clock: Any = time.perf_counter_ns if numba.config.DISABLE_JIT else _clock
+PACE = record_of(Pace)
+pace_at = accessor(PACE)
 
 
 @inner
 def members_for(pace, joined, now):
-    """The members of the next step, of those who have joined; to be asked before every step.
+    """The members of the next step, of those who have joined. To be asked before every step.
 
-    pace  (PACE_SIZE,) int64, 0 before the first call: the leader's notes. What passes between calls does not count: at
-          the beginning of one SINCE becomes `now`, at its end what has passed since then is added to SPENT
-    now   what the clock says
+    pace  the notes. Time between calls does not count: a call sets `since` to the clock when it begins, and adds what
+          has passed since then to `spent` when it ends
+    now   the clock
     """
-    if pace[LEFT] == 0:
-        go_on(pace, joined, now)
-    if pace[LEFT] > 0:
-        pace[LEFT] -= 1
-        if pace[LEFT] == LENGTHS[pace[PHASE]] - UNTIMED - 1:
-            pace[SINCE], pace[SPENT] = now, 0
-    return min(pace[MEMBERS], joined)
+    if pace.steps_left == 0:
+        begin_next_phase(pace, joined, now)
+    if pace.steps_left > 0:
+        pace.steps_left -= 1
+        if pace.steps_left == LENGTHS[pace.phase] - PACE_UNTIMED_STEPS - 1:
+            pace.since = now
+            pace.spent = 0
+    return min(pace.members, joined)
 
 
 @inner
-def go_on(pace, joined, now):
-    """After a phase, or a run of the last one: the next."""
-    phase, members = pace[PHASE], min(pace[MEMBERS], joined)
-    cost = (pace[SPENT] + now - pace[SINCE]) // (LENGTHS[phase] - UNTIMED)
+def begin_next_phase(pace, joined, now):
+    """Judge the phase, or the run, that has just ended, and begin the next one."""
+    phase, members = pace.phase, min(pace.members, joined)
+    cost = (pace.spent + now - pace.since) // (LENGTHS[phase] - PACE_UNTIMED_STEPS)
     if phase == SETTLED:
-        again = pace[RUNS_LEFT] > 1 and cost <= pace[COST] + pace[COST] // 4
-        pace[RUNS_LEFT] = pace[RUNS_LEFT] - 1 if again else 0
+        again = pace.runs_left > 1 and cost <= pace.cost + pace.cost // 4
+        pace.runs_left = pace.runs_left - 1 if again else 0
         if not again:
-            if pace[MEMBERS] < ALL and joined == members:
-                return  # until a call has more
-            phase, pace[MEMBERS] = FIRST, ALL
-    elif phase == FEWER and cost < pace[COST]:
+            if pace.members < ALL and joined == members:
+                return  # wait for a call with more threads
+            phase, pace.members = FIRST, ALL
+    elif phase == FEWER and cost < pace.cost:
         phase = SECOND
     else:
-        better = phase == FIRST or (phase == SECOND and cost < pace[COST])
+        better = phase == FIRST or (phase == SECOND and cost < pace.cost)
         if better:
-            pace[COST], pace[BEST] = cost, pace[MEMBERS]
+            pace.cost, pace.best = cost, pace.members
         if phase == NONE:
-            phase, pace[MEMBERS] = FIRST, ALL
+            phase, pace.members = FIRST, ALL
         elif better and members > 1:
-            phase, pace[MEMBERS] = FEWER, members // 2
+            phase, pace.members = FEWER, members // 2
         else:
-            pace[RUNS] = min(2 * pace[RUNS], MOST_RUNS) if pace[BEST] == pace[LAST_BEST] else 1
-            pace[LAST_BEST], pace[RUNS_LEFT] = pace[BEST], pace[RUNS]
-            phase, pace[MEMBERS] = SETTLED, pace[BEST]
-    pace[PHASE], pace[LEFT] = phase, LENGTHS[phase]
+            pace.runs = min(2 * pace.runs, PACE_MOST_RUNS) if pace.best == pace.settled_on else 1
+            pace.settled_on, pace.runs_left = pace.best, pace.runs
+            phase, pace.members = SETTLED, pace.best
+    pace.phase, pace.steps_left = phase, LENGTHS[phase]
 
 
 @inner
 def most_members(pace):
     """The members that steps of the next call will have at most, as far as the notes tell."""
-    return pace[MEMBERS] if pace[PHASE] == SETTLED and pace[RUNS_LEFT] > 0 else ALL
+    return pace.members if pace.phase == SETTLED and pace.runs_left > 0 else ALL

@@ -1,24 +1,18 @@
-"""How many threads a piece of work gets, and when there must be one.
+"""How many threads a piece of work gets, and when it must be one.
 
 Numba runs `prange` on one of three threading layers. Two of them can end the process:
 
 - workqueue aborts when two Python threads enter it at once;
-- omp (GNU OpenMP) kills a forked child at its first parallel region, if the parent had run one.
+- omp (GNU OpenMP) kills a forked child at its first parallel region if the parent had run one.
 
-In both cases kernels here run serially: an entry point that is told to use one thread never enters a parallel region.
+In both cases kernels run on one thread, which never enters a parallel region.
 """
 
 import os
 
 import numba
-import numpy as np
 
-from ..compiler.jit import inner
-
-# Multiply-adds, or operations of like cost, that a thread must have before another one pays. A core does 50,000 to
-# 130,000 in a microsecond; a parallel region costs one with two threads and six with sixteen. Steps of training with
-# 140,000 in all were 7 to 17 % faster on one thread, and with 250,000 15 % faster on two (Zen 5).
-GRAIN = 75_000
+from ..tuning import OPERATIONS_PER_THREAD
 
 _limit = numba.config.NUMBA_NUM_THREADS
 _layer: str | None = None
@@ -56,24 +50,17 @@ def must_be_serial() -> bool:
 
 
 def threads_for(operations: int) -> int:
-    """The number of threads that a kernel of so many operations pays for."""
-    if operations < 2 * GRAIN or must_be_serial():
+    """The number of threads that a kernel with this many multiply-adds, or operations of like cost, makes use of."""
+    if operations < 2 * OPERATIONS_PER_THREAD or must_be_serial():
         return 1
-    return min(_limit, operations // GRAIN)
-
-
-@inner
-def share(count, parts, index):
-    """The half-open range of `count` items that part `index` of `parts` works on; sizes differ by at most one."""
-    index = np.int64(index)  # prange counts in uint64, and uint64 with int64 would make a float
-    return count * index // parts, count * (index + 1) // parts
+    return min(_limit, operations // OPERATIONS_PER_THREAD)
 
 
 def _after_fork_in_child() -> None:
     global _forked_from_omp
     try:
         _forked_from_omp = numba.threading_layer() == "omp"
-    except ValueError:  # no parallel region has run yet: the child starts threads of its own
+    except ValueError:  # no parallel region has run yet, so the child starts threads of its own
         _forked_from_omp = False
 
 

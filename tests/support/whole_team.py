@@ -1,9 +1,9 @@
-"""Makes all threads of a training call take part in every step.
+"""Training in which all threads of a call take part in every step.
 
-A team does not wait for members that join late (see team.py). With fewer free cores than threads most steps would run
-on one thread, and a test of several threads would test one. So each call gets an additional first step, in which the
-leader waits for all others to join, and steps with fewer members are not tried (see pace.py). Results have the same
-bits as without this.
+A team does not wait for a part that joins late, see team.py: on a machine with fewer free cores than threads most steps
+are taken by one thread, and a test of several threads would test one. So each call gets one more step, before the
+others, whose leader waits until the others have joined; and steps with fewer members are not tried, see pace.py.
+Results have the same bits as without it.
 """
 
 import functools
@@ -11,80 +11,96 @@ import functools
 import numba
 import numpy as np
 
-from fastfnn.kernels.compiler import jit
-from fastfnn.kernels.compiler.vectors import array_at
-from fastfnn.kernels.training import training
-from fastfnn.kernels.training.training import PARTS, TEAM, job_at
+from fastfnn.kernels.compiler import decorators
+from fastfnn.kernels.compiler.memory import Memory, array_at
+from fastfnn.kernels.compiler.signature import numba_type
+from fastfnn.kernels.training import calls, workspace
+from fastfnn.kernels.training.batch_step import batch_step
+from fastfnn.kernels.training.job import JOB, job_at
+from fastfnn.kernels.training.sample_steps import sample_steps
+from fastfnn.kernels.training.tall_step import tall_step
 from fastfnn.kernels.workers import threads
-from fastfnn.kernels.workers.pace import ALL, FIRST, LEFT, MEMBERS, PHASE
-from fastfnn.kernels.workers.team import JOINED, load, offer_core
+from fastfnn.kernels.workers.atomic import load, offer_core
+from fastfnn.kernels.workers.crew import Crew
+from fastfnn.kernels.workers.pace import ALL, FIRST, PACE
+from fastfnn.kernels.workers.team import JOINED
 
-FORMS = (training.batch_step, training.tall_step, training.sample_steps)
+FORMS = (batch_step, tall_step, sample_steps)
 
-LOOKS = 10_000_000  # the limit on waiting, some seconds, so that a test fails rather than hangs
+SPINS = 10_000_000  # some seconds: a test should fail rather than wait for ever
 
-MORE = 1 << 10  # a number of additional parts, which never join
+MORE = 1 << 10  # parts that never join
 
-_fewest = np.zeros(1, np.int64)  # the smallest number of members in a step
+_fewest = np.zeros(1, np.int64)  # members of a step
 FEWEST_AT = _fewest.ctypes.data
 
 
 @functools.cache
 def _gate(form, dtype, varied):
-    """A form of a step (see training.py) with the additional first step.
+    """A form of a step, see run.py, that begins with the additional step.
 
-    varied  whether the number of members changes from step to step: those with the lowest ranks take part, the others
-            do nothing, as if they had never joined. Ranks, not parts, since the leader takes part in every step
+    varied  whether another number of members takes part in each step, the first by rank; the others do nothing. That
+            has to be the rank in the team, not the number of the part, because the leader must take part: as if some
+            parts never joined
     """
 
-    def gate(job_address, step, scratch, members, rank, one):
+    def gate(job_address, step, scratch, crew, one):
         job = job_at(job_address)
         if step == 0:
-            looks = 0
-            while rank == 0 and load(job[TEAM] + JOINED) < job[PARTS] % MORE and looks < LOOKS:
+            spins = 0
+            while crew.rank == 0 and load(job.team + JOINED) < job.parts % MORE and spins < SPINS:
                 offer_core()
-                looks += 1
-            if varied and job[PARTS] < MORE:
-                job[PARTS] += MORE
+                spins += 1
+            if varied and job.parts < MORE:
+                job.parts += MORE
             return
-        if rank == 0:
+        if crew.rank == 0:
             fewest = array_at(FEWEST_AT, 1, np.int64(0))
-            fewest[0] = min(fewest[0], members)
-        some = step % members + 1 if varied else members
-        if rank < some:
-            form(job_address, step - 1, scratch, some, rank, one)
+            fewest[0] = min(fewest[0], crew.members)
+        some = step % crew.members + 1 if varied else crew.members
+        if crew.rank < some:
+            form(job_address, step - 1, scratch, Crew(crew.team, some, crew.rank), one)
 
-    gate = numba.njit(f"void(intp, intp, intp, intp, intp, {dtype})", error_model="numpy")(gate)
+    integer = numba.types.intp
+    signature = numba.types.void(integer, integer, integer, numba_type(Crew, dtype), numba.from_dtype(dtype))
+    gate = numba.njit(signature, error_model="numpy")(gate)
     (code,) = gate.overloads.values()
     return gate, code.library.get_pointer_to_function(code.fndesc.llvm_func_name)
 
 
-def use_whole_teams(varied=False):
-    """Change training in this process from now on; not under TBB, which does not promise a thread for each part.
+def _record(address, dtype):
+    return np.asarray(Memory(int(address), (1,), None, dtype))
 
-    varied  whether the number of members changes from step to step, as it may do in pace.py
+
+def use_whole_teams(varied=False):
+    """From now on, in this process. TBB does not promise a thread for each part: nothing changes there.
+
+    varied  whether the members of a team become fewer and more again from step to step, as they may by pace.py
     """
     if threads.threading_layer() == "tbb":
         return
-    prepare, go, plan_for = training._prepare, training._go, training.plan_for
+    new_workspace, bind_training, run = calls.new_workspace, calls.bind_training, calls.run
 
     def address_of(function, dtype):
-        address = jit.address_of(function, dtype)  # so that the gate can call it by name
-        return _gate(function, dtype, varied)[1] if function in FORMS else address
+        address = decorators.address_of(function, dtype)  # after which the gate can call it by name
+        return _gate(function, dtype, varied)[1] if address and function in FORMS else address
 
-    def prepare_one_more(*arguments):
-        *rest, calls, count = arguments
-        return prepare(*rest, calls + 1, count)
+    def prepared(shape):
+        ready = new_workspace(shape)
+        job = _record(ready.job, JOB)
+        job["calls"] += 1
+        pace = _record(job["pace"][0], PACE)
+        pace["phase"], pace["members"], pace["steps_left"] = FIRST, ALL, 2**60  # never to end
+        return ready
 
-    def checked_go(*arguments):
+    def bind_one_more(*arguments):
+        *rest, count = arguments
+        bind_training(*rest, count + 1)
+
+    def checked_run(*arguments):
         count = _fewest[0] = arguments[-1]
-        go(*arguments)
+        run(*arguments)
         assert _fewest[0] == count, f"{_fewest[0]} of {count} threads took part in a step"
 
-    def plan_with_all(*arguments):
-        plan = plan_for(*arguments)
-        plan.pace[[PHASE, MEMBERS, LEFT]] = FIRST, ALL, 2**60  # this phase never ends
-        return plan
-
-    training.address_of, training.plan_for = address_of, plan_with_all
-    training._prepare, training._go = prepare_one_more, checked_go
+    workspace.address_of, calls.new_workspace = address_of, prepared
+    calls.bind_training, calls.run = bind_one_more, checked_run

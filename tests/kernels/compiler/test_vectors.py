@@ -6,8 +6,6 @@ import re
 import numba
 import numpy as np
 import pytest
-from helpers import DTYPES, LAYOUTS, arrange, framed, poisoned, unchanged
-
 from fastfnn.kernels.compiler.jit import OPTIONS, inner
 from fastfnn.kernels.compiler.vectors import (
     SQUARE,
@@ -19,6 +17,7 @@ from fastfnn.kernels.compiler.vectors import (
     transpose_squares,
     widest_vectors,
 )
+from helpers import DTYPES, LAYOUTS, arrange, framed, poisoned, unchanged
 
 compiled = numba.njit(**OPTIONS)
 

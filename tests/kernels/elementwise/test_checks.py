@@ -5,10 +5,11 @@ import pytest
 from helpers import DTYPES
 
 from fastfnn.kernels.elementwise import checks
+from fastfnn.kernels.tuning import ELEMENTS_PER_CHECK
 
 STAND_INS = checks._plain_all_finite, checks._plain_are_distributions
 PAIRS = [(checks.all_finite, checks.are_distributions), STAND_INS]
-LENGTHS = (0, 1, 2, 3, 7, 15, 16, 17, 31, 33, 63, 65, 127, 129, 1000, checks.AT_ONCE + 3)
+LENGTHS = (0, 1, 2, 3, 7, 15, 16, 17, 31, 33, 63, 65, 127, 129, 1000, ELEMENTS_PER_CHECK + 3)
 
 each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)
 each_form = pytest.mark.parametrize(("all_finite", "are_distributions"), PAIRS, ids=["compiled", "stand-in"])

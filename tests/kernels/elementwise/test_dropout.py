@@ -23,9 +23,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastfnn import kernels, reference
-from fastfnn.kernels.compiler import jit
+from fastfnn.kernels.compiler.decorators import address_of
+from fastfnn.kernels.compiler.memory import Rows
 from fastfnn.kernels.elementwise import dropout
-from fastfnn.kernels.workers import threads
+from fastfnn.kernels.workers import crew
 
 SIGMAS = 6.5  # exceeded once in 10^10 draws of a normal number; a test draws a few million at most
 LARGEST = 2**32 - 1
@@ -163,31 +164,29 @@ for part in (wide[:, :2], wide[:, 5:6], wide[::-1, :2], wide[::8, 3:0:-1]):
 
 
 @numba.njit
-def compiled_drop(numbers, ratio, scale, one):
-    dropout.drop(
-        numbers[0], numbers[1], numbers[2], numbers[3], numbers[4], numbers[5], numbers[6],
-        dropout.key_of_step(numbers[7], numbers[8]), ratio, scale, one,
-    )  # fmt: skip
+def compiled_drop(function, y, slope, numbers, ratio, scale, one):
+    rows, columns, first, layer, seed, step = numbers
+    key = dropout.key_of_step(seed, step)
+    dropout.call_drop(function, y, slope, rows, columns, first, layer, key, ratio, scale, one)
 
 
 def drop(outputs, slopes, first, ratio, layer=2, step=3, seed=4):
-    """On the rows of two views of arrays alike, of which the first is number `first` of the batch."""
-    assert outputs.strides == slopes.strides
-    if not NOJIT:
-        jit._link([dropout.drop], outputs.dtype)
-    numbers = (outputs.ctypes.data, slopes.ctypes.data, outputs.strides[0], *outputs.shape, first, layer, seed, step)
-    compiled_drop(np.array(numbers, np.int64), ratio, 1 / (1 - ratio), outputs.dtype.type(1))
+    """Drop from the rows of two arrays, the first of which is number `first` of the batch."""
+    function = address_of(dropout.drop, outputs.dtype)
+    y, slope = (Rows(array.ctypes.data, array.strides[0]) for array in (outputs, slopes))
+    numbers = (*outputs.shape, first, layer, seed, step)
+    compiled_drop(function, y, slope, numbers, ratio, 1 / (1 - ratio), outputs.dtype.type(1))
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("parts", [1, 2, 3, 7, 20])
 def test_any_split_of_a_batch_gives_the_same(parts, dtype):
     rng = np.random.default_rng(0)
-    padded = [normal(rng, (20, 40), dtype) for _ in range(2)]
+    padded = [normal(rng, (20, columns), dtype) for columns in (40, 48)]  # rows of different distances
     outputs, slopes = (array[:, :33].copy() for array in padded)
     keep = mask(reference, (20, 33), 0.25, dtype, layer=2, step=3, seed=4, scale=4 / 3)
     for part in range(parts):
-        start, stop = from_python(threads.share)(20, parts, part)
+        start, stop = from_python(crew.share)(20, parts, part)
         drop(*(array[start:stop, :33] for array in padded), start, 0.25)
     np.testing.assert_array_equal(padded[0][:, :33], outputs * keep)
     np.testing.assert_array_equal(padded[1][:, :33], slopes * keep)

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from helpers import DTYPES, NOJIT, assert_within_ulps, run_python, ulp_distance
 
-from fastfnn.kernels.compiler.jit import CONTRACT, OPTIONS
-from fastfnn.kernels.elementwise import elementary
+from fastfnn.kernels.compiler.decorators import CONTRACT, OPTIONS
+from fastfnn.kernels.elementwise import constants, elementary
 
 
 def wide_sigmoid(x):
@@ -280,7 +280,7 @@ def test_the_result_has_the_type_of_the_argument(name, dtype):
 
 @every_dtype
 def test_the_constants_are_what_their_comments_say(dtype):
-    c = elementary.FLOAT32 if dtype == np.float32 else elementary.FLOAT64
+    c = constants.FLOAT32 if dtype == np.float32 else constants.FLOAT64
     info = np.finfo(dtype)
     for value in c:
         assert all(type(number) is dtype.type for number in (value if isinstance(value, tuple) else (value,)))
@@ -315,7 +315,7 @@ POLYNOMIAL_ERRORS = {
 
 @every_dtype
 def test_the_polynomials_are_as_good_as_stated(dtype):
-    c = elementary.FLOAT32 if dtype == np.float32 else elementary.FLOAT64
+    c = constants.FLOAT32 if dtype == np.float32 else constants.FLOAT64
 
     def value(coefficients, x):
         return sum(mpmath.mpf(float(coefficient)) * x**order for order, coefficient in enumerate(coefficients))
@@ -405,7 +405,7 @@ def test_a_loop_over_contiguous_arrays_is_vector_code(name, dtype):
         arithmetic = rf"\b(?:fmul|fmla|fmls)\s+v\d+\.({lanes})"
     else:
         pytest.skip("no knowledge of this processor's instructions")
-    c = elementary.FLOAT32 if dtype == np.float32 else elementary.FLOAT64
+    c = constants.FLOAT32 if dtype == np.float32 else constants.FLOAT64
     degree = len(c.log_polynomial if name.startswith("log") else c.exp_polynomial) - 1
     used = [register for register in re.findall(arithmetic, code, re.MULTILINE) if register in expected]
     assert len(used) > degree, f"vector arithmetic: {used}"

@@ -7,6 +7,8 @@ import math
 
 import numpy as np
 import pytest
+from fastfnn.kernels.network.network import BYTES_A_SAMPLE, HALVED_UP_TO, HALVED_WEIGHT, LARGE_WEIGHT, SHORT, WIDENING
+from fastfnn.kernels.products.matvec import TOGETHER
 from helpers import (
     DIFFERENCE_TOL,
     DTYPES,
@@ -52,8 +54,6 @@ from networks import (
 
 from fastfnn import kernels, reference
 from fastfnn.kernels import LOSSES, OPTIMIZERS
-from fastfnn.kernels.network.network import BYTES_A_SAMPLE, HALVED_UP_TO, HALVED_WEIGHT, LARGE_WEIGHT, SHORT, WIDENING
-from fastfnn.kernels.products.matvec import TOGETHER
 from fastfnn.kernels.training import training
 from fastfnn.kernels.workers import threads
 

@@ -4,12 +4,25 @@ import numpy as np
 import pytest
 from helpers import from_python
 
+from fastfnn.kernels.compiler.decorators import inner
+from fastfnn.kernels.tuning import PACE_MOST_RUNS
 from fastfnn.kernels.workers import pace
-from fastfnn.kernels.workers.pace import LENGTHS, MOST_RUNS, PACE_SIZE, SETTLED, SINCE, SPENT
+from fastfnn.kernels.workers.pace import LENGTHS, PACE, SETTLED, pace_at
 
-members_for, most_members = from_python(pace.members_for), from_python(pace.most_members)
 
-ONE_ROUND = int(LENGTHS.sum()) + MOST_RUNS * int(LENGTHS[SETTLED])  # the most steps before it all begins again
+@inner
+def _members_for(address, joined, now):
+    return pace.members_for(pace_at(address), joined, now)
+
+
+@inner
+def _most_members(address):
+    return pace.most_members(pace_at(address))
+
+
+members_for, most_members = from_python(_members_for), from_python(_most_members)
+
+ONE_ROUND = int(LENGTHS.sum()) + PACE_MOST_RUNS * int(LENGTHS[SETTLED])  # the most steps before it all begins again
 
 
 class Clock:
@@ -17,18 +30,18 @@ class Clock:
 
     def __init__(self, cost, threads=2, steps=64):
         self.cost, self.threads, self.steps = cost, threads, steps
-        self.pace, self.now = np.zeros(PACE_SIZE, np.int64), 10**12
+        self.pace, self.now = np.zeros(1, PACE), 10**12
 
     def call(self):
         """The members of each step of a call."""
         self.now += 10**9  # between calls nothing counts
-        threads = min(self.threads, most_members(self.pace))
-        self.pace[SINCE] = self.now
+        threads = min(self.threads, most_members(self.pace.ctypes.data))
+        self.pace["since"] = self.now
         members = []
         for _ in range(self.steps):
-            members.append(int(members_for(self.pace, threads, self.now)))
+            members.append(int(members_for(self.pace.ctypes.data, threads, self.now)))
             self.now += self.cost(members[-1])
-        self.pace[SPENT] += self.now - self.pace[SINCE]
+        self.pace["spent"] += self.now - self.pace["since"]
         return members
 
     def after(self, steps):

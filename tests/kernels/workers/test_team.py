@@ -12,24 +12,24 @@ import numpy as np
 import pytest
 from helpers import from_python, run_python
 
+from fastfnn.kernels.workers.atomic import load, offer_core, store
+from fastfnn.kernels.workers.crew import Crew, share
 from fastfnn.kernels.workers.team import (
     COUNTED,
     DONE,
     JOINED,
     MET,
     OPENED,
-    TEAM_SIZE,
+    TAKEN,
+    TEAM_BYTES,
     await_others,
     follow,
     join,
     joined,
     lead,
-    load,
     meet,
-    offer_core,
-    store,
+    take,
 )
-from fastfnn.kernels.workers.threads import share
 
 ITEMS = 7  # what the members of a step divide: not a multiple of their number
 TIMEOUT = 120  # seconds for a child, which needs some five
@@ -78,11 +78,11 @@ def take_part(team, progress, parts, steps, begin, gates, most, barriers, slots,
         for barrier in range(barriers):
             number = step * barriers + barrier
             slots[barrier, rank] = number + 1
-            meet(team, members)
+            meet(Crew(team, members, rank))
             for other in range(members):
                 if slots[barrier, other] != number + 1:
                     wrong[rank] += 1
-        meet(team, members)
+        meet(Crew(team, members, rank))
     if rank == 0:
         store(progress, steps + 1)
     return rank
@@ -94,7 +94,7 @@ class Run:
     def __init__(
         self, count, steps, parts=None, begins=None, gates=None, most=None, barriers=2, one_by_one=False
     ):  # fmt: skip
-        self.team, self.progress = np.zeros(TEAM_SIZE, np.int64), np.zeros(1, np.int64)
+        self.team, self.progress = np.zeros(TEAM_BYTES // 8, np.int64), np.zeros(1, np.int64)
         self.slots = np.zeros((barriers, count), np.int64)
         self.seen, self.work = np.zeros((steps, count), np.int64), np.zeros((steps, ITEMS), np.int64)
         self.wrong, self.ranks = np.zeros(count, np.int64), [None] * count
@@ -230,13 +230,46 @@ def test_a_team_without_steps_has_nothing_to_do():
 
 
 def test_the_numbers_of_a_team_lie_in_different_cache_lines():
-    places = sorted([JOINED, OPENED, COUNTED, MET])
-    assert places[0] >= 0 and places[-1] + 8 <= 8 * TEAM_SIZE
+    places = sorted([JOINED, OPENED, COUNTED, MET, TAKEN])
+    assert places[0] >= 0 and places[-1] + 8 <= TEAM_BYTES
     assert all(after - before >= 128 for before, after in itertools.pairwise(places))
 
 
 @pytest.mark.jit
 def test_meeting_alone_is_nothing():
-    team = np.zeros(TEAM_SIZE, np.int64)
-    from_python(meet)(team.ctypes.data, 1)
+    team = np.zeros(TEAM_BYTES // 8, np.int64)
+    from_python(meet)(Crew(team.ctypes.data, 1, 0))
     assert not np.any(team)
+
+
+@numba.njit(nogil=True)
+def take_all(team, pieces, taken):
+    """Take pieces of work until there are none left; counts in `taken` (pieces,) how often each was taken."""
+    while True:
+        number = take(team)
+        if number >= pieces:
+            break
+        taken[number] += 1
+
+
+@pytest.mark.jit
+def test_each_piece_of_work_goes_to_one_member():
+    pieces, members = 20_000, 3
+    team, taken = np.zeros(TEAM_BYTES // 8, np.int64), np.zeros(pieces, np.int64)
+    run = [threading.Thread(target=take_all, args=(team.ctypes.data, pieces, taken)) for _ in range(members)]
+    for thread in run:
+        thread.start()
+    for thread in run:
+        thread.join()
+    assert np.all(taken == 1)
+    assert team[TAKEN // 8] == pieces + members
+
+
+@pytest.mark.jit
+def test_a_step_begins_with_the_first_piece_of_work():
+    team = np.zeros(TEAM_BYTES // 8, np.int64)
+    taken = np.zeros(4, np.int64)
+    take_all(team.ctypes.data, 4, taken)
+    from_python(lead)(team.ctypes.data, 0, 1)
+    take_all(team.ctypes.data, 4, taken)
+    assert np.all(taken == 2)

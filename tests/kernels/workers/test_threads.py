@@ -11,13 +11,13 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from activation_codes import ELEMENTWISE, GIVEN, code_of
+from fastfnn.kernels.network.network import BYTES_A_SAMPLE, HALVED_UP_TO, HALVED_WEIGHT, LARGE_WEIGHT, WIDENING
 from helpers import OTHER, from_python, normal, poisoned, run_python
 from hypothesis import given
 from hypothesis import strategies as st
 from whole_team import use_whole_teams
 
 from fastfnn import kernels
-from fastfnn.kernels.network.network import BYTES_A_SAMPLE, HALVED_UP_TO, HALVED_WEIGHT, LARGE_WEIGHT, WIDENING
 from fastfnn.kernels.training import training as training_module
 from fastfnn.kernels.workers import threads
 

@@ -1,0 +1,331 @@
+"""How a kernel is compiled and called.
+
+    @inner           a serial function that only compiled code calls; it becomes part of its callers' code
+    @shared          compiled once per dtype, by itself, and called through its name or its address: for what is large,
+                     called from several places, or chosen at run time
+    @entry           called by Python with arrays
+    @called_through  the type of the functions that are chosen at run time, and the one way to call them: by address
+
+Shared functions and entry points are compiled for a dtype at the first call with that dtype, never at import, and kept
+on disk. Their signatures come from their annotations, see signature.py. Which shared functions they call is found by
+following the names in their code, so that these can be compiled, or loaded from disk, before them.
+
+With NUMBA_DISABLE_JIT=1 all of them are plain Python.
+"""
+
+import contextlib
+import functools
+import gc
+import threading
+import types
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import llvmlite
+import numba
+import numpy as np
+from numba.core import cgutils
+from numba.core import types as numba_types
+from numba.extending import intrinsic, overload
+
+from .cache import KernelCache, announce, counting
+from .pipeline import Inner
+from .signature import signature_of, with_context
+
+Function = Callable[..., Any]
+
+# What the optimizer may do to floating-point code: fuse a multiplication with an addition. It may not assume that NaN,
+# infinity or signed zeros do not occur, nor change the order of a sum.
+CONTRACT = {"contract"}
+
+# Division by zero gives inf or NaN, as in NumPy; Python's lock is released during a call.
+OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+
+# Only a prange becomes a parallel region: Numba would also make one of np.ones and of sums, in serial branches too.
+_OTHER_REGIONS = ("comprehension", "reduction", "inplace_binop", "setitem", "numpy", "stencil", "fusion")
+PRANGE_ONLY = {"prange": True} | dict.fromkeys(_OTHER_REGIONS, False)
+
+# Numba writes two more functions for each, which Python and C would call it by: a fifth of the compile time.
+NOT_FROM_PYTHON, NOT_FROM_C = {"no_cpython_wrapper": True}, {"no_cfunc_wrapper": True}
+
+_compiling = threading.RLock()
+
+
+def compiled_with(function: Function, **options: Any) -> Function:
+    """Decorate a function that is called from compiled code only, with options of `numba.njit`."""
+    return function if numba.config.DISABLE_JIT else Inner(function, **options)
+
+
+def inner(function: Function) -> Function:
+    """Decorate a serial function that is called from compiled code only."""
+    return compiled_with(function, fastmath=CONTRACT, **OPTIONS, **NOT_FROM_PYTHON, **NOT_FROM_C)
+
+
+@contextlib.contextmanager
+def _without_collection() -> Iterator[None]:
+    """Pause Python's collection of garbage: Numba makes so many objects that it takes a tenth of the compile time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _compile(function: Function, dtype: np.dtype[Any], parallel: bool, **wrappers: bool) -> Any:
+    regions = dict(PRANGE_ONLY) if parallel else False  # a copy: Numba empties it
+    dispatcher = numba.njit(parallel=regions, fastmath=CONTRACT, **OPTIONS, **wrappers)(function)
+    name = function.__name__.lstrip("_")
+    try:
+        dispatcher._cache = KernelCache(function, name)
+    except RuntimeError:  # there is no folder that may be written to
+        announce(name)
+    with _without_collection():
+        dispatcher.compile(signature_of(function, dtype))
+    dispatcher.disable_compile()
+    return dispatcher
+
+
+class _Shared:
+    """A shared function: its compiled code and address for each dtype."""
+
+    def __init__(self, function: Function, parallel: bool) -> None:
+        self.function, self.parallel = function, parallel
+        self.compiled: dict[np.dtype[Any], tuple[Any, int]] = {}  # keeps the code alive; its address
+
+    def symbol(self, dtype: Any) -> str:
+        """The name that other compiled code calls it by: that of the module, too, since names repeat."""
+        return f"fastfnn.{self.function.__module__}.{self.function.__qualname__}.{dtype}"
+
+    def prepare(self, dtype: np.dtype[Any]) -> int:
+        """Its address for a dtype; compiled, or loaded from disk, if it was not yet."""
+        if dtype not in self.compiled:
+            with _compiling:
+                if dtype not in self.compiled:
+                    prepare([(callee, dtype) for callee in shared_callees(self.function)])
+                    code = _compile(self.function, dtype, self.parallel, **NOT_FROM_PYTHON, **NOT_FROM_C)
+                    (version,) = code.overloads.values()
+                    address = version.library.get_pointer_to_function(version.fndesc.llvm_func_name)
+                    llvmlite.binding.add_symbol(self.symbol(dtype), address)
+                    self.compiled[dtype] = code, address
+        return self.compiled[dtype][1]
+
+
+_shared: dict[Function, _Shared] = {}
+
+
+def _names(code: types.CodeType) -> set[str]:
+    inside = (_names(constant) for constant in code.co_consts if isinstance(constant, types.CodeType))
+    return set(code.co_names).union(*inside)
+
+
+@functools.cache
+def shared_callees(function: Function) -> tuple[Function, ...]:
+    """The shared functions that a function calls, itself or through inner functions."""
+
+    def visit(caller: Function, seen: set[Function]) -> Iterator[Function]:
+        for name in sorted(_names(caller.__code__)):
+            called = caller.__globals__.get(name)
+            if isinstance(called, Inner):
+                called = called.function
+            if not isinstance(called, types.FunctionType) or called in seen:
+                continue
+            if called in _shared:
+                seen.add(called)
+                yield called
+            elif isinstance(caller.__globals__.get(name), Inner):
+                seen.add(called)
+                yield from visit(called, seen)
+
+    return tuple(visit(function, {function}))
+
+
+class _Entry:
+    """An entry point: what Python calls for each dtype."""
+
+    def __init__(self, function: Function) -> None:
+        self.function = function
+        self.compiled: dict[np.dtype[Any], Any] = {}
+
+    def prepare(self, dtype: np.dtype[Any]) -> Any:
+        """What Python calls for a dtype; compiled, or loaded from disk, if it was not yet."""
+        if dtype not in self.compiled:
+            with _compiling:
+                if dtype not in self.compiled:
+                    prepare([(callee, dtype) for callee in shared_callees(self.function)])
+                    self.compiled[dtype] = _compile(self.function, dtype, False, **NOT_FROM_C)
+        return self.compiled[dtype]
+
+
+_entries: dict[Function, _Entry] = {}  # by what `entry` returns
+
+
+def entry(function: Function) -> Function:
+    """Decorate an entry point; its first argument is an array of the dtype that it is compiled for."""
+    if numba.config.DISABLE_JIT:
+        return function
+    record = _Entry(function)
+    compiled = record.compiled
+
+    @functools.wraps(function)
+    def call(first: np.ndarray, *rest: Any) -> Any:
+        kernel = compiled.get(first.dtype)
+        if kernel is None:
+            kernel = record.prepare(first.dtype)
+        return kernel(first, *rest)
+
+    _entries[call] = record
+    return call
+
+
+def prepare(wanted: Iterable[tuple[Function, np.dtype[Any]]]) -> None:
+    """Compile functions for their dtypes, or load them from disk: each after all shared functions that it calls."""
+    if numba.config.DISABLE_JIT:
+        return
+    with _compiling:
+        order = _callees_first(wanted)
+        with counting(len(order)) as count:
+            for function, dtype in order:
+                count()
+                (_entries.get(function) or _shared[function]).prepare(dtype)
+
+
+def _callees_first(wanted: Iterable[tuple[Function, np.dtype[Any]]]) -> list[tuple[Function, np.dtype[Any]]]:
+    """The functions that are not ready yet, with all that they call."""
+    order: dict[tuple[Function, np.dtype[Any]], None] = {}
+
+    def visit(function: Function, dtype: np.dtype[Any]) -> None:
+        record = _entries.get(function) or _shared[function]
+        if (function, dtype) not in order and dtype not in record.compiled:
+            for callee in shared_callees(record.function):
+                visit(callee, dtype)
+            order[function, dtype] = None
+
+    for function, dtype in wanted:
+        visit(function, dtype)
+    return list(order)
+
+
+def everything(dtype: np.dtype[Any]) -> list[tuple[Function, np.dtype[Any]]]:
+    """All shared functions and entry points that have been imported, to be prepared for a dtype."""
+    return [(function, dtype) for function in (*_shared, *_entries)]
+
+
+def shared(function: Function, parallel: bool = False) -> Function:
+    """Decorate a shared function. Its last parameter is a `Real`, which tells the dtype; it must not raise."""
+    if numba.config.DISABLE_JIT:
+        return function
+    record = _shared[function] = _Shared(function, parallel)
+
+    @overload(function)
+    def call_by_name(*arguments):  # no annotations: Numba compares it with the lambda
+        real = arguments[-1]
+        code = _call(function, signature_of(function, real), record.symbol(real))
+        return lambda *arguments: code(*arguments)
+
+    return function
+
+
+def _call(function: Function, signature: Any, symbol: str) -> Any:
+    """An intrinsic that calls a compiled function by its symbol."""
+
+    def typed(_context: Any, *_types: Any) -> Any:
+        def code(context: Any, builder: Any, _signature: Any, values: list[Any]) -> Any:
+            kind = context.call_conv.get_function_type(signature.return_type, signature.args)
+            target = cgutils.get_or_insert_function(builder.module, kind, symbol)
+            return _emit_call(context, builder, target, signature, values)
+
+        return signature, code
+
+    typed.__signature__ = with_context(function)  # type: ignore[attr-defined]
+    return intrinsic(typed)
+
+
+def _emit_call(context: Any, builder: Any, target: Any, signature: Any, values: list[Any]) -> Any:
+    """Call by Numba's own convention.
+
+    The wrapper that Numba makes for callers in C copies its arguments as vectors; they have just been written one by
+    one, so that the processor waits until all earlier stores have reached the cache. See Experiments: numba-convention.
+    """
+    kind = context.call_conv.get_function_type(signature.return_type, signature.args)
+    result, raised = (cgutils.alloca_once(builder, pointer.pointee) for pointer in kind.args[:2])
+    flat = context.get_arg_packer(signature.args).as_arguments(builder, values)
+    builder.call(target, [result, raised, *flat])
+    return context.get_returned_value(builder, signature.return_type, builder.load(result))
+
+
+def address_of(function: Function, dtype: np.dtype[Any]) -> int:
+    """The address of a shared function, by which compiled code calls it: compiled only when it is first wanted."""
+    if numba.config.DISABLE_JIT:
+        _plain[id(function)] = function
+        return id(function)
+    wanted = getattr(_listing, "wanted", None)
+    if wanted is not None:
+        wanted.append((function, dtype))
+        return 0
+    return _shared[function].prepare(dtype)
+
+
+_listing = threading.local()
+
+
+@contextlib.contextmanager
+def functions_listed() -> Iterator[list[tuple[Function, np.dtype[Any]]]]:
+    """Inside the context `address_of` only notes, in this list, which functions are wanted; it returns 0."""
+    _listing.wanted = []
+    try:
+        yield _listing.wanted
+    finally:
+        _listing.wanted = None
+
+
+_plain: dict[int, Function] = {}  # without the JIT: functions by what stands for their address
+
+
+def called_through(prototype: Function) -> Function:
+    """Decorate the type of a family of shared functions, as a function of an address and then their parameters.
+
+    Calling the result calls the function at that address. The prototype's body is never run.
+    """
+    if numba.config.DISABLE_JIT:
+        return lambda address, *arguments: _plain[int(address)](*arguments)
+
+    def typed(_context: Any, *arguments: Any) -> Any:
+        declared = signature_of(prototype, arguments[-1])
+        signature = declared.return_type(*declared.args)
+
+        def code(context: Any, builder: Any, _signature: Any, values: list[Any]) -> Any:
+            target, *rest = values
+            called = declared.return_type(*declared.args[1:])
+            kind = context.call_conv.get_function_type(called.return_type, called.args)
+            return _emit_call(context, builder, builder.inttoptr(target, kind.as_pointer()), called, rest)
+
+        return signature, code
+
+    typed.__name__ = prototype.__name__
+    typed.__signature__ = with_context(prototype)  # type: ignore[attr-defined]
+    return intrinsic(typed)
+
+
+@intrinsic
+def _address_in_code(_context, function, one):
+    if not isinstance(function, numba_types.Function):
+        return None
+    called = function.typing_key
+
+    def code(context, builder, _signature, _values):
+        signature = signature_of(called, one)
+        kind = context.call_conv.get_function_type(signature.return_type, signature.args)
+        target = cgutils.get_or_insert_function(builder.module, kind, _shared[called].symbol(one))
+        return builder.ptrtoint(target, context.get_value_type(numba_types.intp))
+
+    return numba_types.intp(function, one), code
+
+
+def _plain_address_in_code(function, one):
+    return address_of(function, np.dtype(type(one)))
+
+
+# The address of a shared function, in compiled code: address_in_code(function, one).
+address_in_code: Any = _plain_address_in_code if numba.config.DISABLE_JIT else _address_in_code

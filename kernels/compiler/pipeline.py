@@ -1,0 +1,106 @@
+"""Numba's compiler with passes of our own, and inner functions that are made into machine code with their callers only.
+
+Numba optimizes each function for itself and makes machine code of it, even if only other compiled functions call it,
+into which its code goes anyway. `Inner` leaves that out.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numba
+from numba import types
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.compiler_machinery import AnalysisPass, register_pass
+from numba.core.typed_passes import IRLegalization
+
+
+def compiler_with(added: type, after: type) -> type[CompilerBase]:
+    """Numba's compiler with one more pass, after another."""
+
+    class Compiler(CompilerBase):
+        def define_pipelines(self) -> list[Any]:
+            passes = DefaultPassBuilder.define_nopython_pipeline(self.state)
+            passes.add_pass_after(added, after)
+            passes.finalize()
+            return [passes]
+
+    return Compiler
+
+
+class _CodeToLink(JITCodeLibrary):
+    """The code of an inner function: linked into its callers and optimized there, never made into machine code."""
+
+    def _optimize_functions(self, _module: Any) -> None:
+        pass
+
+    def _optimize_final_module(self) -> None:
+        pass
+
+    def _finalize_final_module(self) -> None:
+        self._finalize_dynamic_globals()
+        self._finalized = True
+
+    def get_pointer_to_function(self, _name: str) -> int:
+        return 0  # as for a function that is not defined
+
+    @property
+    def codegen(self) -> Any:
+        """Numba calls its `set_env` with what Python would need to call the function."""
+        return self
+
+    def set_env(self, _name: str, _environment: Any) -> None:
+        pass
+
+
+@register_pass(mutates_CFG=False, analysis_only=True)
+class _LinkOnly(AnalysisPass):
+    """Before code generation: put the code into a `_CodeToLink`."""
+
+    _name = "fastfnn_link_only"
+
+    def __init__(self) -> None:
+        AnalysisPass.__init__(self)
+
+    def run_pass(self, state: Any) -> bool:
+        state.library = _CodeToLink(state.targetctx.codegen(), state.func_id.func_qualname)
+        return True
+
+
+_InnerCompiler = compiler_with(_LinkOnly, IRLegalization)
+
+
+class Inner:
+    """A function that Numba learns of when it first compiles a caller.
+
+    Most processes find all callers in the cache, and telling Numba of a hundred functions takes 10 ms. Python cannot
+    call it: it has no machine code of its own.
+    """
+
+    def __init__(self, function: Callable[..., Any], **options: Any) -> None:
+        self.function, self.options = function, options
+
+    @functools.cached_property
+    def dispatcher(self) -> Any:
+        """Numba's object for the function.
+
+        Numba would compile a version of its own for each constant among the arguments; here a constant counts as any
+        number of its type. The optimizer sees it all the same, in the caller's code.
+        """
+        dispatcher = numba.njit(pipeline_class=_InnerCompiler, **self.options)(self.function)
+        call_template = dispatcher.get_call_template
+
+        def without_constants(args: Any, kws: Any) -> Any:
+            return call_template(tuple(map(types.unliteral, args)), {name: types.unliteral(kws[name]) for name in kws})
+
+        dispatcher.get_call_template = without_constants
+        return dispatcher
+
+    @property
+    def _numba_type_(self) -> Any:
+        """The type under which compiled code refers to this object."""
+        return self.dispatcher._numba_type_
+
+    def __call__(self, *_arguments: Any) -> Any:
+        raise TypeError(f"{self.function.__name__} can only be called from compiled code")

@@ -1,0 +1,76 @@
+"""Signatures of kernels, read from their annotations.
+
+An annotation says what a parameter is to compiled code:
+
+    int, float, bool         a 64-bit integer or address, a float64, a boolean
+    Real                     a scalar of the dtype that the kernel is compiled for, float32 or float64
+    a NamedTuple             its fields, which travel together and cost what they would cost one by one
+    Vector, Rows2D, ...      arrays, for the entry points that Python calls
+
+No annotation of the result means no result.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any, TypeAlias, get_args, get_origin
+
+import numba
+import numpy as np
+from numba import types
+from numba.core.typing import Signature
+
+# A scalar of the dtype. By convention it is a kernel's last parameter, `one`, and holds 1 of that dtype.
+Real: TypeAlias = Any
+
+# Arrays of the dtype: contiguous and with any strides. A signature for any strides serves every memory layout.
+Vector = Annotated[np.ndarray, "real", 1, "C"]
+StridedVector = Annotated[np.ndarray, "real", 1, "A"]
+Matrix2D = Annotated[np.ndarray, "real", 2, "A"]
+# Arrays of other types, contiguous.
+Integers = Annotated[np.ndarray, "int64", 1, "C"]
+IntegerRows = Annotated[np.ndarray, "int64", 2, "C"]
+Doubles = Annotated[np.ndarray, "float64", 1, "C"]
+Bytes = Annotated[np.ndarray, "uint8", 1, "C"]
+
+_SCALARS = {int: types.intp, float: types.float64, bool: types.boolean, None: types.void, type(None): types.void}
+
+
+@functools.cache
+def _annotations(function: Callable[..., Any]) -> dict[str, Any]:
+    return inspect.get_annotations(function, eval_str=True)
+
+
+def has_signature(function: Callable[..., Any]) -> bool:
+    """Whether a function's parameters are annotated."""
+    return bool(_annotations(function))
+
+
+def numba_type(annotation: Any, dtype: Any) -> Any:
+    """The Numba type of an annotation, for kernels of a dtype: a NumPy dtype or Numba's type of it."""
+    real = dtype if isinstance(dtype, types.Type) else numba.from_dtype(np.dtype(dtype))
+    if annotation is Real:
+        return real
+    if get_origin(annotation) is Annotated:
+        _, element, dimensions, layout = get_args(annotation)
+        return types.Array(real if element == "real" else getattr(types, element), dimensions, layout)
+    if isinstance(annotation, type) and issubclass(annotation, tuple):
+        fields = [numba_type(field, real) for field in inspect.get_annotations(annotation, eval_str=True).values()]
+        if all(field == fields[0] for field in fields):
+            return types.NamedUniTuple(fields[0], len(fields), annotation)
+        return types.NamedTuple(tuple(fields), annotation)
+    return _SCALARS[annotation]
+
+
+def signature_of(function: Callable[..., Any], dtype: Any) -> Signature:
+    """The Numba signature of an annotated function for a dtype."""
+    annotations = dict(_annotations(function))
+    result = numba_type(annotations.pop("return", None), dtype)
+    return result(*(numba_type(annotation, dtype) for annotation in annotations.values()))
+
+
+def with_context(function: Callable[..., Any]) -> inspect.Signature:
+    """The signature of an intrinsic that takes a function's place: Numba's context comes first."""
+    signature = inspect.signature(function)
+    context = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return signature.replace(parameters=[context, *signature.parameters.values()])

@@ -1,0 +1,43 @@
+"""Half the squared distance to the targets: E = 1/2 sum_o (y_o - t_o)^2, dE/dy_o = y_o - t_o."""
+
+import numpy as np
+
+from ...compiler.decorators import address_in_code, entry, shared
+from ...compiler.memory import Rows, array_at, row_at
+from ...compiler.signature import Integers, Matrix2D, Real
+from .contract import Targets, long_runs
+from .run import mean_loss, run_loss
+
+
+@shared
+def squared_error_block(
+    grad: Rows, out: Rows, rows: int, columns: int, targets: Targets, terms: int, scale: float, one: Real
+) -> None:
+    """The loss and gradient of a block, see `call_loss`: a term for each element."""
+    runs, length = long_runs(grad, out, targets.rows, rows, columns, one)
+    for i in range(runs):
+        losses, g = array_at(terms + 8 * i * length, length, 1.0), row_at(grad, i, length, one)
+        y, wanted = row_at(out, i, length, one), row_at(targets.rows, i, length, one)
+        for j in range(length):
+            difference = np.float64(y[j]) - np.float64(wanted[j])
+            g[j] = scale * difference
+            losses[j] = 0.5 * difference * difference
+
+
+@entry
+def _loss(grad: Matrix2D, out: Matrix2D, labels: Integers, targets: Matrix2D, threads: int) -> float:
+    function = address_in_code(squared_error_block, out.dtype.type(1))
+    return mean_loss(grad, out, labels, targets, function, out.shape[1], threads)
+
+
+def squared_error(grad_out: np.ndarray, out: np.ndarray, targets: np.ndarray) -> float:
+    """Mean over the batch of E_i = 1/2 ||y_i - t_i||^2, and its gradient (y - t) / B.
+
+    grad_out  (B, O)  written
+    out       (B, O)  read
+    targets   (B, O)  read
+
+    Returns the mean loss, accumulated in float64; NaN for an empty batch.
+    Source: section 3 of the notes, error function (1).
+    """
+    return run_loss(_loss, grad_out, out, targets, 1)

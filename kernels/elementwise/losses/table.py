@@ -1,0 +1,37 @@
+"""The losses and their codes. To add one, write its file and add its line here."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ...compiler.decorators import address_of
+from .sigmoid_cross_entropy import sigmoid_cross_entropy_block
+from .softmax_cross_entropy import softmax_cross_entropy_block
+from .squared_error import squared_error_block
+
+
+class _Loss(NamedTuple):
+    function: Callable[..., Any]  # for `call_loss`
+    one_term: bool  # of a sample; else one of each output
+
+
+_TABLE = {
+    "softmax_cross_entropy": _Loss(softmax_cross_entropy_block, one_term=True),
+    "sigmoid_cross_entropy": _Loss(sigmoid_cross_entropy_block, one_term=False),
+    "squared_error": _Loss(squared_error_block, one_term=False),
+}
+
+LOSSES = tuple(_TABLE)
+
+_BY_CODE = tuple(_TABLE.values())
+
+
+def loss_function(code: int, dtype: np.dtype[Any]) -> int:
+    """The address of the function of a loss for a dtype, for `call_loss`; compiled when first asked for."""
+    return address_of(_BY_CODE[code].function, dtype)
+
+
+def terms_per_sample(code: int, columns: int) -> int:
+    """How many numbers the loss of one sample is the sum of."""
+    return 1 if _BY_CODE[code].one_term else columns

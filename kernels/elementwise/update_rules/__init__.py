@@ -1,0 +1,1 @@
+"""Update rules of the optimizers: one file a family, and their table."""

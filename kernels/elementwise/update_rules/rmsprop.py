@@ -1,0 +1,54 @@
+"""RMSprop: h <- beta h + (1 - beta) g^2, then w <- w - eta g / (sqrt h + eps)."""
+
+import numpy as np
+
+from ...compiler.decorators import address_in_code, entry, shared
+from ...compiler.memory import new_record
+from ...compiler.signature import Matrix2D, Real
+from ..settings import RECORD, settings_at
+from .adaptive import update_by_mean
+from .contract import Rule, write_factors
+from .run import Arrays, as_rows, threads_to_update, update_arrays
+
+
+@shared
+def rmsprop_factors(factors: int, settings: int, rate: float, step: int, one: Real) -> None:
+    """The factors of a step, see `call_factors`."""
+    write_factors(factors, settings_at(settings), rate, 1.0, one)
+
+
+@shared
+def rmsprop_block(param: int, first: int, second: int, grad: int, count: int, factors: int, one: Real) -> None:
+    """The update of `count` parameters and squares, see `call_update`."""
+    update_by_mean(param, first, second, grad, count, factors, one)
+
+
+@entry
+def _update(
+    param: Matrix2D,
+    squares: Matrix2D,
+    grad: Matrix2D,
+    learning_rate: float,
+    decay_rate: float,
+    epsilon: float,
+    threads: int,
+) -> int:
+    one, setting = param.dtype.type(1), new_record(RECORD)
+    setting.beta1, setting.epsilon = decay_rate, epsilon
+    rule = Rule(address_in_code(rmsprop_factors, one), address_in_code(rmsprop_block, one))
+    return update_arrays(Arrays(param, squares, param, grad), rule, setting, learning_rate, 1, threads)
+
+
+def rmsprop_update(
+    param: np.ndarray, squares: np.ndarray, grad: np.ndarray, learning_rate: float, decay_rate: float, epsilon: float
+) -> None:
+    """One step of RMSprop: h <- beta h + (1 - beta) g^2, w <- w - eta g / (sqrt h + eps).
+
+    param, squares  (I, O) or (O,)  read and written
+    grad            as param        read
+
+    Source: Tieleman and Hinton 2012.
+    """
+    _update(
+        as_rows(param), as_rows(squares), as_rows(grad), learning_rate, decay_rate, epsilon, threads_to_update(param)
+    )

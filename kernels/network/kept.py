@@ -1,0 +1,49 @@
+"""What calls of the same shapes have in common is kept for the next one, by each Python thread for itself.
+
+The system hands out fresh memory page by page, at the price of a fault each; and laying a call out takes longer than a
+small network's step.
+"""
+
+import threading
+from collections.abc import Hashable
+from typing import Any
+
+import numpy as np
+
+from ..tuning import KEEP_MOST_BYTES, KEEP_MOST_WORKSPACES
+
+
+class _Kept(threading.local):
+    def __init__(self) -> None:
+        self.workspaces: dict[Hashable, Any] = {}
+        self.bytes = 0
+        self.rooms: dict[str, np.ndarray] = {}
+
+
+_kept = _Kept()
+
+
+def workspaces() -> dict[Hashable, Any]:
+    """The workspaces that this Python thread has kept, by what they depend on."""
+    return _kept.workspaces
+
+
+def keep_workspace(key: Hashable, workspace: Any, size: int) -> None:
+    """Keep a workspace of `size` bytes for the next call; if there are too many, or too large ones, drop the others."""
+    if len(_kept.workspaces) >= KEEP_MOST_WORKSPACES or _kept.bytes + size > KEEP_MOST_BYTES:
+        _kept.workspaces.clear()
+        _kept.bytes = 0
+    if size <= KEEP_MOST_BYTES:
+        _kept.workspaces[key] = workspace
+        _kept.bytes += size
+
+
+def room_for(use: str, elements: int, dtype: np.dtype[Any]) -> np.ndarray:
+    """An array of at least this many elements, kept for the next call with this use."""
+    name = use + dtype.char
+    room = _kept.rooms.get(name)
+    if room is None or room.size < elements:
+        room = np.empty(elements, dtype)
+        if room.nbytes <= KEEP_MOST_BYTES:
+            _kept.rooms[name] = room
+    return room

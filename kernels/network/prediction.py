@@ -1,0 +1,284 @@
+"""Predictions: the network's outputs for any number of rows, and the loss of these.
+
+Each thread takes a share of the rows and carries it through the network in blocks, so that memory does not grow with
+the data. Long predictions begin with a copy of each W in the order in which products read it.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..compiler.decorators import address_in_code, entry, inner, shared
+from ..compiler.memory import (
+    Rows,
+    accessor,
+    array_at,
+    contiguous_rows,
+    fill_list,
+    record_of,
+    row_at,
+    whole_lines,
+)
+from ..compiler.signature import Bytes, Integers, Matrix2D, Real, Vector
+from ..elementwise.checks import finite
+from ..elementwise.losses.contract import Targets, call_loss, split_targets, total
+from ..elementwise.losses.table import loss_function, terms_per_sample
+from ..products.operands import ALONG_SUM, NEITHER
+from ..products.packing import bytes_of_room, pack_panels
+from ..tuning import (
+    BYTES_PER_CACHE_LINE,
+    PACKED_LEAST_BYTES,
+    PACKED_LEAST_ROWS,
+    PACKED_MOST_BYTES,
+    PREDICTION_ROWS,
+    PREDICTION_ROWS_LARGE,
+)
+from ..workers.crew import ALONE, Share, share
+from ..workers.region import in_parts
+from ..workers.threads import threads_for
+from .arena import Arena, allocate
+from .forward import BatchRows, forward
+from .kept import keep_workspace, workspaces
+from .layers import layer_of, network_at, outputs_from
+from .layout import Form, lay_out_network
+
+NO_LOSS = -1
+
+
+class Prediction:
+    """What a prediction needs, as one record: addresses, strides in bytes, sizes."""
+
+    network: int  # its record, see layers.py
+    block: int  # rows of the buffers that each thread has
+    scratch: int  # each thread's room for packing
+    scratch_bytes: int
+    samples: int
+    x: int  # (N, I)
+    x_stride: int
+    out: int  # (N, K), if the outputs are wanted
+    out_row: int
+    out_column: int
+    loss: int  # if the loss is wanted: the address of its function
+    labels: int
+    targets: int  # 0 if there are labels
+    targets_stride: int
+    terms: int
+    terms_per_sample: int
+    loss_gradients: int  # rows like those of the last layer: the loss function writes them, nobody reads them
+    not_finite: int  # 1 as soon as a sample is found that is not finite
+
+
+PREDICTION = record_of(Prediction)
+prediction_at = accessor(PREDICTION)
+
+
+@inner
+def predict_block(job, network, top, count, part, one):
+    """Carry `count` rows from number `top` on through the network, in this part's rows of the buffers.
+
+    Returns the first of these rows.
+    """
+    first = part * job.block
+    fill_list(layer_of(network, 0).out_rows + 8 * first, job.x + top * job.x_stride, job.x_stride, count)
+    room = job.scratch + part * job.scratch_bytes
+    forward(job.network, BatchRows(first, first + count, count, 0), ALONE, room, 0, one)
+    return first
+
+
+@shared
+def predict_part(arguments: int, parts: int, part: int, one: Real) -> None:
+    """Predict a share of the rows, and copy the outputs to where the caller wants them."""
+    job = prediction_at(arguments)
+    network = network_at(job.network)
+    last = layer_of(network, network.layers)
+    start, stop = share(job.samples, parts, part)
+    for top in range(start, stop, job.block):
+        count = min(job.block, stop - top)
+        out = outputs_from(last, predict_block(job, network, top, count, part, one))
+        for i in range(count):
+            result, target = row_at(out, i, last.outputs, one), job.out + (top + i) * job.out_row
+            for k in range(last.outputs):
+                array_at(target + k * job.out_column, 1, one)[0] = result[k]
+
+
+@shared
+def predicted_loss_part(arguments: int, parts: int, part: int, one: Real) -> None:
+    """Predict a share of the rows, and write the terms of their loss."""
+    job = prediction_at(arguments)
+    network = network_at(job.network)
+    inputs, last = layer_of(network, 0).outputs, layer_of(network, network.layers)
+    start, stop = share(job.samples, parts, part)
+    x = Rows(job.x, job.x_stride)
+    for top in range(start, stop, job.block):
+        count = min(job.block, stop - top)
+        for i in range(top, top + count):
+            if not finite(row_at(x, i, inputs, one)):
+                job.not_finite = 1
+        first = predict_block(job, network, top, count, part, one)
+        rows = Rows(job.targets + top * job.targets_stride if job.targets != 0 else 0, job.targets_stride)
+        targets, terms = Targets(job.labels + 8 * top, rows), job.terms + 8 * top * job.terms_per_sample
+        gradients = Rows(job.loss_gradients + first * last.stride, last.stride)
+        out = outputs_from(last, first)
+        call_loss(job.loss, gradients, out, count, last.outputs, targets, terms, 1.0, one)
+
+
+@entry
+def _predict(
+    params: Vector, out: Matrix2D, x: Matrix2D, packed: Bytes, job_address: int, threads: int
+) -> None:  # fmt: skip
+    one = params.dtype.type(1)
+    job = bind(params, x, packed, job_address, threads, one)
+    job.out, job.out_row, job.out_column = out.ctypes.data, out.strides[0], out.strides[1]
+    in_parts(address_in_code(predict_part, one), job_address, threads, one)
+
+
+@entry
+def _predicted_loss(
+    params: Vector, x: Matrix2D, labels: Integers, targets: Matrix2D, packed: Bytes, job_address: int, threads: int
+) -> float:
+    one = params.dtype.type(1)
+    job = bind(params, x, packed, job_address, threads, one)
+    job.labels, job.targets, job.targets_stride = labels.ctypes.data, 0, targets.strides[0]
+    if targets.shape[0] > 0:
+        job.targets = targets.ctypes.data
+    terms = np.empty(job.samples * job.terms_per_sample, np.float64)
+    job.terms, job.not_finite = terms.ctypes.data, 0
+    in_parts(address_in_code(predicted_loss_part, one), job_address, threads, one)
+    return total(terms) / np.float64(job.samples) if job.not_finite == 0 else np.nan
+
+
+@inner
+def bind(params, x, packed, job_address, threads, one):
+    """Enter the arrays of a call into a prediction; with room for packed weights, pack them."""
+    job = prediction_at(job_address)
+    network = network_at(job.network)
+    network.params = params.ctypes.data
+    job.samples, job.x, job.x_stride = x.shape[0], x.ctypes.data, x.strides[0]
+    place = whole_lines(packed.ctypes.data)
+    for number in range(1, network.layers + 1):
+        layer = layer_of(network, number)
+        layer.packed = place if packed.shape[0] > 0 else 0
+        place += whole_lines(layer.inputs * layer.outputs * params.itemsize)
+    if packed.shape[0] > 0:
+        in_parts(address_in_code(pack_part, one), job_address, threads, one)
+    return job
+
+
+@shared
+def pack_part(arguments: int, parts: int, part: int, one: Real) -> None:
+    """Copy a share of the panels of each W to where they are packed."""
+    network = network_at(prediction_at(arguments).network)
+    item = array_at(0, 0, one).itemsize
+    for number in range(1, network.layers + 1):
+        layer, below = layer_of(network, number), layer_of(network, number - 1)
+        weight = Rows(network.params + layer.weight, layer.outputs * item)
+        contiguous = ALONG_SUM if below.contiguous != 0 else NEITHER
+        pack_panels(layer.packed, weight, layer.inputs, layer.outputs, contiguous, Share(parts, part), one)
+
+
+class _Shape(NamedTuple):
+    """What the workspace of a prediction depends on: the key under which it is kept."""
+
+    sizes: bytes
+    activations: bytes
+    dtype: str
+    rows: int  # of a block
+    threads: int
+    x_column: int  # bytes from one feature to the next
+    loss: int  # or NO_LOSS
+
+
+class _Workspace(NamedTuple):
+    memory: np.ndarray
+    job: int
+
+
+def _workspace_for(
+    params: np.ndarray, x: np.ndarray, sizes: np.ndarray, activations: np.ndarray, loss: int, threads: int
+) -> _Workspace:
+    """The workspace for these arrays, kept from an earlier call if there was one of the same shape."""
+    block = PREDICTION_ROWS if params.nbytes <= PACKED_MOST_BYTES else PREDICTION_ROWS_LARGE
+    most = -(-len(x) // threads)  # of a thread
+    rows = 1 << (most - 1).bit_length() if most < block else block  # a power of two: many lengths share a workspace
+    shape = sizes.tobytes(), activations.tobytes(), params.dtype.char, rows, threads, x.strides[1], loss
+    found: _Workspace | None = workspaces().get(shape)
+    return found or _new_workspace(_Shape(*shape))
+
+
+def _new_workspace(shape: _Shape) -> _Workspace:
+    entries = [(_predict if shape.loss == NO_LOSS else _predicted_loss, np.dtype(shape.dtype))]
+    workspace = _Workspace(*allocate(lambda arena: _lay_out(arena, shape), entries))
+    keep_workspace(tuple(shape), workspace, workspace.memory.nbytes)
+    return workspace
+
+
+def _lay_out(arena: Arena, shape: _Shape) -> int:
+    """Take all memory of a prediction, and fill in its record; returns the record's address."""
+    dtype = np.dtype(shape.dtype)
+    sizes = tuple(np.frombuffer(shape.sizes, np.int64).tolist())
+    activations = tuple(np.frombuffer(shape.activations, np.int64).tolist())
+    capacity = shape.rows * shape.threads
+    address, (job,) = arena.records(PREDICTION)
+    form = Form(sizes, activations, dtype, capacity, shape.x_column, training=False, drops=False, normalized=False)
+    job["network"], _, layers = lay_out_network(arena, form)
+    job["block"], job["scratch_bytes"] = shape.rows, -(-bytes_of_room(max(sizes)) // 128) * 128 + 128
+    job["scratch"] = arena.buffer(shape.threads * int(job["scratch_bytes"]))
+    if shape.loss != NO_LOSS:
+        job["loss"] = loss_function(shape.loss, dtype)
+        job["terms_per_sample"] = terms_per_sample(shape.loss, sizes[-1])
+        job["loss_gradients"] = arena.buffer(capacity * int(layers[-1]["stride"]))
+    return address
+
+
+_NOT_PACKED = np.empty(0, np.uint8)
+
+
+def _room_for_packing(params: np.ndarray, x: np.ndarray, sizes: np.ndarray, threads: int) -> np.ndarray:
+    """Room for a copy of every W in panels; or none where a copy would not pay."""
+    if len(x) < threads * PACKED_LEAST_ROWS or not PACKED_LEAST_BYTES <= params.nbytes <= PACKED_MOST_BYTES:
+        return _NOT_PACKED
+    return np.empty(params.nbytes + len(sizes) * BYTES_PER_CACHE_LINE, np.uint8)  # each begins with a cache line
+
+
+def network_forward(
+    out: np.ndarray, params: np.ndarray, x: np.ndarray, sizes: np.ndarray, activations: np.ndarray
+) -> None:
+    """Carry every row of x through the network: x_l = f_l(x_{l-1} W_l + b_l) for l = 1 to L.
+
+    out          (N, K)    written: the last layer's output
+    params       (P,)      read; contiguous: W1 (I, O) row by row, b1, W2, b2, ...
+    x            (N, I)    read
+    sizes        (L + 1,)  int64, read; contiguous
+    activations  (L,)      int64, read; contiguous: indices into ACTIVATIONS
+
+    Source: section 1 of the notes, the multilayer network.
+    """
+    threads = threads_for(x.shape[0] * params.size)
+    workspace = _workspace_for(params, x, sizes, activations, NO_LOSS, threads)
+    _predict(params, out, x, _room_for_packing(params, x, sizes, threads), workspace.job, threads)
+
+
+def network_loss(
+    params: np.ndarray, x: np.ndarray, targets: np.ndarray, sizes: np.ndarray, activations: np.ndarray, loss: int
+) -> float:
+    """The mean loss of the network's outputs for the rows of x, as the loss of that name gives it for them.
+
+    params       (P,)      read; contiguous, as in network_forward
+    x            (N, I)    read; of either dtype, converted to that of params
+    targets      (N,) int64 labels or (N, K) rows, as the loss takes them; read
+    sizes        (L + 1,)  int64, read; contiguous
+    activations  (L,)      int64, read; contiguous; the last is the identity where the loss contains the output
+                           activation
+    loss         an index into LOSSES
+
+    Returns the mean, accumulated in float64; NaN if there are no rows, or if an element of x is not finite.
+    Source: section 3 of the notes, the error functions.
+    """
+    labels, rows = split_targets(targets, params.dtype)
+    labels, rows = np.ascontiguousarray(labels), contiguous_rows(rows)
+    with np.errstate(over="ignore"):  # what does not fit becomes infinite, which is found
+        x = contiguous_rows(x.astype(params.dtype, copy=False))
+    threads = threads_for(x.shape[0] * params.size)
+    workspace = _workspace_for(params, x, sizes, activations, loss, threads)
+    packed = _room_for_packing(params, x, sizes, threads)
+    return float(_predicted_loss(params, x, labels, rows, packed, workspace.job, threads))

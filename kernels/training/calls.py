@@ -1,0 +1,147 @@
+"""The public calls of training: the gradient of a network, and any number of steps."""
+
+import numpy as np
+
+from ..compiler.memory import contiguous_rows
+from ..elementwise.losses.contract import split_targets
+from ..elementwise.settings import SETTINGS
+from ..network.kept import room_for, workspaces
+from ..tuning import SAMPLES_PER_GROUP
+from ..workers.threads import threads_for
+from .run import bind_training, run
+from .workspace import GRADIENT, Shape, in_groups, new_workspace
+
+_DROPOUT, _CLIP_NORM = SETTINGS.index("dropout"), SETTINGS.index("clip_norm")
+
+
+def network_gradient(
+    grad_params: np.ndarray,
+    statistics: np.ndarray,
+    params: np.ndarray,
+    x: np.ndarray,
+    targets: np.ndarray,
+    sizes: np.ndarray,
+    activations: np.ndarray,
+    settings: np.ndarray,
+    loss: int,
+    step: int,
+) -> float:
+    """Back-propagation: the gradient of the mean loss over the rows of x with respect to every parameter.
+
+    With u_l = x_{l-1} W_l + b_l, x_l = f_l(u_l) and delta_l = dE/du_l:
+        delta_l = f_l'(u_l) * (delta_{l+1} W_{l+1}^T),   dE/dW_l = x_{l-1}^T delta_l,   dE/db_l = sum_b delta_l
+
+    grad_params  (P,)      written; contiguous, laid out like params
+    statistics   (Q,)      read and written, contiguous: see train_steps; (0,) without batch normalization
+    params       (P,)      read; contiguous
+    x            (B, I)    read; of either dtype, converted to that of params
+    targets      (B,) int64 labels or (B, K) rows, as the loss takes them; read
+    sizes        (L + 1,)  int64, read; contiguous
+    activations  (L,)      int64, read; contiguous; the last is the identity where the loss contains the output
+                           activation
+    settings     (12,)     float64, read; contiguous: those of dropout and batch normalization, see train_steps
+    loss         an index into LOSSES
+    step         the number of the step, from 1, which dropout depends on
+
+    Returns the mean loss, accumulated in float64; NaN for an empty batch, or if an element of x is not finite.
+    Source: section 5 of the notes, whose recursion has n + 1 where it must have l + 1.
+    """
+    threads = threads_for(3 * len(x) * params.size)
+    shape = (
+        sizes.tobytes(), activations.tobytes(), params.dtype.char, params.size, len(x), params.itemsize, loss, GRADIENT,
+        targets.ndim == 1, False, False, settings[_DROPOUT] > 0, False, statistics.size > 0, threads,
+    )  # fmt: skip
+    workspace = workspaces().get(shape) or new_workspace(Shape(*shape))
+    if statistics.size:
+        workspace.network["statistics"] = statistics.ctypes.data
+    labels, rows = split_targets(targets, params.dtype)
+    x = samples = contiguous_rows(x)
+    x_as_given = x_as_given_stride = 0
+    if x.dtype != params.dtype:
+        x_as_given, x_as_given_stride = x.__array_interface__["data"][0], x.strides[0]
+        samples = room_for("samples", x.size, params.dtype)[: x.size].reshape(x.shape)
+    run(
+        params, grad_params, samples, np.ascontiguousarray(labels), contiguous_rows(rows), settings,
+        workspace.step_losses, workspace.job, step - 1, x_as_given, x_as_given_stride, threads,
+    )  # fmt: skip
+    return float(workspace.step_losses[0])
+
+
+def train_steps(
+    params: np.ndarray,
+    first: np.ndarray,
+    second: np.ndarray,
+    statistics: np.ndarray,
+    step_losses: np.ndarray,
+    x: np.ndarray,
+    targets: np.ndarray,
+    sample_weights: np.ndarray,
+    order: np.ndarray,
+    learning_rates: np.ndarray,
+    sizes: np.ndarray,
+    activations: np.ndarray,
+    settings: np.ndarray,
+    loss: int,
+    optimizer: int,
+    batch_size: int,
+    steps_before: int,
+) -> None:
+    """Steps of minibatch gradient descent: the optimizer's rule on the gradient of the mean loss, once per batch.
+
+    Batch s of an epoch is its samples order[s * batch_size : (s + 1) * batch_size]; the last may be smaller. The loss
+    of a batch of B samples is the mean of w_i E_i, the sum over B, with w_i 1 where no weights are given.
+
+    params          (P,)          read and written; contiguous
+    first, second   (P,) or (0,)  read and written; contiguous: the optimizer's state, laid out like params; empty where
+                                  the rule has none
+    statistics      (Q,)          read and written; contiguous: of each hidden layer the running mean (O,) and variance
+                                  (O,), which batch normalization moves towards those of the batch; (0,) without it
+    step_losses     (S,)          float64, written: the mean loss of each batch before its update; S is
+                                  E ceil(M / batch_size)
+    x               (N, I)        read
+    targets         (N,) int64 labels or (N, K) rows, as the loss takes them; read
+    sample_weights  (N,) or (0,)  read
+    order           (E, M)        int64, read: a row for each epoch, of indices of samples; or (E, 0): all N, as they
+                                  come. One epoch may be (M,)
+    learning_rates  (S,)          float64, read
+    sizes           (L + 1,)      int64, read; contiguous
+    activations     (L,)          int64, read; contiguous; as in network_gradient
+    settings        (12,)         float64, read; contiguous, see SETTINGS:
+        beta1, beta2, epsilon, decay    of the rule, see optimizers.py; book: not 0 for the book's epsilon in Adam
+        l2                              l2 W is added to the gradient of each W, as by a penalty l2 / 2 ||W||^2
+        clip_norm                       a gradient that is longer is scaled down to this Euclidean norm; 0 for none
+        dropout, dropout_scale          of the outputs of hidden layers so many, on average, become 0, and the others
+                                        are multiplied by the scale
+        norm_epsilon, norm_momentum     of batch normalization: added to the variance; what running statistics keep
+        seed                            of dropout: an integer in [0, 2^32)
+    loss, optimizer               indices into LOSSES and OPTIMIZERS
+    steps_before                  the number of steps already made with this state
+
+    Steps may be taken in several calls. Those of gradient descent on one sample each have the same bits then if every
+    call begins a multiple of 16 of them after the beginning of its epoch: so many are computed together.
+
+    Source: section 4 of the notes: batch_size N is gradient descent, 1 is the stochastic form, else the minibatch form.
+    """
+    order = np.ascontiguousarray(np.atleast_2d(order))
+    weights, losses = np.ascontiguousarray(sample_weights), np.ascontiguousarray(step_losses)
+    samples = order.shape[1] or len(x)
+    batch, drops, clips = max(1, min(batch_size, samples)), settings[_DROPOUT] > 0, settings[_CLIP_NORM] > 0
+    grouped = in_groups(batch, optimizer, drops or clips or statistics.size > 0)
+    threads = threads_for(params.size // 2 if grouped else 3 * batch * params.size)
+    shape = (
+        sizes.tobytes(), activations.tobytes(), params.dtype.char, params.size, batch, x.strides[1], loss, optimizer,
+        targets.ndim == 1, order.shape[1] > 0, weights.size > 0, drops, clips, statistics.size > 0, threads,
+    )  # fmt: skip
+    workspace = workspaces().get(shape) or new_workspace(Shape(*shape))
+    calls = len(losses)
+    if grouped and calls:
+        calls = len(order) * -(-samples // SAMPLES_PER_GROUP)
+    rates = np.ascontiguousarray(learning_rates)
+    bind_training(first, second, statistics, weights, order, rates, workspace.job, samples, calls)
+    labels, rows = split_targets(targets, params.dtype)
+    run(
+        params, params, x, np.ascontiguousarray(labels), contiguous_rows(rows), settings, losses, workspace.job,
+        steps_before, 0, 0, threads,
+    )  # fmt: skip
+    if losses is not step_losses:
+        step_losses[...] = losses

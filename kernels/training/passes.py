@@ -1,0 +1,79 @@
+"""Some samples of a batch through the network and back: forward pass, loss, back-propagation."""
+
+import numpy as np
+
+from ..compiler.decorators import inner
+from ..compiler.memory import array_at
+from ..elementwise.losses.contract import Targets, call_loss, total
+from ..network.backward import backward
+from ..network.division import in_halves
+from ..network.forward import forward
+from ..network.layers import deltas_from, layer_of, outputs_from
+from ..workers.crew import share
+from .batch import call_take_in, choose_samples
+from .job import batch_of, dropout_key, network_of, target_rows
+
+
+@inner
+def forward_loss_backward(job, job_address, step, rows, crew, scratch, one):
+    """Carry samples of a step's batch to the loss and back; the deltas are what the update needs.
+
+    rows  where they go in the buffers, and which samples of the batch they are
+
+    Returns the terms of their loss.
+    """
+    place, _ = batch_of(job, step)
+    network, room = network_of(job), scratch + job.packing
+    count, inputs = rows.stop - rows.start, layer_of(network, 0).outputs
+    halves = crew.team != 0 and in_halves(layer_of(network, 1), rows.batch, one)
+    end = rows.first + count
+    if job.take_in != 0 and not halves:
+        call_take_in(job.take_in, job_address, rows.first, end, 0, inputs, one)
+    elif job.x_as_given != 0:  # in halves each thread multiplies its share of the inputs, and meets the others before
+        left, right = share(inputs, crew.members, crew.rank)
+        call_take_in(job.take_in, job_address, 0, rows.batch, left, right, one)
+    choose_samples(job, place + rows.first, rows.start, count, one)
+    doubt = forward(job.network, rows, crew, room, dropout_key(job, step), one)
+    if job.take_in != 0 and doubt != 0:  # the weights may be the reason, too
+        call_take_in(job.take_in, job_address, rows.first, end, 0, inputs, one)
+    terms = loss_of_rows(job, place + rows.first, rows.start, rows.stop, rows.batch, one)
+    backward(job.network, rows, crew, room, one)
+    return terms
+
+
+@inner
+def loss_of_rows(job, place, start, stop, batch, one):
+    """After the forward pass: dE/dy of rows into the last layer's deltas; returns the terms of their loss.
+
+    E is the mean loss over `batch` samples. `place` is that of row `start`, see `batch_of`.
+    """
+    network = network_of(job)
+    last = layer_of(network, network.layers)
+    targets = Targets(job.batch_labels + 8 * start, target_rows(job, place, start, last.outputs, one))
+    terms, count = job.terms + 8 * start * job.terms_per_sample, (stop - start) * job.terms_per_sample
+    call_loss(
+        job.loss, deltas_from(last, start), outputs_from(last, start), stop - start, last.outputs, targets, terms,
+        1.0 / max(batch, 1), one,
+    )  # fmt: skip
+    if job.weights != 0:
+        weigh_losses(job, last, start, stop, array_at(terms, count, 1.0), one)
+    return array_at(terms, count, 1.0)
+
+
+@inner
+def weigh_losses(job, last, start, stop, terms, one):
+    """Multiply the loss of each sample, in its terms and its gradient, by the sample's weight."""
+    weights, each = array_at(job.batch_weights, stop, one), job.terms_per_sample
+    for i in range(start, stop):
+        delta = array_at(last.delta + i * last.stride, last.outputs, one)
+        for k in range(last.outputs):
+            delta[k] *= weights[i]
+        for k in range((i - start) * each, (i - start + 1) * each):
+            terms[k] *= np.float64(weights[i])
+
+
+@inner
+def note_loss(job, step, terms, batch):
+    """Write the mean loss of a step's batch: the sum of its terms over the number of samples."""
+    loss = total(terms) / np.float64(batch)
+    array_at(job.step_losses, job.steps, 1.0)[step] = loss if job.not_finite == 0 else np.nan

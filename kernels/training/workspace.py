@@ -1,0 +1,189 @@
+"""The workspace of a call: its job, the records of the network and all buffers, laid out in one piece of memory.
+
+It depends on the shapes of a call and on its settings, not on its arrays, and is kept for the next call in the same
+Python thread.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..compiler.decorators import address_of
+from ..elementwise.losses.table import loss_function, terms_per_sample
+from ..elementwise.update_rules.table import SGD, rule_of
+from ..network.arena import Arena, allocate
+from ..network.kept import keep_workspace
+from ..network.layout import Form, lay_out_network, padded
+from ..products.packing import bytes_of_room
+from ..tuning import (
+    BYTES_PER_CACHE_LINE,
+    DEEP_BATCH,
+    NORM_PIECE,
+    SAMPLES_PER_GROUP,
+    TALL_LEAST_BLOCKS,
+    TALL_ROWS,
+    UPDATE_ROWS,
+)
+from ..workers.pace import PACE
+from ..workers.team import TEAM_BYTES
+from ..workers.threads import max_threads
+from .batch import take_in
+from .batch_step import batch_step
+from .job import JOB
+from .run import bind_training, run
+from .sample_steps import sample_steps
+from .tall_step import _blocks_of, tall_step
+from .update import FACTORS_BYTES, apply_gradient
+
+# In place of an optimizer: the gradient is the result.
+GRADIENT = -1
+
+
+class Shape(NamedTuple):
+    """What a workspace depends on: the key under which it is kept.
+
+    sizes, activations  bytes of the arrays of these names, see calls.py
+    dtype               the character of the dtype
+    parameters          P
+    batch               samples of a step, at most
+    x_column            bytes from one feature of a sample to the next
+    loss, optimizer     codes; GRADIENT for none
+    labelled, ordered, weighted, drops, clips, normalized    whether there are labels, an order, weights, and so on
+    threads             that it has room for
+    """
+
+    sizes: bytes
+    activations: bytes
+    dtype: str
+    parameters: int
+    batch: int
+    x_column: int
+    loss: int
+    optimizer: int
+    labelled: bool
+    ordered: bool
+    weighted: bool
+    drops: bool
+    clips: bool
+    normalized: bool
+    threads: int
+
+
+class Workspace(NamedTuple):
+    """A job and its memory.
+
+    memory       everything that is laid out
+    job          the address of the job
+    network      the record of its network
+    step_losses  (1,) float64, for calls of one step
+    """
+
+    memory: np.ndarray
+    job: int
+    network: np.void
+    step_losses: np.ndarray
+
+
+def new_workspace(shape: Shape) -> Workspace:
+    """The workspace for calls of a shape, kept for the next one."""
+    dtype, training = np.dtype(shape.dtype), shape.optimizer != GRADIENT
+    entries = [(run, dtype), (bind_training, dtype)] if training else [(run, dtype)]
+    memory, (job, network) = allocate(lambda arena: _lay_out(arena, shape), entries)
+    workspace = Workspace(memory, job, network, np.empty(1))
+    keep_workspace(tuple(shape), workspace, memory.nbytes)
+    return workspace
+
+
+def _in_groups(shape: Shape) -> bool:
+    """Whether groups of steps on one sample share a pass over the first W, see sample_steps.py."""
+    return in_groups(shape.batch, shape.optimizer, shape.normalized or shape.drops or shape.clips)
+
+
+def in_groups(batch: int, optimizer: int, more: bool) -> bool:
+    """Whether groups of steps share a pass over the first W; `more` tells of anything but gradient descent alone."""
+    return batch == 1 and optimizer == SGD and not more
+
+
+def _lay_out(arena: Arena, shape: Shape) -> tuple[int, np.void]:
+    """Take all memory of a call, and fill in its job; returns the job's address, and the record of the network."""
+    dtype = np.dtype(shape.dtype)
+    sizes = tuple(np.frombuffer(shape.sizes, np.int64).tolist())
+    activations = tuple(np.frombuffer(shape.activations, np.int64).tolist())
+    step, capacity, groups = _form_of_step(shape, dtype.itemsize)
+    address, (job,) = arena.records(JOB)
+    form = Form(sizes, activations, dtype, capacity, shape.x_column, True, shape.drops, shape.normalized)
+    job["network"], network, _ = lay_out_network(arena, form)
+    job["parameters"], job["batch_size"] = shape.parameters, shape.batch
+    job["take_step"], job["calls"] = address_of(step, dtype), 1
+    job["samples"], job["steps_per_epoch"] = shape.batch, 1
+    _lay_out_batch(arena, shape, job, sizes[-1], capacity)
+    _lay_out_update(arena, shape, job, dtype)
+    _lay_out_groups(arena, job, sizes[0], shape.parameters, groups, dtype)
+    _lay_out_threads(arena, shape, job, max(sizes), capacity)
+    return address, network
+
+
+def _form_of_step(shape: Shape, item: int) -> tuple[Any, int, int]:
+    """The function that takes a step, the rows that the buffers need, and the groups of a tall batch."""
+    if _in_groups(shape):
+        return sample_steps, SAMPLES_PER_GROUP, 0
+    blocks = _blocks_of(shape.batch, shape.parameters * item)
+    if blocks.groups == 0 or shape.normalized:  # batch normalization needs the whole batch
+        return batch_step, shape.batch, 0
+    # The last batch may not be tall, and its blocks may be other ones, that go through the network two at a time.
+    capacity = max(max_threads(), TALL_LEAST_BLOCKS) * max(blocks.together * blocks.rows, TALL_ROWS)
+    return tall_step, capacity, blocks.groups
+
+
+def _lay_out_batch(arena: Arena, shape: Shape, job: np.void, outputs: int, capacity: int) -> None:
+    """What belongs to the samples of a batch, and their loss."""
+    dtype = np.dtype(shape.dtype)
+    if shape.labelled:
+        job["batch_labels"] = arena.take(8 * capacity)
+    elif shape.ordered:
+        job["batch_targets"] = arena.take(capacity * outputs * dtype.itemsize)
+    if shape.weighted:
+        job["batch_weights"] = arena.take(capacity * dtype.itemsize)
+    job["loss"], job["terms_per_sample"] = loss_function(shape.loss, dtype), terms_per_sample(shape.loss, outputs)
+    job["terms"] = arena.take(8 * capacity * int(job["terms_per_sample"]))
+
+
+def _lay_out_update(arena: Arena, shape: Shape, job: np.void, dtype: np.dtype[Any]) -> None:
+    """The functions of the update, and the gradient if it is needed as a whole."""
+    if shape.optimizer == GRADIENT:
+        job["gradient_only"], job["take_in"] = 1, address_of(take_in, dtype)
+        return
+    rule = rule_of(shape.optimizer, dtype)
+    job["find_factors"], job["update"] = rule.factors, rule.update
+    job["scales_weights"] = shape.optimizer == SGD
+    job["clips"] = shape.clips
+    if shape.clips or shape.batch > DEEP_BATCH:
+        job["gradient"] = arena.buffer(shape.parameters * dtype.itemsize)
+        job["apply_gradient"] = address_of(apply_gradient, dtype)
+    if shape.clips:
+        job["squares"] = arena.take(8 * (-(-shape.parameters // NORM_PIECE)))
+
+
+def _lay_out_groups(
+    arena: Arena, job: np.void, inputs: int, parameters: int, groups: int, dtype: np.dtype[Any]
+) -> None:
+    """What tall batches and groups of steps on one sample need."""
+    if groups:
+        size = -(-parameters * dtype.itemsize // BYTES_PER_CACHE_LINE) * BYTES_PER_CACHE_LINE
+        job["group_losses"] = arena.take(8 * 2 * groups)
+        job["group_gradients"] = arena.buffer(2 * groups * size)
+    job["group_samples_stride"] = padded(inputs) * dtype.itemsize
+    job["group_samples"] = arena.buffer(SAMPLES_PER_GROUP * int(job["group_samples_stride"]))
+    job["group_dots"] = arena.take(SAMPLES_PER_GROUP * SAMPLES_PER_GROUP * dtype.itemsize)
+
+
+def _lay_out_threads(arena: Arena, shape: Shape, job: np.void, widest: int, capacity: int) -> None:
+    """The team, its pace, and a scratch for each thread: the factors of its rule, a piece of a gradient, packing."""
+    item = np.dtype(shape.dtype).itemsize
+    job["team"], (job["pace"], _) = arena.take(TEAM_BYTES, 128), arena.records(PACE)
+    piece = (UPDATE_ROWS if shape.optimizer > SGD else 1) * widest * item
+    packing = -(-(FACTORS_BYTES + piece) // BYTES_PER_CACHE_LINE) * BYTES_PER_CACHE_LINE
+    # A product sums over inputs, outputs or samples; a gap keeps the threads' cache lines apart.
+    room = bytes_of_room(max(widest, min(shape.batch, capacity, DEEP_BATCH)))
+    job["packing"], job["scratch_bytes"] = packing, -(-(packing + room) // 128) * 128 + 128
+    job["scratch"] = arena.buffer(shape.threads * int(job["scratch_bytes"]))

@@ -1,0 +1,99 @@
+"""What threads need from the processor to wait for each other: atomic numbers, a pause, the way to offer a core.
+
+Also its clock. Without the JIT there is one thread, and these are plain Python.
+"""
+
+import time
+from typing import Any
+
+import llvmlite.binding as llvm
+import numba
+import numpy as np
+from llvmlite import ir
+from numba.core import cgutils
+
+from ..compiler.emit import emitted_by
+from ..compiler.memory import array_at
+from ..compiler.writer import INT, INT32
+
+_TRIPLE = llvm.get_process_triple()
+_X86, _ARM = _TRIPLE.startswith(("x86_64", "i686")), _TRIPLE.startswith(("aarch64", "arm64"))
+
+
+def _pointer(builder: ir.IRBuilder, address: Any) -> Any:
+    return builder.inttoptr(address, INT.as_pointer())
+
+
+def _emit_add(builder: ir.IRBuilder, address: Any, value: Any) -> Any:
+    return builder.atomic_rmw("add", _pointer(builder, address), value, "acq_rel")
+
+
+@emitted_by(_emit_add)
+def add(address: int, value: int) -> int:
+    """Add to the number at an address, atomically; returns its old value."""
+    number = array_at(address, 1, np.int64(0))
+    number[0] += value
+    return number[0] - value
+
+
+def _emit_load(builder: ir.IRBuilder, address: Any) -> Any:
+    return builder.load_atomic(_pointer(builder, address), "acquire", 8)
+
+
+@emitted_by(_emit_load)
+def load(address: int) -> int:
+    """The number at an address; what its writer wrote before is visible afterwards."""
+    return array_at(address, 1, np.int64(0))[0]
+
+
+def _emit_store(builder: ir.IRBuilder, address: Any, value: Any) -> None:
+    builder.store_atomic(value, _pointer(builder, address), "release", 8)
+
+
+@emitted_by(_emit_store)
+def store(address: int, value: int) -> None:
+    """Write the number at an address, after everything that this thread wrote before."""
+    array_at(address, 1, np.int64(0))[0] = value
+
+
+def _call(builder: ir.IRBuilder, name: str, result: ir.Type, *arguments: Any) -> Any:
+    kind = ir.FunctionType(result, [argument.type for argument in arguments])
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), arguments)
+
+
+def _emit_pause(builder: ir.IRBuilder) -> None:
+    if _X86:
+        _call(builder, "llvm.x86.sse2.pause", ir.VoidType())
+    elif _ARM:
+        _call(builder, "llvm.aarch64.hint", ir.VoidType(), INT32(1))
+
+
+@emitted_by(_emit_pause)
+def pause() -> None:
+    """Tell the processor that this thread is waiting in a loop."""
+
+
+def _emit_offer_core(builder: ir.IRBuilder) -> None:
+    if llvm.address_of_symbol("sched_yield") is not None:  # asked while Numba compiles: LLVM knows symbols only then
+        _call(builder, "sched_yield", INT32)
+
+
+@emitted_by(_emit_offer_core)
+def offer_core() -> None:
+    """Let another thread of the system run on this core, if one is ready."""
+
+
+def _emit_clock(builder: ir.IRBuilder) -> Any:
+    if _X86:
+        return _call(builder, "llvm.readcyclecounter", INT)
+    if _ARM:
+        return builder.call(ir.InlineAsm(ir.FunctionType(INT, []), "mrs $0, cntvct_el0", "=r", True), [])
+    return INT(0)
+
+
+@emitted_by(_emit_clock)
+def _ticks() -> int:
+    """Ticks of a counter with a constant rate; always 0 on processors without one that is known here."""
+
+
+clock: Any = time.perf_counter_ns if numba.config.DISABLE_JIT else _ticks
