@@ -19,7 +19,6 @@ from ..compiler.writer import INT, INT32, Writer
 SQUARE = 8
 
 
-
 class _Transposer(Writer):
     """Transposes `wide` times `high` squares.
 
