@@ -8,13 +8,14 @@ that the polynomial with its rounded coefficients has a small error.
 
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
-from numba.extending import intrinsic
+from llvmlite import ir
+
+from .tracing import Traced
 
 
 class Constants(NamedTuple):
-    """The constants of one type. Literals in the code would not do: to Numba, 1.0 is a float64."""
+    """The constants of one type."""
 
     zero: Any
     half: Any
@@ -204,17 +205,14 @@ FLOAT64 = _constants(
 )
 
 
-def _constants_typed(context: Any, x: Any) -> Any:
-    if x not in (numba.float32, numba.float64):
-        return None  # Numba then reports that there is no such function for this type
-    table = FLOAT32 if x == numba.float32 else FLOAT64
-    kind = numba.typeof(table)
-    return kind(x), lambda context, builder, _signature, _values: context.get_constant_generic(builder, kind, table)
+def constants(x: Any) -> Constants:
+    """The constants of the type of a number, traced if the number is."""
+    if not isinstance(x, Traced):
+        return FLOAT64 if isinstance(x, np.float64) else FLOAT32
+    real = x.value.type
 
+    def traced(number: Any) -> Any:
+        return Traced(x.builder, ir.Constant(real, float(number)))
 
-def _constants_plain(x):
-    return FLOAT64 if isinstance(x, np.float64) else FLOAT32
-
-
-# The constants of the type of a number: constants(x).
-constants: Any = _constants_plain if numba.config.DISABLE_JIT else intrinsic(_constants_typed)
+    table = FLOAT64 if isinstance(real, ir.DoubleType) else FLOAT32
+    return Constants(*(tuple(map(traced, item)) if isinstance(item, tuple) else traced(item) for item in table))

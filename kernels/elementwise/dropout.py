@@ -89,9 +89,15 @@ def drop(
             slopes[j] *= keep
 
 
+@inner
+def rows_of(x):
+    """The rows of a matrix of contiguous rows."""
+    return Rows(np.int64(x.ctypes.data), x.strides[0])  # type: ignore[arg-type]
+
+
 @entry
 def _mask(mask: Matrix2D, spare: Matrix2D, layer: int, step: int, ratio: float, scale: float, seed: int) -> None:
-    y, slope = Rows(np.int64(mask.ctypes.data), mask.strides[0]), Rows(np.int64(spare.ctypes.data), spare.strides[0])
+    y, slope = rows_of(mask), rows_of(spare)
     rows, columns = mask.shape
     drop(y, slope, rows, columns, 0, layer, key_of_step(seed, step), ratio, scale, mask.dtype.type(1))
 

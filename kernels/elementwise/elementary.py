@@ -37,34 +37,11 @@ power is smooth in w = a / (K + a), which maps all a to 0 <= w < 1:
 The coefficients stand in constants.py.
 """
 
-import functools
-from typing import Any
-
-import numba
-import numpy as np
-
-from ..compiler.decorators import compiled_with
 from .constants import constants
-from .primitives import copysign, exponent, mul_add, polynomial, times_power, where
-
-# Compiled into the caller. Without `fastmath=False` the flags of the caller would hold here, too.
-_compiled = functools.partial(compiled_with, fastmath=False, error_model="numpy", forceinline=True)
+from .operations import copysign, exponent, mul_add, polynomial, times_power, where
+from .tracing import elementary
 
 
-def _elementary(function: Any) -> Any:
-    """Decorate a function of one number. Without the JIT it is Python that, like compiled code, does not warn."""
-    if not numba.config.DISABLE_JIT:
-        return _compiled(function)
-
-    @functools.wraps(function)
-    def call(x: Any) -> Any:
-        with np.errstate(all="ignore"):
-            return function(x if isinstance(x, np.float32) else np.float64(x))
-
-    return call
-
-
-@_compiled
 def _reduce(x, c):
     # (r, n) with x = k ln 2 + r and n = shifter + k
     n = mul_add(x, c.log2_e, c.shifter)
@@ -72,19 +49,17 @@ def _reduce(x, c):
     return mul_add(-k, c.ln2_low, mul_add(-k, c.ln2_high, x)), n
 
 
-@_compiled
 def _exp_reduced(r, c):
     # e^r = 1 + r (1 + r P(r))
     return mul_add(r, mul_add(r, polynomial(c.exp_polynomial, r), c.one), c.one)
 
 
-@_compiled
 def _expm1_reduced(r, c):
     # e^r - 1 = r + r^2 P(r)
     return mul_add(r * r, polynomial(c.exp_polynomial, r), r)
 
 
-@_elementary
+@elementary()
 def exp(x):
     """e^x: 0 where that is below the smallest normal number, infinity where it is above the largest.
 
@@ -97,7 +72,7 @@ def exp(x):
     return where(x < c.exp_least, c.zero, power)
 
 
-@_elementary
+@elementary()
 def expm1(x):
     """e^x - 1: infinity where that is above the largest number.
 
@@ -115,7 +90,7 @@ def expm1(x):
     return copysign(value, x)
 
 
-@_elementary
+@elementary()
 def sigmoid(x):
     """1 / (1 + e^-x).
 
@@ -128,7 +103,7 @@ def sigmoid(x):
     return c.one / mul_add(_exp_reduced(r, c), times_power(c.one, n), c.one)
 
 
-@_elementary
+@elementary()
 def tanh(x):
     """(1 - e^-2|x|) / (1 + e^-2|x|) with the sign of x.
 
@@ -150,7 +125,6 @@ def tanh(x):
     return copysign(mul_add(-u, c.one + s, c.one - s) / mul_add(-u, c.one - s, c.one + s), x)
 
 
-@_compiled
 def _log_assembled(k, f, c):
     # k ln 2 + log(1 + f) = k ln2_high + (f - (s (f - z Q(z)) - k ln2_low))
     s = f / (c.two + f)
@@ -159,7 +133,6 @@ def _log_assembled(k, f, c):
     return mul_add(k, c.ln2_high, f - small)
 
 
-@_compiled
 def _log_limits(value, x, c):
     # the logarithm of x, which is `value` if x is positive and finite
     value = where(x < c.infinity, value, x)
@@ -167,7 +140,7 @@ def _log_limits(value, x, c):
     return where(x == c.zero, -c.infinity, value)
 
 
-@_elementary
+@elementary()
 def log(x):
     """The natural logarithm: -infinity at 0, NaN below.
 
@@ -182,7 +155,7 @@ def log(x):
     return _log_limits(_log_assembled(k, f, c), x, c)
 
 
-@_elementary
+@elementary()
 def log1p(x):
     """log(1 + x): -infinity at -1, NaN below.
 
@@ -202,8 +175,7 @@ def log1p(x):
     return _log_limits(where(u == c.one, x, _log_assembled(k, f, c)), u, c)
 
 
-@_elementary
-def softplus_and_slope(x):
+def _softplus_and_slope(x):
     """(log(1 + e^x), sigmoid(x)): see `softplus`; the slope is computed from the same power.
 
     With t = e^-|x| <= 1 they are max(x, 0) + log(1 + t), and t or 1 divided by 1 + t.
@@ -218,17 +190,16 @@ def softplus_and_slope(x):
     return value, where(x < c.zero, t, c.one) / (c.one + t)
 
 
-@_elementary
+@elementary()
 def softplus(x):
     """log(1 + e^x): 0 where that is below the smallest normal number.
 
     Error: 4 ulp.
     """
-    return softplus_and_slope(x)[0]
+    return _softplus_and_slope(x)[0]
 
 
-@_elementary
-def silu_and_slope(x):
+def _silu_and_slope(x):
     """(x sigmoid(x), its derivative sigmoid(x) (1 + x (1 - sigmoid(x)))): see `silu`.
 
     With x = k ln 2 + r and d = 1 / (2^k + e^-r) the sigmoid is 2^k d, 1 minus the sigmoid is e^-r d, and the value is
@@ -248,17 +219,16 @@ def silu_and_slope(x):
     return where(x <= large, value, x), where(x > large, c.one, slope)  # NaN stays
 
 
-@_elementary
+@elementary()
 def silu(x):
     """x sigmoid(x): 0 where that is below the smallest normal number, at -infinity too.
 
     Error: 4 ulp.
     """
-    return silu_and_slope(x)[0]
+    return _silu_and_slope(x)[0]
 
 
-@_elementary
-def gelu_and_slope(x):
+def _gelu_and_slope(x):
     """(x Phi(x), its derivative Phi(x) + x phi(x)): see `gelu`.
 
     Phi and phi are the distribution function and the density of the standard normal. With a = |x| and the power
@@ -290,10 +260,15 @@ def gelu_and_slope(x):
     return where(x < c.zero, c.zero, x) - g, where(x < c.zero, h, c.one - h)
 
 
-@_elementary
+@elementary()
 def gelu(x):
     """x Phi(x): 0 where that is below the smallest normal number, at -infinity too.
 
     Error: 4 ulp.
     """
-    return gelu_and_slope(x)[0]
+    return _gelu_and_slope(x)[0]
+
+
+softplus_and_slope = elementary(results=2)(_softplus_and_slope)
+silu_and_slope = elementary(results=2)(_silu_and_slope)
+gelu_and_slope = elementary(results=2)(_gelu_and_slope)

@@ -127,7 +127,7 @@ def forward(out, x, activate, whole_rows, threads):
     work.activate, work.whole_rows = activate, whole_rows
     work.rows, work.columns = out.shape
     work.out, work.out_row = out.ctypes.data, out.strides[0]
-    work.x, work.x_row, work.x_column = x.ctypes.data, x.strides[0], x.strides[1]
+    work.x, (work.x_row, work.x_column) = x.ctypes.data, x.strides
     in_parts(address_in_code(forward_part, one), address_of_record(work), threads, one)
 
 
@@ -143,8 +143,8 @@ def backward(grad_x, grad_out, given, activate, differentiate, threads):
     work.activate, work.differentiate = activate, differentiate
     work.rows, work.columns = grad_x.shape
     work.grad_x, work.grad_x_row = grad_x.ctypes.data, grad_x.strides[0]
-    work.grad_out, work.grad_out_row, work.grad_out_column = grad_out.ctypes.data, *grad_out.strides
-    work.given, work.given_row, work.given_column = given.ctypes.data, given.strides[0], given.strides[1]
+    work.grad_out, (work.grad_out_row, work.grad_out_column) = grad_out.ctypes.data, grad_out.strides
+    work.given, (work.given_row, work.given_column) = given.ctypes.data, given.strides
     spare = np.empty((2 * threads, min(rows_per_block(work.columns), work.rows) * work.columns), grad_x.dtype)
     work.spare, work.spare_block = spare.ctypes.data, spare.strides[0]
     in_parts(address_in_code(backward_part, one), address_of_record(work), threads, one)

@@ -30,7 +30,7 @@ class Activation(NamedTuple):
     """
 
     forward: Function
-    backward: Function | None
+    backward: Function | Any
     activate: Function | None
     differentiate: Function | None
     by_slope: bool = False  # the derivative cannot be computed from the output, and the slopes are stored

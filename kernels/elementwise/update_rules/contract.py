@@ -9,7 +9,7 @@ from typing import NamedTuple
 from ...compiler.decorators import called_through, inner
 from ...compiler.memory import array_at
 from ...compiler.signature import Real
-from ..elementary import mul_add
+from ..primitives import mul_add
 
 # The factors of a step: numbers of the dtype, each rounded once from float64.
 FACTORS = 8
