@@ -62,8 +62,8 @@ ELEMENTS_PER_CHECK = 1 << 16
 # float64 the lanes are halved. A tile keeps rows x vectors sums in registers, beside the vectors of a row of b and one
 # broadcast element of a. A wider panel loads less for each multiply-add; a narrower one wastes fewer lanes on a
 # product's last columns. More heights waste less time on its last rows; but each is a function to compile. Where
-# measured, tiles of one vector have 10 rows: the addresses of more rows of a do not fit into the general registers.
-# Experiments: panel-shapes, panel-of-48, panel-of-24, tile-3x7, tile-heights, tile-10x8
+# measured, tiles of one vector have 8 or 10 rows: the addresses of more do not fit into the general registers.
+# Experiments: panel-shapes, panel-of-48, panel-of-24, tile-3x7, tile-heights, tile-8x8
 #
 #              registers     panels: lanes, vectors, rows     why
 # avx512       32 of 16      16 x 3 x 9:  27 sums + 3 + 1     2.25 multiply-adds a load, no spill
@@ -71,9 +71,9 @@ ELEMENTS_PER_CHECK = 1 << 16
 #                            16 x 1 x 14                      14 independent sums hide a latency of 4 at 2 a cycle
 # avx512_256   32 of 16      16 x 2 x 14                      512 bits are executed as two halves: a vector of 8 costs
 #                             8 x 2 x 14: 28 sums + 2 + 1     half of one of 16, so the last columns are cut finer
-#                             8 x 1 x 10
+#                             8 x 1 x 8
 # avx2         16 of 8        8 x 2 x 6:  12 sums + 2 + 1     the classic 6 x 16
-#                             8 x 1 x 12: 12 sums + 1 + 1
+#                             8 x 1 x 10: 10 sums + 1 + 1
 # neon         32 of 4        4 x 4 x 6:  24 sums + 4 + 1
 #                             4 x 2 x 12: 24 sums + 2 + 1
 #                             4 x 1 x 14
@@ -81,8 +81,8 @@ ELEMENTS_PER_CHECK = 1 << 16
 #                             4 x 1 x 12
 PANELS: dict[str, tuple[tuple[int, int, tuple[int, ...]], ...]] = {
     "avx512": ((16, 3, (9, 4, 3, 2, 1)), (16, 2, (14, 8, 5, 4, 3, 2, 1)), (16, 1, (14, 8, 6, 4, 3, 2, 1))),
-    "avx512_256": ((16, 2, (14, 8, 5, 4, 3, 2, 1)), (8, 2, (14, 5, 4, 3, 2, 1)), (8, 1, (10, 8, 6, 4, 3, 2, 1))),
-    "avx2": ((8, 2, (6, 5, 4, 3, 2, 1)), (8, 1, (12, 8, 6, 4, 3, 2, 1))),
+    "avx512_256": ((16, 2, (14, 8, 5, 4, 3, 2, 1)), (8, 2, (14, 5, 4, 3, 2, 1)), (8, 1, (8, 6, 4, 3, 2, 1))),
+    "avx2": ((8, 2, (6, 5, 4, 3, 2, 1)), (8, 1, (10, 8, 6, 4, 3, 2, 1))),
     "neon": ((4, 4, (6, 4, 3, 2, 1)), (4, 2, (12, 5, 4, 3, 2, 1)), (4, 1, (14, 8, 6, 4, 3, 2, 1))),
     "sse2": ((4, 2, (6, 4, 3, 2, 1)), (4, 1, (12, 6, 4, 3, 2, 1))),
 }
@@ -106,6 +106,10 @@ LATENCY_SUMS = 5
 # and not wider than the second, begins with a panel of the second kind, unless it fills the widest. So the widest panel
 # is always filled here and needs no masks. Experiments: panel-of-48, panel-of-24, widest-masked
 SPLIT_WIDTHS = {"avx512": (32, 64), "avx512_256": (16, 31)}
+
+# Sums of vectors, by instruction set. The last few columns of a product keep this many dot products in registers: more
+# hide the latency of a multiply-add, too many do not fit beside the operands. Experiments: narrow-sums
+NARROW_SUMS = {"avx512": 16, "avx512_256": 16, "avx2": 12, "neon": 16, "sse2": 12}
 
 # Steps of the sum. A tile prefetches what it needs this many steps later: more of it is behind the end of the sum and
 # fetched in vain, less arrives late. The list of column offsets must be readable this far behind its end.

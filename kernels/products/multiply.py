@@ -9,8 +9,6 @@ epilogue to each panel while it is in the cache. The rows of the right factor an
 right factor whose columns are contiguous, as those of W^T, each panel is transposed first, see packing.py.
 """
 
-import numpy as np
-
 from ..compiler.decorators import inner, shared
 from ..compiler.memory import NO_ROWS, Matrix, Rows, as_type_of, itemsize
 from ..compiler.signature import Real
@@ -98,7 +96,7 @@ def product(p: Product, scaling: Scaling, one: Real) -> None:
     along = p.a.contiguous if is_narrow_possible(p, scaling, item) else NEITHER
     whole = columns - narrow_columns(columns, depth, along, scale)
     prefetch = what_to_prefetch(p, item)
-    column = np.int64(0)  # Numba would compile what the loop calls once more for a literal
+    column = 0
     while column < whole:
         panel = panel_for(whole - column, scale)
         width = min(WIDTHS[panel] // scale, whole - column)

@@ -18,17 +18,16 @@ from llvmlite import ir
 from ..compiler.decorators import inner
 from ..compiler.emit import emitted_by
 from ..compiler.memory import Rows, array_at, itemsize, matrix_at, row_at, rows_from
-from ..compiler.processor import vector_lanes
+from ..compiler.processor import instruction_set, vector_lanes
 from ..compiler.signature import Real
 from ..compiler.writer import INT, Writer, bits_of
+from ..tuning import NARROW_SUMS
 from .operands import ALONG_ROWS, ALONG_SUM, Scaling
 from .panels import NARROW_MOST, NARROWEST
 
-# Rows that `_AlongSum` takes at once, by the columns that it has room for: 16 independent sums hide the latency of a
-# multiply-add.
-_SUM_ROWS = {2: 8, 4: 4}
-# The same by the columns that there are.
-SUM_ROWS = np.array([0, 8, 8, 4, 4])
+# Rows that `_AlongSum` takes at once, by the columns that it has room for; and the same by the columns that there are.
+_SUM_ROWS = {columns: NARROW_SUMS[instruction_set()] // columns for columns in (2, 4)}
+SUM_ROWS = np.array([0, _SUM_ROWS[2], _SUM_ROWS[2], _SUM_ROWS[4], _SUM_ROWS[4]])
 
 # Vectors of rows that `_AlongRows` takes at once, and their elements for float32.
 _ROW_VECTORS = 4
@@ -241,7 +240,7 @@ def multiply_narrow(a, b, c, start, size, scaling, room, one):
     """
     item = itemsize(one)
     columns, depth = size.columns, size.depth
-    i = np.int64(0)
+    i = 0
     if a.contiguous == ALONG_ROWS:
         at_once = ROW_ELEMENTS * 4 // item
         while i < size.rows:

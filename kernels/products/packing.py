@@ -5,8 +5,6 @@ factor is copied there, since its rows lie in as many pages of memory and, at po
 cache. A right factor that serves many products can be brought into panels beforehand by `pack_panels`.
 """
 
-import numpy as np
-
 from ..compiler.decorators import inner
 from ..compiler.memory import Matrix, Rows, copy_elements, itemsize
 from ..tuning import PACK_LEAST_BYTES, PACK_LEAST_ROWS
@@ -72,7 +70,7 @@ def pack_panels(out, b, depth, columns, contiguous, part_of, one):
     item = itemsize(one)
     scale = item // 4
     whole = columns - narrow_columns(columns, depth, contiguous, scale)
-    column, number = np.int64(0), 0
+    column, number = 0, 0
     while column < whole:
         width = min(WIDTHS[panel_for(whole - column, scale)] // scale, whole - column)
         if number % part_of.parts == part_of.part:
