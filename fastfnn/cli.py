@@ -8,11 +8,15 @@ import sys
 import time
 from collections.abc import Sequence
 
+import numba
+
 from fastfnn import backend, datasets, validation
 from fastfnn.network import FNN, HIDDEN_ACTIVATIONS
 from fastfnn.optimizers import SGD
 
 EXIT_BAD_INPUT = 2
+
+ERASE_TO_END = "\x1b[K"  # of the line, in a terminal
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -80,30 +84,44 @@ def _add_compile(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "compile",
         help="compile the kernels ahead of their first use",
         description="Compile all kernels for this processor into the cache on disk, from which later processes load "
-        "them: for container images, CI and impatient first users. NUMBA_CACHE_DIR names the folder of the cache.",
+        "them: for container images, CI, or a first call without a wait. The environment variable NUMBA_CACHE_DIR "
+        "names the folder of the cache, for this command and for the processes that use it.",
     )
     compile_ahead.add_argument(
-        "--dtype", choices=("float32", "float64"), nargs="+", default=["float32"], help="dtypes of the networks"
+        "--dtype",
+        choices=("float32", "float64"),
+        nargs="+",
+        default=["float32"],
+        help="dtypes of the networks that will use them (default: float32)",
     )
     compile_ahead.set_defaults(run=_compile)
 
 
 def _compile(options: argparse.Namespace) -> None:
-    def show(kernel: backend.CompileProgress) -> None:
-        if sys.stderr.isatty():
-            print(f"\r{dtype}: kernel {kernel.number} of {kernel.total}: {kernel.name:30}", end="", file=sys.stderr)
-
-    start = time.perf_counter()
-    with backend.on_compilation(show):
-        for dtype in options.dtype:
-            backend.compile_kernels(dtype)
-    if sys.stderr.isatty():
-        print(file=sys.stderr)
+    if numba.config.DISABLE_JIT:
+        raise ValueError("NUMBA_DISABLE_JIT is set: there is nothing to compile")
     folder = backend.cache_folder()
-    seconds = time.perf_counter() - start
     if folder is None:
-        raise OSError("there is no folder for the cache that may be written to: name one by NUMBA_CACHE_DIR")
-    print(f"kernels for {', '.join(options.dtype)} are ready after {seconds:.1f} s, in {folder}")
+        raise OSError("there is no folder for the cache that can be written to: name one by NUMBA_CACHE_DIR")
+    for dtype in dict.fromkeys(options.dtype):
+        compiled, start = 0, time.perf_counter()
+
+        def show(kernel: backend.CompileProgress, dtype: str = dtype) -> None:
+            nonlocal compiled
+            compiled += 1
+            if sys.stderr.isatty():
+                line = f"{dtype}: compiling kernel {kernel.number} of {kernel.total}, {kernel.name}"
+                print(f"\r{line}{ERASE_TO_END}", end="", file=sys.stderr, flush=True)
+
+        try:
+            with backend.on_compilation(show):
+                backend.compile_kernels(dtype)
+        finally:
+            if compiled and sys.stderr.isatty():
+                print(f"\r{ERASE_TO_END}", end="", file=sys.stderr, flush=True)
+        seconds = time.perf_counter() - start
+        print(f"{dtype}: compiled {compiled} kernels in {seconds:.1f} s" if compiled else f"{dtype}: already compiled")
+    print(f"cache: {folder}")
 
 
 def _add_bench(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

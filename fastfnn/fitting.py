@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastfnn.backend import SAMPLES_PER_GROUP, CompileProgress, on_compilation
+from fastfnn.backend import SAMPLES_PER_GROUP, CompileProgress, cache_folder, on_compilation
 from fastfnn.history import History
 
 # Writes the losses of the steps into its first argument and takes the samples in the orders of the second, (E, N).
@@ -156,14 +156,19 @@ def _shown_progress(steps: int, epochs: int) -> Iterator[Progress]:
     with tqdm(total=steps, unit="step", dynamic_ncols=True) as bar:
 
         def compiling(kernel: CompileProgress) -> None:
-            bar.set_description_str(f"compiling kernel {kernel.number} of {kernel.total}, once for this machine")
+            how_often = "once for this machine" if cache_folder() else "in every process: set NUMBA_CACHE_DIR"
+            bar.set_description_str(f"compiling kernel {kernel.number} of {kernel.total}, {how_often}")
 
         def advance(count: int) -> None:
             bar.set_description_str("", refresh=False)
             bar.update(count)
 
+        def report(history: History) -> None:
+            bar.set_description_str("", refresh=False)  # the kernels that measure may have been compiled
+            tqdm.write(_epoch_line(history, epochs))
+
         with on_compilation(compiling):
-            yield Progress(advance, lambda history: tqdm.write(_epoch_line(history, epochs)))
+            yield Progress(advance, report)
 
 
 def _epoch_line(history: History, epochs: int) -> str:

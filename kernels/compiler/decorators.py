@@ -24,12 +24,12 @@ from typing import Any
 import llvmlite
 import numba
 import numpy as np
-from numba.core import cgutils
+from numba.core import cgutils, errors
 from numba.core import types as numba_types
 from numba.extending import intrinsic, overload
 
 from .cache import KernelCache, announce, counting
-from .pipeline import Inner
+from .pipeline import Inner, SharedCompiler
 from .signature import signature_of, with_context
 
 Function = Callable[..., Any]
@@ -45,7 +45,7 @@ OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 _OTHER_REGIONS = ("comprehension", "reduction", "inplace_binop", "setitem", "numpy", "stencil", "fusion")
 PRANGE_ONLY = {"prange": True} | dict.fromkeys(_OTHER_REGIONS, False)
 
-# Numba writes two more functions for each, which Python and C would call it by: a fifth of the compile time.
+# Numba would also compile a wrapper for callers in Python and one for callers in C: a fifth of the compile time.
 NOT_FROM_PYTHON, NOT_FROM_C = {"no_cpython_wrapper": True}, {"no_cfunc_wrapper": True}
 
 _compiling = threading.RLock()
@@ -73,12 +73,14 @@ def _without_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _compile(function: Function, dtype: np.dtype[Any], parallel: bool, **wrappers: bool) -> Any:
+def _compile(function: Function, dtype: np.dtype[Any], parallel: bool, **options: Any) -> Any:
     regions = dict(PRANGE_ONLY) if parallel else False  # a copy: Numba empties it
-    dispatcher = numba.njit(parallel=regions, fastmath=CONTRACT, **OPTIONS, **wrappers)(function)
+    if not parallel:
+        options["pipeline_class"] = SharedCompiler
+    dispatcher = numba.njit(parallel=regions, fastmath=CONTRACT, **OPTIONS, **options)(function)
     name = function.__name__.lstrip("_")
     try:
-        dispatcher._cache = KernelCache(function, name)
+        dispatcher._cache = KernelCache(function, name, dtype)
     except RuntimeError:  # there is no folder that may be written to
         announce(name)
     with _without_collection():
@@ -92,24 +94,27 @@ class _Shared:
 
     def __init__(self, function: Function, parallel: bool) -> None:
         self.function, self.parallel = function, parallel
-        self.compiled: dict[np.dtype[Any], tuple[Any, int]] = {}  # keeps the code alive; its address
+        self.compiled: dict[np.dtype[Any], tuple[Any, int]] = {}  # the code, which must stay alive; its address
 
     def symbol(self, dtype: Any) -> str:
-        """The name that other compiled code calls it by: that of the module, too, since names repeat."""
+        """The name by which other compiled code calls it; it holds the module's, since names of functions repeat."""
         return f"fastfnn.{self.function.__module__}.{self.function.__qualname__}.{dtype}"
 
-    def prepare(self, dtype: np.dtype[Any]) -> int:
-        """Its address for a dtype; compiled, or loaded from disk, if it was not yet."""
-        if dtype not in self.compiled:
-            with _compiling:
-                if dtype not in self.compiled:
-                    prepare([(callee, dtype) for callee in shared_callees(self.function)])
-                    code = _compile(self.function, dtype, self.parallel, **NOT_FROM_PYTHON, **NOT_FROM_C)
-                    (version,) = code.overloads.values()
-                    address = version.library.get_pointer_to_function(version.fndesc.llvm_func_name)
-                    llvmlite.binding.add_symbol(self.symbol(dtype), address)
-                    self.compiled[dtype] = code, address
-        return self.compiled[dtype][1]
+    def symbol_for_caller(self, real: Any) -> str:
+        """The symbol, for code that is being compiled. LLVM ends the process where a symbol is not known."""
+        if np.dtype(str(real)) not in self.compiled:
+            raise errors.TypingError(
+                f"{self.function.__name__} is not compiled for {real}: `shared_callees` does not find it in the caller"
+            )
+        return self.symbol(real)
+
+    def compile(self, dtype: np.dtype[Any]) -> None:
+        """Compile it for a dtype, or load it from disk; what it calls must be ready."""
+        code = _compile(self.function, dtype, self.parallel, **NOT_FROM_PYTHON, **NOT_FROM_C)
+        (version,) = code.overloads.values()
+        address = version.library.get_pointer_to_function(version.fndesc.llvm_func_name)
+        llvmlite.binding.add_symbol(self.symbol(dtype), address)
+        self.compiled[dtype] = code, address
 
 
 _shared: dict[Function, _Shared] = {}
@@ -122,23 +127,22 @@ def _names(code: types.CodeType) -> set[str]:
 
 @functools.cache
 def shared_callees(function: Function) -> tuple[Function, ...]:
-    """The shared functions that a function calls, itself or through inner functions."""
+    """The shared functions that a function calls, itself or through inner functions, by names of their modules."""
+    found: dict[Function, None] = {}
+    visited = set()
 
-    def visit(caller: Function, seen: set[Function]) -> Iterator[Function]:
+    def visit(caller: Function) -> None:
+        visited.add(caller)
         for name in sorted(_names(caller.__code__)):
             called = caller.__globals__.get(name)
             if isinstance(called, Inner):
-                called = called.function
-            if not isinstance(called, types.FunctionType) or called in seen:
-                continue
-            if called in _shared:
-                seen.add(called)
-                yield called
-            elif isinstance(caller.__globals__.get(name), Inner):
-                seen.add(called)
-                yield from visit(called, seen)
+                if called.function not in visited:
+                    visit(called.function)
+            elif isinstance(called, types.FunctionType) and called in _shared and called is not function:
+                found[called] = None
 
-    return tuple(visit(function, {function}))
+    visit(function)
+    return tuple(found)
 
 
 class _Entry:
@@ -148,14 +152,9 @@ class _Entry:
         self.function = function
         self.compiled: dict[np.dtype[Any], Any] = {}
 
-    def prepare(self, dtype: np.dtype[Any]) -> Any:
-        """What Python calls for a dtype; compiled, or loaded from disk, if it was not yet."""
-        if dtype not in self.compiled:
-            with _compiling:
-                if dtype not in self.compiled:
-                    prepare([(callee, dtype) for callee in shared_callees(self.function)])
-                    self.compiled[dtype] = _compile(self.function, dtype, False, **NOT_FROM_C)
-        return self.compiled[dtype]
+    def compile(self, dtype: np.dtype[Any]) -> None:
+        """Compile it for a dtype, or load it from disk; what it calls must be ready."""
+        self.compiled[dtype] = _compile(self.function, dtype, False, **NOT_FROM_C)
 
 
 _entries: dict[Function, _Entry] = {}  # by what `entry` returns
@@ -172,7 +171,8 @@ def entry(function: Function) -> Function:
     def call(first: np.ndarray, *rest: Any) -> Any:
         kernel = compiled.get(first.dtype)
         if kernel is None:
-            kernel = record.prepare(first.dtype)
+            prepare([(call, first.dtype)])
+            kernel = compiled[first.dtype]
         return kernel(first, *rest)
 
     _entries[call] = record
@@ -188,11 +188,11 @@ def prepare(wanted: Iterable[tuple[Function, np.dtype[Any]]]) -> None:
         with counting(len(order)) as count:
             for function, dtype in order:
                 count()
-                (_entries.get(function) or _shared[function]).prepare(dtype)
+                (_entries.get(function) or _shared[function]).compile(dtype)
 
 
 def _callees_first(wanted: Iterable[tuple[Function, np.dtype[Any]]]) -> list[tuple[Function, np.dtype[Any]]]:
-    """The functions that are not ready yet, with all that they call."""
+    """The functions that are not compiled yet, each after those that it calls."""
     order: dict[tuple[Function, np.dtype[Any]], None] = {}
 
     def visit(function: Function, dtype: np.dtype[Any]) -> None:
@@ -221,7 +221,7 @@ def shared(function: Function, parallel: bool = False) -> Function:
     @overload(function)
     def call_by_name(*arguments):  # no annotations: Numba compares it with the lambda
         real = arguments[-1]
-        code = _call(function, signature_of(function, real), record.symbol(real))
+        code = _call(function, signature_of(function, real), record.symbol_for_caller(real))
         return lambda *arguments: code(*arguments)
 
     return function
@@ -247,6 +247,7 @@ def _emit_call(context: Any, builder: Any, target: Any, signature: Any, values: 
 
     The wrapper that Numba makes for callers in C copies its arguments as vectors; they have just been written one by
     one, so that the processor waits until all earlier stores have reached the cache. See Experiments: numba-convention.
+    The status that Numba's functions return is ignored: shared functions do not raise.
     """
     kind = context.call_conv.get_function_type(signature.return_type, signature.args)
     result, raised = (cgutils.alloca_once(builder, pointer.pointee) for pointer in kind.args[:2])
@@ -256,7 +257,7 @@ def _emit_call(context: Any, builder: Any, target: Any, signature: Any, values: 
 
 
 def address_of(function: Function, dtype: np.dtype[Any]) -> int:
-    """The address of a shared function, by which compiled code calls it: compiled only when it is first wanted."""
+    """The address of a shared function, for `called_through`; the function is compiled when it is first asked for."""
     if numba.config.DISABLE_JIT:
         _plain[id(function)] = function
         return id(function)
@@ -264,7 +265,10 @@ def address_of(function: Function, dtype: np.dtype[Any]) -> int:
     if wanted is not None:
         wanted.append((function, dtype))
         return 0
-    return _shared[function].prepare(dtype)
+    compiled = _shared[function].compiled
+    if dtype not in compiled:
+        prepare([(function, dtype)])
+    return compiled[dtype][1]
 
 
 _listing = threading.local()
@@ -272,7 +276,10 @@ _listing = threading.local()
 
 @contextlib.contextmanager
 def functions_listed() -> Iterator[list[tuple[Function, np.dtype[Any]]]]:
-    """Inside the context `address_of` only notes, in this list, which functions are wanted; it returns 0."""
+    """Inside the context `address_of` compiles nothing: it appends its arguments to this list and returns 0.
+
+    So the caller learns which functions it needs, and can `prepare` them together. Other threads are not affected.
+    """
     _listing.wanted = []
     try:
         yield _listing.wanted
@@ -309,23 +316,24 @@ def called_through(prototype: Function) -> Function:
 
 
 @intrinsic
-def _address_in_code(_context, function, one):
-    if not isinstance(function, numba_types.Function):
+def _address_in_code(_context, function, real):
+    if not isinstance(function, numba_types.Function) or function.typing_key not in _shared:
         return None
     called = function.typing_key
+    symbol = _shared[called].symbol_for_caller(real)
 
     def code(context, builder, _signature, _values):
-        signature = signature_of(called, one)
+        signature = signature_of(called, real)
         kind = context.call_conv.get_function_type(signature.return_type, signature.args)
-        target = cgutils.get_or_insert_function(builder.module, kind, _shared[called].symbol(one))
+        target = cgutils.get_or_insert_function(builder.module, kind, symbol)
         return builder.ptrtoint(target, context.get_value_type(numba_types.intp))
 
-    return numba_types.intp(function, one), code
+    return numba_types.intp(function, real), code
 
 
-def _plain_address_in_code(function, one):
-    return address_of(function, np.dtype(type(one)))
+def _plain_address_in_code(function, real):
+    return address_of(function, np.dtype(type(real)))
 
 
-# The address of a shared function, in compiled code: address_in_code(function, one).
+# The address of a shared function in compiled code, for the dtype of a scalar: address_in_code(function, real).
 address_in_code: Any = _plain_address_in_code if numba.config.DISABLE_JIT else _address_in_code

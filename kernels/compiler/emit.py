@@ -1,4 +1,4 @@
-"""Functions of which compiled code has LLVM instructions, and Python an equivalent.
+"""Functions that are LLVM instructions in compiled code, and Python or NumPy without the compiler.
 
     @emitted_by(emit)
     def f(...): what it does, in Python or NumPy

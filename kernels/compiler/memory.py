@@ -1,7 +1,7 @@
 """Memory as kernels see it: arrays and records at addresses, rows of matrices, cache lines.
 
 Kernels pass addresses, and what belongs to them, in named tuples: compiled code passes the fields one by one, at no
-cost. An address of 0 means that there is nothing.
+cost. An address of 0 stands for an array that does not exist.
 """
 
 import math
@@ -72,6 +72,8 @@ def matrix_at(address, rows, columns, stride, dtype):
 
 def _plain_array_at(address, count, like):
     dtype = np.dtype(type(like))
+    if address == 0:  # there is nothing, and NumPy makes no array of it
+        return np.empty(0, dtype)
     return np.asarray(Memory(address, (int(count),), (dtype.itemsize,), dtype))
 
 
@@ -211,9 +213,9 @@ def whole_lines(size):
 
 @inner
 def keep(array):
-    """0, and the array is alive up to here if the 0 is used.
+    """0, computed from the array: the array stays alive until here if the 0 is added to something.
 
-    Numba frees an array after its last use, and taking its address is none; it also drops a call whose result is
-    not used.
+    Numba frees an array after its last use. Taking its address does not count as a use of its memory, nor does a call
+    whose result is not used.
     """
     return 0 * array.shape[0]

@@ -8,12 +8,15 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import llvmlite.binding as llvm
 import numba
 from numba import types
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import AnalysisPass, register_pass
 from numba.core.typed_passes import IRLegalization
+
+from .writer import written
 
 
 def compiler_with(added: type, after: type) -> type[CompilerBase]:
@@ -29,7 +32,7 @@ def compiler_with(added: type, after: type) -> type[CompilerBase]:
     return Compiler
 
 
-class _CodeToLink(JITCodeLibrary):
+class CodeToLink(JITCodeLibrary):
     """The code of an inner function: linked into its callers and optimized there, never made into machine code."""
 
     def _optimize_functions(self, _module: Any) -> None:
@@ -54,9 +57,40 @@ class _CodeToLink(JITCodeLibrary):
         pass
 
 
+class _CodeWithWritten(JITCodeLibrary):
+    """Code that calls functions of a `Writer`, which are linked in after the code has been optimized.
+
+    A writer chooses the instructions itself; optimizing the tiles of products would take longer than all the rest of
+    their compilation.
+    """
+
+    def _optimize_final_module(self) -> None:
+        super()._optimize_final_module()
+        module = self._final_module
+        for name in [each.name for each in module.functions if each.is_declaration and each.name in written]:
+            added = llvm.parse_assembly(written[name])
+            added.triple, added.data_layout = module.triple, self._codegen._data_layout
+            module.link_in(added)
+
+
+@register_pass(mutates_CFG=False, analysis_only=True)
+class LinkWritten(AnalysisPass):
+    """Before code generation: put the code into a `_CodeWithWritten`."""
+
+    _name = "fastfnn_link_written"
+
+    def __init__(self) -> None:
+        AnalysisPass.__init__(self)
+
+    def run_pass(self, state: Any) -> bool:
+        state.library = _CodeWithWritten(state.targetctx.codegen(), state.func_id.func_qualname)
+        state.library.enable_object_caching()
+        return True
+
+
 @register_pass(mutates_CFG=False, analysis_only=True)
 class _LinkOnly(AnalysisPass):
-    """Before code generation: put the code into a `_CodeToLink`."""
+    """Before code generation: put the code into a `CodeToLink`."""
 
     _name = "fastfnn_link_only"
 
@@ -64,10 +98,11 @@ class _LinkOnly(AnalysisPass):
         AnalysisPass.__init__(self)
 
     def run_pass(self, state: Any) -> bool:
-        state.library = _CodeToLink(state.targetctx.codegen(), state.func_id.func_qualname)
+        state.library = CodeToLink(state.targetctx.codegen(), state.func_id.func_qualname)
         return True
 
 
+SharedCompiler = compiler_with(LinkWritten, IRLegalization)
 _InnerCompiler = compiler_with(_LinkOnly, IRLegalization)
 
 

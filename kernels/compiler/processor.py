@@ -1,6 +1,6 @@
 """The processor that kernels are compiled for: its instruction set and the width of its vectors.
 
-It is the one that runs, unless NUMBA_CPU_NAME and NUMBA_CPU_FEATURES name another.
+It is the processor of this machine, unless NUMBA_CPU_NAME and NUMBA_CPU_FEATURES name another.
 """
 
 import functools
@@ -29,5 +29,5 @@ def instruction_set() -> str:
 
 
 def vector_lanes(bits: int) -> int:
-    """Elements of the widest vector of a float type with so many bits."""
+    """Elements of the widest vector of the floating-point type of `bits` bits."""
     return _FLOAT32_LANES[instruction_set()] * 32 // bits

@@ -20,7 +20,7 @@ import numpy as np
 from numba import types
 from numba.core.typing import Signature
 
-# A scalar of the dtype. By convention it is a kernel's last parameter, `one`, and holds 1 of that dtype.
+# A scalar of the dtype. By convention a shared function's last parameter is one of the value 1, called `one`.
 Real: TypeAlias = Any
 
 # Arrays of the dtype: contiguous and with any strides. A signature for any strides serves every memory layout.

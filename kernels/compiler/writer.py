@@ -16,6 +16,10 @@ INT = ir.IntType(64)
 INT32 = ir.IntType(32)
 BIT = ir.IntType(1)
 
+# The modules of all functions that this process has written, as text, by the name of the function. The code that calls
+# a function only declares it; pipeline.py links the function into that code when it has been optimized.
+written: dict[str, str] = {}
+
 # One step of a loop: from the values before it to those after it.
 Step = Callable[[list[Any]], list[Any]]
 
@@ -28,7 +32,7 @@ def bits_of(real: ir.Type) -> int:
 class Writer:
     """Writes an LLVM function that works on vectors of `lanes` elements.
 
-    A module holds one function of a name, however often it is asked for. It is not inlined.
+    A function of a name is written once in a process. It is not inlined and not optimized.
     """
 
     def __init__(self, module: ir.Module, real: ir.Type, lanes: int, name: str, arguments: list[ir.Type]) -> None:
@@ -37,12 +41,14 @@ class Writer:
         self.vector = ir.VectorType(real, lanes)
         self.zero = ir.Constant(self.vector, [0.0] * lanes)
         self.masks: list[Any] = []  # of the vectors of a row, if some may be partly outside it
-        name = f"fastfnn_{name}_f{self.bits}"
-        self.exists = name in module.globals
+        self.name = f"fastfnn_{name}_f{self.bits}"
+        kind = ir.FunctionType(ir.VoidType(), arguments)
+        self.declared = cgutils.get_or_insert_function(module, kind, self.name)
+        self.exists = self.name in written
         if self.exists:
-            self.function = module.globals[name]
             return
-        self.function = ir.Function(module, ir.FunctionType(ir.VoidType(), arguments), name)
+        self.module = ir.Module(self.name)
+        self.function = ir.Function(self.module, kind, self.name)
         self.function.linkage = "linkonce_odr"
         self.function.attributes.add("noinline")
         self.function.attributes.add("nounwind")
@@ -53,7 +59,8 @@ class Writer:
         if not self.exists:
             self.body()
             self.builder.ret_void()
-        return self.function
+            written[self.name] = str(self.module)
+        return self.declared
 
     def body(self) -> None:
         """Write the instructions of the function, all but its return."""
@@ -76,7 +83,10 @@ class Writer:
         return [self.either((begin, before), (value, end)) for begin, value in zip(first, following[1:], strict=True)]
 
     def one_loop(self, which: Any, steps: Sequence[Step], count: Any, first: list[Any]) -> list[Any]:
-        """Run `loop` with step number `which`. Each step has a loop of its own: a choice inside the loop costs time."""
+        """Run `loop` with step number `which`, the first for any other number.
+
+        Each step has a loop of its own: choosing inside the loop would cost time in every round.
+        """
         builder, ends = self.builder, []
         blocks = [self.function.append_basic_block(f"loop_{number}") for number in range(len(steps))]
         after = self.function.append_basic_block("looped")
@@ -98,9 +108,11 @@ class Writer:
         return phi
 
     def row(self, base: Any, stride: Any, i: int) -> Any:
+        """The address of row i."""
         return base if i == 0 else self.builder.add(base, self.builder.mul(stride, INT(i)))
 
     def pointer(self, row: Any, j: int) -> Any:
+        """The pointer to vector j of the row at an address."""
         offset = j * self.lanes * self.bits // 8
         address = self.builder.add(row, INT(offset)) if offset else row
         return self.builder.inttoptr(address, self.vector.as_pointer())
@@ -136,9 +148,11 @@ class Writer:
         return self.builder.shuffle_vector(one, undefined, zeros)
 
     def intrinsic(self, name: str, result: Any, arguments: list[Any]) -> Any:
+        """LLVM's intrinsic function of a name, for these types."""
         return cgutils.get_or_insert_function(self.module, ir.FunctionType(result, arguments), name)
 
     def suffix(self) -> str:
+        """The vector's type in the names of intrinsics."""
         return f"v{self.lanes}f{self.bits}"
 
     def multiply_add(self, x: Any, y: Any, z: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The module that reaches the kernels: backends, threads, configuration, the listener for compilation."""
+"""The module that reaches the kernels: backends, threads, configuration, compilation."""
 
 import contextlib
 import platform
@@ -11,7 +11,7 @@ from helpers import run_python
 
 import fastfnn as fnn
 from fastfnn import backend, kernels, reference
-from fastfnn.kernels.compiler import jit
+from fastfnn.kernels.compiler import cache
 from fastfnn.kernels.workers import threads
 
 pytestmark = pytest.mark.usefixtures("thread_count")
@@ -112,42 +112,54 @@ def test_show_config_explains_a_single_thread(capsys, monkeypatch):
 # Compilation
 
 
-def test_the_action_is_called_once_at_the_first_compilation():
-    calls = []
-    with backend.on_first_compilation(lambda: calls.append("compiling")):
-        assert calls == []
-        jit._announce("some_kernel")
-        assert calls == ["compiling"]
-        jit._announce("another_kernel")
-    assert calls == ["compiling"]
+def test_the_listener_is_called_for_each_kernel_that_is_compiled():
+    heard = []
+    with backend.on_compilation(heard.append):
+        assert heard == []
+        cache.announce("some_kernel")
+        with cache.counting(5) as count:
+            count()
+            count()
+            cache.announce("another_kernel")
+    assert heard == [("some_kernel", 1, 1), ("another_kernel", 2, 5)]
+    assert heard[1] == backend.CompileProgress(name="another_kernel", number=2, total=5)
 
 
-def test_without_a_compilation_the_action_is_not_called():
-    calls = []
-    with backend.on_first_compilation(lambda: calls.append("compiling")):
+def test_outside_the_context_the_listener_is_not_called():
+    heard = []
+    with backend.on_compilation(heard.append):
         pass
-    jit._announce("some_kernel")  # after the context has ended
-    assert calls == []
-    assert jit.compile_listeners == []
+    cache.announce("some_kernel")  # too late
+    assert heard == []
+    assert cache.compile_listeners == []
 
 
-def test_contexts_can_be_nested():
-    calls = []
-    with backend.on_first_compilation(lambda: calls.append("outer")):
-        with backend.on_first_compilation(lambda: calls.append("inner")):
-            jit._announce("some_kernel")
-        jit._announce("another_kernel")
-    assert sorted(calls) == ["inner", "outer"]
-    assert jit.compile_listeners == []
+def test_contexts_nest():
+    outer, inner = [], []
+    with backend.on_compilation(outer.append):
+        with backend.on_compilation(inner.append):
+            cache.announce("some_kernel")
+        cache.announce("another_kernel")
+    assert [kernel.name for kernel in outer] == ["some_kernel", "another_kernel"]
+    assert [kernel.name for kernel in inner] == ["some_kernel"]
+    assert cache.compile_listeners == []
+
+
+def test_a_listener_may_listen_twice():
+    heard = []
+    with backend.on_compilation(heard.append), backend.on_compilation(heard.append):
+        cache.announce("some_kernel")
+    assert len(heard) == 2
+    assert cache.compile_listeners == []
 
 
 def test_an_exception_inside_removes_the_listener():
-    calls = []
-    with contextlib.suppress(ZeroDivisionError), backend.on_first_compilation(lambda: calls.append("compiling")):
+    heard = []
+    with contextlib.suppress(ZeroDivisionError), backend.on_compilation(heard.append):
         raise ZeroDivisionError
-    assert jit.compile_listeners == []
-    jit._announce("some_kernel")
-    assert calls == []
+    assert cache.compile_listeners == []
+    cache.announce("some_kernel")
+    assert heard == []
 
 
 def test_a_failed_run_of_fit_leaves_no_listener(monkeypatch):
@@ -157,4 +169,68 @@ def test_a_failed_run_of_fit_leaves_no_listener(monkeypatch):
     monkeypatch.setattr(kernels, "train_steps", broken)
     with pytest.raises(ZeroDivisionError):
         fnn.FNN((2, 2)).fit([[1, 2]], [0], progress=True)
-    assert jit.compile_listeners == []
+    assert cache.compile_listeners == []
+
+
+def compile_in_first_step(monkeypatch):
+    """Let the first call of the kernel announce that the second of three kernels is being compiled."""
+    train_steps = kernels.train_steps
+    calls = []
+
+    def announcing(*arguments):
+        if not calls:
+            with cache.counting(3) as count:
+                count()
+                count()
+                cache.announce("some_kernel")
+        calls.append(arguments)
+        train_steps(*arguments)
+
+    monkeypatch.setattr(kernels, "train_steps", announcing)
+
+
+@pytest.mark.parametrize(
+    ("folder", "how_often"),
+    [("/some/folder", "once for this machine"), (None, "in every process: set NUMBA_CACHE_DIR")],
+)
+def test_the_progress_bar_says_which_kernel_is_being_compiled(monkeypatch, capsys, folder, how_often):
+    compile_in_first_step(monkeypatch)
+    monkeypatch.setattr("fastfnn.fitting.cache_folder", lambda: folder)
+    fnn.FNN((2, 2)).fit([[1, 2]], [0], epochs=2, progress=True)
+    output = capsys.readouterr()
+    message = f"compiling kernel 2 of 3, {how_often}"
+    assert message in output.err
+    assert "compiling" not in output.out
+    assert "compiling" not in output.err.rpartition("\r")[2], "the bar does not keep it"
+
+
+def test_a_kernel_that_is_compiled_after_the_last_step_leaves_no_trace_in_the_bar(monkeypatch, capsys):
+    network_loss = kernels.network_loss
+
+    def announcing(*arguments):
+        cache.announce("predicted_loss")
+        return network_loss(*arguments)
+
+    monkeypatch.setattr(kernels, "network_loss", announcing)
+    fnn.FNN((2, 2)).fit([[1, 2]], [0], epochs=1, validation_data=([[1, 2]], [0]), progress=True)
+    assert "compiling" not in capsys.readouterr().err.rpartition("\r")[2]
+
+
+def test_the_folder_of_the_cache_is_told(monkeypatch, tmp_path):
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    assert backend.cache_folder() == str(tmp_path)
+
+
+# Fills the cache, or finds it full, and says how many kernels were compiled.
+COMPILE = """
+from fastfnn import backend
+heard = []
+with backend.on_compilation(heard.append):
+    backend.compile_kernels("float32")
+print(len(heard))
+"""
+
+
+@pytest.mark.skipif(not numba.config.DISABLE_JIT, reason="with the compiler, test_cli.py fills a cache")
+def test_without_the_compiler_there_is_nothing_to_compile():
+    assert run_python(COMPILE).split() == ["0"]

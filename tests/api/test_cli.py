@@ -1,5 +1,6 @@
 """The command `fastfnn`: in this process on a few small images, and as an installed program."""
 
+import io
 import os
 import pathlib
 import re
@@ -13,6 +14,7 @@ from small_networks import bits
 
 import fastfnn as fnn
 from fastfnn import cli
+from fastfnn.kernels.compiler import cache as compiler_cache
 from fastfnn.kernels.workers import threads
 
 ROOT = pathlib.Path(fnn.__file__).absolute().parent.parent
@@ -167,7 +169,7 @@ def test_help_lists_the_commands(capsys):
     with pytest.raises(SystemExit) as stopped:
         cli.main(["--help"])
     assert stopped.value.code == 0
-    assert {"train", "info"} <= set(capsys.readouterr().out.split())
+    assert {"train", "bench", "compile", "info"} <= set(capsys.readouterr().out.split())
 
 
 # Bad input
@@ -310,13 +312,137 @@ def test_only_the_first_run_says_that_it_compiles(data, tmp_path):
     cache = tmp_path / "cache"
     cache.mkdir()
     options = ["train", "--data", str(data), "--layers", "5", "--epochs", "1"]
-    outputs = []
-    for _ in range(2):
-        result = run([*installed_command(), *options], tmp_path, NUMBA_CACHE_DIR=str(cache))
-        assert result.returncode == 0, result.stderr
-        outputs.append(result.stdout)
-    assert outputs[0].count("compiling") == 1
-    assert outputs[0].index("compiling") < outputs[0].index("epoch 1/1")
-    assert "compiling" not in outputs[1]
-    results = [re.search("test accuracy .*, test loss .* after", output)[0] for output in outputs]
+    first, second = (run([*installed_command(), *options], tmp_path, NUMBA_CACHE_DIR=str(cache)) for _ in range(2))
+    assert first.returncode == second.returncode == 0, first.stderr + second.stderr
+    assert first.stderr.startswith("fastfnn compiles its kernels for this processor, once")
+    assert first.stderr.count("fastfnn compiles") == 1
+    steps = re.findall(r"compiling kernel (\d+) of (\d+), once for this machine", first.stderr)
+    assert len(steps) > 1 and all(1 <= int(number) <= int(total) for number, total in steps)
+    assert "compil" not in first.stdout + second.stdout + second.stderr
+    results = [re.search("test accuracy .*, test loss .* after", run.stdout)[0] for run in (first, second)]
     assert results[0] == results[1]
+
+
+# compile
+
+
+class FakeCompiler:
+    """Takes the place of `backend.compile_kernels`: for a dtype it announces the kernels that are not there yet."""
+
+    def __init__(self, monkeypatch, folder="/cache"):
+        self.dtypes, self.compiled = [], set()
+        monkeypatch.setattr(cli.numba.config, "DISABLE_JIT", 0)
+        monkeypatch.setattr(cli.backend, "cache_folder", lambda: folder)
+        monkeypatch.setattr(cli.backend, "compile_kernels", self)
+
+    def __call__(self, dtype):
+        self.dtypes.append(dtype)
+        with compiler_cache.counting(2) as count:
+            for name in ("first", "second"):
+                count()
+                if (name, dtype) not in self.compiled:
+                    compiler_cache.announce(name)
+                    self.compiled.add((name, dtype))
+
+
+def test_compile_says_what_it_compiled_and_where_it_is(monkeypatch, capsys):
+    compiler = FakeCompiler(monkeypatch)
+    assert cli.main(["compile"]) == 0
+    assert re.fullmatch(r"float32: compiled 2 kernels in \d+\.\d s\ncache: /cache\n", capsys.readouterr().out)
+    assert cli.main(["compile", "--dtype", "float64", "float32", "float64"]) == 0
+    output = capsys.readouterr()
+    assert re.fullmatch(
+        r"float64: compiled 2 kernels in \d+\.\d s\nfloat32: already compiled\ncache: /cache\n", output.out
+    )
+    assert output.err == "", "what moves is for a terminal"
+    assert compiler.dtypes == ["float32", "float64", "float32"]
+    assert compiler_cache.compile_listeners == []
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_in_a_terminal_compile_says_how_far_it_is_and_leaves_no_trace(monkeypatch, capsys):
+    FakeCompiler(monkeypatch)
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    assert cli.main(["compile", "--dtype", "float64"]) == 0
+    lines = [line.removesuffix("\x1b[K") for line in terminal.getvalue().split("\r")]
+    assert lines == [
+        "", "float64: compiling kernel 1 of 2, first", "float64: compiling kernel 2 of 2, second", "",
+    ]  # fmt: skip
+    shown = terminal.getvalue()
+    assert cli.main(["compile", "--dtype", "float64"]) == 0
+    assert terminal.getvalue() == shown, "nothing to wait for"
+
+
+def test_compile_without_a_folder_or_a_compiler_is_an_error(monkeypatch, capsys):
+    compiler = FakeCompiler(monkeypatch, folder=None)
+    assert cli.main(["compile"]) == 2
+    assert re.fullmatch("fastfnn compile: there is no folder .* NUMBA_CACHE_DIR\n", capsys.readouterr().err)
+    monkeypatch.setattr(cli.numba.config, "DISABLE_JIT", 1)
+    assert cli.main(["compile"]) == 2
+    assert capsys.readouterr().err == "fastfnn compile: NUMBA_DISABLE_JIT is set: there is nothing to compile\n"
+    assert compiler.dtypes == []
+
+
+def test_help_of_compile_names_its_options_and_the_folder(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["compile", "--help"])
+    assert stopped.value.code == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "--dtype {float32,float64}" in text and "(default: float32)" in text
+    assert "NUMBA_CACHE_DIR" in text
+
+
+@pytest.mark.parametrize("arguments", [["--dtype"], ["--dtype", "float16"], ["float32"]])
+def test_compile_refuses_other_dtypes(capsys, arguments):
+    assert status_of(["compile", *arguments]) == 2
+    assert "fastfnn compile: " in capsys.readouterr().err or arguments == ["float32"]
+
+
+# What a process may need: networks of all activations, losses and rules, and the public functions.
+EVERYTHING = """
+import itertools
+import numpy as np
+import fastfnn as fnn
+from fastfnn import backend
+heard = []
+rng = np.random.default_rng(0)
+x, labels = rng.random((20, 5), np.float32), np.arange(20) % 3
+rows = np.eye(3, dtype=np.float32)[labels]
+targets = {"softmax_cross_entropy": labels, "sigmoid_cross_entropy": rows, "squared_error": rows}
+losses = itertools.cycle(backend.LOSSES)
+with backend.on_compilation(heard.append):
+    for activation in backend.ACTIVATIONS[:-1]:
+        loss = next(losses)
+        net = fnn.FNN((5, 4, 3), activation=activation, loss=loss, dtype="float32", dropout=0.5, batch_norm=True)
+        net.fit(x, targets[loss], epochs=1, batch_size=7, validation_data=(x, targets[loss]))
+        net.predict(x)
+        net.gradient(x, targets[loss])
+    for name in ("SGD", "Momentum", "Nesterov", "AdaGrad", "RMSprop", "Adam", "AdamW"):
+        for batch_size in (1, 20):
+            optimizer = getattr(fnn, name)(0.01)
+            fnn.FNN((5, 4, 3), dtype="float32").fit(x, labels, epochs=1, batch_size=batch_size, optimizer=optimizer)
+print(*heard)
+"""
+
+
+@pytest.mark.jit
+def test_after_compile_later_processes_compile_nothing(tmp_path):
+    folder = tmp_path / "cache"
+    command = [*installed_command(), "compile", "--dtype", "float32"]
+    first = run(command, tmp_path, NUMBA_CACHE_DIR=str(folder))
+    assert first.returncode == 0, first.stderr
+    done = re.fullmatch(
+        rf"float32: compiled (\d+) kernels in \d+\.\d s\ncache: {re.escape(str(folder))}\n", first.stdout
+    )
+    assert done and int(done[1]) > 60
+    assert first.stderr == ""
+    second = run(command, tmp_path, NUMBA_CACHE_DIR=str(folder))
+    assert second.stdout == f"float32: already compiled\ncache: {folder}\n"
+    later = run([sys.executable, "-c", EVERYTHING], tmp_path, NUMBA_CACHE_DIR=str(folder))
+    assert later.returncode == 0, later.stderr
+    assert later.stdout.split() == []
