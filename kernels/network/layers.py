@@ -38,8 +38,8 @@ class Layer:
     delta: int  # dE/du_l (B, O), u_l the input sum
     slope: int  # f'(u_l) (B, O), or 0 if the output gives it
     normalized: int  # the normalized input sums (B, O), or 0
-    mean: int  # with batch normalization, vectors (O,) of the batch: mean, variance, 1 / sqrt(variance + eps)
-    variance: int
+    batch_mean: int  # with batch normalization, vectors (O,) of the batch: mean, variance, 1 / sqrt(variance + eps)
+    batch_variance: int
     inverse: int
     grad_gamma: int
     grad_beta: int

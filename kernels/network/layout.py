@@ -55,7 +55,7 @@ def padded(size: int) -> int:
     return distance + _LINE if distance % (8 * _LINE) == 0 else distance
 
 
-def lay_out_network(arena: Arena, form: Form) -> tuple[int, np.ndarray, np.ndarray]:
+def lay_out_network(arena: Arena, form: Form) -> tuple[int, np.void, np.ndarray]:
     """Take the memory of a network; returns the network's address, its record, and the records of its layers."""
     address, (network,) = arena.records(NETWORK)
     network["layers"] = len(form.sizes) - 1
@@ -126,7 +126,7 @@ def _lay_out_buffers(arena: Arena, form: Form, layer: np.void, number: int, acti
             layer["activate"] = address_of(unit_slopes, form.dtype)
     if _is_normalized(form, number):
         layer["normalized"] = arena.buffer(size)
-        for name in ("mean", "variance", "inverse", "grad_gamma", "grad_beta"):
+        for name in ("batch_mean", "batch_variance", "inverse", "grad_gamma", "grad_beta"):
             layer[name] = arena.take(stride)
         layer["normalize"] = address_of(normalize_columns, form.dtype)
         layer["normalize_back"] = address_of(normalize_columns_back, form.dtype)

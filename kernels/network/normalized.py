@@ -44,7 +44,7 @@ def normalize_columns(network_address: int, number: int, batch: int, crew: Crew,
 @inner
 def statistics_of(layer, shift):
     """The addresses of the batch's statistics, from a column on."""
-    return Statistics(layer.mean + shift, layer.variance + shift, layer.inverse + shift)
+    return Statistics(layer.batch_mean + shift, layer.batch_variance + shift, layer.inverse + shift)
 
 
 @inner

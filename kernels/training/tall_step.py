@@ -62,6 +62,12 @@ def _blocks_of(batch, size):
 blocks_of = inner(_blocks_of)
 
 
+def least_tall_batch(size: int) -> int:
+    """The fewest samples of a tall batch for parameters of `size` bytes, if they are not too large for tall batches."""
+    least = TALL_SMALL_ROWS if size <= TALL_SMALL_BYTES else TALL_ROWS
+    return max(TALL_LEAST_BLOCKS * least, -(-TALL_LEAST_WORK // max(size, 1)))
+
+
 @shared
 def tall_step(job_address: int, step: int, scratch: int, crew: Crew, one: Real) -> None:
     """Take a step on a tall batch, see `call_step` in run.py. The last batch of an epoch may not be tall."""

@@ -32,7 +32,7 @@ from .batch_step import batch_step
 from .job import JOB
 from .run import bind_training, run
 from .sample_steps import sample_steps
-from .tall_step import _blocks_of, tall_step
+from .tall_step import _blocks_of, least_tall_batch, tall_step
 from .update import FACTORS_BYTES, apply_gradient
 
 # In place of an optimizer: the gradient is the result.
@@ -127,12 +127,13 @@ def _form_of_step(shape: Shape, item: int) -> tuple[Any, int, int]:
     """The function that takes a step, the rows that the buffers need, and the groups of a tall batch."""
     if _in_groups(shape):
         return sample_steps, SAMPLES_PER_GROUP, 0
-    blocks = _blocks_of(shape.batch, shape.parameters * item)
+    size = shape.parameters * item
+    blocks = _blocks_of(shape.batch, size)
     if blocks.groups == 0 or shape.normalized:  # batch normalization needs the whole batch
         return batch_step, shape.batch, 0
-    # The last batch may not be tall, and its blocks may be other ones, that go through the network two at a time.
+    # The last batch may have other blocks, that go through the network two at a time; or it may not be tall.
     capacity = max(max_threads(), TALL_LEAST_BLOCKS) * max(blocks.together * blocks.rows, TALL_ROWS)
-    return tall_step, capacity, blocks.groups
+    return tall_step, max(capacity, least_tall_batch(size) - 1), blocks.groups
 
 
 def _lay_out_batch(arena: Arena, shape: Shape, job: np.void, outputs: int, capacity: int) -> None:

@@ -7,7 +7,6 @@ import time
 from typing import Any
 
 import llvmlite.binding as llvm
-import numba
 import numpy as np
 from llvmlite import ir
 from numba.core import cgutils
@@ -92,8 +91,6 @@ def _emit_clock(builder: ir.IRBuilder) -> Any:
 
 
 @emitted_by(_emit_clock)
-def _ticks() -> int:
+def clock() -> int:
     """Ticks of a counter with a constant rate; always 0 on processors without one that is known here."""
-
-
-clock: Any = time.perf_counter_ns if numba.config.DISABLE_JIT else _ticks
+    return time.perf_counter_ns()

@@ -368,10 +368,10 @@ HEAD = {"network_forward": 1, "network_loss": 1, "network_gradient": 1, "train_s
 PREDICTIONS = ("network_forward", "network_loss")
 STARTS = ((9, 4), (0, 4), (4, 9), (128, 127), (129, 64), (257, 129))
 SMALL_NETWORK = (5, 17, 8, 3)
-# The second weights of the third are divided by columns, see LARGE_WEIGHT in network.py; the last one widens.
+# The second weights of the third are divided by columns, see BY_COLUMNS_LEAST_BYTES; the last one widens.
 LARGE_NETWORKS = ((784, 50, 10), (64, 129, 130, 10), (3, 257, 259, 10), (20, 450, 3))
 
-# Many rows are predicted with a copy of its weights in panels, see PACKED_ROWS in network.py.
+# Many rows are predicted with a copy of its weights in panels, see PACKED_LEAST_ROWS.
 IN_PANELS = (130, 66, 3)
 
 # Kernels that convert samples of the other dtype: whole rows, or halves of rows.
@@ -709,7 +709,7 @@ def main(names, dtype, places):
     import resource  # Windows does not have it, and only reads the tables of this file
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # crashes are expected: no core files
-    threads.GRAIN = 1  # even the smallest work is divided, and some threads get nothing
+    threads.OPERATIONS_PER_THREAD = 1  # even the smallest work is divided, and some threads get nothing
     use_whole_teams()
     count = 0
     for name in names.split(","):

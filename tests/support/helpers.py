@@ -1,5 +1,6 @@
 """What the tests of kernels share: tolerances, sizes, memory layouts, comparison in ulps, child processes."""
 
+import concurrent.futures
 import contextlib
 import functools
 import os
@@ -13,6 +14,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 import fastfnn
+from fastfnn.kernels.compiler.pipeline import SharedCompiler
 
 NOJIT = bool(numba.config.DISABLE_JIT)
 ROOT = pathlib.Path(fastfnn.__file__).absolute().parent.parent
@@ -186,7 +188,18 @@ def central_difference(function, x, step=1e-6):
 @functools.cache
 def from_python(function):
     """A function that Python can call, for an `inner` function of the kernels, which only compiled code can call."""
-    return numba.njit(lambda *arguments: function(*arguments))
+    return numba.njit(lambda *arguments: function(*arguments), pipeline_class=SharedCompiler)
+
+
+def in_a_thread(function):
+    """What a function returns in a Python thread of its own, for which no call has kept anything."""
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        return pool.submit(function).result()
+
+
+def assert_same_bits(got, want):
+    """Assert that two sequences of arrays and numbers have the same bits."""
+    assert [np.asarray(part).tobytes() for part in got] == [np.asarray(part).tobytes() for part in want]
 
 
 def run_python(code, *arguments, root=ROOT, timeout=900, **environment):

@@ -162,7 +162,8 @@ def forward(module, params, x, shape, names, layout="C"):
 def loss_of(module, problem):
     """The mean loss of the predictions for a problem."""
     sizes, names = np.array(problem.shape, np.int64), codes(module, problem.names, problem.dtype)
-    return module.network_loss(problem.params, problem.x, problem.targets, sizes, names, LOSSES.index(problem.loss))
+    with np.errstate(invalid="ignore"):  # no samples have no mean
+        return module.network_loss(problem.params, problem.x, problem.targets, sizes, names, LOSSES.index(problem.loss))
 
 
 def described(module, problem, settings):

@@ -13,6 +13,7 @@ from networks import (
     assert_losses_close,
     batches,
     codes,
+    count_parameters,
     few_bits,
     forward,
     lift,
@@ -25,7 +26,8 @@ from networks import (
 
 from fastfnn import kernels, reference
 from fastfnn.kernels import LOSSES
-from fastfnn.kernels.training import training
+from fastfnn.kernels.network import prediction
+from fastfnn.kernels.tuning import PACKED_LEAST_ROWS, PREDICTION_ROWS
 
 
 @given(networks(), batches, dtypes, st.sampled_from(LAYOUTS), st.booleans(), seeds)
@@ -94,61 +96,48 @@ def test_loss_matches_the_reference(network, batch, dtype, labels, seed):
     with unchanged(*problem.inputs):
         got = loss_of(kernels, problem)
     assert_losses_close(got, loss_of(reference, lift(problem)), problem.dtype)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "LOSS_BYTES", 0)  # as that of a training step
-        assert_losses_close(loss_of(kernels, problem), got, problem.dtype)
 
 
-# A loss is computed as predictions are, in blocks, of which these batches have one, two, and so many that weights are
-# packed before; or as a training step does, where the network is not small.
-WAYS = {
-    "a block": (130, 10**9),
-    "blocks": (140, 10**9),
-    "in panels": (1600, 10**9),
-    "one sample": (1, 0),
-    "a step": (40, 0),
-    "threads": (256, 0),
-    "many": (257, 0),
-}
-every_way = pytest.mark.parametrize(
-    "way", [pytest.param(way, marks=pytest.mark.jit) if batch > 200 else way for way, (batch, _) in WAYS.items()]
+# One sample; a block that is not full; blocks and a few rows more, for one thread and for two; with packed weights.
+ROWS = (1, 40, PREDICTION_ROWS + 12, 2 * PREDICTION_ROWS + 44, 4 * PACKED_LEAST_ROWS + 64)
+LARGE = (130, 66, 3)  # not too small to be packed
+every_number_of_rows = pytest.mark.parametrize(
+    "rows", [pytest.param(rows, marks=pytest.mark.jit) if rows > 200 else rows for rows in ROWS]
 )
 
 
-@pytest.fixture
-def batch(way, monkeypatch):
-    """The samples of a way in which a loss is computed; the limit above which a network is not small is set to it."""
-    samples, least = WAYS[way]
-    monkeypatch.setattr(training, "LOSS_BYTES", least)
-    return samples
+@pytest.mark.parametrize("threads", [1, 2, 3, 4])
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_only_the_largest_number_of_rows_is_predicted_with_packed_weights(dtype, threads):
+    params = np.empty(count_parameters(LARGE), dtype)
+    rooms = [prediction._room_for_packing(params, np.empty((rows, 1)), np.array(LARGE), threads) for rows in ROWS]
+    assert [room.size > 0 for room in rooms] == [False] * (len(ROWS) - 1) + [True]
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("loss", LOSSES)
-@every_way
-def test_loss_is_that_of_the_forward_pass(batch, way, loss, dtype):
-    shape, names = (130, 66, 3), ("tanh", "identity")
-    problem = problem_of(np.random.default_rng(0), shape, names, loss, batch, dtype)
+@every_number_of_rows
+def test_loss_is_that_of_the_forward_pass(rows, loss, dtype):
+    shape, names = LARGE, ("tanh", "identity")
+    problem = problem_of(np.random.default_rng(0), shape, names, loss, rows, dtype)
     out = forward(kernels, problem.params, problem.x, shape, names)
     want = getattr(kernels, loss)(np.empty_like(out), out, problem.targets)
     got = loss_of(kernels, problem)
-    # In a step the sums of the first layer are made of halves.
-    assert isinstance(got, float) and (got == want or (way in ("one sample", "a step", "threads")))
-    assert_losses_close(got, want, dtype)
+    assert isinstance(got, float) and got == want
     x, targets = np.asfortranarray(problem.x), np.repeat(problem.targets, 2, axis=0)[::2]
     assert loss_of(kernels, problem._replace(x=x, targets=targets)) == got
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("shape", [pytest.param((130, 66, 3), marks=pytest.mark.jit), (9, 5, 7, 2)], ids=str)
-@every_way
-def test_loss_of_samples_that_are_not_finite_is_nan(batch, way, shape, dtype):
+@pytest.mark.parametrize("shape", [pytest.param(LARGE, marks=pytest.mark.jit), (9, 5, 7, 2)], ids=str)
+@every_number_of_rows
+def test_loss_of_samples_that_are_not_finite_is_nan(rows, shape, dtype):
     # By sigmoid infinity becomes 0 or 1, so that it would not show in the loss.
     names = *("sigmoid" for _ in shape[2:]), "identity"
-    problem = problem_of(np.random.default_rng(0), shape, names, "squared_error", batch, dtype)
+    problem = problem_of(np.random.default_rng(0), shape, names, "squared_error", rows, dtype)
     good, inputs = loss_of(kernels, problem), shape[0]
     assert math.isfinite(good)
-    for row, column in itertools.product((0, batch // 2, batch - 1), (0, inputs // 2, inputs - 1)):
+    for row, column in itertools.product((0, rows // 2, rows - 1), (0, inputs // 2, inputs - 1)):
         for bad, given_dtype in itertools.product((np.nan, np.inf, -np.inf), DTYPES):
             x = problem.x.astype(given_dtype)
             x[row, column] = bad
@@ -158,11 +147,11 @@ def test_loss_of_samples_that_are_not_finite_is_nan(batch, way, shape, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("shape", [(130, 66, 3), (9, 5, 7, 2)], ids=str)
-@every_way
-def test_loss_of_samples_in_the_other_dtype(batch, way, shape, dtype):
+@pytest.mark.parametrize("shape", [LARGE, (9, 5, 7, 2)], ids=str)
+@every_number_of_rows
+def test_loss_of_samples_in_the_other_dtype(rows, shape, dtype):
     names = *("tanh" for _ in shape[2:]), "identity"
-    problem = problem_of(np.random.default_rng(0), shape, names, "squared_error", batch, dtype)
+    problem = problem_of(np.random.default_rng(0), shape, names, "squared_error", rows, dtype)
     want = loss_of(kernels, problem)
     x = problem.x.astype(OTHER[dtype])
     for same in (x, np.asfortranarray(x), x[::-1].copy()[::-1]):

@@ -4,13 +4,17 @@ Members are Python threads in a child process, so that a team that waits for eve
 needs to happen in an order is brought about by the members themselves and not by the clock.
 """
 
+import functools
 import itertools
+import json
+import subprocess
 import threading
+import traceback
 
 import numba
 import numpy as np
 import pytest
-from helpers import from_python, run_python
+from helpers import NOJIT, from_python, run_python
 
 from fastfnn.kernels.workers.atomic import load, offer_core, store
 from fastfnn.kernels.workers.crew import Crew, share
@@ -32,7 +36,7 @@ from fastfnn.kernels.workers.team import (
 )
 
 ITEMS = 7  # what the members of a step divide: not a multiple of their number
-TIMEOUT = 120  # seconds for a child, which needs some five
+TIMEOUT = 300  # seconds for the child, which needs some ten on idle cores
 
 
 @numba.njit(nogil=True)
@@ -189,44 +193,80 @@ def check_no_steps():
         assert sorted(run.ranks) == [0, 1] and run.team[OPENED // 8] == DONE
 
 
-def run_check(name, *arguments):
-    run_python(f"import test_team; test_team.{name}({', '.join(map(str, arguments))})", timeout=TIMEOUT)
+# What the child runs: name -> check. Without the compiler there is only one Python thread at a time.
+CHECKS = {
+    **{f"members {count}": functools.partial(check_members, count) for count in (2, 3, 4)},
+    "all take part": functools.partial(check_all_take_part, 3),
+    **{f"barriers {count}": functools.partial(check_many_barriers, count) for count in (2, 3, 4)},
+    "late joiners": check_late_joiners,
+    "some sit out": check_some_sit_out,
+    "no steps": check_no_steps,
+    "one by one": check_one_by_one,
+}
+if NOJIT:
+    CHECKS = {"one by one": check_one_by_one}
+
+
+def print_outcomes():
+    """Run in a child: all checks, with a line when one begins, and one when it has ended."""
+    for name, check in CHECKS.items():
+        print(json.dumps([name, "it did not come to an end"]), flush=True)
+        outcome = "passed"
+        try:
+            check()
+        except Exception:
+            outcome = traceback.format_exc()
+        print(json.dumps([name, outcome]), flush=True)
+
+
+@pytest.fixture(scope="module")
+def outcomes():
+    """Name -> how a check ended. One child for all of them: to compile takes longer than the checks do."""
+    try:
+        output = run_python("import test_team; test_team.print_outcomes()", timeout=TIMEOUT)
+    except subprocess.TimeoutExpired as expired:
+        output = (expired.stdout or b"").decode()
+    return dict.fromkeys(CHECKS, "it did not begin") | dict(json.loads(line) for line in output.splitlines())
+
+
+def assert_passed(outcomes, name):
+    assert outcomes[name] == "passed", outcomes[name]
 
 
 @pytest.mark.jit
 @pytest.mark.parametrize("count", [2, 3, 4])
-def test_steps_are_done_once_by_members_who_see_each_other(count):
-    run_check("check_members", count)
+def test_steps_are_done_once_by_members_who_see_each_other(count, outcomes):
+    assert_passed(outcomes, f"members {count}")
 
 
 @pytest.mark.jit
-def test_members_who_are_there_take_part():
-    run_check("check_all_take_part", 3)
+def test_members_who_are_there_take_part(outcomes):
+    assert_passed(outcomes, "all take part")
 
 
 @pytest.mark.jit
 @pytest.mark.parametrize("count", [2, 3, 4])
-def test_thousands_of_barriers_come_to_an_end(count):
-    run_check("check_many_barriers", count)
+def test_thousands_of_barriers_come_to_an_end(count, outcomes):
+    assert_passed(outcomes, f"barriers {count}")
 
 
 @pytest.mark.jit
-def test_late_joiners_take_part_from_the_next_step_on():
-    run_check("check_late_joiners")
+def test_late_joiners_take_part_from_the_next_step_on(outcomes):
+    assert_passed(outcomes, "late joiners")
 
 
 @pytest.mark.jit
-def test_members_may_sit_out_and_come_back():
-    run_check("check_some_sit_out")
+def test_members_may_sit_out_and_come_back(outcomes):
+    assert_passed(outcomes, "some sit out")
 
 
-def test_parts_that_run_one_after_another_do_not_wait():
-    run_check("check_one_by_one")
+def test_parts_that_run_one_after_another_do_not_wait(outcomes):
+    assert_passed(outcomes, "one by one")
 
 
 @pytest.mark.jit
-def test_a_team_without_steps_has_nothing_to_do():
-    run_check("check_no_steps")
+def test_a_team_without_steps_has_nothing_to_do(outcomes):
+    assert_passed(outcomes, "no steps")
 
 
 def test_the_numbers_of_a_team_lie_in_different_cache_lines():

@@ -1,306 +1,25 @@
-"""Threads: the same bits for every number of them, forks, two Python threads, how work is divided."""
+"""Threads: the same bits for every number of them, forks, several Python threads, how many threads work gets."""
 
-import concurrent.futures
-import hashlib
 import itertools
 import json
 import os
-import threading
-from typing import NamedTuple
 
 import numpy as np
 import pytest
-from activation_codes import ELEMENTWISE, GIVEN, code_of
-from fastfnn.kernels.network.network import BYTES_A_SAMPLE, HALVED_UP_TO, HALVED_WEIGHT, LARGE_WEIGHT, WIDENING
-from helpers import OTHER, from_python, normal, poisoned, run_python
-from hypothesis import given
-from hypothesis import strategies as st
-from whole_team import use_whole_teams
+from bit_cases import CASES, CLIP, NETWORK, WIDE, WIDENING_NETWORK, digest, training
+from divisions import divisions_of
+from helpers import DTYPES, run_python
 
-from fastfnn import kernels
-from fastfnn.kernels.training import training as training_module
+from fastfnn.kernels.training.tall_step import _blocks_of
+from fastfnn.kernels.tuning import DEEP_BATCH, OPERATIONS_PER_THREAD
 from fastfnn.kernels.workers import threads
 
-# The identity is NumPy's copy, on one thread; an activation that is given has no functions of its own.
-ACTIVATION_NAMES = tuple(name for name in ELEMENTWISE if name not in ("identity", GIVEN))
-NETWORK = (40, 50, 10)
-WIDENING_NETWORK = (21, 403, 20, 450, 3)
-WIDE = (300, 400, 400, 10)  # whose W are large enough to be divided by columns
 COUNT = 4  # threads of the child processes, whatever the machine has
-
-
-def inputs(dtype, *shapes):
-    rng = np.random.default_rng(0)
-    return [normal(rng, shape, dtype) for shape in shapes]
-
-
-# Each case: dtype -> everything that a kernel writes, at a size that is worth many threads, which divide it unevenly.
-
-
-def affine_forward(dtype):
-    x, weight, bias = inputs(dtype, (301, 70), (70, 53), 53)
-    out = poisoned((301, 53), dtype)
-    kernels.affine_forward(out, x, weight, bias)
-    return [out]
-
-
-def affine_backward(dtype):
-    grad_out, x, weight = inputs(dtype, (301, 53), (301, 70), (70, 53))
-    outputs = [poisoned(shape, dtype) for shape in ((301, 70), (70, 53), 53)]
-    kernels.affine_backward(*outputs, grad_out, x, weight)
-    return outputs
-
-
-def activation_forward(name):
-    def case(dtype):
-        (x,) = inputs(dtype, (601, 503))
-        out = poisoned(x.shape, dtype)
-        getattr(kernels, name)(out, x)
-        return [out]
-
-    return case
-
-
-def activation_backward(name):
-    def case(dtype):
-        grad_out, out = inputs(dtype, (601, 503), (601, 503))
-        grad_x = poisoned(out.shape, dtype)
-        getattr(kernels, name)(grad_x, grad_out, out)
-        return [grad_x]
-
-    return case
-
-
-def loss(name, labels=False):
-    def case(dtype):
-        logits, targets = inputs(dtype, (40_011, 10), (40_011, 10))
-        grad = poisoned(logits.shape, dtype)
-        return [getattr(kernels, name)(grad, logits, targets.argmax(axis=1) if labels else abs(targets)), grad]
-
-    return case
-
-
-def activation_by_code(dtype):
-    grad_out, x = inputs(dtype, (601, 503), (601, 503))
-    out, grad_x = poisoned(x.shape, dtype), poisoned(x.shape, dtype)
-    kernels.activation_forward(out, x, code_of(GIVEN, dtype))
-    kernels.activation_backward(grad_x, grad_out, x, code_of(GIVEN, dtype))
-    return [out, grad_x]
-
-
-def sgd_update(dtype):
-    param, grad = inputs(dtype, (601, 503), (601, 503))
-    kernels.sgd_update(param, grad, 0.1)
-    return [param]
-
-
-def adamw_update(dtype):
-    param, mean, square, grad = inputs(dtype, *[(601, 503)] * 4)
-    np.abs(square, out=square)
-    kernels.adamw_update(param, mean, square, grad, 0.1, 0.9, 0.999, 1e-8, 0.01, 3)
-    return [param, mean, square]
-
-
-def batch_norm_forward(dtype):
-    x, gamma, beta = inputs(dtype, (601, 503), 503, 503)
-    outputs = [poisoned(shape, dtype) for shape in (x.shape, x.shape, 503, 503)]
-    kernels.batch_norm_forward(*outputs, x, gamma, beta, 1e-5)
-    return outputs
-
-
-def batch_norm_backward(dtype):
-    grad_out, normalized, variance, gamma = inputs(dtype, (601, 503), (601, 503), 503, 503)
-    outputs = [poisoned(shape, dtype) for shape in ((601, 503), 503, 503)]
-    kernels.batch_norm_backward(*outputs, grad_out, normalized, abs(variance), gamma, 1e-5)
-    return outputs
-
-
-class Network(NamedTuple):
-    params: np.ndarray
-    statistics: np.ndarray
-    x: np.ndarray
-    targets: np.ndarray
-    sizes: np.ndarray
-    codes: np.ndarray
-    settings: np.ndarray
-
-
-def random_network(dtype, sizes, samples, names=("tanh",), normalized=False, labels=False, other=False, **settings):
-    """A network whose hidden layers have these activations in turn, and its last one the identity.
-
-    other  whether its samples have the other dtype
-    """
-    hidden = sizes[1:-1] if normalized else ()
-    count = sum((inputs + 1) * outputs for inputs, outputs in itertools.pairwise(sizes)) + 2 * sum(hidden)
-    params, x, targets = inputs(dtype, count, (samples, sizes[0]), (samples, sizes[-1]))
-    params *= dtype.type(0.125)
-    activations = [*itertools.islice(itertools.cycle(names), len(sizes) - 2), "identity"]
-    values = {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "l2": 0.01, "norm_epsilon": 1e-5, "norm_momentum": 0.9}
-    values |= settings
-    return Network(
-        params,
-        np.ones(2 * sum(hidden), dtype),
-        x.astype(OTHER[dtype]) if other else x,
-        targets.argmax(axis=1) if labels else targets,
-        np.array(sizes),
-        np.array([code_of(name, dtype) for name in activations]),
-        np.array([values.get(name, 0.0) for name in kernels.SETTINGS]),
-    )
-
-
-def loss_of(network):
-    return kernels.LOSSES.index("softmax_cross_entropy" if network.targets.ndim == 1 else "squared_error")
-
-
-def forward(sizes, samples, names=("tanh",)):
-    def case(dtype):
-        network = random_network(dtype, sizes, samples, names)
-        out = poisoned((samples, sizes[-1]), dtype)
-        kernels.network_forward(out, network.params, network.x, network.sizes, network.codes)
-        return [out]
-
-    return case
-
-
-def prediction_loss(sizes, samples, **options):
-    def case(dtype):
-        network = random_network(dtype, sizes, samples, **options)
-        return [
-            kernels.network_loss(
-                network.params, network.x, network.targets, network.sizes, network.codes, loss_of(network)
-            )
-        ]
-
-    return case
-
-
-def gradient(sizes, samples, **options):
-    def case(dtype):
-        network = random_network(dtype, sizes, samples, **options)
-        grad_params = poisoned(network.params.shape, dtype)
-        value = kernels.network_gradient(
-            grad_params, network.statistics, network.params, network.x, network.targets, network.sizes, network.codes,
-            network.settings, loss_of(network), 3,
-        )  # fmt: skip
-        return [value, grad_params, network.statistics]
-
-    return case
-
-
-def training(optimizer, sizes, samples, batch_size, weighted=False, epochs=1, **options):
-    """Steps with an L2 penalty, on samples in an order, the last of which may be a small batch."""
-
-    def case(dtype):
-        network = random_network(dtype, sizes, samples, **options)
-        rng = np.random.default_rng(1)
-        order = np.stack([rng.permutation(samples) for _ in range(epochs)])
-        step_losses = np.full(epochs * -(-samples // batch_size), np.nan)
-        rates = 0.001 * 0.5 ** np.arange(len(step_losses))  # larger ones make the widest networks diverge
-        first, second = np.zeros_like(network.params), np.zeros_like(network.params)
-        (weights,) = inputs(dtype, samples if weighted else 0)
-        kernels.train_steps(
-            network.params, first, second, network.statistics, step_losses, network.x, network.targets, abs(weights),
-            order, rates, network.sizes, network.codes, network.settings, loss_of(network),
-            kernels.OPTIMIZERS.index(optimizer), batch_size, 3,
-        )  # fmt: skip
-        return [network.params, first, second, network.statistics, step_losses]
-
-    return case
-
-
-DROPOUT = {"dropout": 0.25, "dropout_scale": 4 / 3, "seed": 7}
-SLOPES = ("gelu", "silu", "softplus", GIVEN)  # activations whose derivative is stored beside the output
-CLIP = {"clip_norm": 0.1}  # shorter than most gradients
-ALL = {"names": SLOPES, "normalized": True, "weighted": True, **DROPOUT, **CLIP}
-
-CASES = {
-    "affine_forward": affine_forward,
-    "affine_backward": affine_backward,
-    **{f"{name}_forward": activation_forward(f"{name}_forward") for name in ACTIVATION_NAMES},
-    **{f"{name}_backward": activation_backward(f"{name}_backward") for name in ACTIVATION_NAMES},
-    "an activation that is given": activation_by_code,
-    "softmax": activation_forward("softmax"),
-    "batch_norm_forward": batch_norm_forward,
-    "batch_norm_backward": batch_norm_backward,
-    "softmax_cross_entropy": loss("softmax_cross_entropy"),
-    "softmax_cross_entropy of labels": loss("softmax_cross_entropy", labels=True),
-    "sigmoid_cross_entropy": loss("sigmoid_cross_entropy"),
-    "squared_error": loss("squared_error"),
-    "sgd_update": sgd_update,
-    "adamw_update": adamw_update,
-    "network_forward": forward(NETWORK, 301, ("relu",)),
-    "network_forward, wide": forward(WIDE, 300, SLOPES),
-    "network_forward, in panels on few threads": forward((120, 100, 1), 1000, SLOPES),  # see PACKED_ROWS
-    "network_loss": prediction_loss(NETWORK, 301, names=("relu",), labels=True),
-    "network_loss of few samples": prediction_loss((784, 50, 10), 90, names=SLOPES),
-    "network_loss of few samples, wide": prediction_loss(WIDE, 90, names=SLOPES),
-    "network_loss of few samples, in the other dtype": prediction_loss((784, 50, 10), 90, names=SLOPES, other=True),
-    "network_loss, in panels on few threads": prediction_loss((120, 100, 1), 1000, names=SLOPES),
-    "network_gradient": gradient(NETWORK, 201, names=("relu",), labels=True),
-    "network_gradient, wide": gradient(WIDE, 90, normalized=True, names=SLOPES, **DROPOUT),
-    "network_gradient of a tall batch": gradient((4, 32, 16, 4), 2001, names=SLOPES, **DROPOUT),
-    "train_steps": training("adam", NETWORK, 301, 67, names=("relu",), labels=True),
-    "train_steps, two epochs": training("adam", NETWORK, 201, 67, names=("relu",), labels=True, epochs=2),
-    "train_steps, dropout": training("sgd", NETWORK, 301, 67, labels=True, **DROPOUT),
-    "train_steps, batch normalization": training("sgd", NETWORK, 301, 67, normalized=True),
-    "train_steps, sample weights": training("sgd", NETWORK, 301, 67, weighted=True, labels=True),
-    "train_steps, clipping": training("sgd", NETWORK, 301, 67, **CLIP),
-    "train_steps, slopes": training("sgd", (40, 50, 50, 50, 50, 10), 301, 67, names=SLOPES),
-    "train_steps, all of these": training("adamw", (40, 50, 50, 50, 50, 10), 301, 67, **ALL),
-    "network_gradient, a first layer in halves": gradient((301, 50, 10), 90, names=SLOPES, **DROPOUT),
-    "network_gradient, in the other dtype": gradient(NETWORK, 201, names=("relu",), other=True),
-    "network_gradient, a first layer in halves, in the other dtype": gradient((301, 50, 10), 90, other=True),
-    "train_steps, a first layer in halves": training("sgd", (301, 50, 10), 150, 67),
-    "train_steps, a first layer in halves, all of these": training("adam", (301, 50, 50, 10), 150, 67, **ALL),
-    "train_steps on tall batches": training("adam", (4, 32, 16, 4), 4101, 2000),  # the last is not tall
-    "train_steps on tall batches, all but normalized": training(
-        "adam", (4, 32, 16, 4), 4101, 2000, **ALL | {"normalized": False}
-    ),
-    # four blocks, in two groups; five, the last of them alone in the third group
-    "train_steps on tall batches of few blocks": training("adam", NETWORK, 600, 270, labels=True),
-    "network_gradient of a tall batch of five blocks": gradient(NETWORK, 1025, names=("relu",)),
-    "train_steps, weights divided by columns": training("sgd", WIDE, 150, 64),
-    "train_steps, weights divided by columns, with state": training("adam", WIDE, 70, 64),
-    "train_steps, weights divided by columns, all of these": training("sgd", WIDE, 70, 64, **ALL),
-    "network_gradient, widening": gradient(WIDENING_NETWORK, 90, normalized=True, names=SLOPES, **DROPOUT),
-    "train_steps, layers that widen": training("sgd", WIDENING_NETWORK, 150, 64),
-    "train_steps, layers that widen, with state": training("adam", WIDENING_NETWORK, 150, 64),
-    "train_steps, layers that widen, all of these": training("sgd", WIDENING_NETWORK, 150, 64, **ALL),
-    "network_gradient of a deep batch": gradient(WIDE, 1100, names=SLOPES, **DROPOUT),
-    "train_steps on deep batches": training("adam", WIDE, 1500, 1100, names=SLOPES, **DROPOUT),  # the last is not deep
-    "train_steps on deep batches, all of these": training("sgd", WIDE, 1500, 1100, **ALL),
-    "train_steps on one sample": training("sgd", (810, 830, 10), 19, 1),
-    "train_steps on one sample, three layers": training("sgd", (610, 640, 640, 10), 19, 1),
-    "train_steps on one sample, two epochs": training("sgd", (810, 830, 10), 19, 1, epochs=2),
-    "train_steps on one sample, weights and slopes": training(
-        "sgd", (610, 640, 640, 10), 5, 1, weighted=True, names=SLOPES
-    ),
-    "train_steps on one sample, with state": training("momentum", (600, 700, 10), 3, 1),
-    "train_steps on one sample, all of these": training("sgd", (600, 700, 10), 3, 1, **ALL),
-}
-
-
-def digest(arrays):
-    assert all(np.all(np.isfinite(array)) for array in arrays), "NaN would equal NaN, whatever led to it"
-    return hashlib.sha256(b"".join(np.asarray(array).tobytes() for array in arrays)).hexdigest()
-
-
-def print_digests(prefix="", varied=False):
-    """Run in a child: for each case, float32 and float64, the digest of the results for every number of threads."""
-    use_whole_teams(varied)
-    results = {}
-    for name, case in [(name, case) for name, case in CASES.items() if name.startswith(prefix)]:
-        for dtype in ("float32", "float64"):
-            results[f"{name} {dtype}"] = digests = {}
-            for count in range(1, threads.max_threads() + 1):
-                threads.set_num_threads(count)
-                digests[count] = digest(case(np.dtype(dtype)))
-    print(json.dumps({"layer": threads.threading_layer(), "results": results}))
 
 
 @pytest.fixture(scope="module")
 def digests():
-    return json.loads(run_python("import test_threads; test_threads.print_digests()", NUMBA_NUM_THREADS=COUNT))
+    return json.loads(run_python("import bit_cases; bit_cases.print_digests()", NUMBA_NUM_THREADS=COUNT))
 
 
 @pytest.mark.jit
@@ -320,7 +39,7 @@ def test_this_process_gives_the_same_bits_as_another(digests, name):
 
 @pytest.mark.jit
 def test_members_who_sit_out_some_steps_change_no_bits(digests):
-    code = "import test_threads; test_threads.print_digests('train_steps', varied=True)"
+    code = "import bit_cases; bit_cases.print_digests('train_steps', varied=True)"
     varied = json.loads(run_python(code, NUMBA_NUM_THREADS=COUNT))["results"]
     assert varied
     for name, results in varied.items():
@@ -331,7 +50,7 @@ def test_members_who_sit_out_some_steps_change_no_bits(digests):
 def test_every_threading_layer_gives_the_same_bits(digests):
     other = json.loads(
         run_python(
-            "import test_threads; test_threads.print_digests()",
+            "import bit_cases; bit_cases.print_digests()",
             NUMBA_NUM_THREADS=2,
             NUMBA_THREADING_LAYER="workqueue",
         )
@@ -345,7 +64,7 @@ def test_every_threading_layer_gives_the_same_bits(digests):
 def test_the_cases_are_large_enough_for_every_thread():
     """Else the comparison of bits would compare the serial kernel with itself."""
     code = """
-import sys, numpy as np, test_threads
+import sys, numpy as np, bit_cases
 from fastfnn.kernels.workers import threads
 answers = []
 original = threads.threads_for
@@ -355,7 +74,7 @@ def recorded(operations):
 for name, module in list(sys.modules.items()):
     if name.startswith("fastfnn.kernels") and hasattr(module, "threads_for"):
         module.threads_for = recorded
-for name, case in test_threads.CASES.items():
+for name, case in bit_cases.CASES.items():
     answers.clear()
     case(np.dtype("float32"))
     assert answers and answers[-1] == threads.max_threads() == 4, (name, answers)
@@ -363,18 +82,25 @@ for name, case in test_threads.CASES.items():
     run_python(code, NUMBA_NUM_THREADS=COUNT)
 
 
-def test_the_cases_take_every_form():
-    assert training_module._tall_form(2000, (5 * 32 + 33 * 16 + 17 * 4) * 8)[-1] == 4
-    assert training_module._tall_form(201, 10_000)[-1] == 0
-    size = 4 * (41 * 50 + 51 * 10)
-    assert [training_module._tall_form(batch, size)[::2] for batch in (270, 1025)] == [(68, 2), (256, 3)]
-    weights = sum(inputs * outputs for inputs, outputs in itertools.pairwise(WIDE))
-    assert training_module._tall_form(1100, weights * 4)[-1] == 0
-    assert 1500 - 1100 <= training_module.DEEP < 1100
-    assert max(LARGE_WEIGHT, 64 * BYTES_A_SAMPLE) <= 300 * 400 * 4
-    for size, outputs in ((21, 403), (20, 450)):
-        assert outputs >= WIDENING * size and size < 64 and size * outputs * 4 >= HALVED_WEIGHT
-    assert HALVED_WEIGHT <= 301 * 50 * 4 < 301 * 50 * 8 < HALVED_UP_TO
+def size_of(sizes, dtype):
+    """The bytes of the parameters of a network."""
+    return sum((inputs + 1) * outputs for inputs, outputs in itertools.pairwise(sizes)) * dtype.itemsize
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_the_cases_take_every_form(dtype):
+    def blocks(sizes, batch):
+        rows, _, groups = _blocks_of(batch, size_of(sizes, dtype))
+        return -(-batch // rows) if groups else 0, groups
+
+    tall, groups = blocks((4, 32, 16, 4), 2000)
+    assert tall == 2 * groups == 8 and blocks((4, 32, 16, 4), 101) == (0, 0)
+    assert [blocks(NETWORK, batch) for batch in (201, 270, 1025)] == [(0, 0), (4, 2), (5, 3)]
+    assert blocks(WIDE, 1100)[1] == blocks(WIDE, 400)[1] == 0 and 400 <= DEEP_BATCH < 1100
+    for batch in (64, 90):
+        assert divisions_of(WIDE, batch, dtype) == ["halves", "columns", "samples"]
+        assert divisions_of(WIDENING_NETWORK, batch, dtype) == ["widening", "samples", "widening", "samples"]
+        assert divisions_of((301, 50, 10), batch, dtype)[0] == "halves"
 
 
 @pytest.mark.jit
@@ -389,15 +115,15 @@ def test_the_cases_use_what_they_are_named_for():
 
 
 FORK = """
-import os, numpy as np, test_threads
+import os, numpy as np, bit_cases
 from fastfnn.kernels.workers import threads
 float32 = np.dtype("float32")
-want = {name: test_threads.digest(case(float32)) for name, case in test_threads.CASES.items()}
+want = {name: bit_cases.digest(case(float32)) for name, case in bit_cases.CASES.items()}
 assert threads.get_num_threads() == 4
 
 def works():
-    for name, case in test_threads.CASES.items():
-        if test_threads.digest(case(float32)) != want[name]:
+    for name, case in bit_cases.CASES.items():
+        if bit_cases.digest(case(float32)) != want[name]:
             return False
     return True
 
@@ -428,38 +154,19 @@ def test_a_forked_child_can_run_kernels():
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the platform has no fork")
 def test_a_child_of_a_parent_that_ran_nothing_can_run_kernels():
     code = """
-import os, numpy as np, test_threads
+import os, numpy as np, bit_cases
 child = os.fork()
 if child == 0:
     status = 3
     try:
-        test_threads.affine_forward(np.dtype("float32"))
+        bit_cases.affine_forward(np.dtype("float32"))
         status = 0
     finally:
         os._exit(status)
 assert os.waitpid(child, 0)[1] == 0
-test_threads.affine_forward(np.dtype("float32"))
+bit_cases.affine_forward(np.dtype("float32"))
 """
     run_python(code, NUMBA_NUM_THREADS=COUNT)
-
-
-def call_from_python_threads(count=4, repetitions=10):
-    """Raise if kernels that several Python threads call at once give other results than alone."""
-    dtype = np.dtype("float32")
-    names = ["affine_backward", "an activation that is given", "network_gradient", "train_steps, all of these"]
-    cases = [CASES[name] for name in names]
-    want = [digest(case(dtype)) for case in cases]
-    together = threading.Barrier(count)
-
-    def work(offset):
-        together.wait()
-        for number in range(repetitions):
-            index = (number + offset) % len(cases)
-            assert digest(cases[index](dtype)) == want[index], names[index]
-
-    with concurrent.futures.ThreadPoolExecutor(count) as pool:
-        for future in [pool.submit(work, offset) for offset in range(count)]:
-            future.result()
 
 
 @pytest.mark.jit
@@ -467,20 +174,10 @@ def call_from_python_threads(count=4, repetitions=10):
 def test_several_python_threads_may_call_kernels_at_once(layer):
     """Numba's workqueue ends the process where two threads enter it at once."""
     run_python(
-        "import test_threads; test_threads.call_from_python_threads()",
+        "import bit_cases; bit_cases.call_from_python_threads()",
         NUMBA_NUM_THREADS=COUNT,
         NUMBA_THREADING_LAYER=layer,
     )
-
-
-@given(st.integers(0, 2_000), st.integers(1, 130))
-def test_share_divides_everything_and_evenly(count, parts):
-    share = from_python(threads.share)
-    shares = [share(count, parts, index) for index in range(parts)]
-    assert shares[0][0] == 0 and shares[-1][1] == count
-    assert all(before[1] == after[0] for before, after in itertools.pairwise(shares))
-    lengths = [stop - start for start, stop in shares]
-    assert max(lengths) - min(lengths) <= 1
 
 
 @pytest.fixture
@@ -492,7 +189,7 @@ def restored():
 
 
 def test_small_work_gets_one_thread():
-    assert threads.threads_for(0) == threads.threads_for(1) == threads.threads_for(2 * threads.GRAIN - 1) == 1
+    assert threads.threads_for(0) == threads.threads_for(1) == threads.threads_for(2 * OPERATIONS_PER_THREAD - 1) == 1
 
 
 def test_large_work_gets_all_threads_that_are_allowed(restored):
@@ -504,10 +201,11 @@ def test_large_work_gets_all_threads_that_are_allowed(restored):
 @pytest.mark.jit
 def test_threads_grow_with_the_work_up_to_the_limit():
     code = """
+from fastfnn.kernels.tuning import OPERATIONS_PER_THREAD
 from fastfnn.kernels.workers import threads
-counts = [threads.threads_for(operations) for operations in range(0, 10 * threads.GRAIN, 1000)]
+counts = [threads.threads_for(operations) for operations in range(0, 10 * OPERATIONS_PER_THREAD, 1000)]
 assert counts == sorted(counts) and set(counts) == {1, 2, 3, 4}, counts
-assert all(count == 1 or count * threads.GRAIN <= 1000 * number for number, count in enumerate(counts))
+assert all(count == 1 or count * OPERATIONS_PER_THREAD <= 1000 * number for number, count in enumerate(counts))
 threads.set_num_threads(3)
 assert threads.get_num_threads() == threads.threads_for(10**12) == 3
 assert threads.max_threads() == 4
@@ -528,11 +226,11 @@ assert threads.must_be_serial() and threads.get_num_threads() == threads.threads
 @pytest.mark.jit
 def test_numba_keeps_its_own_number_of_threads():
     code = """
-import numba, numpy as np, test_threads
+import numba, numpy as np, bit_cases
 from fastfnn.kernels.workers import threads
 for count in (4, 2, 1):
     threads.set_num_threads(count)
-    test_threads.affine_forward(np.dtype("float32"))
+    bit_cases.affine_forward(np.dtype("float32"))
     assert numba.get_num_threads() == numba.config.NUMBA_NUM_THREADS == 4
 """
     run_python(code, NUMBA_NUM_THREADS=COUNT)

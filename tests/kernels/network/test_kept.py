@@ -1,0 +1,94 @@
+"""What is kept for the next call, and when it is dropped. Each test runs in a Python thread that has kept nothing."""
+
+import functools
+
+import numpy as np
+import pytest
+from helpers import DTYPES, in_a_thread
+
+from fastfnn.kernels.network import kept
+from fastfnn.kernels.network.kept import keep_workspace, room_for, workspaces
+
+MOST, MOST_BYTES = 3, 1000
+
+
+def afresh(test):
+    """Run a test in a thread of its own."""
+
+    @functools.wraps(test)
+    def run(*arguments, **named):
+        in_a_thread(lambda: test(*arguments, **named))
+
+    return run
+
+
+@pytest.fixture(autouse=True)
+def small_limits(monkeypatch):
+    monkeypatch.setattr(kept, "KEEP_MOST_WORKSPACES", MOST)
+    monkeypatch.setattr(kept, "KEEP_MOST_BYTES", MOST_BYTES)
+
+
+@afresh
+def test_workspaces_are_found_by_their_key():
+    assert workspaces() == {}
+    first, second = object(), object()
+    keep_workspace("first", first, 10)
+    keep_workspace(("a", 2), second, 10)
+    assert workspaces() == {"first": first, ("a", 2): second}
+
+
+@afresh
+def test_one_workspace_too_many_replaces_all_others():
+    for number in range(MOST):
+        keep_workspace(number, object(), 1)
+    assert list(workspaces()) == [0, 1, 2]
+    keep_workspace(3, object(), 1)
+    assert list(workspaces()) == [3]
+
+
+@afresh
+def test_workspaces_that_are_too_large_together_replace_each_other():
+    keep_workspace("first", object(), 600)
+    keep_workspace("second", object(), 400)
+    assert list(workspaces()) == ["first", "second"]
+    keep_workspace("third", object(), 1)
+    assert list(workspaces()) == ["third"]
+    keep_workspace("fourth", object(), 999)  # what has been dropped does not count any more
+    assert list(workspaces()) == ["third", "fourth"]
+
+
+@afresh
+def test_a_workspace_that_is_too_large_alone_is_not_kept():
+    keep_workspace("large", object(), MOST_BYTES + 1)
+    assert list(workspaces()) == []
+    keep_workspace("largest", object(), MOST_BYTES)
+    assert list(workspaces()) == ["largest"]
+
+
+@afresh
+def test_each_python_thread_keeps_its_own():
+    keep_workspace("here", object(), 1)
+    room = room_for("use", 8, DTYPES[0])
+    assert in_a_thread(lambda: list(workspaces())) == []
+    assert in_a_thread(lambda: np.shares_memory(room_for("use", 8, DTYPES[0]), room)) is False
+    assert list(workspaces()) == ["here"]
+
+
+@afresh
+def test_a_room_is_kept_for_its_use_and_dtype_and_grows():
+    for dtype in DTYPES:
+        room = room_for("use", 10, dtype)
+        assert room.shape == (10,) and room.dtype == dtype
+        assert room_for("use", 7, dtype) is room_for("use", 10, dtype) is room
+        assert not np.shares_memory(room_for("another use", 10, dtype), room)
+        larger = room_for("use", 11, dtype)
+        assert larger.shape == (11,) and room_for("use", 10, dtype) is larger
+    assert room_for("use", 11, DTYPES[0]).dtype == DTYPES[0]
+
+
+@afresh
+def test_a_room_that_is_too_large_is_not_kept():
+    small = room_for("use", 10, DTYPES[1])
+    large = room_for("use", MOST_BYTES // 8 + 1, DTYPES[1])
+    assert large.size == MOST_BYTES // 8 + 1
+    assert room_for("use", 10, DTYPES[1]) is small

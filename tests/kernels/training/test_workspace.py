@@ -1,0 +1,212 @@
+"""The workspace of a call: room for every step, no overlaps, and nothing that shows in the next call."""
+
+import functools
+import itertools
+
+import numpy as np
+import pytest
+from helpers import DTYPES, assert_same_bits, in_a_thread
+from memory_regions import assert_apart, records_at, regions_of_network
+from networks import DROPOUT, count_parameters, gradient, loss_of, problem_of
+from step_forms import FORMS, TALL, TALL_NETWORK, every_dtype, form_of_step, shape_of
+
+from fastfnn import kernels
+from fastfnn.kernels import LOSSES, OPTIMIZERS
+from fastfnn.kernels.network import kept
+from fastfnn.kernels.network.arena import Arena
+from fastfnn.kernels.network.layout import Form
+from fastfnn.kernels.products.packing import bytes_of_room
+from fastfnn.kernels.training import workspace
+from fastfnn.kernels.training.batch_step import batch_step
+from fastfnn.kernels.training.job import JOB
+from fastfnn.kernels.training.sample_steps import sample_steps
+from fastfnn.kernels.training.tall_step import _blocks_of, tall_step
+from fastfnn.kernels.training.update import FACTORS_BYTES
+from fastfnn.kernels.training.workspace import GRADIENT
+from fastfnn.kernels.tuning import DEEP_BATCH, KEEP_MOST_WORKSPACES, NORM_PIECE, SAMPLES_PER_GROUP, UPDATE_ROWS
+from fastfnn.kernels.workers.pace import PACE
+from fastfnn.kernels.workers.team import TEAM_BYTES
+
+
+@pytest.mark.parametrize("most", [KEEP_MOST_WORKSPACES, 1000])
+def test_what_calls_keep_for_the_next_does_not_show(most, monkeypatch):
+    monkeypatch.setattr(kept, "KEEP_MOST_WORKSPACES", most)
+    rng, calls = np.random.default_rng(5), []
+    for index, shape in enumerate([(5, 4, 3), (5, 4, 3), (6, 30, 3), (3, 9, 9, 3), (40, 33, 3)]):  # buffers grow
+        names = *(("tanh", "relu")[index // 2 % 2] for _ in shape[2:]), "identity"
+        for dtype, loss, batch in itertools.product(DTYPES, ("softmax_cross_entropy", "squared_error"), (3, 7)):
+            problem = problem_of(rng, shape, names, loss, batch, dtype, labels=index % 3 == 0)
+            calls.append(functools.partial(gradient, kernels, problem))
+            calls.append(functools.partial(gradient, kernels, problem, **DROPOUT))
+            calls.append(lambda problem=problem: [loss_of(kernels, problem)])
+            problem = problem_of(rng, shape, names, loss, batch, dtype, normalized=True)
+            calls.append(functools.partial(gradient, kernels, problem))
+    want = [in_a_thread(call) for call in calls]
+    for number in [*rng.permutation(len(calls)), *rng.permutation(len(calls))]:
+        for _ in range(2):
+            assert_same_bits(calls[number](), want[number])
+        assert 0 < len(kept.workspaces()) <= most
+
+
+# The forms of a step
+
+
+@pytest.mark.parametrize(("form", "step"), [*zip(FORMS, (batch_step, tall_step, sample_steps), strict=True)])
+def test_each_form_has_its_function(form, step):
+    _, batch = FORMS[form]
+    assert form_of_step(shape_of(TALL_NETWORK, batch, DTYPES[0]))[0] is step
+
+
+@pytest.mark.parametrize("optimizer", [GRADIENT, *range(len(OPTIMIZERS))])
+@pytest.mark.parametrize("option", ["nothing", "drops", "clips", "normalized"])
+def test_only_gradient_descent_alone_takes_steps_on_one_sample_in_groups(option, optimizer):
+    options = {} if option == "nothing" else {option: True}
+    step, *_ = form_of_step(shape_of(TALL_NETWORK, 1, DTYPES[0], optimizer=optimizer, **options))
+    alone = option == "nothing" and optimizer == OPTIMIZERS.index("sgd")
+    assert step is (sample_steps if alone else batch_step)
+
+
+def test_a_normalized_batch_is_not_tall():
+    assert form_of_step(shape_of(TALL_NETWORK, 1025, DTYPES[0], normalized=True)) == (batch_step, 1025, 0)
+
+
+# Layers of one number of inputs and outputs make little work of many samples: a last batch of thousands is not tall.
+@pytest.mark.parametrize("network", [TALL_NETWORK, (1, 1), (2, 1), (4, 2), (100, 90, 10), (160, 99, 99, 5)], ids=str)
+@pytest.mark.parametrize("count", [1, 2, 64])
+def test_buffers_have_room_for_every_thread_and_for_any_last_batch(count, network, monkeypatch):
+    monkeypatch.setattr(workspace, "max_threads", lambda: count)
+    dtype = DTYPES[0]
+    size = count_parameters(network) * dtype.itemsize
+    most = 0
+    batches = sorted({*range(1, 5001), *range(5001, 60_000, 37)})
+    for number, batch in enumerate(batches):
+        rows, together, groups = _blocks_of(batch, size)
+        most = max(most, count * together * rows if groups > 0 else batch)
+        if number % 97 == 0 or batch in TALL:
+            step, capacity, groups_of_step = form_of_step(shape_of(network, batch, dtype))
+            assert capacity >= most or batch == 1
+            assert groups_of_step == groups and (step is tall_step) == (groups > 0)
+
+
+# The layout
+
+
+class Recorder(Arena):
+    """An arena that notes what is taken from it."""
+
+    def __init__(self, memory=None):
+        super().__init__(memory)
+        self.taken = []
+
+    def take(self, size, *alignment):
+        address = super().take(size, *alignment)
+        self.taken.append((address - self.base, size))
+        return address
+
+
+def regions_of_job(job, shape, capacity, groups):
+    """The memory that a job names: how many bytes are used at each address, if it is not 0."""
+    sizes = np.frombuffer(shape.sizes, np.int64).tolist()
+    item, outputs, size = np.dtype(shape.dtype).itemsize, sizes[-1], shape.parameters * np.dtype(shape.dtype).itemsize
+    lines = -(-size // 64) * 64
+    regions = {
+        "batch_labels": 8 * capacity,
+        "batch_targets": capacity * outputs * item,
+        "batch_weights": capacity * item,
+        "terms": 8 * capacity * int(job["terms_per_sample"]),
+        "gradient": size,
+        "squares": 8 * -(-shape.parameters // NORM_PIECE),
+        "group_losses": 2 * 8 * groups,
+        "group_gradients": 2 * groups * lines,
+        "group_samples": SAMPLES_PER_GROUP * int(job["group_samples_stride"]),
+        "group_dots": SAMPLES_PER_GROUP**2 * item,
+        "team": TEAM_BYTES,
+        "pace": PACE.itemsize,
+        "scratch": shape.threads * int(job["scratch_bytes"]),
+    }
+    return {name: (int(job[name]), count) for name, count in regions.items() if job[name] != 0}
+
+
+# The size of a network's batch, and what the call has.
+LAYOUTS_OF_CALLS = {
+    "a batch": (TALL_NETWORK, 8, {}),
+    "a gradient": (TALL_NETWORK, 9, {"optimizer": GRADIENT, "labelled": False}),
+    "a tall gradient": (TALL_NETWORK, 1025, {"optimizer": GRADIENT}),
+    "one sample": ((5, 17, 9, 3), 1, {"ordered": True, "weighted": True}),
+    "one sample, strided": ((5, 17, 9, 3), 1, {"x_column": 24, "labelled": False, "ordered": True}),
+    "a tall batch": (TALL_NETWORK, 1200, {"weighted": True, "drops": True, "clips": True, "threads": 3}),
+    "a tall batch of a tiny network": ((2, 1), 60_000, {"labelled": False, "ordered": True}),
+    "a deep batch": ((520, 520, 5), DEEP_BATCH + 1, {"optimizer": OPTIMIZERS.index("adam"), "threads": 2}),
+    "all but a tall batch": (
+        (9, 33, 16, 20), 130,
+        {
+            "optimizer": OPTIMIZERS.index("adamw"), "labelled": False, "ordered": True, "weighted": True, "drops": True,
+            "clips": True, "normalized": True, "threads": 4, "x_column": 40,
+            "loss": LOSSES.index("sigmoid_cross_entropy"),
+        },
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture(params=LAYOUTS_OF_CALLS)
+def call(request):
+    return LAYOUTS_OF_CALLS[request.param]
+
+
+def shape_of_call(call, dtype):
+    sizes, batch, options = call
+    return shape_of(sizes, batch, dtype, **options)
+
+
+@every_dtype
+def test_a_workspace_is_laid_out_in_the_memory_that_was_counted(call, dtype):
+    shape = shape_of_call(call, dtype)
+    counted = Recorder()
+    workspace._lay_out(counted, shape)
+    memory = np.zeros(counted.size + 4096, np.uint8)
+    used = Recorder(memory)
+    workspace._lay_out(used, shape)
+    assert used.size == counted.size and used.taken == counted.taken
+    begin = memory.__array_interface__["data"][0]
+    assert begin <= used.base and used.base + used.size <= begin + memory.nbytes
+
+
+@every_dtype
+def test_the_buffers_of_a_workspace_do_not_overlap_and_stay_inside(call, dtype):
+    shape = shape_of_call(call, dtype)
+    counted = Arena()
+    workspace._lay_out(counted, shape)
+    memory = np.zeros(counted.size + 4096, np.uint8)
+    address, _ = workspace._lay_out(Arena(memory), shape)
+    _, capacity, groups = form_of_step(shape)
+    (job,) = records_at(address, JOB, 1)
+    form = Form(
+        tuple(call[0]), (), dtype, capacity, shape.x_column, training=True, drops=shape.drops,
+        normalized=shape.normalized,
+    )  # fmt: skip
+    regions = regions_of_job(job, shape, capacity, groups) | regions_of_network(int(job["network"]), form)
+    assert_apart(regions | {"job": (address, JOB.itemsize)}, memory)
+
+
+@every_dtype
+def test_a_workspace_has_what_its_call_needs(call, dtype):
+    shape = shape_of_call(call, dtype)
+    counted = Arena()
+    workspace._lay_out(counted, shape)
+    memory = np.zeros(counted.size + 4096, np.uint8)
+    address, _ = workspace._lay_out(Arena(memory), shape)
+    (job,) = records_at(address, JOB, 1)
+    _, capacity, groups = form_of_step(shape)
+    assert (job["batch_labels"] != 0) == shape.labelled
+    assert (job["batch_targets"] != 0) == (shape.ordered and not shape.labelled)
+    assert (job["batch_weights"] != 0) == shape.weighted
+    assert (job["squares"] != 0) == shape.clips
+    updates = shape.optimizer != GRADIENT
+    assert (job["gradient"] != 0) == (updates and (shape.clips or shape.batch > DEEP_BATCH))
+    assert (job["group_gradients"] != 0) == (job["group_losses"] != 0) == (groups > 0)
+    # a scratch: the factors of the rule, a piece of a gradient, and room for products over inputs, outputs or samples
+    widest = max(call[0])
+    rows = UPDATE_ROWS if shape.optimizer > OPTIMIZERS.index("sgd") else 1
+    assert job["packing"] >= FACTORS_BYTES + rows * widest * dtype.itemsize
+    longest = max(widest, min(shape.batch, capacity, DEEP_BATCH))
+    assert job["scratch_bytes"] >= job["packing"] + bytes_of_room(longest)

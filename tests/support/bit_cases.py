@@ -1,0 +1,310 @@
+"""Calls of kernels that many threads divide unevenly, and the bits of their results: for child processes, too."""
+
+import concurrent.futures
+import hashlib
+import itertools
+import json
+import threading
+from typing import NamedTuple
+
+import numpy as np
+from activation_codes import ELEMENTWISE, GIVEN, code_of
+from helpers import OTHER, normal, poisoned
+from whole_team import use_whole_teams
+
+from fastfnn import kernels
+from fastfnn.kernels.workers import threads
+
+# The identity is NumPy's copy, on one thread; an activation that is given has no functions of its own.
+ACTIVATION_NAMES = tuple(name for name in ELEMENTWISE if name not in ("identity", GIVEN))
+NETWORK = (40, 50, 10)
+WIDENING_NETWORK = (21, 403, 20, 450, 3)
+WIDE = (300, 400, 400, 10)  # whose W are large enough to be divided by columns
+
+
+def inputs(dtype, *shapes):
+    rng = np.random.default_rng(0)
+    return [normal(rng, shape, dtype) for shape in shapes]
+
+
+# Each case: dtype -> everything that a kernel writes, at a size that is worth many threads, which divide it unevenly.
+
+
+def affine_forward(dtype):
+    x, weight, bias = inputs(dtype, (301, 70), (70, 53), 53)
+    out = poisoned((301, 53), dtype)
+    kernels.affine_forward(out, x, weight, bias)
+    return [out]
+
+
+def affine_backward(dtype):
+    grad_out, x, weight = inputs(dtype, (301, 53), (301, 70), (70, 53))
+    outputs = [poisoned(shape, dtype) for shape in ((301, 70), (70, 53), 53)]
+    kernels.affine_backward(*outputs, grad_out, x, weight)
+    return outputs
+
+
+def activation_forward(name):
+    def case(dtype):
+        (x,) = inputs(dtype, (601, 503))
+        out = poisoned(x.shape, dtype)
+        getattr(kernels, name)(out, x)
+        return [out]
+
+    return case
+
+
+def activation_backward(name):
+    def case(dtype):
+        grad_out, out = inputs(dtype, (601, 503), (601, 503))
+        grad_x = poisoned(out.shape, dtype)
+        getattr(kernels, name)(grad_x, grad_out, out)
+        return [grad_x]
+
+    return case
+
+
+def loss(name, labels=False):
+    def case(dtype):
+        logits, targets = inputs(dtype, (40_011, 10), (40_011, 10))
+        grad = poisoned(logits.shape, dtype)
+        return [getattr(kernels, name)(grad, logits, targets.argmax(axis=1) if labels else abs(targets)), grad]
+
+    return case
+
+
+def activation_by_code(dtype):
+    grad_out, x = inputs(dtype, (601, 503), (601, 503))
+    out, grad_x = poisoned(x.shape, dtype), poisoned(x.shape, dtype)
+    kernels.activation_forward(out, x, code_of(GIVEN, dtype))
+    kernels.activation_backward(grad_x, grad_out, x, code_of(GIVEN, dtype))
+    return [out, grad_x]
+
+
+def sgd_update(dtype):
+    param, grad = inputs(dtype, (601, 503), (601, 503))
+    kernels.sgd_update(param, grad, 0.1)
+    return [param]
+
+
+def adamw_update(dtype):
+    param, mean, square, grad = inputs(dtype, *[(601, 503)] * 4)
+    np.abs(square, out=square)
+    kernels.adamw_update(param, mean, square, grad, 0.1, 0.9, 0.999, 1e-8, 0.01, 3)
+    return [param, mean, square]
+
+
+def batch_norm_forward(dtype):
+    x, gamma, beta = inputs(dtype, (601, 503), 503, 503)
+    outputs = [poisoned(shape, dtype) for shape in (x.shape, x.shape, 503, 503)]
+    kernels.batch_norm_forward(*outputs, x, gamma, beta, 1e-5)
+    return outputs
+
+
+def batch_norm_backward(dtype):
+    grad_out, normalized, variance, gamma = inputs(dtype, (601, 503), (601, 503), 503, 503)
+    outputs = [poisoned(shape, dtype) for shape in ((601, 503), 503, 503)]
+    kernels.batch_norm_backward(*outputs, grad_out, normalized, abs(variance), gamma, 1e-5)
+    return outputs
+
+
+class Network(NamedTuple):
+    params: np.ndarray
+    statistics: np.ndarray
+    x: np.ndarray
+    targets: np.ndarray
+    sizes: np.ndarray
+    codes: np.ndarray
+    settings: np.ndarray
+
+
+def random_network(dtype, sizes, samples, names=("tanh",), normalized=False, labels=False, other=False, **settings):
+    """A network whose hidden layers have these activations in turn, and its last one the identity.
+
+    other  whether its samples have the other dtype
+    """
+    hidden = sizes[1:-1] if normalized else ()
+    count = sum((inputs + 1) * outputs for inputs, outputs in itertools.pairwise(sizes)) + 2 * sum(hidden)
+    params, x, targets = inputs(dtype, count, (samples, sizes[0]), (samples, sizes[-1]))
+    params *= dtype.type(0.125)
+    activations = [*itertools.islice(itertools.cycle(names), len(sizes) - 2), "identity"]
+    values = {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "l2": 0.01, "norm_epsilon": 1e-5, "norm_momentum": 0.9}
+    values |= settings
+    return Network(
+        params,
+        np.ones(2 * sum(hidden), dtype),
+        x.astype(OTHER[dtype]) if other else x,
+        targets.argmax(axis=1) if labels else targets,
+        np.array(sizes),
+        np.array([code_of(name, dtype) for name in activations]),
+        np.array([values.get(name, 0.0) for name in kernels.SETTINGS]),
+    )
+
+
+def loss_of(network):
+    return kernels.LOSSES.index("softmax_cross_entropy" if network.targets.ndim == 1 else "squared_error")
+
+
+def forward(sizes, samples, names=("tanh",)):
+    def case(dtype):
+        network = random_network(dtype, sizes, samples, names)
+        out = poisoned((samples, sizes[-1]), dtype)
+        kernels.network_forward(out, network.params, network.x, network.sizes, network.codes)
+        return [out]
+
+    return case
+
+
+def prediction_loss(sizes, samples, **options):
+    def case(dtype):
+        network = random_network(dtype, sizes, samples, **options)
+        return [
+            kernels.network_loss(
+                network.params, network.x, network.targets, network.sizes, network.codes, loss_of(network)
+            )
+        ]
+
+    return case
+
+
+def gradient(sizes, samples, **options):
+    def case(dtype):
+        network = random_network(dtype, sizes, samples, **options)
+        grad_params = poisoned(network.params.shape, dtype)
+        value = kernels.network_gradient(
+            grad_params, network.statistics, network.params, network.x, network.targets, network.sizes, network.codes,
+            network.settings, loss_of(network), 3,
+        )  # fmt: skip
+        return [value, grad_params, network.statistics]
+
+    return case
+
+
+def training(optimizer, sizes, samples, batch_size, weighted=False, epochs=1, **options):
+    """Steps with an L2 penalty, on samples in an order, the last of which may be a small batch."""
+
+    def case(dtype):
+        network = random_network(dtype, sizes, samples, **options)
+        rng = np.random.default_rng(1)
+        order = np.stack([rng.permutation(samples) for _ in range(epochs)])
+        step_losses = np.full(epochs * -(-samples // batch_size), np.nan)
+        rates = 0.001 * 0.5 ** np.arange(len(step_losses))  # larger ones make the widest networks diverge
+        first, second = np.zeros_like(network.params), np.zeros_like(network.params)
+        (weights,) = inputs(dtype, samples if weighted else 0)
+        kernels.train_steps(
+            network.params, first, second, network.statistics, step_losses, network.x, network.targets, abs(weights),
+            order, rates, network.sizes, network.codes, network.settings, loss_of(network),
+            kernels.OPTIMIZERS.index(optimizer), batch_size, 3,
+        )  # fmt: skip
+        return [network.params, first, second, network.statistics, step_losses]
+
+    return case
+
+
+DROPOUT = {"dropout": 0.25, "dropout_scale": 4 / 3, "seed": 7}
+SLOPES = ("gelu", "silu", "softplus", GIVEN)  # activations whose derivative is stored beside the output
+CLIP = {"clip_norm": 0.1}  # shorter than most gradients
+ALL = {"names": SLOPES, "normalized": True, "weighted": True, **DROPOUT, **CLIP}
+
+CASES = {
+    "affine_forward": affine_forward,
+    "affine_backward": affine_backward,
+    **{f"{name}_forward": activation_forward(f"{name}_forward") for name in ACTIVATION_NAMES},
+    **{f"{name}_backward": activation_backward(f"{name}_backward") for name in ACTIVATION_NAMES},
+    "an activation that is given": activation_by_code,
+    "softmax": activation_forward("softmax"),
+    "batch_norm_forward": batch_norm_forward,
+    "batch_norm_backward": batch_norm_backward,
+    "softmax_cross_entropy": loss("softmax_cross_entropy"),
+    "softmax_cross_entropy of labels": loss("softmax_cross_entropy", labels=True),
+    "sigmoid_cross_entropy": loss("sigmoid_cross_entropy"),
+    "squared_error": loss("squared_error"),
+    "sgd_update": sgd_update,
+    "adamw_update": adamw_update,
+    "network_forward": forward(NETWORK, 301, ("relu",)),
+    "network_forward, wide": forward(WIDE, 300, SLOPES),
+    "network_forward, in panels on few threads": forward((120, 100, 1), 1000, SLOPES),  # see PACKED_LEAST_ROWS
+    "network_loss": prediction_loss(NETWORK, 301, names=("relu",), labels=True),
+    "network_loss of few samples": prediction_loss((784, 50, 10), 90, names=SLOPES),
+    "network_loss of few samples, wide": prediction_loss(WIDE, 90, names=SLOPES),
+    "network_loss of few samples, in the other dtype": prediction_loss((784, 50, 10), 90, names=SLOPES, other=True),
+    "network_loss, in panels on few threads": prediction_loss((120, 100, 1), 1000, names=SLOPES),
+    "network_gradient": gradient(NETWORK, 201, names=("relu",), labels=True),
+    "network_gradient, wide": gradient(WIDE, 90, normalized=True, names=SLOPES, **DROPOUT),
+    "network_gradient of a tall batch": gradient((4, 32, 16, 4), 2001, names=SLOPES, **DROPOUT),
+    "train_steps": training("adam", NETWORK, 301, 67, names=("relu",), labels=True),
+    "train_steps, two epochs": training("adam", NETWORK, 201, 67, names=("relu",), labels=True, epochs=2),
+    "train_steps, dropout": training("sgd", NETWORK, 301, 67, labels=True, **DROPOUT),
+    "train_steps, batch normalization": training("sgd", NETWORK, 301, 67, normalized=True),
+    "train_steps, sample weights": training("sgd", NETWORK, 301, 67, weighted=True, labels=True),
+    "train_steps, clipping": training("sgd", NETWORK, 301, 67, **CLIP),
+    "train_steps, slopes": training("sgd", (40, 50, 50, 50, 50, 10), 301, 67, names=SLOPES),
+    "train_steps, all of these": training("adamw", (40, 50, 50, 50, 50, 10), 301, 67, **ALL),
+    "network_gradient, a first layer in halves": gradient((301, 50, 10), 90, names=SLOPES, **DROPOUT),
+    "network_gradient, in the other dtype": gradient(NETWORK, 201, names=("relu",), other=True),
+    "network_gradient, a first layer in halves, in the other dtype": gradient((301, 50, 10), 90, other=True),
+    "train_steps, a first layer in halves": training("sgd", (301, 50, 10), 150, 67),
+    "train_steps, a first layer in halves, all of these": training("adam", (301, 50, 50, 10), 150, 67, **ALL),
+    "train_steps on tall batches": training("adam", (4, 32, 16, 4), 4101, 2000),  # the last is not tall
+    "train_steps on tall batches, all but normalized": training(
+        "adam", (4, 32, 16, 4), 4101, 2000, **ALL | {"normalized": False}
+    ),
+    # four blocks, in two groups; five, the last of them alone in the third group
+    "train_steps on tall batches of few blocks": training("adam", NETWORK, 600, 270, labels=True),
+    "network_gradient of a tall batch of five blocks": gradient(NETWORK, 1025, names=("relu",)),
+    "train_steps, weights divided by columns": training("sgd", WIDE, 150, 64),
+    "train_steps, weights divided by columns, with state": training("adam", WIDE, 70, 64),
+    "train_steps, weights divided by columns, all of these": training("sgd", WIDE, 70, 64, **ALL),
+    "network_gradient, widening": gradient(WIDENING_NETWORK, 90, normalized=True, names=SLOPES, **DROPOUT),
+    "train_steps, layers that widen": training("sgd", WIDENING_NETWORK, 150, 64),
+    "train_steps, layers that widen, with state": training("adam", WIDENING_NETWORK, 150, 64),
+    "train_steps, layers that widen, all of these": training("sgd", WIDENING_NETWORK, 150, 64, **ALL),
+    "network_gradient of a deep batch": gradient(WIDE, 1100, names=SLOPES, **DROPOUT),
+    "train_steps on deep batches": training("adam", WIDE, 1500, 1100, names=SLOPES, **DROPOUT),  # the last is not deep
+    "train_steps on deep batches, all of these": training("sgd", WIDE, 1500, 1100, **ALL),
+    "train_steps on one sample": training("sgd", (810, 830, 10), 19, 1),
+    "train_steps on one sample, three layers": training("sgd", (610, 640, 640, 10), 19, 1),
+    "train_steps on one sample, two epochs": training("sgd", (810, 830, 10), 19, 1, epochs=2),
+    "train_steps on one sample, weights and slopes": training(
+        "sgd", (610, 640, 640, 10), 5, 1, weighted=True, names=SLOPES
+    ),
+    "train_steps on one sample, with state": training("momentum", (600, 700, 10), 3, 1),
+    "train_steps on one sample, all of these": training("sgd", (600, 700, 10), 3, 1, **ALL),
+}
+
+
+def digest(arrays):
+    assert all(np.all(np.isfinite(array)) for array in arrays), "NaN would equal NaN, whatever led to it"
+    return hashlib.sha256(b"".join(np.asarray(array).tobytes() for array in arrays)).hexdigest()
+
+
+def print_digests(prefix="", varied=False):
+    """Run in a child: for each case, float32 and float64, the digest of the results for every number of threads."""
+    use_whole_teams(varied)
+    results = {}
+    for name, case in [(name, case) for name, case in CASES.items() if name.startswith(prefix)]:
+        for dtype in ("float32", "float64"):
+            results[f"{name} {dtype}"] = digests = {}
+            for count in range(1, threads.max_threads() + 1):
+                threads.set_num_threads(count)
+                digests[count] = digest(case(np.dtype(dtype)))
+    print(json.dumps({"layer": threads.threading_layer(), "results": results}))
+
+
+def call_from_python_threads(count=4, repetitions=10):
+    """Raise if kernels that several Python threads call at once give other results than alone."""
+    dtype = np.dtype("float32")
+    names = ["affine_backward", "an activation that is given", "network_gradient", "train_steps, all of these"]
+    cases = [CASES[name] for name in names]
+    want = [digest(case(dtype)) for case in cases]
+    together = threading.Barrier(count)
+
+    def work(offset):
+        together.wait()
+        for number in range(repetitions):
+            index = (number + offset) % len(cases)
+            assert digest(cases[index](dtype)) == want[index], names[index]
+
+    with concurrent.futures.ThreadPoolExecutor(count) as pool:
+        for future in [pool.submit(work, offset) for offset in range(count)]:
+            future.result()
