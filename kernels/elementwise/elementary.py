@@ -97,9 +97,12 @@ def sigmoid(x):
     Error: 3 ulp, also in both tails, down to the smallest normal result.
     """
     c = constants(x)
-    y = where(-x > c.infinite, c.infinite, -x)  # in this order, so that NaN stays
-    y = where(y < c.saturated, c.saturated, y)
-    r, n = _reduce(y, c)
+    y = where(x < -c.infinite, -c.infinite, x)  # in this order, so that NaN stays
+    y = where(y > -c.saturated, -c.saturated, y)
+    # `_reduce` of -y, with the sign in factors and results of fused multiply-adds, where it costs no instruction.
+    n = mul_add(y, -c.log2_e, c.shifter)
+    k = n - c.shifter
+    r = -mul_add(k, c.ln2_low, mul_add(k, c.ln2_high, y))
     return c.one / mul_add(_exp_reduced(r, c), times_power(c.one, n), c.one)
 
 
