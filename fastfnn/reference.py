@@ -55,16 +55,19 @@ def affine_backward(
 ) -> None:
     """Gradients of an affine map: grad_x = G W^T, grad_weight = x^T G, grad_bias = sum_b G_b, with G = grad_out.
 
-    grad_x       (B, I)  written
-    grad_weight  (I, O)  written
-    grad_bias    (O,)    written
+    grad_x       (B, I)  written; with 0 rows instead of B it is left out
+    grad_weight  (I, O)  written; with 0 rows instead of I it is left out
+    grad_bias    (O,)    written; with 0 elements it is left out
     grad_out     (B, O)  read
     x            (B, I)  read
     weight       (I, O)  read
     """
-    grad_x[...] = grad_out @ weight.T
-    grad_weight[...] = x.T @ grad_out
-    grad_bias[...] = grad_out.sum(axis=0)
+    if len(grad_x):
+        grad_x[...] = grad_out @ weight.T
+    if len(grad_weight):
+        grad_weight[...] = x.T @ grad_out
+    if len(grad_bias):
+        grad_bias[...] = grad_out.sum(axis=0)
 
 
 # Activations. All arrays are (B, O). A forward function reads x and writes out = f(x). A backward function reads

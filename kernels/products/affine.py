@@ -49,8 +49,11 @@ class _Affine:
     bias: int
     grad_x: int
     grad_x_row: int
+    grad_x_rows: int  # the batch, or 0 if it is left out
     grad_weight: int
     grad_weight_row: int
+    grad_weight_rows: int  # the inputs, or 0
+    grad_bias_size: int  # the outputs, or 0
     batch: int
     inputs: int
     outputs: int
@@ -135,7 +138,7 @@ def backward_part(arguments: int, parts: int, part: int, one: Real) -> None:
     room = task.room + part * task.room_bytes
     grad_out = Rows(task.out, task.out_row)
 
-    start, stop = share(task.batch, parts, part)
+    start, stop = share(task.grad_x_rows, parts, part)
     multiply_rows(
         rows_from(Rows(task.grad_x, task.grad_x_row), start), 0,
         Matrix(grad_out.address + start * grad_out.stride, grad_out.stride, item),
@@ -143,14 +146,14 @@ def backward_part(arguments: int, parts: int, part: int, one: Real) -> None:
         Size(stop - start, task.inputs, task.outputs), room, one,
     )  # fmt: skip
 
-    start, stop = share(task.inputs, parts, part)
+    start, stop = share(task.grad_weight_rows, parts, part)
     multiply_rows(
         rows_from(Rows(task.grad_weight, task.grad_weight_row), start), 0,
         Matrix(task.x + start * task.x_column, task.x_column, task.x_row),
         Matrix(grad_out.address, grad_out.stride, item), Size(stop - start, task.outputs, task.batch), room, one,
     )  # fmt: skip
 
-    start, stop = share(task.outputs, parts, part)
+    start, stop = share(task.grad_bias_size, parts, part)
     offset = start * item
     column_sums(task.bias + offset, Rows(task.out + offset, task.out_row), task.batch, stop - start, 0, one)
 
@@ -161,6 +164,8 @@ def _affine_backward(
     threads: int,
 ) -> int:  # fmt: skip
     task, one = new_record(AFFINE), x.dtype.type(1)
+    task.grad_x_rows, task.grad_weight_rows = grad_x.shape[0], grad_weight.shape[0]
+    task.grad_bias_size = grad_bias.shape[0]
     task.grad_x, task.grad_x_row = grad_x.ctypes.data, grad_x.strides[0]
     task.grad_weight, task.grad_weight_row = grad_weight.ctypes.data, grad_weight.strides[0]
     task.bias, task.out, task.out_row = grad_bias.ctypes.data, grad_out.ctypes.data, grad_out.strides[0]
@@ -185,9 +190,9 @@ def affine_backward(
 ) -> None:
     """Gradients of an affine map: grad_x = G W^T, grad_weight = x^T G, grad_bias = sum_b G_b, with G = grad_out.
 
-    grad_x       (B, I)  written
-    grad_weight  (I, O)  written
-    grad_bias    (O,)    written
+    grad_x       (B, I)  written; with 0 rows instead of B it is left out
+    grad_weight  (I, O)  written; with 0 rows instead of I it is left out
+    grad_bias    (O,)    written; with 0 elements it is left out
     grad_out     (B, O)  read
     x            (B, I)  read
     weight       (I, O)  read

@@ -127,6 +127,21 @@ def test_nothing_outside_the_outputs_is_written(batch, in_features, out_features
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("wanted", range(3))
+def test_gradients_without_rows_are_left_out(wanted, dtype):
+    x, weight, bias, grad_out = problem(5, 33, 17, 50, dtype)
+    for module in (kernels, reference):
+        with framed(x.shape, weight.shape, bias.shape, dtype=dtype) as outputs:
+            module.affine_backward(*outputs, grad_out, x, weight)
+            before = [output.copy() for output in outputs]
+            outputs[wanted][...] = 0
+            some = [output if number == wanted else output[:0] for number, output in enumerate(outputs)]
+            module.affine_backward(*some, grad_out, x, weight)
+            for got, want in zip(outputs, before, strict=True):
+                np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("poison", [np.nan, np.inf, -np.inf])
 def test_forward_propagates_what_is_not_finite(dtype, poison):
     x, weight, bias, _ = problem(3, 9, 17, 15, dtype)
