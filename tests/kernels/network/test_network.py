@@ -8,6 +8,7 @@ import pytest
 from helpers import DTYPES, LAYOUTS, OTHER, assert_chain_close, dtypes, framed, seeds, unchanged, up
 from hypothesis import given
 from hypothesis import strategies as st
+from memory_regions import assert_apart, layers_of, records_at, regions_of_network
 from networks import (
     HIDDEN,
     assert_losses_close,
@@ -27,6 +28,9 @@ from networks import (
 from fastfnn import kernels, reference
 from fastfnn.kernels import LOSSES
 from fastfnn.kernels.network import prediction
+from fastfnn.kernels.network.arena import allocate
+from fastfnn.kernels.network.layout import Form
+from fastfnn.kernels.products.packing import bytes_of_room
 from fastfnn.kernels.tuning import PACKED_LEAST_ROWS, PREDICTION_ROWS
 
 
@@ -112,6 +116,28 @@ def test_only_the_largest_number_of_rows_is_predicted_with_packed_weights(dtype,
     params = np.empty(count_parameters(LARGE), dtype)
     rooms = [prediction._room_for_packing(params, np.empty((rows, 1)), np.array(LARGE), threads) for rows in ROWS]
     assert [room.size > 0 for room in rooms] == [False] * (len(ROWS) - 1) + [True]
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("loss", [prediction.NO_LOSS, *range(len(LOSSES))])
+def test_the_buffers_of_a_prediction_do_not_overlap_and_stay_inside(loss, dtype):
+    sizes, names, rows, threads = (5, 300, 17, 3), ("tanh", "gelu", "identity"), 64, 3
+    activations = codes(kernels, names, dtype)
+    shape = prediction._Shape(
+        np.array(sizes, np.int64).tobytes(), activations.tobytes(), dtype.char, rows, threads, 24, loss
+    )
+    memory, address = allocate(lambda arena: prediction._lay_out(arena, shape))
+    (job,) = records_at(address, prediction.PREDICTION)
+    form = Form(sizes, (), dtype, rows * threads, 24, training=False, drops=False, normalized=False)
+    regions = regions_of_network(int(job["network"]), form)
+    regions["job"] = address, prediction.PREDICTION.itemsize
+    regions["scratch"] = int(job["scratch"]), threads * int(job["scratch_bytes"])
+    assert job["scratch_bytes"] >= bytes_of_room(max(sizes)) and job["block"] == rows
+    assert (job["loss"] != 0) == (job["loss_gradients"] != 0) == (loss != prediction.NO_LOSS)
+    if loss != prediction.NO_LOSS:
+        stride = int(layers_of(int(job["network"]), form)["stride"][-1])
+        regions["gradients of the loss"] = int(job["loss_gradients"]), rows * threads * stride
+    assert_apart(regions, memory)
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)

@@ -2,18 +2,19 @@
 
 import functools
 import itertools
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 from helpers import DTYPES, assert_same_bits, in_a_thread
 from memory_regions import assert_apart, records_at, regions_of_network
 from networks import DROPOUT, count_parameters, gradient, loss_of, problem_of
-from step_forms import FORMS, TALL, TALL_NETWORK, every_dtype, form_of_step, shape_of
+from step_forms import FORMS, TALL, TALL_NETWORK, form_of_step, shape_of
 
 from fastfnn import kernels
 from fastfnn.kernels import LOSSES, OPTIMIZERS
 from fastfnn.kernels.network import kept
-from fastfnn.kernels.network.arena import Arena
+from fastfnn.kernels.network.arena import allocate
 from fastfnn.kernels.network.layout import Form
 from fastfnn.kernels.products.packing import bytes_of_room
 from fastfnn.kernels.training import workspace
@@ -23,7 +24,14 @@ from fastfnn.kernels.training.sample_steps import sample_steps
 from fastfnn.kernels.training.tall_step import _blocks_of, tall_step
 from fastfnn.kernels.training.update import FACTORS_BYTES
 from fastfnn.kernels.training.workspace import GRADIENT
-from fastfnn.kernels.tuning import DEEP_BATCH, KEEP_MOST_WORKSPACES, NORM_PIECE, SAMPLES_PER_GROUP, UPDATE_ROWS
+from fastfnn.kernels.tuning import (
+    BYTES_PER_CACHE_LINE,
+    DEEP_BATCH,
+    KEEP_MOST_WORKSPACES,
+    NORM_PIECE,
+    SAMPLES_PER_GROUP,
+    UPDATE_ROWS,
+)
 from fastfnn.kernels.workers.pace import PACE
 from fastfnn.kernels.workers.team import TEAM_BYTES
 
@@ -70,7 +78,7 @@ def test_a_normalized_batch_is_not_tall():
     assert form_of_step(shape_of(TALL_NETWORK, 1025, DTYPES[0], normalized=True)) == (batch_step, 1025, 0)
 
 
-# Layers of one number of inputs and outputs make little work of many samples: a last batch of thousands is not tall.
+# With a handful of parameters a last batch of thousands of samples is too little work to be tall.
 @pytest.mark.parametrize("network", [TALL_NETWORK, (1, 1), (2, 1), (4, 2), (100, 90, 10), (160, 99, 99, 5)], ids=str)
 @pytest.mark.parametrize("count", [1, 2, 64])
 def test_buffers_have_room_for_every_thread_and_for_any_last_batch(count, network, monkeypatch):
@@ -84,31 +92,19 @@ def test_buffers_have_room_for_every_thread_and_for_any_last_batch(count, networ
         most = max(most, count * together * rows if groups > 0 else batch)
         if number % 97 == 0 or batch in TALL:
             step, capacity, groups_of_step = form_of_step(shape_of(network, batch, dtype))
-            assert capacity >= most or batch == 1
+            assert capacity >= most
             assert groups_of_step == groups and (step is tall_step) == (groups > 0)
 
 
 # The layout
 
 
-class Recorder(Arena):
-    """An arena that notes what is taken from it."""
-
-    def __init__(self, memory=None):
-        super().__init__(memory)
-        self.taken = []
-
-    def take(self, size, *alignment):
-        address = super().take(size, *alignment)
-        self.taken.append((address - self.base, size))
-        return address
-
-
 def regions_of_job(job, shape, capacity, groups):
     """The memory that a job names: how many bytes are used at each address, if it is not 0."""
     sizes = np.frombuffer(shape.sizes, np.int64).tolist()
-    item, outputs, size = np.dtype(shape.dtype).itemsize, sizes[-1], shape.parameters * np.dtype(shape.dtype).itemsize
-    lines = -(-size // 64) * 64
+    item, outputs = np.dtype(shape.dtype).itemsize, sizes[-1]
+    size = shape.parameters * item
+    whole_lines = -(-size // BYTES_PER_CACHE_LINE) * BYTES_PER_CACHE_LINE
     regions = {
         "batch_labels": 8 * capacity,
         "batch_targets": capacity * outputs * item,
@@ -117,7 +113,7 @@ def regions_of_job(job, shape, capacity, groups):
         "gradient": size,
         "squares": 8 * -(-shape.parameters // NORM_PIECE),
         "group_losses": 2 * 8 * groups,
-        "group_gradients": 2 * groups * lines,
+        "group_gradients": 2 * groups * whole_lines,
         "group_samples": SAMPLES_PER_GROUP * int(job["group_samples_stride"]),
         "group_dots": SAMPLES_PER_GROUP**2 * item,
         "team": TEAM_BYTES,
@@ -127,8 +123,8 @@ def regions_of_job(job, shape, capacity, groups):
     return {name: (int(job[name]), count) for name, count in regions.items() if job[name] != 0}
 
 
-# The size of a network's batch, and what the call has.
-LAYOUTS_OF_CALLS = {
+# The sizes of a network, the samples of a batch, and what else the call has, see `Shape`.
+CALLS = {
     "a batch": (TALL_NETWORK, 8, {}),
     "a gradient": (TALL_NETWORK, 9, {"optimizer": GRADIENT, "labelled": False}),
     "a tall gradient": (TALL_NETWORK, 1025, {"optimizer": GRADIENT}),
@@ -148,65 +144,56 @@ LAYOUTS_OF_CALLS = {
 }  # fmt: skip
 
 
-@pytest.fixture(params=LAYOUTS_OF_CALLS)
-def call(request):
-    return LAYOUTS_OF_CALLS[request.param]
+class LaidOut(NamedTuple):
+    """A workspace that was laid out: its shape, its memory, and its job."""
+
+    shape: workspace.Shape
+    memory: np.ndarray
+    address: int
+    job: np.void
 
 
-def shape_of_call(call, dtype):
-    sizes, batch, options = call
-    return shape_of(sizes, batch, dtype, **options)
+@pytest.fixture(params=itertools.product(CALLS, DTYPES), ids=lambda param: f"{param[0]}, {param[1]}")
+def laid_out(request):
+    call, dtype = request.param
+    sizes, batch, options = CALLS[call]
+    shape = shape_of(sizes, batch, dtype, **options)
+    memory, (address, _) = allocate(lambda arena: workspace._lay_out(arena, shape))
+    return LaidOut(shape, memory, address, records_at(address, JOB)[0])
 
 
-@every_dtype
-def test_a_workspace_is_laid_out_in_the_memory_that_was_counted(call, dtype):
-    shape = shape_of_call(call, dtype)
-    counted = Recorder()
-    workspace._lay_out(counted, shape)
-    memory = np.zeros(counted.size + 4096, np.uint8)
-    used = Recorder(memory)
-    workspace._lay_out(used, shape)
-    assert used.size == counted.size and used.taken == counted.taken
-    begin = memory.__array_interface__["data"][0]
-    assert begin <= used.base and used.base + used.size <= begin + memory.nbytes
-
-
-@every_dtype
-def test_the_buffers_of_a_workspace_do_not_overlap_and_stay_inside(call, dtype):
-    shape = shape_of_call(call, dtype)
-    counted = Arena()
-    workspace._lay_out(counted, shape)
-    memory = np.zeros(counted.size + 4096, np.uint8)
-    address, _ = workspace._lay_out(Arena(memory), shape)
+def test_the_buffers_of_a_workspace_do_not_overlap_and_stay_inside(laid_out):
+    shape, job = laid_out.shape, laid_out.job
     _, capacity, groups = form_of_step(shape)
-    (job,) = records_at(address, JOB, 1)
-    form = Form(
-        tuple(call[0]), (), dtype, capacity, shape.x_column, training=True, drops=shape.drops,
-        normalized=shape.normalized,
-    )  # fmt: skip
+    sizes, dtype = tuple(np.frombuffer(shape.sizes, np.int64).tolist()), np.dtype(shape.dtype)
+    form = Form(sizes, (), dtype, capacity, shape.x_column, True, shape.drops, shape.normalized)
     regions = regions_of_job(job, shape, capacity, groups) | regions_of_network(int(job["network"]), form)
-    assert_apart(regions | {"job": (address, JOB.itemsize)}, memory)
+    assert_apart(regions | {"job": (laid_out.address, JOB.itemsize)}, laid_out.memory)
 
 
-@every_dtype
-def test_a_workspace_has_what_its_call_needs(call, dtype):
-    shape = shape_of_call(call, dtype)
-    counted = Arena()
-    workspace._lay_out(counted, shape)
-    memory = np.zeros(counted.size + 4096, np.uint8)
-    address, _ = workspace._lay_out(Arena(memory), shape)
-    (job,) = records_at(address, JOB, 1)
-    _, capacity, groups = form_of_step(shape)
-    assert (job["batch_labels"] != 0) == shape.labelled
-    assert (job["batch_targets"] != 0) == (shape.ordered and not shape.labelled)
-    assert (job["batch_weights"] != 0) == shape.weighted
-    assert (job["squares"] != 0) == shape.clips
+def test_a_workspace_has_what_its_call_needs(laid_out):
+    shape, job = laid_out.shape, laid_out.job
+    _, _, groups = form_of_step(shape)
     updates = shape.optimizer != GRADIENT
-    assert (job["gradient"] != 0) == (updates and (shape.clips or shape.batch > DEEP_BATCH))
-    assert (job["group_gradients"] != 0) == (job["group_losses"] != 0) == (groups > 0)
-    # a scratch: the factors of the rule, a piece of a gradient, and room for products over inputs, outputs or samples
-    widest = max(call[0])
+    wanted = {
+        "batch_labels": shape.labelled,
+        "batch_targets": shape.ordered and not shape.labelled,
+        "batch_weights": shape.weighted,
+        "squares": shape.clips,
+        "gradient": updates and (shape.clips or shape.batch > DEEP_BATCH),
+        "apply_gradient": updates and (shape.clips or shape.batch > DEEP_BATCH),
+        "take_in": not updates,
+        "group_gradients": groups > 0,
+        "group_losses": groups > 0,
+    }
+    assert {name: job[name] != 0 for name in wanted} == wanted
+
+
+def test_a_scratch_has_room_for_a_piece_of_a_gradient_and_for_the_longest_product(laid_out):
+    shape, job = laid_out.shape, laid_out.job
+    _, capacity, _ = form_of_step(shape)
+    widest = int(np.frombuffer(shape.sizes, np.int64).max())
     rows = UPDATE_ROWS if shape.optimizer > OPTIMIZERS.index("sgd") else 1
-    assert job["packing"] >= FACTORS_BYTES + rows * widest * dtype.itemsize
+    assert job["packing"] >= FACTORS_BYTES + rows * widest * np.dtype(shape.dtype).itemsize
     longest = max(widest, min(shape.batch, capacity, DEEP_BATCH))
     assert job["scratch_bytes"] >= job["packing"] + bytes_of_room(longest)
