@@ -165,18 +165,25 @@ def entry(function: Function) -> Function:
     if numba.config.DISABLE_JIT:
         return function
     record = _Entry(function)
-    compiled = record.compiled
 
     @functools.wraps(function)
     def call(first: np.ndarray, *rest: Any) -> Any:
-        kernel = compiled.get(first.dtype)
+        kernel = record.compiled.get(first.dtype)
         if kernel is None:
-            prepare([(call, first.dtype)])
-            kernel = compiled[first.dtype]
+            kernel = entry_for(call, first.dtype)
         return kernel(first, *rest)
 
     _entries[call] = record
     return call
+
+
+def entry_for(function: Function, dtype: np.dtype[Any]) -> Function:
+    """An entry point for arrays of a dtype: for callers who keep it, which saves its look-up in each call."""
+    if numba.config.DISABLE_JIT:
+        return function
+    prepare([(function, dtype)])
+    kernel: Function = _entries[function].compiled[dtype]
+    return kernel
 
 
 def prepare(wanted: Iterable[tuple[Function, np.dtype[Any]]]) -> None:

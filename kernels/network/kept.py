@@ -14,36 +14,33 @@ from ..tuning import KEEP_MOST_BYTES, KEEP_MOST_WORKSPACES
 
 
 class _Kept(threading.local):
+    """What a Python thread has kept: workspaces by what they depend on, their bytes, rooms by their use."""
+
     def __init__(self) -> None:
         self.workspaces: dict[Hashable, Any] = {}
         self.bytes = 0
         self.rooms: dict[str, np.ndarray] = {}
 
 
-_kept = _Kept()
-
-
-def workspaces() -> dict[Hashable, Any]:
-    """The workspaces that this Python thread has kept, by what they depend on."""
-    return _kept.workspaces
+this_thread = _Kept()
 
 
 def keep_workspace(key: Hashable, workspace: Any, size: int) -> None:
     """Keep a workspace of `size` bytes for the next call; if there are too many, or too large ones, drop the others."""
-    if len(_kept.workspaces) >= KEEP_MOST_WORKSPACES or _kept.bytes + size > KEEP_MOST_BYTES:
-        _kept.workspaces.clear()
-        _kept.bytes = 0
+    if len(this_thread.workspaces) >= KEEP_MOST_WORKSPACES or this_thread.bytes + size > KEEP_MOST_BYTES:
+        this_thread.workspaces.clear()
+        this_thread.bytes = 0
     if size <= KEEP_MOST_BYTES:
-        _kept.workspaces[key] = workspace
-        _kept.bytes += size
+        this_thread.workspaces[key] = workspace
+        this_thread.bytes += size
 
 
 def room_for(use: str, elements: int, dtype: np.dtype[Any]) -> np.ndarray:
     """An array of at least this many elements, kept for the next call with this use."""
     name = use + dtype.char
-    room = _kept.rooms.get(name)
+    room = this_thread.rooms.get(name)
     if room is None or room.size < elements:
         room = np.empty(elements, dtype)
         if room.nbytes <= KEEP_MOST_BYTES:
-            _kept.rooms[name] = room
+            this_thread.rooms[name] = room
     return room

@@ -46,6 +46,11 @@ class Form(NamedTuple):
     normalized: bool
 
 
+def float_of(itemsize: int) -> np.dtype:
+    """The floating-point dtype whose elements have this many bytes."""
+    return np.dtype(f"f{itemsize}")
+
+
 def padded(size: int) -> int:
     """The distance of rows of `size` elements: whole cache lines, but no multiple of 512 bytes.
 

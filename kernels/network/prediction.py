@@ -4,14 +4,16 @@ Each thread takes a share of the rows and carries it through the network in bloc
 the data. Long predictions begin with a copy of each W in the order in which products read it.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..compiler.decorators import address_in_code, entry, inner, shared
+from ..compiler.decorators import address_in_code, address_of, entry, entry_for, inner, shared
 from ..compiler.memory import (
     Rows,
     accessor,
+    aligned_zeros,
     array_at,
     contiguous_rows,
     fill_list,
@@ -19,7 +21,7 @@ from ..compiler.memory import (
     row_at,
     whole_lines,
 )
-from ..compiler.signature import Bytes, Integers, Matrix2D, Real, Vector
+from ..compiler.signature import Integers, Matrix2D, Real, Vector
 from ..elementwise.checks import finite
 from ..elementwise.losses.contract import Targets, call_loss, split_targets, total
 from ..elementwise.losses.table import loss_function, terms_per_sample
@@ -38,9 +40,9 @@ from ..workers.region import in_parts
 from ..workers.threads import threads_for
 from .arena import Arena, allocate
 from .forward import BatchRows, forward
-from .kept import keep_workspace, workspaces
+from .kept import keep_workspace, this_thread
 from .layers import layer_of, network_at, outputs_from
-from .layout import Form, lay_out_network
+from .layout import Form, float_of, lay_out_network
 
 NO_LOSS = -1
 
@@ -124,20 +126,27 @@ def predicted_loss_part(arguments: int, parts: int, part: int, one: Real) -> Non
 
 @entry
 def _predict(
-    params: Vector, out: Matrix2D, x: Matrix2D, packed: Bytes, job_address: int, threads: int
+    params: Vector, out: Matrix2D, x: Matrix2D, packed: int, pack: int, job_address: int, threads: int
 ) -> None:  # fmt: skip
     one = params.dtype.type(1)
-    job = bind(params, x, packed, job_address, threads, one)
+    job = bind(params, x, packed, pack, job_address, threads, one)
     job.out, job.out_row, job.out_column = out.ctypes.data, out.strides[0], out.strides[1]
     in_parts(address_in_code(predict_part, one), job_address, threads, one)
 
 
 @entry
 def _predicted_loss(
-    params: Vector, x: Matrix2D, labels: Integers, targets: Matrix2D, packed: Bytes, job_address: int, threads: int
+    params: Vector,
+    x: Matrix2D,
+    labels: Integers,
+    targets: Matrix2D,
+    packed: int,
+    pack: int,
+    job_address: int,
+    threads: int,
 ) -> float:
     one = params.dtype.type(1)
-    job = bind(params, x, packed, job_address, threads, one)
+    job = bind(params, x, packed, pack, job_address, threads, one)
     job.labels, job.targets, job.targets_stride = labels.ctypes.data, 0, targets.strides[0]
     if targets.shape[0] > 0:
         job.targets = targets.ctypes.data
@@ -148,19 +157,20 @@ def _predicted_loss(
 
 
 @inner
-def bind(params, x, packed, job_address, threads, one):
-    """Enter the arrays of a call into a prediction; with room for packed weights, pack them."""
+def bind(params, x, packed, pack, job_address, threads, one):
+    """Enter the arrays of a call into a prediction; with an address for packed weights, pack them there by `pack`."""
     job = prediction_at(job_address)
     network = network_at(job.network)
     network.params = params.ctypes.data
     job.samples, job.x, job.x_stride = x.shape[0], x.ctypes.data, x.strides[0]
-    place = whole_lines(packed.ctypes.data)
+    place = packed
     for number in range(1, network.layers + 1):
         layer = layer_of(network, number)
-        layer.packed = place if packed.shape[0] > 0 else 0
-        place += whole_lines(layer.inputs * layer.outputs * params.itemsize)
-    if packed.shape[0] > 0:
-        in_parts(address_in_code(pack_part, one), job_address, threads, one)
+        layer.packed = place
+        if packed != 0:
+            place += whole_lines(layer.inputs * layer.outputs * params.itemsize)
+    if packed != 0:
+        in_parts(pack, job_address, threads, one)
     return job
 
 
@@ -181,7 +191,7 @@ class _Shape(NamedTuple):
 
     sizes: bytes
     activations: bytes
-    dtype: str
+    itemsize: int  # of the dtype
     rows: int  # of a block
     threads: int
     x_column: int  # bytes from one feature to the next
@@ -189,32 +199,38 @@ class _Shape(NamedTuple):
 
 
 class _Workspace(NamedTuple):
+    """The memory of a prediction, the address of its record in it, and the entry point: of predictions or of losses."""
+
     memory: np.ndarray
     job: int
+    predict: Callable[..., Any]
 
 
 def _workspace_for(
     params: np.ndarray, x: np.ndarray, sizes: np.ndarray, activations: np.ndarray, loss: int, threads: int
 ) -> _Workspace:
     """The workspace for these arrays, kept from an earlier call if there was one of the same shape."""
-    block = PREDICTION_ROWS if params.nbytes <= PACKED_MOST_BYTES else PREDICTION_ROWS_LARGE
     most = -(-len(x) // threads)  # of a thread
-    rows = 1 << (most - 1).bit_length() if most < block else block  # a power of two: many lengths share a workspace
-    shape = sizes.tobytes(), activations.tobytes(), params.dtype.char, rows, threads, x.strides[1], loss
-    found: _Workspace | None = workspaces().get(shape)
+    if most < PREDICTION_ROWS:
+        rows = 1 << (most - 1).bit_length()  # a power of two: many lengths share a workspace
+    else:
+        rows = PREDICTION_ROWS if params.nbytes <= PACKED_MOST_BYTES else PREDICTION_ROWS_LARGE
+    shape = sizes.tobytes(), activations.tobytes(), params.itemsize, rows, threads, x.strides[1], loss
+    found: _Workspace | None = this_thread.workspaces.get(shape)
     return found or _new_workspace(_Shape(*shape))
 
 
 def _new_workspace(shape: _Shape) -> _Workspace:
-    entries = [(_predict if shape.loss == NO_LOSS else _predicted_loss, np.dtype(shape.dtype))]
-    workspace = _Workspace(*allocate(lambda arena: _lay_out(arena, shape), entries))
-    keep_workspace(tuple(shape), workspace, workspace.memory.nbytes)
+    function, dtype = _predict if shape.loss == NO_LOSS else _predicted_loss, float_of(shape.itemsize)
+    memory, job = allocate(lambda arena: _lay_out(arena, shape), [(function, dtype)])
+    workspace = _Workspace(memory, job, entry_for(function, dtype))
+    keep_workspace(tuple(shape), workspace, memory.nbytes)
     return workspace
 
 
 def _lay_out(arena: Arena, shape: _Shape) -> int:
     """Take all memory of a prediction, and fill in its record; returns the record's address."""
-    dtype = np.dtype(shape.dtype)
+    dtype = float_of(shape.itemsize)
     sizes = tuple(np.frombuffer(shape.sizes, np.int64).tolist())
     activations = tuple(np.frombuffer(shape.activations, np.int64).tolist())
     capacity = shape.rows * shape.threads
@@ -230,14 +246,23 @@ def _lay_out(arena: Arena, shape: _Shape) -> int:
     return address
 
 
-_NOT_PACKED = np.empty(0, np.uint8)
+class _Packing(NamedTuple):
+    """Where weights are packed: memory, the address in it, and that of `pack_part`; 0 where packing does not pay."""
+
+    memory: np.ndarray | None
+    address: int
+    function: int
 
 
-def _room_for_packing(params: np.ndarray, x: np.ndarray, sizes: np.ndarray, threads: int) -> np.ndarray:
-    """Room for a copy of every W in panels; or none where a copy would not pay."""
-    if len(x) < threads * PACKED_LEAST_ROWS or not PACKED_LEAST_BYTES <= params.nbytes <= PACKED_MOST_BYTES:
+_NOT_PACKED = _Packing(None, 0, 0)
+
+
+def _packing(params: np.ndarray, rows: int, sizes: np.ndarray, threads: int) -> _Packing:
+    """Room for a copy of every W in panels, each of which begins with a cache line; or none where it does not pay."""
+    if rows < threads * PACKED_LEAST_ROWS or not PACKED_LEAST_BYTES <= params.nbytes <= PACKED_MOST_BYTES:
         return _NOT_PACKED
-    return np.empty(params.nbytes + len(sizes) * BYTES_PER_CACHE_LINE, np.uint8)  # each begins with a cache line
+    memory = aligned_zeros(params.nbytes + len(sizes) * BYTES_PER_CACHE_LINE, np.dtype(np.uint8))
+    return _Packing(memory, memory.__array_interface__["data"][0], address_of(pack_part, params.dtype))
 
 
 def network_forward(
@@ -255,7 +280,8 @@ def network_forward(
     """
     threads = threads_for(x.shape[0] * params.size)
     workspace = _workspace_for(params, x, sizes, activations, NO_LOSS, threads)
-    _predict(params, out, x, _room_for_packing(params, x, sizes, threads), workspace.job, threads)
+    packing = _packing(params, len(x), sizes, threads)
+    workspace.predict(params, out, x, packing.address, packing.function, workspace.job, threads)
 
 
 def network_loss(
@@ -280,5 +306,8 @@ def network_loss(
         x = contiguous_rows(x.astype(params.dtype, copy=False))
     threads = threads_for(x.shape[0] * params.size)
     workspace = _workspace_for(params, x, sizes, activations, loss, threads)
-    packed = _room_for_packing(params, x, sizes, threads)
-    return float(_predicted_loss(params, x, labels, rows, packed, workspace.job, threads))
+    packing = _packing(params, len(x), sizes, threads)
+    loss_of_all = workspace.predict(
+        params, x, labels, rows, packing.address, packing.function, workspace.job, threads
+    )  # fmt: skip
+    return float(loss_of_all)

@@ -5,10 +5,9 @@ import numpy as np
 from ..compiler.memory import contiguous_rows
 from ..elementwise.losses.contract import split_targets
 from ..elementwise.settings import SETTINGS
-from ..network.kept import room_for, workspaces
+from ..network.kept import room_for, this_thread
 from ..tuning import SAMPLES_PER_GROUP
 from ..workers.threads import threads_for
-from .run import bind_training, run
 from .workspace import GRADIENT, Shape, in_groups, new_workspace
 
 _DROPOUT, _CLIP_NORM = SETTINGS.index("dropout"), SETTINGS.index("clip_norm")
@@ -48,10 +47,10 @@ def network_gradient(
     """
     threads = threads_for(3 * len(x) * params.size)
     shape = (
-        sizes.tobytes(), activations.tobytes(), params.dtype.char, params.size, len(x), params.itemsize, loss, GRADIENT,
+        sizes.tobytes(), activations.tobytes(), params.itemsize, params.size, len(x), params.itemsize, loss, GRADIENT,
         targets.ndim == 1, False, False, settings[_DROPOUT] > 0, False, statistics.size > 0, threads,
     )  # fmt: skip
-    workspace = workspaces().get(shape) or new_workspace(Shape(*shape))
+    workspace = this_thread.workspaces.get(shape) or new_workspace(Shape(*shape))
     if statistics.size:
         workspace.network["statistics"] = statistics.ctypes.data
     labels, rows = split_targets(targets, params.dtype)
@@ -60,7 +59,7 @@ def network_gradient(
     if x.dtype != params.dtype:
         x_as_given, x_as_given_stride = x.__array_interface__["data"][0], x.strides[0]
         samples = room_for("samples", x.size, params.dtype)[: x.size].reshape(x.shape)
-    run(
+    workspace.run(
         params, grad_params, samples, np.ascontiguousarray(labels), contiguous_rows(rows), settings,
         workspace.step_losses, workspace.job, step - 1, x_as_given, x_as_given_stride, threads,
     )  # fmt: skip
@@ -129,17 +128,17 @@ def train_steps(
     grouped = in_groups(batch, optimizer, drops or clips or statistics.size > 0)
     threads = threads_for(params.size // 2 if grouped else 3 * batch * params.size)
     shape = (
-        sizes.tobytes(), activations.tobytes(), params.dtype.char, params.size, batch, x.strides[1], loss, optimizer,
+        sizes.tobytes(), activations.tobytes(), params.itemsize, params.size, batch, x.strides[1], loss, optimizer,
         targets.ndim == 1, order.shape[1] > 0, weights.size > 0, drops, clips, statistics.size > 0, threads,
     )  # fmt: skip
-    workspace = workspaces().get(shape) or new_workspace(Shape(*shape))
+    workspace = this_thread.workspaces.get(shape) or new_workspace(Shape(*shape))
     calls = len(losses)
     if grouped and calls:
         calls = len(order) * -(-samples // SAMPLES_PER_GROUP)
     rates = np.ascontiguousarray(learning_rates)
-    bind_training(first, second, statistics, weights, order, rates, workspace.job, samples, calls)
+    workspace.bind(first, second, statistics, weights, order, rates, workspace.job, samples, calls)
     labels, rows = split_targets(targets, params.dtype)
-    run(
+    workspace.run(
         params, params, x, np.ascontiguousarray(labels), contiguous_rows(rows), settings, losses, workspace.job,
         steps_before, 0, 0, threads,
     )  # fmt: skip

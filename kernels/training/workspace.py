@@ -4,16 +4,17 @@ It depends on the shapes of a call and on its settings, not on its arrays, and i
 Python thread.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..compiler.decorators import address_of
+from ..compiler.decorators import address_of, entry_for
 from ..elementwise.losses.table import loss_function, terms_per_sample
 from ..elementwise.update_rules.table import SGD, rule_of
 from ..network.arena import Arena, allocate
 from ..network.kept import keep_workspace
-from ..network.layout import Form, lay_out_network, padded
+from ..network.layout import Form, float_of, lay_out_network, padded
 from ..products.packing import bytes_of_room
 from ..tuning import (
     BYTES_PER_CACHE_LINE,
@@ -43,7 +44,7 @@ class Shape(NamedTuple):
     """What a workspace depends on: the key under which it is kept.
 
     sizes, activations  bytes of the arrays of these names, see calls.py
-    dtype               the character of the dtype
+    itemsize            of the dtype
     parameters          P
     batch               samples of a step, at most
     x_column            bytes from one feature of a sample to the next
@@ -54,7 +55,7 @@ class Shape(NamedTuple):
 
     sizes: bytes
     activations: bytes
-    dtype: str
+    itemsize: int
     parameters: int
     batch: int
     x_column: int
@@ -75,21 +76,25 @@ class Workspace(NamedTuple):
     memory       everything that is laid out
     job          the address of the job
     network      the record of its network
+    run, bind    the entry points that take its steps, see run.py
     step_losses  (1,) float64, for calls of one step
     """
 
     memory: np.ndarray
     job: int
     network: np.void
+    run: Callable[..., None]
+    bind: Callable[..., None]
     step_losses: np.ndarray
 
 
 def new_workspace(shape: Shape) -> Workspace:
     """The workspace for calls of a shape, kept for the next one."""
-    dtype, training = np.dtype(shape.dtype), shape.optimizer != GRADIENT
+    dtype, training = float_of(shape.itemsize), shape.optimizer != GRADIENT
     entries = [(run, dtype), (bind_training, dtype)] if training else [(run, dtype)]
     memory, (job, network) = allocate(lambda arena: _lay_out(arena, shape), entries)
-    workspace = Workspace(memory, job, network, np.empty(1))
+    bind = entry_for(bind_training, dtype) if training else bind_training  # not compiled where it is not used
+    workspace = Workspace(memory, job, network, entry_for(run, dtype), bind, np.empty(1))
     keep_workspace(tuple(shape), workspace, memory.nbytes)
     return workspace
 
@@ -106,10 +111,10 @@ def in_groups(batch: int, optimizer: int, more: bool) -> bool:
 
 def _lay_out(arena: Arena, shape: Shape) -> tuple[int, np.void]:
     """Take all memory of a call, and fill in its job; returns the job's address, and the record of the network."""
-    dtype = np.dtype(shape.dtype)
+    dtype = float_of(shape.itemsize)
     sizes = tuple(np.frombuffer(shape.sizes, np.int64).tolist())
     activations = tuple(np.frombuffer(shape.activations, np.int64).tolist())
-    step, capacity, groups = _form_of_step(shape, dtype.itemsize)
+    step, capacity, groups = _form_of_step(shape, shape.itemsize)
     address, (job,) = arena.records(JOB)
     form = Form(sizes, activations, dtype, capacity, shape.x_column, True, shape.drops, shape.normalized)
     job["network"], network, _ = lay_out_network(arena, form)
@@ -138,7 +143,7 @@ def _form_of_step(shape: Shape, item: int) -> tuple[Any, int, int]:
 
 def _lay_out_batch(arena: Arena, shape: Shape, job: np.void, outputs: int, capacity: int) -> None:
     """What belongs to the samples of a batch, and their loss."""
-    dtype = np.dtype(shape.dtype)
+    dtype = float_of(shape.itemsize)
     if shape.labelled:
         job["batch_labels"] = arena.take(8 * capacity)
     elif shape.ordered:
@@ -180,7 +185,7 @@ def _lay_out_groups(
 
 def _lay_out_threads(arena: Arena, shape: Shape, job: np.void, widest: int, capacity: int) -> None:
     """The team, its pace, and a scratch for each thread: the factors of its rule, a piece of a gradient, packing."""
-    item = np.dtype(shape.dtype).itemsize
+    item = shape.itemsize
     job["team"], (job["pace"], _) = arena.take(TEAM_BYTES, 128), arena.records(PACE)
     piece = (UPDATE_ROWS if shape.optimizer > SGD else 1) * widest * item
     packing = -(-(FACTORS_BYTES + piece) // BYTES_PER_CACHE_LINE) * BYTES_PER_CACHE_LINE

@@ -72,7 +72,8 @@ def shape_of(sizes, batch, dtype, **options):
     """The key of a workspace for gradient descent on labelled samples, or with other options, see `Shape`."""
     names = [*["tanh"] * (len(sizes) - 2), "identity"]
     plain = workspace.Shape(
-        sizes=np.array(sizes, np.int64).tobytes(), activations=codes(kernels, names, dtype).tobytes(), dtype=dtype.char,
+        sizes=np.array(sizes, np.int64).tobytes(), activations=codes(kernels, names, dtype).tobytes(),
+        itemsize=dtype.itemsize,
         parameters=count_parameters(sizes, options.get("normalized", False)), batch=batch, x_column=dtype.itemsize,
         loss=LOSSES.index("softmax_cross_entropy"), optimizer=SGD, labelled=True, ordered=False, weighted=False,
         drops=False, clips=False, normalized=False, threads=1,
@@ -82,4 +83,4 @@ def shape_of(sizes, batch, dtype, **options):
 
 def form_of_step(shape):
     """The function that takes the steps of a `Shape`, the rows of the buffers, and the groups of a tall batch."""
-    return workspace._form_of_step(shape, np.dtype(shape.dtype).itemsize)
+    return workspace._form_of_step(shape, shape.itemsize)

@@ -17,6 +17,7 @@ from fastfnn.kernels.compiler.signature import numba_type
 from fastfnn.kernels.training import calls, workspace
 from fastfnn.kernels.training.batch_step import batch_step
 from fastfnn.kernels.training.job import JOB, job_at
+from fastfnn.kernels.training.run import run
 from fastfnn.kernels.training.sample_steps import sample_steps
 from fastfnn.kernels.training.tall_step import tall_step
 from fastfnn.kernels.workers import threads
@@ -79,7 +80,7 @@ def use_whole_teams(varied=False):
     """
     if threads.threading_layer() == "tbb":
         return
-    new_workspace, bind_training, run = calls.new_workspace, calls.bind_training, calls.run
+    new_workspace = calls.new_workspace
 
     def address_of(function, dtype):
         address = decorators.address_of(function, dtype)  # after which the gate can call it by name
@@ -93,14 +94,18 @@ def use_whole_teams(varied=False):
         pace["phase"], pace["members"], pace["steps_left"] = FIRST, ALL, 2**60  # never to end
         return ready
 
-    def bind_one_more(*arguments):
-        *rest, count = arguments
-        bind_training(*rest, count + 1)
+    def entry_for(function, dtype):
+        compiled = decorators.entry_for(function, dtype)
 
-    def checked_run(*arguments):
-        count = _fewest[0] = arguments[-1]
-        run(*arguments)
-        assert _fewest[0] == count, f"{_fewest[0]} of {count} threads took part in a step"
+        def bind_one_more(*arguments):
+            *rest, count = arguments
+            compiled(*rest, count + 1)
 
-    workspace.address_of, calls.new_workspace = address_of, prepared
-    calls.bind_training, calls.run = bind_one_more, checked_run
+        def checked_run(*arguments):
+            count = _fewest[0] = arguments[-1]
+            compiled(*arguments)
+            assert _fewest[0] == count, f"{_fewest[0]} of {count} threads took part in a step"
+
+        return checked_run if function is run else bind_one_more
+
+    workspace.address_of, workspace.entry_for, calls.new_workspace = address_of, entry_for, prepared

@@ -114,8 +114,8 @@ every_number_of_rows = pytest.mark.parametrize(
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_only_the_largest_number_of_rows_is_predicted_with_packed_weights(dtype, threads):
     params = np.empty(count_parameters(LARGE), dtype)
-    rooms = [prediction._room_for_packing(params, np.empty((rows, 1)), np.array(LARGE), threads) for rows in ROWS]
-    assert [room.size > 0 for room in rooms] == [False] * (len(ROWS) - 1) + [True]
+    packings = [prediction._packing(params, rows, np.array(LARGE), threads) for rows in ROWS]
+    assert [packing.address != 0 for packing in packings] == [False] * (len(ROWS) - 1) + [True]
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
@@ -124,7 +124,7 @@ def test_the_buffers_of_a_prediction_do_not_overlap_and_stay_inside(loss, dtype)
     sizes, names, rows, threads = (5, 300, 17, 3), ("tanh", "gelu", "identity"), 64, 3
     activations = codes(kernels, names, dtype)
     shape = prediction._Shape(
-        np.array(sizes, np.int64).tobytes(), activations.tobytes(), dtype.char, rows, threads, 24, loss
+        np.array(sizes, np.int64).tobytes(), activations.tobytes(), dtype.itemsize, rows, threads, 24, loss
     )
     memory, address = allocate(lambda arena: prediction._lay_out(arena, shape))
     (job,) = records_at(address, prediction.PREDICTION)

@@ -53,7 +53,7 @@ def test_what_calls_keep_for_the_next_does_not_show(most, monkeypatch):
     for number in [*rng.permutation(len(calls)), *rng.permutation(len(calls))]:
         for _ in range(2):
             assert_same_bits(calls[number](), want[number])
-        assert 0 < len(kept.workspaces()) <= most
+        assert 0 < len(kept.this_thread.workspaces) <= most
 
 
 # The forms of a step
@@ -102,7 +102,7 @@ def test_buffers_have_room_for_every_thread_and_for_any_last_batch(count, networ
 def regions_of_job(job, shape, capacity, groups):
     """The memory that a job names: how many bytes are used at each address, if it is not 0."""
     sizes = np.frombuffer(shape.sizes, np.int64).tolist()
-    item, outputs = np.dtype(shape.dtype).itemsize, sizes[-1]
+    item, outputs = shape.itemsize, sizes[-1]
     size = shape.parameters * item
     whole_lines = -(-size // BYTES_PER_CACHE_LINE) * BYTES_PER_CACHE_LINE
     regions = {
@@ -165,7 +165,7 @@ def laid_out(request):
 def test_the_buffers_of_a_workspace_do_not_overlap_and_stay_inside(laid_out):
     shape, job = laid_out.shape, laid_out.job
     _, capacity, groups = form_of_step(shape)
-    sizes, dtype = tuple(np.frombuffer(shape.sizes, np.int64).tolist()), np.dtype(shape.dtype)
+    sizes, dtype = tuple(np.frombuffer(shape.sizes, np.int64).tolist()), np.dtype(f"f{shape.itemsize}")
     form = Form(sizes, (), dtype, capacity, shape.x_column, True, shape.drops, shape.normalized)
     regions = regions_of_job(job, shape, capacity, groups) | regions_of_network(int(job["network"]), form)
     assert_apart(regions | {"job": (laid_out.address, JOB.itemsize)}, laid_out.memory)
@@ -194,6 +194,6 @@ def test_a_scratch_has_room_for_a_piece_of_a_gradient_and_for_the_longest_produc
     _, capacity, _ = form_of_step(shape)
     widest = int(np.frombuffer(shape.sizes, np.int64).max())
     rows = UPDATE_ROWS if shape.optimizer > OPTIMIZERS.index("sgd") else 1
-    assert job["packing"] >= FACTORS_BYTES + rows * widest * np.dtype(shape.dtype).itemsize
+    assert job["packing"] >= FACTORS_BYTES + rows * widest * shape.itemsize
     longest = max(widest, min(shape.batch, capacity, DEEP_BATCH))
     assert job["scratch_bytes"] >= job["packing"] + bytes_of_room(longest)
