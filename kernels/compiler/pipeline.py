@@ -109,8 +109,8 @@ _InnerCompiler = compiler_with(_LinkOnly, IRLegalization)
 class Inner:
     """A function that Numba learns of when it first compiles a caller.
 
-    Most processes find all callers in the cache, and telling Numba of a hundred functions takes 10 ms. Python cannot
-    call it: it has no machine code of its own.
+    Most processes find all callers in the cache, and telling Numba of all functions would delay every import, see
+    Experiments: late-registration. Python cannot call it: it has no machine code of its own.
     """
 
     def __init__(self, function: Callable[..., Any], **options: Any) -> None:
