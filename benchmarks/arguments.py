@@ -12,7 +12,7 @@ import numpy as np
 from fastfnn import kernels
 
 from .cases import CASES, LEARNING_RATE
-from .common import normal
+from .common import normal, scattered
 
 # A small learning rate, as in cases.py: any number of steps leaves ordinary numbers.
 SCALARS = {
@@ -52,7 +52,8 @@ def arguments_of(name, shape, dtype, **others):
     wanted = list(inspect.signature(getattr(kernels, name)).parameters)
     if not set(wanted) <= set(named):
         raise NotImplementedError(f"{name} of this version takes {', '.join(set(wanted) - set(named))}")
-    return [named[key]() for key in wanted]
+    values = [named[key]() for key in wanted]
+    return [scattered(value) if isinstance(value, np.ndarray) else value for value in values]
 
 
 def _arrays(name, shape, dtype):

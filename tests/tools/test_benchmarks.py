@@ -160,6 +160,15 @@ def test_absent_kernel_and_unknown_argument_are_skipped(suite, monkeypatch):
         suite.arguments.arguments_of("relu_forward", (2, 3), "float32")
 
 
+def test_arrays_begin_at_any_cache_line_of_a_page(suite):
+    array = np.arange(12, dtype=np.float32).reshape(3, 4)
+    copies = [suite.common.scattered(array) for _ in range(200)]
+    places = {copy.ctypes.data % 4096 for copy in copies}
+    assert all(place % 64 == 0 for place in places) and len(places) > 30
+    for copy in copies:
+        np.testing.assert_array_equal(copy, array, strict=True)
+
+
 def test_older_signature_is_called_with_fewer_arguments(suite, monkeypatch):
     monkeypatch.setattr(kernels, "network_gradient", lambda grad_params, params, x, loss: None)
     grad_params, params, x, loss = suite.arguments.arguments_of("network_gradient", "notes", "float64")
