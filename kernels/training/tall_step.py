@@ -3,9 +3,8 @@
 Blocks of samples go through the network one after another and leave their weight gradient at once; the team meets; then
 each thread adds up the gradients of the blocks for a share of the parameters. Only gradients travel between cores.
 
-The gradients lie in groups, of two blocks or more, each of which is summed block by block. Threads take groups or, if
-they could not divide these equally, blocks. Which blocks there are, and in what order they are summed, depends on the
-shapes alone.
+The gradients lie in groups, of two blocks or more, each of which is summed block by block by the thread that takes it.
+Which blocks there are, and in what order they are summed, depends on the shapes alone.
 """
 
 from typing import NamedTuple
@@ -79,20 +78,16 @@ def tall_step(job_address: int, step: int, scratch: int, crew: Crew, one: Real) 
         return
     find_factors(job, step, scratch, one)
     count = (batch + blocks.rows - 1) // blocks.rows
-    # The second block of a group then has a sum of its own, which is added later.
-    divided = blocks.groups % crew.members != 0 and count <= 2 * blocks.groups
     while True:
         number = take(crew.team)  # not a fixed share each: a thread that is slowed down takes fewer
-        if number >= (2 * blocks.groups if divided else blocks.groups):
+        if number >= blocks.groups:
             break
-        top, bottom = share(count, blocks.groups, number % blocks.groups)
-        if divided:
-            top, bottom = (top, top + 1) if number < blocks.groups else (top + 1, bottom)
+        top, bottom = share(count, blocks.groups, number)
         sum_blocks(job, job_address, step, number, top, bottom, blocks, batch, crew.rank, scratch, one)
     meet(crew)
     if crew.rank == 0:
-        note_loss(job, step, group_losses(job, blocks.groups, divided), batch)
-    add_groups(job, blocks.groups, divided, crew, one)
+        note_loss(job, step, array_at(job.group_losses, blocks.groups, 1.0), batch)
+    add_groups(job, blocks.groups, crew, one)
     if job.gradient_only == 0:
         apply_gradient(job_address, job.group_gradients, scratch, crew, one)
     meet(crew)
@@ -105,21 +100,10 @@ def group_gradient(job, number, one):
 
 
 @inner
-def group_losses(job, groups, divided):
-    """The losses of all groups; those of second blocks are added to the first if groups were divided."""
-    losses = array_at(job.group_losses, 2 * groups, 1.0)
-    for group in range(groups if divided else 0):
-        losses[group] += losses[groups + group]
-    return losses[:groups]
-
-
-@inner
 def sum_blocks(job, job_address, step, number, top, bottom, blocks, batch, rank, scratch, one):
     """The loss and the gradient of blocks `top` to `bottom`, in this order, into the sums with this number."""
     losses, gradient = array_at(job.group_losses, number + 1, 1.0), group_gradient(job, number, one)
     losses[number] = 0.0
-    if top == bottom:
-        fill_with_nothing(gradient, job.parameters, one)
     start = rank * blocks.together * blocks.rows  # each thread has rows of its own in the buffers
     for first in range(top, bottom, blocks.together):
         sample = first * blocks.rows
@@ -131,14 +115,6 @@ def sum_blocks(job, job_address, step, number, top, bottom, blocks, batch, rank,
             losses[number] += total(terms[begin * each : (begin + count) * each])
             adds = first > top or begin > 0
             block_gradient(job, gradient, start + begin, count, adds, scratch + job.packing, one)
-
-
-@inner
-def fill_with_nothing(target, count, one):
-    """Fill with -0, which adds nothing to a 0 of either sign."""
-    zeros = array_at(target, count, one)
-    for j in range(count):
-        zeros[j] = -0.0
 
 
 @inner
@@ -157,24 +133,18 @@ def block_gradient(job, gradient, first, count, adds, room, one):
 
 
 @inner
-def add_groups(job, groups, divided, crew, one):
+def add_groups(job, groups, crew, one):
     """Add the gradients of all groups to the first one's, for this thread's pieces.
 
-    Where groups were divided, second blocks are added to the first before. If the gradient is the result it is copied
-    to where the caller wants it.
+    If the gradient is the result it is copied to where the caller wants it.
     """
     begin, end = share((job.parameters + NORM_PIECE - 1) // NORM_PIECE, crew.members, crew.rank)
     start, stop = begin * NORM_PIECE, min(end * NORM_PIECE, job.parameters)
     gradient = array_at(job.group_gradients, job.parameters, one)
-    for group in range(groups):
+    for group in range(1, groups):
         of_group = array_at(group_gradient(job, group, one), job.parameters, one)
-        if divided:
-            second = array_at(group_gradient(job, groups + group, one), job.parameters, one)
-            for j in range(start, stop):
-                of_group[j] += second[j]
-        if group > 0:
-            for j in range(start, stop):
-                gradient[j] += of_group[j]
+        for j in range(start, stop):
+            gradient[j] += of_group[j]
     if job.gradient_only != 0:
         shift = start * itemsize(one)
         copy_elements(job.gradient + shift, job.group_gradients + shift, stop - start, one)

@@ -176,8 +176,8 @@ def _lay_out_groups(
     """What tall batches and groups of steps on one sample need."""
     if groups:
         size = -(-parameters * dtype.itemsize // BYTES_PER_CACHE_LINE) * BYTES_PER_CACHE_LINE
-        job["group_losses"] = arena.take(8 * 2 * groups)
-        job["group_gradients"] = arena.buffer(2 * groups * size)
+        job["group_losses"] = arena.take(8 * groups)
+        job["group_gradients"] = arena.buffer(groups * size)
     job["group_samples_stride"] = padded(inputs) * dtype.itemsize
     job["group_samples"] = arena.buffer(SAMPLES_PER_GROUP * int(job["group_samples_stride"]))
     job["group_dots"] = arena.take(SAMPLES_PER_GROUP * SAMPLES_PER_GROUP * dtype.itemsize)

@@ -12,15 +12,14 @@ from fastfnn import kernels
 from fastfnn.kernels import ACTIVATIONS
 from fastfnn.kernels.network.arena import Arena, allocate
 from fastfnn.kernels.network.layout import Form, lay_out_network, padded
-from fastfnn.kernels.tuning import UNPADDED_OUTPUTS
 
 BY_SLOPE = ("softplus", "silu", "gelu", "softsign")  # activations whose derivative does not follow from their output
 
-# Sizes, activations, capacity, the distance of a sample's features in elements: short and padded last rows, wide layers
-# of more than a page, activations with slopes and without, and no hidden layer at all.
+# Sizes, activations, capacity, the distance of a sample's features in elements: last rows of less than a cache line and
+# of exactly one, wide layers of more than a page, activations with slopes and without, and no hidden layer at all.
 NETWORKS = {
     "short last rows": ((5, 17, 3), ("tanh", "identity"), 9, 1),
-    "padded last rows": ((5, 17, UNPADDED_OUTPUTS), ("relu", "identity"), 9, 3),
+    "last rows of a line": ((5, 17, 16), ("relu", "identity"), 9, 3),
     "slopes": ((20, 33, 64, 7), ("gelu", "softplus", "sigmoid"), 130, 1),
     "a user's activation": ((20, 33, 3), ("softsign", "softmax"), 12, 20),
     "one layer": ((3, 2), ("identity",), 1, 2),
@@ -127,14 +126,9 @@ def test_rows_of_a_size_are_whole_cache_lines_and_no_multiple_of_512_bytes():
         assert padded(size) < size + 32
 
 
-def test_only_short_rows_of_a_last_layer_without_activation_are_not_padded(form, layers):
-    for number, layer in enumerate(layers[1:], 1):
-        outputs = form.sizes[number]
-        last = number == len(form.activations)
-        short = (
-            last and ACTIVATIONS[form.activations[-1] % len(ACTIVATIONS)] == "identity" and outputs < UNPADDED_OUTPUTS
-        )
-        assert layer["stride"] == (outputs if short else padded(outputs)) * form.dtype.itemsize
+def test_rows_of_every_layer_are_padded(form, layers):
+    for outputs, layer in zip(form.sizes[1:], layers[1:], strict=True):
+        assert layer["stride"] == padded(outputs) * form.dtype.itemsize
 
 
 def test_a_layout_takes_the_same_memory_each_time(form):

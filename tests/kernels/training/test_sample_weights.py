@@ -9,7 +9,6 @@ from step_forms import every_dtype, every_form, problem_in
 from fastfnn import kernels, reference
 from fastfnn.kernels import LOSSES
 from fastfnn.kernels.training.tall_step import _blocks_of
-from fastfnn.kernels.tuning import UNPADDED_OUTPUTS
 
 
 @every_dtype
@@ -57,9 +56,7 @@ def test_weights_of_one_are_none_and_of_two_a_rate_twice_as_large(form, loss, dt
 @every_form
 def test_weights_go_with_their_samples(form, loss, dtype):
     rng = np.random.default_rng(30)
-    problem, batch_size = problem_in(
-        form, rng, (3, 9, UNPADDED_OUTPUTS + 1), ("tanh", "identity"), loss, dtype, weighted=True
-    )
+    problem, batch_size = problem_in(form, rng, (3, 9, 17), ("tanh", "identity"), loss, dtype, weighted=True)
     order = rng.integers(0, len(problem.x), len(problem.x))
     assert_training_close(problem, batch_size, order)
     chosen = problem._replace(x=problem.x[order], targets=problem.targets[order], weights=problem.weights[order])
