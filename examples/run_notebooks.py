@@ -1,15 +1,18 @@
 """Run notebooks, those named or all of this folder, and save their output: python run_notebooks.py [NOTEBOOK ...]
 
-What differs from run to run is not saved: when a cell ran, the version of Python, the pieces in which output arrived.
+What differs from run to run is not saved: when a cell ran, the version of Python, the pieces in which output arrived,
+and whether kernels had to be compiled.
 """
 
 import pathlib
+import re
 import sys
 
 import nbformat
 from nbclient import NotebookClient
 
 HERE = pathlib.Path(__file__).absolute().parent
+COMPILING = re.compile(r"^fastfnn compiles its kernels.*\n", re.MULTILINE)
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -33,6 +36,10 @@ def joined(outputs):
     """The outputs of a cell, with consecutive pieces of text joined."""
     result = []
     for output in outputs:
+        if output.get("name") == "stderr":
+            output.text = COMPILING.sub("", output.text)
+            if not output.text:
+                continue
         last = result[-1] if result else None
         if last and output.output_type == last.output_type == "stream" and output.name == last.name:
             last.text += output.text
