@@ -180,6 +180,10 @@ HALVES_MOST_BYTES = 2 << 20
 # deltas and W stay where they are, and the inputs travel. Experiments: widening-layers
 WIDENING_FACTOR = 4
 
+# Elements. Rows of the last layer shorter than this are not padded: losses then run over long stretches of memory, but
+# rows no longer begin with a cache line. Estimate.
+UNPADDED_OUTPUTS = 16
+
 # Bytes. Definition: the page of x86-64; loads and stores whose addresses agree in the last 12 bits wait for each other.
 # Buffers of a page or more begin with one. Experiments: page-alignment
 PAGE_BYTES = 4096

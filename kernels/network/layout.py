@@ -14,7 +14,7 @@ from ..compiler.decorators import address_of
 from ..elementwise.activations.slopes import multiply_by_slopes, unit_slopes
 from ..elementwise.activations.table import IDENTITY, SOFTMAX, functions_of
 from ..elementwise.dropout import drop
-from ..tuning import PREFETCH_DISTANCE
+from ..tuning import PREFETCH_DISTANCE, UNPADDED_OUTPUTS
 from .arena import Arena
 from .layers import LAYER, NETWORK
 from .normalized import normalize_columns, normalize_columns_back
@@ -109,7 +109,8 @@ def _lay_out_buffers(arena: Arena, form: Form, layer: np.void, number: int, acti
     """A layer's buffers, the lists of their rows, and the functions that work on them."""
     item, outputs = form.dtype.itemsize, form.sizes[number]
     functions = functions_of(activation, form.dtype)
-    stride = padded(outputs) * item
+    unpadded = not _is_hidden(form, number) and activation == IDENTITY and outputs < UNPADDED_OUTPUTS
+    stride = (outputs if unpadded else padded(outputs)) * item
     size = form.capacity * stride
     layer["stride"] = stride
     layer["out"] = layer["derivative_from"] = arena.buffer(size)
