@@ -181,7 +181,7 @@ HALVES_MOST_BYTES = 2 << 20
 WIDENING_FACTOR = 4
 
 # Elements. Rows of the last layer shorter than this are not padded: losses then run over long stretches of memory, but
-# rows no longer begin with a cache line. Estimate.
+# rows no longer begin with a cache line. Experiments: case-unpadded-outputs
 UNPADDED_OUTPUTS = 16
 
 # Bytes. Definition: the page of x86-64; loads and stores whose addresses agree in the last 12 bits wait for each other.
