@@ -47,13 +47,17 @@ def arguments_of(name, shape, dtype, **others):
     """
     if not hasattr(kernels, name):
         raise NotImplementedError(f"fastfnn.kernels has no {name}")
-    named = {**{key: lambda value=value: value for key, value in SCALARS.items()}, **_arrays(name, shape, dtype)}
+    named = {key: lambda value=value: value for key, value in SCALARS.items()}
+    named |= {key: lambda make=make: _scattered_array(make()) for key, make in _arrays(name, shape, dtype).items()}
     named |= {key: lambda value=value: value for key, value in others.items()}
     wanted = list(inspect.signature(getattr(kernels, name)).parameters)
     if not set(wanted) <= set(named):
         raise NotImplementedError(f"{name} of this version takes {', '.join(set(wanted) - set(named))}")
-    values = [named[key]() for key in wanted]
-    return [scattered(value) if isinstance(value, np.ndarray) else value for value in values]
+    return [named[key]() for key in wanted]
+
+
+def _scattered_array(value):
+    return scattered(value) if isinstance(value, np.ndarray) else value
 
 
 def _arrays(name, shape, dtype):
