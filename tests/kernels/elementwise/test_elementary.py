@@ -12,7 +12,7 @@ import mpmath
 import numba
 import numpy as np
 import pytest
-from helpers import DTYPES, NOJIT, assert_within_ulps, run_python, ulp_distance
+from helpers import DTYPES, NOJIT, assert_within_ulps, ulp_distance
 
 from fastfnn.kernels.compiler.decorators import CONTRACT, OPTIONS
 from fastfnn.kernels.elementwise import constants, elementary
@@ -104,11 +104,6 @@ SLOPES = ("silu_slope", "gelu_slope")
 every_function = pytest.mark.parametrize("name", FUNCTIONS)
 every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)
 
-# What the compiler takes this processor for. The name alone would not do: Numba adds the features of this one.
-TARGETS = {
-    "AVX2": {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx2,+fma"},
-    "SSE2": {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": "+sse2"},
-}
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 HOST_FEATURES = llvmlite.binding.get_host_cpu_features()
 
@@ -420,14 +415,3 @@ def test_a_loop_over_contiguous_arrays_is_vector_code(name, dtype):
     assert len(used) > degree, f"vector arithmetic: {used}"
     assert not re.search(r"^\s+(?:call\w*|bl)\s", code, re.MULTILINE), "calls a function"
     assert not re.search(r"\bv?cvt[sp][sd]2[sp][sd]|\bfcvt\s", code), "converts between float32 and float64"
-
-
-@pytest.mark.jit
-@pytest.mark.parametrize("target", TARGETS)
-def test_other_processors(target):
-    features = TARGETS[target]["NUMBA_CPU_FEATURES"].replace("+", "").split(",")
-    if not X86 or not all(HOST_FEATURES.get(feature, False) for feature in features):
-        pytest.skip(f"this processor lacks {target}")
-    code = "import sys, pytest; sys.exit(pytest.main(sys.argv[1:]))"
-    output = run_python(code, __file__, "-q", "-p", "no:cacheprovider", "-k", "not other_processors", **TARGETS[target])
-    assert " passed" in output and "failed" not in output
