@@ -129,7 +129,7 @@ def _lay_out(arena: Arena, shape: Shape) -> tuple[int, np.void]:
 
 
 def _form_of_step(shape: Shape, item: int) -> tuple[Any, int, int]:
-    """The function that takes a step, the rows that the buffers need, and the groups of a tall batch."""
+    """The function that takes a step, the rows that the buffers need, and how many groups of blocks need room."""
     if _in_groups(shape):
         return sample_steps, SAMPLES_PER_GROUP, 0
     size = shape.parameters * item
@@ -138,7 +138,8 @@ def _form_of_step(shape: Shape, item: int) -> tuple[Any, int, int]:
         return batch_step, shape.batch, 0
     # The last batch may have other blocks, that go through the network two at a time; or it may not be tall.
     capacity = max(max_threads(), TALL_LEAST_BLOCKS) * max(blocks.together * blocks.rows, TALL_ROWS)
-    return tall_step, max(capacity, least_tall_batch(size) - 1), blocks.groups
+    # Its blocks may be smaller, too, so that they make one group more.
+    return tall_step, max(capacity, least_tall_batch(size) - 1), blocks.groups + 1
 
 
 def _lay_out_batch(arena: Arena, shape: Shape, job: np.void, outputs: int, capacity: int) -> None:
