@@ -16,7 +16,7 @@ from fastfnn.kernels.compiler import cache, decorators
 from fastfnn.kernels.compiler.memory import aligned_zeros
 from fastfnn.kernels.elementwise.checks import all_finite, are_distributions
 from fastfnn.kernels.tuning import SAMPLES_PER_GROUP
-from fastfnn.kernels.workers import threads
+from fastfnn.kernels.workers import pool, region, threads
 
 BACKENDS: dict[str, ModuleType] = {"kernels": kernels, "reference": reference}
 
@@ -40,6 +40,7 @@ __all__ = [
     "cache_folder",
     "compile_kernels",
     "get_num_threads",
+    "max_threads",
     "on_compilation",
     "peak_flops",
     "set_num_threads",
@@ -52,14 +53,15 @@ PEAK_SHAPES = tuple((32 * 42, inputs, outputs) for inputs, outputs in ((128, 128
 
 
 def get_num_threads() -> int:
-    """The number of threads that a large kernel runs on: 1 where more could end the process, see `show_config`."""
+    """The number of threads that a large kernel runs on, if it has the workers to itself."""
     return threads.get_num_threads()
 
 
 def set_num_threads(count: int) -> None:
     """Let kernels use at most `count` threads.
 
-    count  int, 1 to the number that Numba started with (NUMBA_NUM_THREADS, by default the number of cores)
+    count  int, from 1 to the number of CPUs that the process may use (its affinity, the limit of its container), or to
+           OMP_NUM_THREADS if that is less; NUMBA_NUM_THREADS, if it is set, takes the place of both
 
     Results have the same bits for every count. Raises TypeError or ValueError for anything else.
     """
@@ -70,11 +72,13 @@ def set_num_threads(count: int) -> None:
     threads.set_num_threads(int(count))
 
 
+max_threads = threads.max_threads
+
+
 def show_config() -> None:
     """Print the versions, the processor and the threads that kernels are compiled for and run on."""
     import llvmlite.binding as llvm
 
-    layer = threads.threading_layer()
     rows = {
         "python": platform.python_version(),
         "numpy": np.__version__,
@@ -82,11 +86,8 @@ def show_config() -> None:
         "llvmlite": llvmlite.__version__,
         "cpu": numba.config.CPU_NAME or llvm.get_host_cpu_name(),
         "jit": "off" if numba.config.DISABLE_JIT else "on",
-        "threading layer": layer,
         "threads": f"{get_num_threads()} of {threads.max_threads()}",
     }
-    if layer == "workqueue":
-        rows["note"] = "serial: Numba's workqueue layer is not safe; install tbb (pip) or libgomp (system) for threads"
     for name, value in rows.items():
         print(f"{name:16} {value}")
 
@@ -133,7 +134,7 @@ def compile_kernels(dtype: str) -> None:
     dtype : {"float32", "float64"}
         Of the networks that will use them.
     """
-    decorators.prepare(decorators.everything(np.dtype(dtype)))
+    decorators.prepare([*decorators.everything(np.dtype(dtype)), (region.work, pool.WORK_DTYPE)])
 
 
 cache_folder = cache.folder

@@ -17,13 +17,36 @@ This module imports nothing, so that every other one can import it.
 # kernels pay for waking and synchronizing threads, more leave cores idle. Experiments: operations-per-thread
 OPERATIONS_PER_THREAD = 75_000
 
-# Spins (look, then pause). The leader starts a call without late workers after this many: fewer start the first steps
-# with too few members, more waste time where the threading layer gives fewer threads. Experiments: leader-spins
-LEADER_SPINS = 4000
-
-# Spins. A waiting thread offers its core to other threads after this many: fewer make every barrier slower on an idle
-# machine, more waste the core where there are more threads than cores. Estimate.
+# Spins (look, then pause). A waiting thread offers its core to other threads after this many, and looks at the clock:
+# fewer make every barrier slower on an idle machine, more waste the core where there are more threads than cores.
+# Estimate.
 SPINS_BEFORE_YIELD = 2000
+
+# Milliseconds, and spins where there is no clock. A worker looks for work for this long before it parks: longer spares
+# calls that come after a pause the time to wake it, shorter leaves the core to others. Experiments: idle-workers
+IDLE_MS = 3
+IDLE_SPINS = 200_000
+
+# Multiply-adds. Before the first step a leader waits for workers that are awake: at most a millisecond for so many
+# multiply-adds of the step, and for no more than the second number: longer waits lose time where a worker does not
+# come, shorter ones a member in the first step. Experiments: idle-workers
+PATIENCE_WORK_PER_MS = 400_000_000
+MOST_PATIENCE_WORK = 50_000_000
+
+# Percent. Half of the members, two or more of them, are left out if they have waited at barriers for this much of the
+# time that calls had the workers: less gives up at hiccups, and where one thread more than work can be divided by waits
+# for half of the time; more waits for busy neighbours too long. Experiments: busy-neighbours
+LOST_PERCENT_OF_TWO = 40
+LOST_PERCENT_OF_MORE = 60
+
+# Milliseconds. The time that counts: longer takes more waits to notice a neighbour, shorter takes a hiccup for one.
+# Experiments: busy-neighbours
+LOST_WINDOW_MS = 4
+
+# Milliseconds. How long members are left out, at first and at most: each trial of all may cost a wait of some
+# milliseconds, and cores that have become free are noticed after this time. Experiments: busy-neighbours
+SHORTEST_ALONE_MS = 10
+LONGEST_ALONE_MS = 500
 
 # Steps. A run is timed over this many steps, a trial of half the members over the second number: longer ones are
 # measured more precisely, shorter ones find a better number of members earlier. Experiments: pace

@@ -31,8 +31,9 @@ def batch_step(job_address: int, step: int, scratch: int, crew: Crew, one: Real)
     if crew.rank == 0:
         note_loss(job, step, array_at(job.terms, batch * job.terms_per_sample, 1.0), batch)
     update_layers(job_address, batch, scratch, crew, one)
-    meet(crew)
-    if needs_whole_gradient(job, batch):
+    applies = needs_whole_gradient(job, batch)
+    meet(crew)  # after the last meeting of a step a member reads nothing, not even the job: see team.py
+    if applies:
         call_apply_gradient(job.apply_gradient, job_address, job.gradient, scratch, crew, one)
         meet(crew)
 

@@ -61,12 +61,11 @@ def sample_steps(job_address: int, number: int, scratch: int, crew: Crew, one: R
             last_delta(layer_of(network, network.layers), i, i + 1, one)
         backward_step(job, network, step, i, crew, one)
     change_first_weights(job, network, begin, count, crew, room, one)
-    meet(crew)
-    if first + count == job.samples:
-        shrink = shrink_of(job, begin + count - 1, one)
-        for layer in range(2, network.layers + 1):  # for the change; the product is not used
-            change_and_multiply(network, layer, count % SAMPLES_PER_GROUP, crew, shrink)
-            meet(crew)
+    shrink, layers = shrink_of(job, begin + count - 1, one), network.layers if first + count == job.samples else 1
+    meet(crew)  # after the last meeting of a step a member reads nothing, not even the job: see team.py
+    for layer in range(2, layers + 1):  # for the change; the product is not used
+        change_and_multiply(network, layer, count % SAMPLES_PER_GROUP, crew, shrink)
+        meet(crew)
 
 
 @inner

@@ -26,7 +26,7 @@ from ..tuning import (
     UPDATE_ROWS,
 )
 from ..workers.pace import PACE
-from ..workers.team import TEAM_BYTES
+from ..workers.state import TEAM_BYTES
 from ..workers.threads import max_threads
 from .batch import take_in
 from .batch_step import batch_step
@@ -185,7 +185,7 @@ def _lay_out_groups(
 
 
 def _lay_out_threads(arena: Arena, shape: Shape, job: np.void, widest: int, capacity: int) -> None:
-    """The team, its pace, and a scratch for each thread: the factors of its rule, a piece of a gradient, packing."""
+    """A team of one, the pace of larger ones, and each thread's scratch: factors, a piece of a gradient, packing."""
     item = shape.itemsize
     job["team"], (job["pace"], _) = arena.take(TEAM_BYTES, 128), arena.records(PACE)
     piece = (UPDATE_ROWS if shape.optimizer > SGD else 1) * widest * item

@@ -35,6 +35,33 @@ def add(address: int, value: int) -> int:
     return number[0] - value
 
 
+def _emit_compare_and_swap(builder: ir.IRBuilder, address: Any, old: Any, new: Any) -> Any:
+    pair = builder.cmpxchg(_pointer(builder, address), old, new, "acq_rel", "acquire")
+    return builder.zext(builder.extract_value(pair, 1), INT)
+
+
+@emitted_by(_emit_compare_and_swap)
+def compare_and_swap(address: int, old: int, new: int) -> int:
+    """Change the number at an address from `old` to `new`, atomically; returns 1, or 0 if it was not `old`."""
+    number = array_at(address, 1, np.int64(0))
+    if number[0] != old:
+        return 0
+    number[0] = new
+    return 1
+
+
+def _emit_exchange(builder: ir.IRBuilder, address: Any, value: Any) -> Any:
+    return builder.atomic_rmw("xchg", _pointer(builder, address), value, "acq_rel")
+
+
+@emitted_by(_emit_exchange)
+def exchange(address: int, value: int) -> int:
+    """Write the number at an address, atomically; returns the old one. What its writer wrote before is visible then."""
+    number = array_at(address, 1, np.int64(0))
+    old, number[0] = number[0], value
+    return old
+
+
 def _emit_load(builder: ir.IRBuilder, address: Any) -> Any:
     return builder.load_atomic(_pointer(builder, address), "acquire", 8)
 
@@ -73,8 +100,10 @@ def pause() -> None:
 
 
 def _emit_offer_core(builder: ir.IRBuilder) -> None:
-    if llvm.address_of_symbol("sched_yield") is not None:  # asked while Numba compiles: LLVM knows symbols only then
-        _call(builder, "sched_yield", INT32)
+    for name in ("sched_yield", "SwitchToThread"):  # of POSIX and of Windows
+        if llvm.address_of_symbol(name) is not None:  # asked while Numba compiles: LLVM knows symbols only then
+            _call(builder, name, INT32)
+            break
 
 
 @emitted_by(_emit_offer_core)

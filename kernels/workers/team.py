@@ -1,77 +1,67 @@
 """A team: threads that take the steps of one call together and meet at barriers between the parts of a step.
 
-Opening a parallel region costs a microsecond with two threads and six with sixteen; a training step of a small network
-takes ten. So a call opens one region, and its threads go through all steps and wait for each other at barriers.
+Posting a region takes a fraction of a microsecond, which is much where a training step takes ten. So a call posts one
+region, and its threads go through all steps and wait for each other at barriers.
 
-A barrier must know who will come, and the threading layer may provide fewer threads than there are parts: it then runs
-one part after the other. So no thread ever waits for a part that has not begun:
+A barrier must know who will come, and no thread may wait for one that the system does not run:
 
-- Each part that begins joins the team and gets a rank. Rank 0 leads.
-- The leader opens each step for the members that have joined by then, or for the first few of them, see pace.py. The
-  barriers of the step count these members; the other threads wait for a step that includes them.
-- A part that joins late takes part from the next step on. A part that joins after the last step has nothing to do.
-- A step ends with a barrier. After it, members touch nothing that the next step, with fewer members perhaps, uses.
+- The caller leads, with rank 0. Each worker that claims a place in the region follows, with the next rank.
+- The leader opens each step for the members that have come by then, or for the first few of them, see pace.py. The
+  barriers of the step count these members; the others wait for a step that includes them.
+- A member that comes late takes part from the next step on.
+- A step ends with a barrier. After it members touch nothing but the state of the team. So the leader can end the call
+  without a word: a member that finds another region opened, or none, goes.
 
 How a step is divided can therefore differ from run to run. Results do not depend on it.
 
-The state of a team is a piece of memory of zeros. Numbers that different threads write lie in different cache lines,
-128 bytes apart, because processors fetch lines in pairs.
+The state of a team is a piece of memory that outlives all regions.
 """
 
-import numba
-
 from ..compiler.decorators import inner
-from ..tuning import LEADER_SPINS, SPINS_BEFORE_YIELD
-from .atomic import add, load, offer_core, pause, store
+from ..tuning import SPINS_BEFORE_YIELD
+from .atomic import add, clock, load, offer_core, pause, store
+from .state import COUNTED, LAST_RANK, LOST, MET, OPENED, REGION, TAKEN
 
-# The numbers of the state, by their distance from its address.
-_SPACING = 128
-JOINED, OPENED, COUNTED, MET, TAKEN = (place * _SPACING for place in range(5))
-TEAM_BYTES = 5 * _SPACING
-
-# OPENED holds (number of the step, from 1) * STEP + members, or DONE after the last step.
+# OPENED holds (number of the step, from 1) * STEP + members; 0 before the first.
 STEP = 1 << 16
-DONE = -1
 
-# Without the JIT the parts run one after another, so that waiting for the others would be in vain.
-_LEADER_SPINS = 0 if numba.config.DISABLE_JIT else LEADER_SPINS
+NO_REGION = 1 << 40
 
 
 @inner
-def join(team):
-    """Become a member; returns the rank."""
-    return add(team + JOINED, 1)
-
-
-@inner
-def await_others(team, parts):
-    """Wait until all parts have joined, but no longer than a moment."""
-    for _ in range(_LEADER_SPINS):
-        if load(team + JOINED) >= parts:
-            break
-        pause()
-
-
-@inner
-def joined(team):
-    """The number of parts that have joined."""
-    return load(team + JOINED)
+def found_team(team, region, members):
+    """Begin the steps of a region, before workers can claim places in it."""
+    store(team + OPENED, 0)
+    store(team + LAST_RANK, members - 1)
+    store(team + REGION, region)
 
 
 @inner
 def lead(team, step, members):
-    """Open step number `step` for the members of the first ranks; 0 members end the work. Called by the leader."""
+    """Open step number `step` for the members of the first ranks. Called by the leader."""
     store(team + TAKEN, 0)
-    store(team + OPENED, (step + 1) * STEP + members if members > 0 else DONE)
+    store(team + OPENED, (step + 1) * STEP + members)
 
 
 @inner
-def follow(team, rank, step):
+def dismiss(team, last_rank):
+    """Send away, for the rest of the region, the members of a higher rank than this."""
+    store(team + LAST_RANK, last_rank)
+
+
+@inner
+def dissolve(team):
+    """End the steps of the region."""
+    store(team + REGION, NO_REGION)
+
+
+@inner
+def follow(team, region, rank, step):
     """Wait for the next step after `step` that includes this rank; returns its number and its members, 0 at the end."""
     spins = 0
     while True:
         opened = load(team + OPENED)
-        if opened == DONE:
+        if load(team + REGION) != region or rank > load(team + LAST_RANK):
             return step, 0
         if opened // STEP > step + 1 and opened % STEP > rank:
             return opened // STEP - 1, opened % STEP
@@ -97,9 +87,12 @@ def meet(crew):
             store(crew.team + COUNTED, 0)
             store(crew.team + MET, met + 1)
         else:
-            spins = 0
+            spins, since = 0, 0
             while load(crew.team + MET) == met:
                 spins += 1
                 pause()
                 if spins % SPINS_BEFORE_YIELD == 0:
+                    since = since if since != 0 else clock()
                     offer_core()
+            if since != 0:  # see neighbours.py
+                add(crew.team + LOST, (clock() - since) // (crew.members - 1))

@@ -18,6 +18,6 @@ def numpy_seed():
 @pytest.fixture
 def thread_count():
     """The number of threads is restored afterwards."""
-    before = threads._limit
+    before = threads.get_num_threads()
     yield
     threads.set_num_threads(before)

@@ -46,30 +46,16 @@ def test_a_network_runs_on_the_backend_it_names(monkeypatch):
 
 
 @pytest.mark.parametrize("cores", [1, 2])
-def test_a_new_process_may_use_all_the_threads_of_numba(cores):
-    code = "import fastfnn; from fastfnn.kernels.workers import threads; print(threads._limit, threads.max_threads())"
+def test_a_new_process_may_use_all_threads(cores):
+    code = "import fastfnn; from fastfnn import backend; print(fastfnn.get_num_threads(), backend.max_threads())"
     assert run_python(code, NUMBA_NUM_THREADS=cores).split() == [str(cores)] * 2
 
 
 def test_get_num_threads_returns_the_number_that_was_set():
-    serial = threads.threading_layer() == "workqueue"
     for count in range(1, threads.max_threads() + 1):
         fnn.set_num_threads(np.int64(count))
-        assert fnn.get_num_threads() == (1 if serial else count)
+        assert fnn.get_num_threads() == count
         assert type(fnn.get_num_threads()) is int
-
-
-def test_numbas_own_number_of_threads_is_not_changed():
-    before = numba.get_num_threads()
-    fnn.set_num_threads(1)
-    assert numba.get_num_threads() == before
-
-
-def test_kernels_use_one_thread_where_threads_are_not_safe(monkeypatch):
-    monkeypatch.setattr(threads, "_layer", "workqueue")
-    fnn.set_num_threads(threads.max_threads())
-    assert fnn.get_num_threads() == 1
-    assert threads.threads_for(10**12) == 1
 
 
 # Configuration
@@ -89,24 +75,12 @@ def test_show_config_prints_versions_processor_and_threads(capsys):
     assert config["llvmlite"] == llvmlite.__version__
     assert config["cpu"]
     assert config["jit"] == ("off" if numba.config.DISABLE_JIT else "on")
-    assert config["threading layer"] == threads.threading_layer()
     assert config["threads"] == f"{fnn.get_num_threads()} of {threads.max_threads()}"
 
 
 def test_show_config_prints_the_threads_in_use(capsys):
     fnn.set_num_threads(1)
     assert printed_config(capsys)["threads"] == f"1 of {threads.max_threads()}"
-
-
-def test_show_config_explains_a_single_thread(capsys, monkeypatch):
-    monkeypatch.setattr(threads, "_layer", "tbb")
-    assert "note" not in printed_config(capsys)
-    monkeypatch.setattr(threads, "_layer", "workqueue")
-    fnn.set_num_threads(threads.max_threads())
-    config = printed_config(capsys)
-    assert config["threading layer"] == "workqueue"
-    assert config["threads"] == f"1 of {threads.max_threads()}"
-    assert config["note"].startswith("serial: ")
 
 
 # Compilation

@@ -130,7 +130,7 @@ def test_every_option_of_train_has_the_effect_of_the_api(data, tmp_path, case):
 def test_the_option_threads_sets_the_number_of_threads(data):
     for count in {1, threads.max_threads()}:
         assert train(data, "--quiet", "--threads", str(count)) == 0
-        assert threads._limit == count
+        assert threads.get_num_threads() == count
 
 
 @pytest.mark.jit

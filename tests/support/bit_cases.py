@@ -288,7 +288,7 @@ def print_digests(prefix="", varied=False):
             for count in range(1, threads.max_threads() + 1):
                 threads.set_num_threads(count)
                 digests[count] = digest(case(np.dtype(dtype)))
-    print(json.dumps({"layer": threads.threading_layer(), "results": results}))
+    print(json.dumps({"results": results}))
 
 
 def call_from_python_threads(count=4, repetitions=10):

@@ -1,12 +1,15 @@
 """Training in which all threads of a call take part in every step.
 
-A team does not wait for a part that joins late, see team.py: on a machine with fewer free cores than threads most steps
-are taken by one thread, and a test of several threads would test one. So each call gets one more step, before the
-others, whose leader waits until the others have joined; and steps with fewer members are not tried, see pace.py.
+A team does not wait for a worker that comes late, see team.py, and does without those that are kept from running, see
+neighbours.py: on a machine with fewer free cores than threads most steps are taken by one thread, and a test of several
+threads would test one. So each call gets one more step, before the others, whose leader waits until the others have
+come; no neighbours are seen, since the clock has no rate; and steps with fewer members are not tried, see pace.py.
 Results have the same bits as without it.
 """
 
 import functools
+import itertools
+import types
 
 import numba
 import numpy as np
@@ -20,17 +23,16 @@ from fastfnn.kernels.training.job import JOB, job_at
 from fastfnn.kernels.training.run import run
 from fastfnn.kernels.training.sample_steps import sample_steps
 from fastfnn.kernels.training.tall_step import tall_step
-from fastfnn.kernels.workers import threads
-from fastfnn.kernels.workers.atomic import load, offer_core
+from fastfnn.kernels.workers import pool
+from fastfnn.kernels.workers.atomic import offer_core
 from fastfnn.kernels.workers.crew import Crew
 from fastfnn.kernels.workers.pace import ALL, FIRST, PACE
-from fastfnn.kernels.workers.team import JOINED
+from fastfnn.kernels.workers.region import claimed_parts
+from fastfnn.kernels.workers.state import NEIGHBOURS, TICKS_PER_MS, numbers, state
 
 FORMS = (batch_step, tall_step, sample_steps)
 
 SPINS = 10_000_000  # some seconds: a test should fail rather than wait for ever
-
-MORE = 1 << 10  # parts that never join
 
 _fewest = np.zeros(1, np.int64)  # members of a step
 FEWEST_AT = _fewest.ctypes.data
@@ -40,20 +42,16 @@ FEWEST_AT = _fewest.ctypes.data
 def _gate(form, dtype, varied):
     """A form of a step, see run.py, that begins with the additional step.
 
-    varied  whether another number of members takes part in each step, the first by rank; the others do nothing. That
-            has to be the rank in the team, not the number of the part, because the leader must take part: as if some
-            parts never joined
+    varied  whether another number of members takes part in each step; the others do nothing
     """
 
     def gate(job_address, step, scratch, crew, one):
         job = job_at(job_address)
         if step == 0:
             spins = 0
-            while crew.rank == 0 and load(job.team + JOINED) < job.parts % MORE and spins < SPINS:
+            while crew.rank == 0 and claimed_parts(state()) < job.parts and job.parts > 1 and spins < SPINS:
                 offer_core()
                 spins += 1
-            if varied and job.parts < MORE:
-                job.parts += MORE
             return
         if crew.rank == 0:
             fewest = array_at(FEWEST_AT, 1, np.int64(0))
@@ -74,12 +72,12 @@ def _record(address, dtype):
 
 
 def use_whole_teams(varied=False):
-    """From now on, in this process. TBB does not promise a thread for each part: nothing changes there.
+    """From now on, in this process.
 
     varied  whether the members of a team become fewer and more again from step to step, as they may by pace.py
     """
-    if threads.threading_layer() == "tbb":
-        return
+    pool.time = types.SimpleNamespace(perf_counter_ns=itertools.count(1, 10**30).__next__)
+    numbers[TICKS_PER_MS // 8] = numbers[NEIGHBOURS // 8] = 0
     new_workspace = calls.new_workspace
 
     def address_of(function, dtype):

@@ -33,7 +33,7 @@ from fastfnn.kernels.tuning import (
     UPDATE_ROWS,
 )
 from fastfnn.kernels.workers.pace import PACE
-from fastfnn.kernels.workers.team import TEAM_BYTES
+from fastfnn.kernels.workers.state import TEAM_BYTES
 
 
 @pytest.mark.parametrize("most", [KEEP_MOST_WORKSPACES, 1000])

@@ -9,31 +9,18 @@ import itertools
 import json
 import subprocess
 import threading
+import time
 import traceback
 
 import numba
 import numpy as np
 import pytest
-from helpers import NOJIT, from_python, run_python
+from helpers import from_python, run_python
 
-from fastfnn.kernels.workers.atomic import load, offer_core, store
+from fastfnn.kernels.workers.atomic import add, clock, load, offer_core, store
 from fastfnn.kernels.workers.crew import Crew, share
-from fastfnn.kernels.workers.team import (
-    COUNTED,
-    DONE,
-    JOINED,
-    MET,
-    OPENED,
-    TAKEN,
-    TEAM_BYTES,
-    await_others,
-    follow,
-    join,
-    joined,
-    lead,
-    meet,
-    take,
-)
+from fastfnn.kernels.workers.state import COUNTED, LOST, MET, OPENED, TAKEN, TEAM_BYTES
+from fastfnn.kernels.workers.team import dismiss, dissolve, follow, found_team, lead, meet, take
 
 ITEMS = 7  # what the members of a step divide: not a multiple of their number
 TIMEOUT = 300  # seconds for the child, which needs some ten on idle cores
@@ -46,12 +33,14 @@ def wait_for(address, least):
 
 
 @numba.njit(nogil=True)
-def take_part(team, progress, parts, steps, begin, gates, most, barriers, slots, seen, work, wrong):
-    """Join when `begin` steps are done, and take part; returns the rank.
+def take_part(team, region, come, progress, leads, steps, begin, gates, most, barriers, slots, seen, work, wrong):
+    """Come when `begin` steps are done, and take part; returns the rank.
 
     team, progress  addresses; the number at the second is how many steps have begun, one more at the end
-    gates           (steps,): the leader does not go through a step before so many have joined
-    most            (steps,): members of a step at most
+    come            address of the number of members who have come, the leader's included: in place of claims
+    leads           whether this is the leader
+    gates           (steps,): the leader does not go through a step before so many have come
+    most            (steps,): members of a step at most; negative to send the others away for good
     slots           (barriers, members): each member writes its own before the barrier, and reads all after it; since
                     there is a barrier more at the end of a step, nobody writes again before all have read
     seen            (steps, members): members that the member of each rank was told of, summed over its visits
@@ -59,22 +48,24 @@ def take_part(team, progress, parts, steps, begin, gates, most, barriers, slots,
     wrong           (members,): how often another's slot was not as it should be
     """
     wait_for(progress, begin)
-    rank = join(team)
-    if rank == 0:
-        await_others(team, parts)
+    rank = 0 if leads else add(come, 1)
     step = -1
     while True:
-        if rank == 0:
+        if leads:
             step += 1
-            members = min(joined(team), most[step]) if step < steps else 0
+            if step == steps:
+                break
+            members = min(load(come), abs(most[step]))
+            if most[step] < 0:
+                dismiss(team, members - 1)
             lead(team, step, members)
         else:
-            step, members = follow(team, rank, step)
-        if members == 0:
-            break
-        if rank == 0:
+            step, members = follow(team, region, rank, step)
+            if members == 0:
+                break
+        if leads:
             store(progress, step + 1)
-            wait_for(team + JOINED, gates[step])
+            wait_for(come, gates[step])
         seen[step, rank] += members
         start, stop = share(ITEMS, members, rank)
         for item in range(start, stop):
@@ -87,43 +78,44 @@ def take_part(team, progress, parts, steps, begin, gates, most, barriers, slots,
                 if slots[barrier, other] != number + 1:
                     wrong[rank] += 1
         meet(Crew(team, members, rank))
-    if rank == 0:
+    if leads:
+        dissolve(team)
         store(progress, steps + 1)
     return rank
 
 
-class Run:
-    """Members that go through steps together, each in a thread of its own, or one after the other in this one."""
+REGION_NUMBER = 7
 
-    def __init__(
-        self, count, steps, parts=None, begins=None, gates=None, most=None, barriers=2, one_by_one=False
-    ):  # fmt: skip
-        self.team, self.progress = np.zeros(TEAM_BYTES // 8, np.int64), np.zeros(1, np.int64)
+
+class Run:
+    """Members that go through steps together, each in a thread of its own; the leader is number 0."""
+
+    def __init__(self, count, steps, begins=None, gates=None, most=None, barriers=2, state=None):
+        self.state = np.zeros(TEAM_BYTES // 8, np.int64) if state is None else state
+        self.met = self.state[MET // 8]
+        self.progress, self.come = np.zeros(1, np.int64), np.ones(1, np.int64)
         self.slots = np.zeros((barriers, count), np.int64)
         self.seen, self.work = np.zeros((steps, count), np.int64), np.zeros((steps, ITEMS), np.int64)
         self.wrong, self.ranks = np.zeros(count, np.int64), [None] * count
         gates = np.zeros(steps, np.int64) if gates is None else gates
         self.most = np.full(steps, count) if most is None else most
         together = threading.Barrier(count)
+        team = self.state.ctypes.data
+        from_python(found_team)(team, REGION_NUMBER, count)
 
         def work(number):
-            if not one_by_one:
-                together.wait()
+            together.wait()
             self.ranks[number] = take_part(
-                self.team.ctypes.data, self.progress.ctypes.data, count if parts is None else parts, steps,
+                team, REGION_NUMBER, self.come.ctypes.data, self.progress.ctypes.data, number == 0, steps,
                 begins[number] if begins else 0, gates, self.most, barriers, self.slots, self.seen, self.work,
                 self.wrong,
             )  # fmt: skip
 
-        if one_by_one:
-            for number in range(count):
-                work(number)
-        else:
-            members = [threading.Thread(target=work, args=(number,)) for number in range(count)]
-            for member in members:
-                member.start()
-            for member in members:
-                member.join()
+        members = [threading.Thread(target=work, args=(number,)) for number in range(count)]
+        for member in members:
+            member.start()
+        for member in members:
+            member.join()
         self.members = self.seen[:, 0]  # as the leader was told
 
     def check(self):
@@ -132,12 +124,11 @@ class Run:
         assert sorted(self.ranks) == list(range(count)), self.ranks
         assert np.all(self.work == 1), "a step was not done exactly once"
         assert np.all(self.wrong == 0), "a member did not see what another wrote before the barrier"
-        assert np.all(self.members >= 1) and np.all(self.members <= self.most)
+        assert np.all(self.members >= 1) and np.all(self.members <= abs(self.most))
         takes_part = np.arange(count) < self.members[:, np.newaxis]
         np.testing.assert_array_equal(self.seen, np.where(takes_part, self.members[:, np.newaxis], 0))
-        joined, opened, counted, met = (self.team[place // 8] for place in (JOINED, OPENED, COUNTED, MET))
-        assert (joined, opened, counted) == (count, DONE, 0)
-        assert met == (self.slots.shape[0] + 1) * np.sum(self.members > 1)
+        assert self.state[COUNTED // 8] == 0
+        assert self.state[MET // 8] - self.met == (self.slots.shape[0] + 1) * np.sum(self.members > 1)
 
 
 def check_members(count):
@@ -163,7 +154,7 @@ def check_many_barriers(count):
 def check_late_joiners():
     """The second comes in step number 10, the third in step number 20, the last after the last step."""
     gates = np.array([1] * 10 + [2] * 10 + [3] * 10)
-    run = Run(4, 30, parts=1, begins=[0, 11, 21, 31], gates=gates)
+    run = Run(4, 30, begins=[0, 11, 21, 31], gates=gates)
     run.check()
     assert run.ranks == [0, 1, 2, 3]
     np.testing.assert_array_equal(run.members, [1] * 11 + [2] * 10 + [3] * 9)
@@ -178,33 +169,38 @@ def check_some_sit_out():
         np.testing.assert_array_equal(run.members[1:], most[1:])
 
 
-def check_one_by_one():
-    for parts in (1, 2, 3):
-        for steps in (1, 2, 30):
-            run = Run(parts, steps, parts=parts, one_by_one=True)
-            run.check()
-            assert run.ranks == list(range(parts))
-            assert np.all(run.members == 1) and not np.any(run.seen[:, 1:])
+def check_some_are_dismissed():
+    """Four, then two, who go on without the others; these do not come back. Then the leader alone."""
+    most = np.array([4] * 5 + [-2] + [2] * 5 + [-1] + [1] * 5)
+    for _ in range(50):
+        run = Run(4, most.size, gates=np.full(most.size, 4), most=most)
+        run.check()
+        np.testing.assert_array_equal(run.members[1:], abs(most[1:]))
+
+
+def check_state_is_used_again():
+    """One team after another with the same state, as regions follow each other."""
+    state = np.zeros(TEAM_BYTES // 8, np.int64)
+    for steps in (3, 1, 40, 2):
+        Run(3, steps, state=state).check()
 
 
 def check_no_steps():
-    for one_by_one in (True, False):
-        run = Run(2, 0, one_by_one=one_by_one)
-        assert sorted(run.ranks) == [0, 1] and run.team[OPENED // 8] == DONE
+    run = Run(2, 0)
+    assert sorted(run.ranks) == [0, 1] and run.state[OPENED // 8] == 0
 
 
-# What the child runs: name -> check. Without the compiler there is only one Python thread at a time.
+# What the child runs: name -> check.
 CHECKS = {
     **{f"members {count}": functools.partial(check_members, count) for count in (2, 3, 4)},
     "all take part": functools.partial(check_all_take_part, 3),
     **{f"barriers {count}": functools.partial(check_many_barriers, count) for count in (2, 3, 4)},
     "late joiners": check_late_joiners,
     "some sit out": check_some_sit_out,
+    "some are dismissed": check_some_are_dismissed,
+    "state is used again": check_state_is_used_again,
     "no steps": check_no_steps,
-    "one by one": check_one_by_one,
 }
-if NOJIT:
-    CHECKS = {"one by one": check_one_by_one}
 
 
 def print_outcomes():
@@ -260,8 +256,14 @@ def test_members_may_sit_out_and_come_back(outcomes):
     assert_passed(outcomes, "some sit out")
 
 
-def test_parts_that_run_one_after_another_do_not_wait(outcomes):
-    assert_passed(outcomes, "one by one")
+@pytest.mark.jit
+def test_dismissed_members_go_while_the_others_work_on(outcomes):
+    assert_passed(outcomes, "some are dismissed")
+
+
+@pytest.mark.jit
+def test_a_team_finds_the_state_as_another_left_it(outcomes):
+    assert_passed(outcomes, "state is used again")
 
 
 @pytest.mark.jit
@@ -269,10 +271,54 @@ def test_a_team_without_steps_has_nothing_to_do(outcomes):
     assert_passed(outcomes, "no steps")
 
 
+@pytest.mark.jit
+def test_a_member_that_comes_to_another_region_goes():
+    """A worker that the system kept from running since it claimed its place."""
+    team = np.zeros(TEAM_BYTES // 8, np.int64)
+    from_python(found_team)(team.ctypes.data, 8, 2)
+    from_python(lead)(team.ctypes.data, 0, 2)
+    assert from_python(follow)(team.ctypes.data, 7, 1, -1) == (-1, 0)
+    assert from_python(follow)(team.ctypes.data, 8, 1, -1) == (0, 2)
+
+
 def test_the_numbers_of_a_team_lie_in_different_cache_lines():
-    places = sorted([JOINED, OPENED, COUNTED, MET, TAKEN])
+    places = sorted([OPENED, COUNTED, MET, TAKEN, LOST])
     assert places[0] >= 0 and places[-1] + 8 <= TEAM_BYTES
     assert all(after - before >= 128 for before, after in itertools.pairwise(places))
+
+
+@numba.njit(nogil=True)
+def meet_when(team, others, members):
+    """Come to a barrier of `members` when so many others wait there."""
+    wait_for(team + COUNTED, others)
+    for _ in range(1000):
+        offer_core()
+    meet(Crew(team, members, others))
+
+
+@pytest.mark.jit
+@pytest.mark.parametrize("members", [2, 3])
+def test_a_long_wait_at_a_barrier_is_noted_once(members):
+    """Whoever waits for the last: the sum is the time that a step lost, not that of all threads."""
+    team = np.zeros(TEAM_BYTES // 8, np.int64)
+    meet_when(team.ctypes.data, 0, 1)  # compiles
+    late = threading.Event()
+
+    def wait_and_meet():
+        late.wait()
+        meet_when(team.ctypes.data, members - 1, members)
+
+    run = [threading.Thread(target=meet_when, args=(team.ctypes.data, rank, members)) for rank in range(members - 1)]
+    run.append(threading.Thread(target=wait_and_meet))
+    for thread in run:
+        thread.start()
+    start = from_python(clock)()
+    time.sleep(0.3)
+    late.set()
+    for thread in run:
+        thread.join()
+    passed = from_python(clock)() - start
+    assert 0.3 * passed < team[LOST // 8] < 1.5 * passed
 
 
 @pytest.mark.jit

@@ -47,20 +47,6 @@ def test_members_who_sit_out_some_steps_change_no_bits(digests):
 
 
 @pytest.mark.jit
-def test_every_threading_layer_gives_the_same_bits(digests):
-    other = json.loads(
-        run_python(
-            "import bit_cases; bit_cases.print_digests()",
-            NUMBA_NUM_THREADS=2,
-            NUMBA_THREADING_LAYER="workqueue",
-        )
-    )
-    assert other["layer"] == "workqueue"
-    for name, results in other["results"].items():
-        assert set(results.values()) == set(digests["results"][name].values()), name
-
-
-@pytest.mark.jit
 def test_the_cases_are_large_enough_for_every_thread():
     """Else the comparison of bits would compare the serial kernel with itself."""
     code = """
@@ -147,7 +133,7 @@ assert threads.get_num_threads() == 4
 @pytest.mark.jit
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the platform has no fork")
 def test_a_forked_child_can_run_kernels():
-    run_python(FORK, NUMBA_NUM_THREADS=COUNT, NUMBA_THREADING_LAYER_PRIORITY="omp tbb workqueue")
+    run_python(FORK, NUMBA_NUM_THREADS=COUNT)
 
 
 @pytest.mark.jit
@@ -170,20 +156,14 @@ bit_cases.affine_forward(np.dtype("float32"))
 
 
 @pytest.mark.jit
-@pytest.mark.parametrize("layer", ["default", "workqueue"])
-def test_several_python_threads_may_call_kernels_at_once(layer):
-    """Numba's workqueue ends the process where two threads enter it at once."""
-    run_python(
-        "import bit_cases; bit_cases.call_from_python_threads()",
-        NUMBA_NUM_THREADS=COUNT,
-        NUMBA_THREADING_LAYER=layer,
-    )
+def test_several_python_threads_may_call_kernels_at_once():
+    run_python("import bit_cases; bit_cases.call_from_python_threads()", NUMBA_NUM_THREADS=COUNT)
 
 
 @pytest.fixture
 def restored():
     """Give the number of threads back."""
-    count = threads._limit
+    count = threads.get_num_threads()
     yield
     threads.set_num_threads(count)
 
@@ -213,24 +193,23 @@ assert threads.max_threads() == 4
     run_python(code, NUMBA_NUM_THREADS=COUNT)
 
 
-@pytest.mark.jit
-def test_workqueue_runs_everything_on_one_thread():
-    code = """
-from fastfnn.kernels.workers import threads
-assert threads.threading_layer() == "workqueue"
-assert threads.must_be_serial() and threads.get_num_threads() == threads.threads_for(10**12) == 1
-"""
-    run_python(code, NUMBA_NUM_THREADS=COUNT, NUMBA_THREADING_LAYER="workqueue")
+LIMITS = [
+    ({"NUMBA_NUM_THREADS": "5", "OMP_NUM_THREADS": "1"}, 8, 5),
+    ({"OMP_NUM_THREADS": "3"}, 8, 3),
+    ({"OMP_NUM_THREADS": "4,2"}, 8, 4),  # of nested regions: the first number counts
+    ({"OMP_NUM_THREADS": "16"}, 8, 8),
+    ({"OMP_NUM_THREADS": "0"}, 8, 1),
+    ({"OMP_NUM_THREADS": "many"}, 8, 8),
+    ({}, 8, 8),
+]
 
 
-@pytest.mark.jit
-def test_numba_keeps_its_own_number_of_threads():
-    code = """
-import numba, numpy as np, bit_cases
-from fastfnn.kernels.workers import threads
-for count in (4, 2, 1):
-    threads.set_num_threads(count)
-    bit_cases.affine_forward(np.dtype("float32"))
-    assert numba.get_num_threads() == numba.config.NUMBA_NUM_THREADS == 4
-"""
-    run_python(code, NUMBA_NUM_THREADS=COUNT)
+@pytest.mark.parametrize(("environment", "cpus", "expected"), LIMITS)
+def test_the_number_of_threads_follows_limits_and_variables(environment, cpus, expected, monkeypatch):
+    for name in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(threads, "usable_cpus", lambda: cpus)
+    monkeypatch.setattr(threads.numba.config, "NUMBA_NUM_THREADS", int(environment.get("NUMBA_NUM_THREADS", 2)))
+    assert threads.max_threads.__wrapped__() == expected
