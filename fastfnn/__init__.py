@@ -10,7 +10,7 @@ Examples
 True
 """
 
-from fastfnn import callbacks, datasets, functions, layers, optimizers, schedules
+from fastfnn import callbacks, datasets, functions, layers, optimizers, schedules, threadpools
 from fastfnn.activation import Activation
 from fastfnn.backend import get_num_threads, set_num_threads, show_config
 from fastfnn.callbacks import Callback, EarlyStopping
@@ -49,3 +49,5 @@ __all__ = [
     "set_num_threads",
     "show_config",
 ]
+
+threadpools.register()
