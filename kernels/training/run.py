@@ -9,6 +9,7 @@ from ..compiler.signature import Doubles, IntegerRows, Integers, Matrix2D, Real,
 from ..tuning import MOST_PATIENCE_WORK, PATIENCE_WORK_PER_MS
 from ..workers.atomic import clock, load, pause, store
 from ..workers.crew import Crew
+from ..workers.float_mode import flush_denormals, restore_mode
 from ..workers.neighbours import note_waits
 from ..workers.pace import members_for, most_members, pace_at
 from ..workers.region import claimed_parts, close_region, describe_work, next_region, open_region, own_workers
@@ -30,13 +31,14 @@ def call_step(function: int, job_address: int, step: int, scratch: int, crew: Cr
 @inner
 def take_steps(job, job_address, one):
     """Take all steps of a job, at the head of a team if it has several parts."""
-    workers = state()
+    mode, workers = flush_denormals(), state()
     members = own_workers(workers, job.parts) if job.parts > 1 else 1
     if members > 1:
         lead_steps(job_address, members, one)
         store(workers + OWNED, 0)
     else:
         take_steps_alone(job, job_address, one)
+    restore_mode(mode)
 
 
 @inner

@@ -20,6 +20,7 @@ from ..compiler.memory import itemsize
 from ..compiler.signature import Real, Vector
 from ..tuning import SPINS_BEFORE_YIELD
 from .atomic import add, clock, compare_and_swap, exchange, load, offer_core, pause, store
+from .float_mode import flush_denormals, restore_mode
 from .neighbours import is_left_out, members_allowed, note_waits
 from .state import (
     ARGUMENTS,
@@ -58,10 +59,12 @@ def call_member(function: int, arguments: int, region: int, parts: int, rank: in
 @inner
 def in_parts(function, arguments, parts, one):
     """Run all parts of a work: `function` is the address of a function as `call_part` calls it."""
+    mode = flush_denormals()
     if parts == 1:
         call_part(function, arguments, 1, 0, one)
     else:
         run_parts(function, arguments, parts, one)
+    restore_mode(mode)
 
 
 @shared
@@ -169,6 +172,7 @@ def work(_first: Vector, number: int, ticks: int, spins: int) -> int:
     dtype, which does not matter.
     """
     workers, begin = state(), clock()
+    mode = flush_denormals()
     looks, since = 0, begin
     while True:
         if work_once(workers, number):
@@ -181,6 +185,7 @@ def work(_first: Vector, number: int, ticks: int, spins: int) -> int:
             if idle or load(workers + STOP) != 0 or is_left_out(workers, number):
                 break
             offer_core()
+    restore_mode(mode)
     return clock() - begin
 
 
