@@ -11,18 +11,19 @@ from typing import Any
 
 import numpy as np
 
+from fastfnn import atomic
+
 FILE_FORMAT = "fastfnn-1"
 
 Path = str | os.PathLike[str]
 
 
 def write(path: Path, arrays: Mapping[str, np.ndarray], description: Mapping[str, Any]) -> None:
-    """Write named arrays and the description of their network to `path`."""
+    """Write named arrays and the description of their network to `path`, see `atomic.replace`."""
     from safetensors.numpy import save
 
     metadata = {"format": FILE_FORMAT, "network": json.dumps(description)}
-    with open(path, "wb") as file:  # safetensors' own save_file raises no OSError that names a bad path
-        file.write(save(dict(arrays), metadata))
+    atomic.replace(path, save(dict(arrays), metadata))
 
 
 def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

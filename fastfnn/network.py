@@ -459,16 +459,19 @@ class FNN(NetworkBase):
         Parameters
         ----------
         path : str or path-like
-            The file; an existing file is overwritten.
+            The file; an existing file is replaced, with its permissions. A symbolic link is followed.
 
         Raises
         ------
         OSError
-            If the file cannot be written.
+            If the file cannot be written: an existing file is as it was.
 
         Notes
         -----
         `fastfnn.load` reads the file. It holds the name of a user's `Activation`, not its code.
+
+        The network is written to a temporary file in the same folder, flushed to the disk, and given the name of the
+        file in one step. Whenever the process or the machine fails, the file is the old or the new one, whole.
         """
         names = list(map(activation_name, self.activation))
         description = {"layer_sizes": list(self.layer_sizes)} | self._options() | {"activation": names}
