@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -48,6 +48,39 @@ class NetworkBase:
         batch_norm: bool = False,
         book: bool = False,
     ) -> None:
+        self._set_up(
+            layer_sizes, activation=activation, loss=loss, dtype=dtype, seed=seed, backend=backend,
+            weight_decay=weight_decay, dropout=dropout, batch_norm=batch_norm, book=book,
+        )  # fmt: skip
+        draw_weights(self.params, init, self._rng.standard_normal)
+        self._get_ready()
+
+    @classmethod
+    def _undrawn(cls, layer_sizes: Sequence[int], **options: Any) -> Self:
+        """Return a network whose weights are 0, for a caller that copies others into it: nothing is drawn for them.
+
+        `options` are the arguments of the constructor but `init`; all of `_options` must be given.
+        """
+        net = cls.__new__(cls)
+        net._set_up(layer_sizes, **options)
+        net._get_ready()
+        return net
+
+    def _set_up(
+        self,
+        layer_sizes: Sequence[int],
+        *,
+        activation: str | Activation | Sequence[str | Activation],
+        loss: str,
+        dtype: npt.DTypeLike,
+        weight_decay: float,
+        dropout: float,
+        batch_norm: bool,
+        book: bool,
+        seed: int | None = None,
+        backend: str = "kernels",
+    ) -> None:
+        """Check the options and create the arrays."""
         self.layer_sizes = checked_layer_sizes(layer_sizes)
         self.activation = checked_activations(activation, len(self.layer_sizes) - 2)
         self.loss_name = validation.choice("loss", loss, tuple(OUTPUT_ACTIVATION))
@@ -61,7 +94,9 @@ class NetworkBase:
         self._sizes = np.array(self.layer_sizes, np.int64)
         self._codes_for: dict[str, np.ndarray] = {}
         self._allocate()
-        draw_weights(self.params, init, self._rng.standard_normal)
+
+    def _get_ready(self) -> None:
+        """Prepare the first training and the first prediction, once the weights have been drawn."""
         # The masks of dropout depend on a seed of their own and on the number of the step.
         self._seed = int(self._rng.integers(2**32)) if self.dropout else 0
         self._steps = 0

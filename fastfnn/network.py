@@ -8,7 +8,7 @@ NumPy. `base.NetworkBase` holds the parameters and calls the kernels.
 import math
 import os
 import string
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -284,7 +284,7 @@ class FNN(NetworkBase):
 
     def _in_float64(self) -> "FNN":
         """Return a copy of the network in float64, for predictions and losses of training."""
-        twin = FNN(self.layer_sizes, init=0.0, backend=self.backend, **(self._options() | {"dtype": "float64"}))
+        twin = FNN._undrawn(self.layer_sizes, backend=self.backend, **(self._options() | {"dtype": "float64"}))
         twin._flat[...], twin._steps, twin._seed = self._flat, self._steps, self._seed
         return twin
 
@@ -499,15 +499,35 @@ def load(path: str | os.PathLike[str], *, activations: Sequence[Activation] = ()
         If the file cannot be read, for example FileNotFoundError.
     ValueError
         If the file does not hold a network of fastfnn, or `activations` lacks one of the network's activations.
+
+    Notes
+    -----
+    A file may come from anywhere: it holds no code, and whatever it describes, nothing is allocated that its arrays do
+    not fill.
     """
-    arrays, description = files.read(path)
-    with files.damage_reported(path):
-        own = {item.name: item for item in activations}
-        names = description.pop("activation")
-        for name in names:
-            if name not in own and name not in ACTIVATIONS:
-                raise ValueError(f"activations must hold the network's own activation {name!r}")
-        activation = [own.get(name, name) for name in names]
-        net = FNN(description.pop("layer_sizes"), init=0.0, activation=activation, **description)
-        files.copy_arrays(arrays, {**net.params, **net._running()})
+    own = _by_name(activations)
+    with files.opened(path) as saved:
+        options = saved.description
+        for name in options["activation"]:
+            if name in own:
+                own[name].code("kernels", options["dtype"])  # what it raises is no damage of the file
+            elif name not in ACTIVATIONS:
+                wanted = files.shortened(repr(name))
+                raise ValueError(f"activations must hold the network's own activation {wanted} of {path}")
+        options["activation"] = [own.get(name, name) for name in options["activation"]]
+        with files.damage_reported(path):
+            net = FNN._undrawn(**options)
+        saved.copy_into({**net.params, **net._running()})
     return net
+
+
+def _by_name(activations: Any) -> dict[str, Activation]:
+    """Return the user's activations by their names."""
+    if isinstance(activations, (str, Activation)) or not isinstance(activations, Iterable):
+        raise TypeError(f"activations must be a sequence of Activation, got {type(activations).__name__}")
+    own = {}
+    for i, item in enumerate(activations):
+        if not isinstance(item, Activation):
+            raise TypeError(f"activations[{i}] must be an Activation, got {type(item).__name__}")
+        own[item.name] = item
+    return own

@@ -47,12 +47,10 @@ class Params(MutableMapping[str, np.ndarray]):
         self.batch_norm = batch_norm
         self._place: dict[str, tuple[slice, tuple[int, ...]]] = {}
         start = 0
-        for layer, (inputs, outputs) in enumerate(itertools.pairwise(layer_sizes), 1):
-            vectors = ("b", "gamma", "beta") if batch_norm and layer < len(layer_sizes) - 1 else ("b",)
-            for name, shape in (("W", (inputs, outputs)), *((name, (outputs,)) for name in vectors)):
-                stop = start + math.prod(shape)
-                self._place[f"{name}{layer}"] = slice(start, stop), shape
-                start = stop
+        for name, shape in parameter_shapes(layer_sizes, batch_norm):
+            stop = start + math.prod(shape)
+            self._place[name] = slice(start, stop), shape
+            start = stop
         self._views = self.views_of(flat)
 
     def views_of(self, flat: np.ndarray) -> dict[str, np.ndarray]:
@@ -114,11 +112,26 @@ class Params(MutableMapping[str, np.ndarray]):
         return array
 
 
+def parameter_shapes(layer_sizes: Sequence[int], batch_norm: bool) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Yield the name and the shape of each parameter: W1, b1, W2, ..."""
+    for layer, (inputs, outputs) in enumerate(itertools.pairwise(layer_sizes), 1):
+        yield f"W{layer}", (inputs, outputs)
+        vectors = ("b", "gamma", "beta") if batch_norm and layer < len(layer_sizes) - 1 else ("b",)
+        for name in vectors:
+            yield f"{name}{layer}", (outputs,)
+
+
+def statistics_shapes(hidden_sizes: Sequence[int]) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Yield the name and the shape of each running statistic of batch normalization: mean1, variance1, mean2, ..."""
+    for layer, size in enumerate(hidden_sizes, 1):
+        for name in ("mean", "variance"):
+            yield f"{name}{layer}", (size,)
+
+
 def running_statistics(flat: np.ndarray, hidden_sizes: Sequence[int]) -> dict[str, np.ndarray]:
     """Return views of the running statistics of batch normalization: mean1, variance1, mean2, ..., each (O,)."""
     views, start = {}, 0
-    for layer, size in enumerate(hidden_sizes, 1):
-        for name in ("mean", "variance"):
-            views[f"{name}{layer}"] = flat[start : start + size]
-            start += size
+    for name, (size,) in statistics_shapes(hidden_sizes):
+        views[name] = flat[start : start + size]
+        start += size
     return views

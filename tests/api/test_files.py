@@ -1,6 +1,7 @@
 """Files: what is saved is loaded bit for bit, and a bad file is reported by name."""
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -130,7 +131,7 @@ def test_load_of_a_damaged_file_names_it(rewrite, case):
 
 def test_load_names_the_missing_tensor(rewrite):
     path = rewrite(tensors=lambda d: d.pop("b2"))
-    with pytest.raises(ValueError, match=r"must hold W1, b1, W2, b2; got W1, W2, b1"):
+    with pytest.raises(ValueError, match=r"must hold b2 of shape \(2,\); got W1, W2, b1$"):
         fnn.load(path)
 
 
@@ -146,3 +147,69 @@ def test_a_diverged_network_can_be_saved_and_loaded(tmp_path):
     net.params["W1"][1, 1] = np.nan
     net.save(tmp_path / "diverged.safetensors")
     np.testing.assert_array_equal(fnn.load(tmp_path / "diverged.safetensors").params["W1"], net.params["W1"])
+
+
+def test_a_file_of_the_first_version_loads(rewrite):
+    """It has neither the options that came later nor their arrays; the fixture writes such a file."""
+    net = fnn.load(rewrite())
+    assert (net.weight_decay, net.dropout, net.batch_norm, net.book) == (0.0, 0.0, False, False)
+    assert bits(net) == bits(fnn.FNN((4, 3, 2), seed=0))
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_every_option_and_the_running_statistics_are_loaded(tmp_path, batch_norm):
+    options = {"weight_decay": 0.25, "dropout": 0.5, "batch_norm": batch_norm, "book": True, "activation": "tanh"}
+    net = network((4, 5, 6, 3), **options)
+    x, t = samples()
+    net.fit(x, t, epochs=2)
+    net.save(tmp_path / "net")
+    twin = fnn.load(tmp_path / "net")
+    assert twin._options() == net._options()
+    assert bits(twin) == bits(net) and bits(twin._running()) == bits(net._running())
+    assert twin.predict(x).tobytes() == net.predict(x).tobytes()
+    twin.fit(x, t, epochs=1)  # it can be trained further
+
+
+def test_load_draws_no_weights_and_needs_memory_for_the_network_and_one_array(tmp_path, monkeypatch):
+    net = fnn.FNN((500, 1000, 10), seed=0)
+    net.save(tmp_path / "net")
+
+    def drawn(*arguments):
+        raise AssertionError("weights are drawn")
+
+    monkeypatch.setattr("fastfnn.base.draw_weights", drawn)
+    tracemalloc.start()
+    try:
+        twin = fnn.load(tmp_path / "net")
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert bits(twin) == bits(net)
+    assert most < 2.5 * net.params.flat.nbytes
+
+
+def test_a_network_with_too_long_a_description_is_not_saved(tmp_path, monkeypatch):
+    path = tmp_path / "net"
+    fnn.FNN((2, 2), seed=0).save(path)
+    before = path.read_bytes()
+    monkeypatch.setattr("fastfnn.files.HEADER_LIMIT", 1000)
+    deep = fnn.FNN((1,) * 20)
+    with pytest.raises(
+        ValueError, match=r"^a saved network must be described by at most 1000 bytes, got \d+ for 19 layers"
+    ):
+        deep.save(path)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("activations", "message"),
+    [
+        (["cube"], r"^activations\[0\] must be an Activation, got str$"),
+        ("cube", "^activations must be a sequence of Activation, got str$"),
+        (fnn.Activation(lambda x: x, lambda x: 1.0), "^activations must be a sequence of Activation, got Activation$"),
+        (None, "^activations must be a sequence of Activation, got NoneType$"),
+    ],
+)
+def test_activations_of_another_type_are_a_typeerror(rewrite, activations, message):
+    with pytest.raises(TypeError, match=message):
+        fnn.load(rewrite(), activations=activations)
