@@ -81,11 +81,32 @@ def choice(name: str, value: Any, options: tuple[str, ...]) -> str:
 
 
 def as_array(name: str, value: Any) -> np.ndarray:
-    """Return `value` as an array of any dtype; rows of different lengths are rejected."""
+    """Return `value` as an array of any dtype; rows of different lengths and masked elements are rejected."""
+    if type(value) is np.ndarray:
+        return value
+    if isinstance(value, np.ma.MaskedArray):
+        _refuse_masked(name, value)
+    elif isinstance(value, (list, tuple)):
+        for i, row in enumerate(value):
+            if isinstance(row, np.ma.MaskedArray):
+                _refuse_masked(f"{name}[{i}]", row)
     try:
         return np.asarray(value)
     except ValueError as error:
         raise ValueError(f"{name} must be an array with rows of one length: {error}") from error
+    except (TypeError, RuntimeError) as error:  # of the value's own conversion, as of a tensor of another library
+        raise TypeError(f"{name} cannot be converted to an array: {error}") from error
+
+
+def _refuse_masked(name: str, array: Any) -> None:
+    """Raise ValueError if an element is masked: its number underneath the mask means nothing."""
+    mask = np.ma.getmaskarray(array)
+    masked = int(np.count_nonzero(mask))
+    if masked:
+        raise ValueError(
+            f"{name} must have no masked elements, got {masked} of {array.size}: "
+            f"fill them, as by {name}.filled(0), or drop their samples"
+        )
 
 
 def real_array(name: str, value: Any, dtype: npt.DTypeLike) -> np.ndarray:

@@ -543,3 +543,66 @@ def test_an_invalid_thread_count_is_rejected(count, error, message):
         fnn.set_num_threads(count)
     assert caught.type is error
     assert fnn.get_num_threads() == before
+
+
+# Masked arrays
+
+
+def masked(array):
+    """A masked array with one element masked: the first."""
+    mask = np.zeros(np.shape(array), bool)
+    mask.flat[0] = True
+    return np.ma.array(array, mask=mask)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_masked_samples_are_rejected_and_unmasked_ones_accepted(method):
+    net = network()
+    call, name, _ = METHODS[method]
+    message = rf"^{re.escape(name)} must have no masked elements, got 1 of 12: fill them, as by .*filled\(0\), or drop"
+    with rejected(net, ValueError, message):
+        call(net, masked(X), LABELS)
+    call(net, np.ma.array(X), LABELS)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("method", WITH_TARGETS)
+def test_masked_targets_are_rejected_and_unmasked_ones_accepted(method, loss):
+    net = network(loss)
+    if method == "accuracy" and loss == "squared_error":
+        pytest.skip("has no accuracy")
+    call, _, name = METHODS[method]
+    with rejected(net, ValueError, rf"^{re.escape(name)} must have no masked elements, got 1 of {TARGETS[loss].size}"):
+        call(net, X, masked(TARGETS[loss]))
+    call(net, X, np.ma.array(TARGETS[loss]))
+
+
+def test_masked_weights_rows_parameters_and_arrays_of_functions_are_rejected():
+    net = network()
+    for name, call in {
+        "sample_weight": lambda: net.fit(X, LABELS, sample_weight=masked(np.ones(4))),
+        r"x\[0\]": lambda: net.predict([masked(X[0]), X[1]]),
+        r"x": lambda: net.predict(masked(X[0])),
+        r"params\['b1'\]": lambda: net.params.update(b1=masked(np.ones(4))),
+        "W": lambda: fnn.FN(masked(X), np.ones(4), "identity"),
+    }.items():
+        with rejected(net, ValueError, f"^{name} must have no masked elements, got 1 of "):
+            call()
+    with pytest.raises(ValueError, match="must have no masked elements"):
+        fnn.functions.softmax(masked(X))
+
+
+def test_an_unmasked_masked_array_gives_the_bits_of_a_plain_one():
+    for plain, given_x in ((X, np.ma.array(X)), (X, [np.ma.array(row) for row in X])):
+        assert network().predict(given_x).tobytes() == network().predict(plain).tobytes()
+
+
+@pytest.mark.parametrize("error", [RuntimeError, TypeError])
+def test_a_value_that_does_not_become_an_array_is_a_typeerror(error):
+    class Stubborn:
+        def __array__(self, *arguments, **options):
+            raise error("it is on another device")
+
+    net = network()
+    with rejected(net, TypeError, "^x cannot be converted to an array: it is on another device$"):
+        net.predict(Stubborn())
