@@ -3,18 +3,19 @@
 import argparse
 import json
 import math
-import pathlib
 import sys
 import time
 from collections.abc import Sequence
 
 import numba
 
-from fastfnn import backend, datasets, validation
+from fastfnn import atomic, backend, datasets, interruption, outputs, validation
 from fastfnn.network import FNN, HIDDEN_ACTIVATIONS
 from fastfnn.optimizers import SGD
 
+EXIT_DIVERGED = 1
 EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 130  # of a program that Ctrl-C has ended, 128 + SIGINT
 
 ERASE_TO_END = "\x1b[K"  # of the line, in a terminal
 
@@ -30,15 +31,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit status: 0, or 2 after a message about bad input.
+        Exit status: 0; after a message, 1 if the training diverged, 2 for bad input or a file that cannot be read or
+        written, 130 after Ctrl-C.
     """
     options = _parser().parse_args(arguments)
     try:
-        options.run(options)
-    except (ValueError, TypeError, OSError, ImportError) as error:
-        print(f"fastfnn {options.command}: {error}", file=sys.stderr)
-        return EXIT_BAD_INPUT
-    return 0
+        with interruption.heeded():
+            options.run(options)
+        return 0
+    except KeyboardInterrupt as stop:
+        status, message = EXIT_INTERRUPTED, f"interrupted{stop}"
+    except FloatingPointError as error:
+        status, message = EXIT_DIVERGED, str(error)
+    except (ValueError, TypeError, OSError, ImportError, OverflowError, MemoryError) as error:
+        status, message = EXIT_BAD_INPUT, str(error) or "out of memory"
+    print(f"fastfnn {options.command}: {message}", file=sys.stderr)
+    return status
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -73,8 +81,18 @@ def _add_train(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     add("--dtype", choices=("float32", "float64"), default="float32", help="dtype of parameters and arithmetic")
     add("--threads", type=int, metavar="N", default=argparse.SUPPRESS, help="most threads to use (default: all cores)")
     add("--seed", type=int, default=0, metavar="N", help="seed of the initial weights and the batches")
-    add("--plot", metavar="FILE", default=argparse.SUPPRESS, help="save the curves of loss and accuracy as a PNG")
-    add("--save", metavar="FILE", default=argparse.SUPPRESS, help="save the trained network as safetensors")
+    add(
+        "--plot",
+        metavar="FILE",
+        default=argparse.SUPPRESS,
+        help="save the curves of loss and accuracy, as PNG, PDF, SVG, ...",
+    )
+    add(
+        "--save",
+        metavar="FILE",
+        default=argparse.SUPPRESS,
+        help="save the trained network as safetensors; after Ctrl-C too",
+    )
     add("--quiet", action="store_true", default=argparse.SUPPRESS, help="print only the result")
     train.set_defaults(run=_train)
 
@@ -184,19 +202,8 @@ def _batch_size(text: str) -> int | None:
         raise argparse.ArgumentTypeError(f"expected an integer or all, got {text!r}") from error
 
 
-def _check_files(options: argparse.Namespace, *names: str) -> None:
-    """Check the names of output files before a long run, so that a typing error does not waste it."""
-    for name in names:
-        if name in options:
-            path = pathlib.Path(getattr(options, name)).resolve()
-            if not path.parent.is_dir():
-                raise ValueError(f"--{name} must name a file in an existing folder, got the folder {path.parent}")
-            if path.is_dir():
-                raise ValueError(f"--{name} must name a file, got the folder {path}")
-
-
 def _train(options: argparse.Namespace) -> None:
-    _check_files(options, "plot", "save")
+    outputs.check(options, "save", "plot")
     if "threads" in options:
         backend.set_num_threads(options.threads)
     epochs = validation.integer("--epochs", options.epochs, 1)
@@ -218,26 +225,28 @@ def _train(options: argparse.Namespace) -> None:
     if not quiet:
         net.summary()
         print(f"{len(x):,} training and {len(x_test):,} test samples from {options.data}")
-    history = net.fit(
-        x,
-        t,
-        epochs=epochs,
-        batch_size=options.batch_size,
-        optimizer=optimizer,
-        sampling=options.sampling,
-        validation_data=(x_test, t_test),
-        progress=not quiet,
-    )
+    with interruption.rescue(net, getattr(options, "save", None)):
+        history = net.fit(
+            x,
+            t,
+            epochs=epochs,
+            batch_size=options.batch_size,
+            optimizer=optimizer,
+            sampling=options.sampling,
+            validation_data=(x_test, t_test),
+            progress=not quiet,
+        )
+    if "save" in options:
+        net.save(options.save)  # before anything that can fail
     print(
         f"test accuracy {history.val_accuracy[-1]:.4f}, test loss {history.val_loss[-1]:.4f} "
         f"after {epochs} epochs, {sum(history.seconds):.2f} s of training"
     )
-    if "plot" in options:
-        history.plot(options.plot)
-        print(f"curves: {options.plot}")
     if "save" in options:
-        net.save(options.save)
         print(f"network: {options.save}")
+    if "plot" in options:
+        outputs.draw(history, options.plot)
+        print(f"curves: {options.plot}")
 
 
 OWN_NETWORK = ("layers", "batch_size", "activation", "loss", "optimizer", "predict")
@@ -246,9 +255,7 @@ OWN_NETWORK = ("layers", "batch_size", "activation", "loss", "optimizer", "predi
 def _bench(options: argparse.Namespace) -> None:
     from fastfnn.bench import cases, report, runner
 
-    _check_files(options, "json", "plot")
-    if "plot" in options:
-        report.require_matplotlib()
+    outputs.check(options, "json", "plot")
     own = {name: getattr(options, name) for name in OWN_NETWORK if name in options}
     if own and "layers" not in own:
         raise ValueError(f"--{next(iter(own)).replace('_', '-')} describes a network of your own and needs --layers")
@@ -272,7 +279,7 @@ def _bench(options: argparse.Namespace) -> None:
     )
     print(report.table(result))
     if "json" in options:
-        pathlib.Path(options.json).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        atomic.replace(options.json, f"{json.dumps(result, indent=1)}\n".encode())
         print(f"measurements: {options.json}")
     if "plot" in options:
         report.plot(result, options.plot)

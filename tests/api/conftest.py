@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from commands import write_part
 
 from fastfnn.kernels.workers import threads
 
@@ -21,3 +22,13 @@ def thread_count():
     before = threads.get_num_threads()
     yield
     threads.set_num_threads(before)
+
+
+@pytest.fixture
+def data(tmp_path):
+    """30 images of 3 x 4 for training, 10 for test, in 3 classes."""
+    folder = tmp_path / "idx"
+    folder.mkdir()
+    write_part(folder, "train", 30, seed=0)
+    write_part(folder, "t10k", 10, seed=1)
+    return folder

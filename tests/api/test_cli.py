@@ -1,15 +1,12 @@
 """The command `fastfnn`: in this process on a few small images, and as an installed program."""
 
 import io
-import os
-import pathlib
 import re
-import subprocess
 import sys
-import sysconfig
 
 import numpy as np
 import pytest
+from commands import PNG, by_api, installed_command, run, train, write_part
 from small_networks import bits
 
 import fastfnn as fnn
@@ -17,44 +14,7 @@ from fastfnn import cli
 from fastfnn.kernels.compiler import cache as compiler_cache
 from fastfnn.kernels.workers import threads
 
-ROOT = pathlib.Path(fnn.__file__).absolute().parent.parent
-PNG = b"\x89PNG\r\n\x1a\n"
-
-
-def write_idx(path, array):
-    sizes = b"".join(size.to_bytes(4, "big") for size in array.shape)
-    path.write_bytes(bytes((0, 0, 8, array.ndim)) + sizes + array.astype(np.uint8).tobytes())
-
-
-def write_part(folder, part, count, seed):
-    rng = np.random.default_rng(seed)
-    write_idx(folder / f"{part}-images-idx3-ubyte", rng.integers(0, 256, (count, 3, 4)))
-    write_idx(folder / f"{part}-labels-idx1-ubyte", np.arange(count) % 3)
-
-
-@pytest.fixture
-def data(tmp_path):
-    """30 images of 3 x 4 for training, 10 for test, in 3 classes."""
-    folder = tmp_path / "idx"
-    folder.mkdir()
-    write_part(folder, "train", 30, seed=0)
-    write_part(folder, "t10k", 10, seed=1)
-    return folder
-
-
 pytestmark = pytest.mark.usefixtures("thread_count")
-
-
-def train(data, *options):
-    return cli.main(["train", "--data", str(data), "--layers", "5", "--batch-size", "10", "--epochs", "2", *options])
-
-
-def by_api(data, *, layers=(12, 5, 3), epochs=2, batch_size=10, learning_rate=0.1, sampling="shuffle", **options):
-    """Return the network that `train` must give with these options, trained with the API."""
-    (x, t), _ = fnn.datasets.load_mnist(folder=data)
-    net = fnn.FNN(layers, **({"activation": "sigmoid", "init": 0.01, "seed": 0} | options))
-    net.fit(x, t, epochs=epochs, batch_size=batch_size, optimizer=fnn.SGD(learning_rate), sampling=sampling)
-    return net
 
 
 # train
@@ -91,7 +51,7 @@ def test_quiet_prints_only_the_result(data, capsys):
 def test_train_saves_the_curves_and_the_network(data, tmp_path, capsys):
     plot, saved = tmp_path / "loss.png", tmp_path / "net.safetensors"
     assert train(data, "--plot", str(plot), "--save", str(saved)) == 0
-    assert capsys.readouterr().out.endswith(f"curves: {plot}\nnetwork: {saved}\n")
+    assert capsys.readouterr().out.endswith(f"network: {saved}\ncurves: {plot}\n")
     assert plot.read_bytes().startswith(PNG)
     assert bits(fnn.load(saved)) == bits(by_api(data))
 
@@ -199,7 +159,10 @@ BAD = {
     "save": (["--save", "no-such-folder/net"], "--save must .* existing folder, got .*no-such-folder"),
     "save is a folder": (["--save", "."], "--save|directory"),
     "plot is a folder": (["--plot", "."], "--plot|directory"),
-    "plot format": (["--plot", "loss.nonsense"], "nonsense"),
+    "plot format": (["--plot", "loss.nonsense"], "--plot must name a file of type .*png.*; got loss.nonsense"),
+    "one file for both": (["--plot", "both.png", "--save", "./both.png"], "--plot must not name the file of --save"),
+    "layers beyond memory": (["--layers", "100000000000"], "[Uu]nable to allocate|memory"),
+    "layers beyond integers": (["--layers", "9" * 30], "large"),
     "unknown option": (["--speed", "11"], "--speed"),
 }
 
@@ -222,13 +185,6 @@ def test_invalid_input_exits_with_2_and_a_message_without_traceback(data, tmp_pa
     assert re.search("^fastfnn( train)?: ", error, re.MULTILINE)
     assert "Traceback" not in error
     assert not re.search(r"\b_\w+", error)  # messages do not show names of private functions
-
-
-@pytest.mark.parametrize("option", ["--plot", "--save"])
-def test_an_output_file_that_cannot_be_written_is_rejected_before_training(data, monkeypatch, tmp_path, capsys, option):
-    monkeypatch.chdir(tmp_path)
-    assert train(data, option, "no-such-folder/file") == 2
-    assert "epoch" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -257,13 +213,6 @@ def test_an_unknown_command_exits_with_2(capsys, arguments):
     assert "usage: fastfnn" in capsys.readouterr().err
 
 
-def test_without_matplotlib_plot_names_the_extra(data, monkeypatch, tmp_path, capsys):
-    for name in ("matplotlib", *(name for name in sys.modules if name.startswith("matplotlib."))):
-        monkeypatch.setitem(sys.modules, name, None)
-    assert train(data, "--quiet", "--plot", str(tmp_path / "loss.png")) == 2
-    assert "fastfnn[plot]" in capsys.readouterr().err
-
-
 # info
 
 
@@ -276,25 +225,6 @@ def test_info_prints_the_configuration(capsys):
 
 
 # As it is installed
-
-
-def run(command, tmp_path, **environment):
-    return subprocess.run(
-        command,
-        env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-
-
-def installed_command():
-    script = pathlib.Path(sysconfig.get_path("scripts")) / ("fastfnn.exe" if os.name == "nt" else "fastfnn")
-    if script.is_file():
-        return [str(script)]
-    return [sys.executable, "-c", "import sys; from fastfnn.cli import main; sys.exit(main())"]
 
 
 @pytest.mark.parametrize(("arguments", "status"), [(["info"], 0), (["train", "--epochs", "0"], 2)])
