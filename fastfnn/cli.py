@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numba
 
-from fastfnn import atomic, backend, datasets, interruption, outputs, validation
+from fastfnn import __version__, atomic, backend, datasets, interruption, outputs, validation
 from fastfnn.network import FNN, HIDDEN_ACTIVATIONS
 from fastfnn.optimizers import SGD
 
@@ -51,6 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="fastfnn", description="Feed-forward neural networks, trained fast on a CPU.")
+    parser.add_argument("--version", action="version", version=f"fastfnn {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_train(commands)
     _add_bench(commands)

@@ -237,6 +237,14 @@ def test_the_exit_status_reaches_the_shell(tmp_path, arguments, status):
         assert "threading layer" in result.stdout
 
 
+@pytest.mark.parametrize("command", ["installed", "module"])
+def test_the_version_is_that_of_the_package(tmp_path, command):
+    start = installed_command() if command == "installed" else [sys.executable, "-m", "fastfnn"]
+    assert run([*start, "--version"], tmp_path).stdout == f"fastfnn {fnn.__version__}\n"
+    failed = run([*start, "train", "--epochs", "0"], tmp_path)
+    assert (failed.returncode, failed.stderr) == (2, "fastfnn train: --epochs must be at least 1, got 0\n")
+
+
 @pytest.mark.jit
 def test_only_the_first_run_says_that_it_compiles(data, tmp_path):
     cache = tmp_path / "cache"
