@@ -88,6 +88,8 @@ def _live(number: int, wait: Callable[..., int]) -> None:
             with _changing:
                 _parked[number] = parking
                 _count()
+            # A caller that counted on this worker a moment ago, and kept Python's lock from it, opens its region now.
+            wait(_NOTHING, number, 0, FIRST_SPINS)
             parking.acquire()
             if numbers[STOP // 8]:
                 return
