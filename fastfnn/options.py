@@ -25,7 +25,8 @@ OUTPUT_ACTIVATION = {
 
 def checked_layer_sizes(value: Any) -> tuple[int, ...]:
     """Return `value` as a tuple of at least two positive ints."""
-    if isinstance(value, (str, bytes)) or not isinstance(value, (Sequence, np.ndarray)) or np.ndim(value) == 0:
+    is_array = isinstance(value, np.ndarray) and value.ndim > 0
+    if isinstance(value, (str, bytes)) or not (is_array or isinstance(value, Sequence)):
         raise TypeError(f"layer_sizes must be a sequence of ints, got {type(value).__name__}")
     if len(value) < 2:
         raise ValueError(f"layer_sizes must have at least two entries, input and output, got {len(value)}")

@@ -419,6 +419,7 @@ BAD_OPTIONS = [
     ("layer_sizes[1]", {"layer_sizes": (3, "2")}, TypeError, "an int, got str"),
     ("layer_sizes[1]", {"layer_sizes": (3, None)}, TypeError, "an int, got NoneType"),
     ("layer_sizes[0]", {"layer_sizes": [[3, 2], [2, 1]]}, TypeError, "an int, got list"),
+    ("layer_sizes[0]", {"layer_sizes": [[3, 2], [1]]}, TypeError, "an int, got list"),
     ("activation", {"activation": "swish"}, ValueError, "one of identity, sigmoid, tanh, relu, .*, gelu; got 'swish'"),
     ("activation", {"activation": "ReLU"}, ValueError, "one of identity, sigmoid, tanh, relu, .*, gelu; got 'ReLU'"),
     ("activation", {"activation": "softmax"}, ValueError, "one of identity, .*, gelu; got 'softmax'"),
