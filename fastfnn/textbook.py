@@ -142,7 +142,10 @@ class MultiLayerNet(FNN):
             init = INITS[validation.choice("weight_init_std", weight_init_std.lower(), tuple(INITS))]
         else:
             validation.nonnegative("weight_init_std", weight_init_std)
-        ratio = validation.fraction("dropout_ratio", dropout_ratio if dropout_ration is None else dropout_ration)
+        if dropout_ration is None:
+            ratio = validation.fraction("dropout_ratio", dropout_ratio)
+        else:
+            ratio = validation.fraction("dropout_ration", dropout_ration)
         super().__init__(
             sizes,
             activation=activation.lower() if isinstance(activation, str) else activation,

@@ -137,6 +137,12 @@ def test_options_of_fnn_are_passed_on(backend, dtype):
 # The loop
 
 
+@pytest.mark.parametrize("name", ["dropout_ratio", "dropout_ration"])
+def test_a_wrong_dropout_ratio_is_named_as_it_was_spelled(name):
+    with pytest.raises(ValueError, match=f"^{name} must be less than 1, got 1"):
+        fnn.MultiLayerNet(3, [4], 2, **{name: 1})
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("activation", HIDDEN)
 def test_the_loop_of_the_notes_gives_the_curve_of_plain_numpy(activation, dtype):
