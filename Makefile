@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 WEB := .asv/web
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help train notebooks test test-nojit test-cpus lint bench regress digest history dashboard peers clean
+.PHONY: help train notebooks test test-nojit test-cpus lint bench regress digest fuzz history dashboard peers clean
 
 help:
 	@echo "make train       train on handwritten digits and plot the loss into loss.png"
@@ -22,6 +22,7 @@ help:
 	@echo "make bench       run every benchmark once, quickly"
 	@echo "make regress     compare the speed with another version's: make regress BASE=main"
 	@echo "make digest      compare the results, bit by bit, with another version's: make digest BASE=main"
+	@echo "make fuzz        compare random cases with the reference: make fuzz SECONDS=600 SEED=1"
 	@echo "make history     measure the versions in benchmarks/versions.txt that have no results: needs an idle machine"
 	@echo "make dashboard   build the pages that show the speed; ARGS=--open opens them in a browser"
 	@echo "make peers       install PyTorch, JAX and scikit-learn, and compare the speed with theirs"
@@ -72,6 +73,12 @@ regress: $(VENV)/.installed-dev
 digest: $(VENV)/.installed-dev
 	@test -n "$(BASE)" || { echo "name the version to compare with, as in 'make digest BASE=main'" >&2; exit 2; }
 	$(BIN)/python tools/digest.py $(BASE) $(ARGS)
+
+SECONDS ?= 60
+SEED ?= 1
+
+fuzz: $(VENV)/.installed-dev
+	$(BIN)/python tools/fuzz.py --seconds $(SECONDS) --seed $(SEED) $(ARGS)
 
 history: $(VENV)/.installed-dev
 	$(BIN)/asv machine --yes

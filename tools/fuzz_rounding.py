@@ -1,0 +1,254 @@
+"""How far results may be off: the one place of fuzz.py that decides it.
+
+The exact result is that of fastfnn/reference.py in float64. `rounding` makes the reference err as the kernels may. A
+sum of n products gets an error of (sqrt(n) / 2 + n / 32) eps times the size of its partial sums, since equal terms
+round alike and others at random; an activation, derivative, statistic or update gets one of 2 eps. Here eps is that of
+the dtype under test, and signs are random. What these errors do to a result shows what dtype, depth, conditioning,
+steps of training and a ReLU that rounding turns on or off may do to it: the bound of a column is FACTOR times its
+largest deviation. Errors and their opposites are tried in turn, since only one of the two turns a given ReLU over.
+
+For one product of 100 terms a bound is about 50 eps of a column's largest element, and it grows where errors do. A
+column that is wrong, or missing, exceeds it by orders of magnitude, which tests/tools/test_fuzz.py proves.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from fastfnn import reference
+
+FACTOR = 6
+STEP_EPS = 2.0  # error of a few operations on one element, in eps
+FLOAT64_EPS = 2.0**-52
+SURE_EPS = 32  # a result this near, relative to its column, needs no rounding to be tried
+
+# Pairs of roundings that are tried, and how much larger they are than usual. A row only decides where those before it
+# found a difference.
+TRIES = ((1,), (1, 2), (1, 3, 3))
+
+# Larger numbers may overflow in float32 on the way to the next result.
+COMPARABLE = 1e15
+
+# A bound above this share of the largest number means that errors grow from step to step, more than the rounding that
+# was tried can tell, and can hide mistakes: it is multiplied by LOOSE_FACTOR, and counted, see `Comparison.loose`. A
+# bound above the largest number means that there is nothing to compare, as where a variance of 0 is normalized.
+LOOSE, LOOSE_FACTOR = 1e-2, 10
+
+Results = dict[str, Any]
+
+
+def sum_eps(terms: int) -> float:
+    """The error of a sum of so many terms in eps, relative to the size of its partial sums."""
+    return terms**0.5 / 2 + terms / 32
+
+
+class Rounding:
+    """Errors of the size that a dtype makes, of random signs; `sign` and `size` turn and scale all of them."""
+
+    def __init__(self, dtype: np.dtype, seed: int, sign: int, size: float) -> None:
+        info = np.finfo(dtype)
+        self.eps, self.tiny = float(info.eps) * size * sign, float(info.tiny) * sign
+        self.rng = np.random.default_rng(seed)
+
+    def signs(self, shape: Any) -> np.ndarray:
+        return np.where(self.rng.random(shape, np.float32) < 0.5, -1.0, 1.0)
+
+    def touch(self, array: np.ndarray, magnitude: Any = None, eps: float = STEP_EPS) -> None:
+        """Add an error relative to each element, or to `magnitude`."""
+        size = np.abs(array) if magnitude is None else magnitude
+        # What is exactly 0 stays so: a ReLU at 0 is off in the kernels, too.
+        array += self.signs(array.shape) * (eps * self.eps * size + self.tiny * (size > 0))
+
+    def sums(self, out: np.ndarray, first: np.ndarray, second: np.ndarray) -> None:
+        """Add the errors of out = first @ second."""
+        terms = first.shape[1] + 1
+        partial = np.sqrt((first * first) @ (second * second) + out * out)
+        self.touch(out, partial, sum_eps(terms))
+        out += self.tiny * terms * self.signs(out.shape) * (partial > 0)
+
+
+@contextlib.contextmanager
+def rounding(errors: Rounding) -> Iterator[None]:
+    """Inside the context, the reference makes these errors."""
+    names = ("affine_forward", "affine_backward", "activation_forward", "_activation_backward", "batch_norm_forward",
+             "batch_norm_backward", "_update")  # fmt: skip
+    exact = {name: getattr(reference, name) for name in names}
+
+    def affine_forward(out: Any, x: Any, weight: Any, bias: Any) -> None:
+        exact["affine_forward"](out, x, weight, bias)
+        errors.sums(out, x, weight)
+
+    def affine_backward(grad_x: Any, grad_weight: Any, grad_bias: Any, grad_out: Any, x: Any, weight: Any) -> None:
+        exact["affine_backward"](grad_x, grad_weight, grad_bias, grad_out, x, weight)
+        if len(grad_x):
+            errors.sums(grad_x, grad_out, weight.T)
+        if len(grad_weight):
+            errors.sums(grad_weight, x.T, grad_out)
+        if len(grad_bias):
+            bias = grad_bias[np.newaxis]
+            errors.sums(bias, np.ones((1, len(x))), grad_out)
+
+    def activation_forward(out: Any, x: Any, code: int) -> None:
+        exact["activation_forward"](out, x, code)
+        errors.touch(out)
+
+    def activation_backward(grad_x: Any, grad_out: Any, x: Any, out: Any, code: int) -> None:
+        magnitude = np.abs(grad_out)  # derivatives near 0 are differences of numbers near 1
+        exact["_activation_backward"](grad_x, grad_out, x, out, code)
+        errors.touch(grad_x, magnitude)
+
+    def batch_norm_forward(
+        out: Any, normalized: Any, mean: Any, variance: Any, x: Any, gamma: Any, beta: Any, epsilon: float
+    ) -> None:
+        exact["batch_norm_forward"](out, normalized, mean, variance, x, gamma, beta, epsilon)
+        size = np.sqrt((x * x).mean(axis=0)) if len(x) else np.zeros_like(mean)
+        terms = sum_eps(len(x)) + STEP_EPS
+        errors.touch(normalized, np.abs(normalized) + size / np.sqrt(variance + epsilon), terms)
+        errors.touch(mean, size, terms)
+        errors.touch(variance, variance + size * np.sqrt(variance), terms)
+        out[...] = gamma * normalized + beta
+        errors.touch(out)
+
+    def batch_norm_backward(
+        grad_x: Any, grad_gamma: Any, grad_beta: Any, grad_out: Any, normalized: Any, variance: Any, gamma: Any,
+        epsilon: float,
+    ) -> None:  # fmt: skip
+        size = np.sqrt((grad_out * grad_out).mean(axis=0)) if len(grad_out) else np.zeros_like(gamma)
+        largest = np.abs(grad_out) + size * (1 + np.abs(normalized))
+        exact["batch_norm_backward"](
+            grad_x, grad_gamma, grad_beta, grad_out, normalized, variance, gamma, epsilon
+        )  # fmt: skip
+        terms = sum_eps(len(grad_x)) + STEP_EPS
+        errors.touch(grad_x, largest * np.abs(gamma) / np.sqrt(variance + epsilon), terms)
+        for sums in (grad_gamma, grad_beta):
+            errors.touch(sums, size * len(grad_x) ** 0.5 + np.abs(sums), terms)
+
+    def update(param: Any, first: Any, second: Any, grad: Any, *rest: Any) -> None:
+        errors.touch(grad)
+        exact["_update"](param, first, second, grad, *rest)
+        errors.touch(param)
+        for state in (first, second):  # which may hold squares: they stay positive
+            state *= 1 + STEP_EPS * errors.eps * errors.signs(state.shape)
+
+    def loss(function: Callable[..., float]) -> Callable[..., float]:
+        def rounded(grad: Any, logits: Any, targets: Any) -> float:
+            logits = logits.copy()
+            errors.touch(logits)
+            value = function(grad, logits, targets)
+            rows = np.abs(targets) if targets.ndim == 2 else np.eye(logits.shape[1])[targets]
+            errors.touch(grad, np.abs(grad) + rows / max(len(grad), 1))
+            # In float64 for every dtype, and the logarithm of a number near 1.
+            relative = (STEP_EPS + sum_eps(logits.size)) * FLOAT64_EPS * np.sign(errors.eps)
+            return value + relative * (1 + abs(value))
+
+        return rounded
+
+    changed = {
+        "affine_forward": affine_forward,
+        "affine_backward": affine_backward,
+        "activation_forward": activation_forward,
+        "_activation_backward": activation_backward,
+        "batch_norm_forward": batch_norm_forward,
+        "batch_norm_backward": batch_norm_backward,
+        "_update": update,
+    }
+    losses = tuple(map(loss, reference.LOSS))
+    changed |= {"LOSS": losses, **dict(zip(reference.LOSSES, losses, strict=True))}
+    exact |= {"LOSS": reference.LOSS, **dict(zip(reference.LOSSES, reference.LOSS, strict=True))}
+    for name, function in changed.items():
+        setattr(reference, name, function)
+    try:
+        yield
+    finally:
+        for name, function in exact.items():
+            setattr(reference, name, function)
+
+
+class Comparison:
+    """Compares results with the reference's; counts the columns, and those whose bound could hide a mistake."""
+
+    def __init__(self) -> None:
+        self.compared = self.loose = 0
+
+    def differences(self, got: Results, compute: Callable[[], Results], dtype: np.dtype) -> list[str]:
+        """Which results are further from those of `compute` than rounding explains, as sentences.
+
+        got      results by name, arrays or numbers, in the order in which they were computed
+        compute  computes them with the reference in float64; called inside `rounding`, too
+        dtype    in which `got` was computed
+        """
+        want = compute()
+        if got.keys() != want.keys():
+            return [f"there are {', '.join(got)}; the reference has {', '.join(want)}"]
+        # What is below the normal numbers of the dtype may be 0, and errors of such numbers may add up.
+        eps, tiny = float(np.finfo(dtype).eps), 100 * float(np.finfo(dtype).tiny)
+        bounds = [SURE_EPS * eps * _scale(value) + tiny for value in want.values()]
+        suspects = [name for name, bound in zip(want, bounds, strict=True) if _excess(got[name], want[name], bound) > 0]
+        for level, sizes in enumerate(TRIES):
+            if not suspects:
+                break
+            for number, size in enumerate(sizes):
+                for sign in (1, -1):
+                    with rounding(Rounding(dtype, 100 * level + number, sign, size)):
+                        rounded = compute()
+                    for index, (exact, value) in enumerate(zip(want.values(), rounded.values(), strict=True)):
+                        bounds[index] = np.maximum(bounds[index], FACTOR * _largest(_errors(value, exact)))
+            suspects = [name for name, bound in zip(want, bounds, strict=True)
+                        if _excess(got[name], want[name], _widened(bound, want[name])[0]) > 0]  # fmt: skip
+        found = []
+        for (name, exact), bound in zip(want.items(), bounds, strict=True):
+            if not np.all(np.abs(_matrix(exact)) < COMPARABLE):
+                break  # overflows, and what follows from it, are not compared
+            bound, loose = _widened(bound, exact)
+            self.compared += np.size(bound)
+            self.loose += loose
+            if name in suspects:
+                found.append(_sentence(name, got[name], exact, bound))
+        return found
+
+
+def _matrix(value: Any) -> np.ndarray:
+    """A result as rows of columns that are judged alike: vectors and numbers are one column."""
+    array = np.asarray(value, np.float64)
+    return array if array.ndim == 2 else array.reshape(-1, 1)
+
+
+def _largest(array: np.ndarray) -> np.ndarray:
+    return np.max(array, axis=0, initial=0)
+
+
+def _scale(value: Any) -> np.ndarray:
+    return _largest(np.abs(_matrix(value)))
+
+
+def _errors(got: Any, want: Any) -> np.ndarray:
+    if np.shape(got) != np.shape(want):
+        return np.full((1, 1), np.inf)
+    with np.errstate(invalid="ignore"):
+        return np.nan_to_num(np.abs(_matrix(got) - _matrix(want)), nan=np.inf)
+
+
+def _widened(bound: np.ndarray, want: Any) -> tuple[np.ndarray, int]:
+    """The bounds of the columns of a result, with loose ones widened, and how many are loose."""
+    largest = np.max(_scale(want), initial=0)
+    loose = bound > LOOSE * largest + 1e-30
+    widened = np.where(bound > largest, np.inf, LOOSE_FACTOR * bound)
+    return np.where(loose, widened, bound), int(loose.sum())
+
+
+def _excess(got: Any, want: Any, bound: Any) -> float:
+    return float(np.max(_errors(got, want) - bound, initial=-1))
+
+
+def _sentence(name: str, got: Any, want: Any, bound: Any) -> str:
+    if np.shape(got) != np.shape(want):
+        return f"{name} has shape {np.shape(got)}, expected {np.shape(want)}"
+    errors = _errors(got, want)
+    excess = errors / bound
+    row, column = (int(i) for i in np.unravel_index(int(np.argmax(excess)), errors.shape))
+    wrong = int((errors > bound).sum())
+    values = f"{_matrix(got)[row, column]:.9g}, expected {_matrix(want)[row, column]:.9g}"
+    limit = float(np.broadcast_to(bound, errors.shape)[row, column])
+    return f"{name} at [{row}, {column}] is {values} within {limit:.2g} ({wrong} of {errors.size} outside)"
