@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import logging
 import pathlib
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -120,30 +121,37 @@ class Progress(NamedTuple):
 # Called with the progress of each function that is about to be compiled, not loaded from disk.
 compile_listeners: list[Callable[[Progress], None]] = []
 
-_count = [0, 0]  # the number of the function that is being prepared, and how many there are
+
+class _Count(threading.local):
+    """Of each thread: the number of the function that is being prepared, and how many there are."""
+
+    number = total = 0
+
+
+_count = _Count()
 _warned: set[str] = set()  # subjects
 
 
 @contextlib.contextmanager
 def counting(total: int) -> Iterator[Callable[[], None]]:
     """Count functions while they are prepared, for `Progress`; inside another count, do nothing."""
-    if _count[1]:
+    if _count.total:
         yield lambda: None
         return
-    _count[:] = 0, total
 
     def count() -> None:
-        _count[0] += 1
+        _count.number += 1
 
     try:
+        _count.number, _count.total = 0, total
         yield count
     finally:
-        _count[:] = 0, 0
+        _count.number = _count.total = 0
 
 
 def announce(name: str) -> None:
     """Tell the log and all listeners that a function is being compiled. Without listeners, warn once of the wait."""
-    progress = Progress(name, max(_count[0], 1), max(_count[1], 1))
+    progress = Progress(name, max(_count.number, 1), max(_count.total, 1))
     if not compile_listeners:  # listeners tell the user themselves
         _warn_once("compiling", _COMPILING if folder() else _COMPILING_ALWAYS)
     logger.info("compiling %d of %d: %s", progress.number, progress.total, name)

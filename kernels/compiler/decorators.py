@@ -15,7 +15,6 @@ With NUMBA_DISABLE_JIT=1 all of them are plain Python.
 
 import contextlib
 import functools
-import gc
 import threading
 import types
 from collections.abc import Callable, Iterable, Iterator
@@ -29,6 +28,7 @@ from numba.core import types as numba_types
 from numba.extending import intrinsic, overload
 
 from .cache import KernelCache, announce, counting
+from .exclusion import one_thread, undivided
 from .pipeline import Inner, SharedCompiler
 from .signature import signature_of, with_context
 
@@ -48,8 +48,6 @@ PRANGE_ONLY = {"prange": True} | dict.fromkeys(_OTHER_REGIONS, False)
 # Numba would also compile a wrapper for callers in Python and one for callers in C: a fifth of the compile time.
 NOT_FROM_PYTHON, NOT_FROM_C = {"no_cpython_wrapper": True}, {"no_cfunc_wrapper": True}
 
-_compiling = threading.RLock()
-
 
 def compiled_with(function: Function, **options: Any) -> Function:
     """Decorate a function that is called from compiled code only, with options of `numba.njit`."""
@@ -61,29 +59,19 @@ def inner(function: Function) -> Function:
     return compiled_with(function, fastmath=CONTRACT, **OPTIONS, **NOT_FROM_PYTHON, **NOT_FROM_C)
 
 
-@contextlib.contextmanager
-def _without_collection() -> Iterator[None]:
-    """Pause Python's collection of garbage: Numba makes so many objects that it takes a tenth of the compile time."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
-
-
 def _compile(function: Function, dtype: np.dtype[Any], parallel: bool, **options: Any) -> Any:
     regions = dict(PRANGE_ONLY) if parallel else False  # a copy: Numba empties it
     if not parallel:
         options["pipeline_class"] = SharedCompiler
-    dispatcher = numba.njit(parallel=regions, fastmath=CONTRACT, **OPTIONS, **options)(function)
+    with undivided():
+        numba.typeof(np.empty(0))  # so that no fork finds numpy.ma half imported: the first call would import it
+        dispatcher = numba.njit(parallel=regions, fastmath=CONTRACT, **OPTIONS, **options)(function)
     name = function.__name__.lstrip("_")
     try:
         dispatcher._cache = KernelCache(function, name, dtype)
     except RuntimeError:  # there is no folder that may be written to
         announce(name)
-    with _without_collection():
+    with undivided():
         dispatcher.compile(signature_of(function, dtype))
     dispatcher.disable_compile()
     return dispatcher
@@ -112,9 +100,10 @@ class _Shared:
         """Compile it for a dtype, or load it from disk; what it calls must be ready."""
         code = _compile(self.function, dtype, self.parallel, **NOT_FROM_PYTHON, **NOT_FROM_C)
         (version,) = code.overloads.values()
-        address = version.library.get_pointer_to_function(version.fndesc.llvm_func_name)
-        llvmlite.binding.add_symbol(self.symbol(dtype), address)
-        self.compiled[dtype] = code, address
+        with undivided():
+            address = version.library.get_pointer_to_function(version.fndesc.llvm_func_name)
+            llvmlite.binding.add_symbol(self.symbol(dtype), address)
+            self.compiled[dtype] = code, address
 
 
 _shared: dict[Function, _Shared] = {}
@@ -190,12 +179,14 @@ def prepare(wanted: Iterable[tuple[Function, np.dtype[Any]]]) -> None:
     """Compile functions for their dtypes, or load them from disk: each after all shared functions that it calls."""
     if numba.config.DISABLE_JIT:
         return
-    with _compiling:
-        order = _callees_first(wanted)
-        with counting(len(order)) as count:
-            for function, dtype in order:
-                count()
-                (_entries.get(function) or _shared[function]).compile(dtype)
+    order = _callees_first(wanted)
+    with counting(len(order)) as count:
+        for function, dtype in order:
+            count()
+            record = _entries.get(function) or _shared[function]
+            with one_thread():
+                if dtype not in record.compiled:  # another thread may have been first
+                    record.compile(dtype)
 
 
 def _callees_first(wanted: Iterable[tuple[Function, np.dtype[Any]]]) -> list[tuple[Function, np.dtype[Any]]]:
