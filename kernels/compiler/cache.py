@@ -1,24 +1,39 @@
 """The cache of compiled code on disk, and the announcement of what has to be compiled.
 
-Numba keys its cache on the one file that holds a function and so misses a change in a file that the function calls;
-here the key is a fingerprint of all files of kernels/. On a read-only installation with no writable cache folder
-anywhere, kernels are compiled anew in each process.
+Each function has a file for each dtype, Python and processor. It begins with the key of what it holds and with a
+checksum: pickle and LLVM get nothing else, as it could end the process. The key contains a fingerprint of all files of
+kernels/, since a function's code holds that of functions in other files. Numba's own cache would not see a change
+there, not read from a folder that it cannot write to, and let all processes compile that start together.
 
-decorators.py gives each compiled function a `KernelCache` and counts the functions; fastfnn/backend.py hands the
+decorators.py gives each function that it compiles a `CodeFile` and counts the functions; fastfnn/backend.py hands the
 announcements on to the progress bar and to the command `fastfnn compile`.
 """
 
 import contextlib
+import functools
 import hashlib
 import logging
+import os
 import pathlib
+import pickle
+import re
+import secrets
+import sys
+import tempfile
 import threading
+import time
+import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import llvmlite
+import numba
 import numpy as np
-from numba.core.caching import FunctionCache, IndexDataCacheFile
+from numba.core.compiler import CompileResult
+from numba.core.serialize import dumps
+from numba.misc.appdirs import AppDirs
+
+from .exclusion import one_process
 
 logger = logging.getLogger("fastfnn")
 
@@ -31,7 +46,7 @@ _COMPILING_ALWAYS = (
     "(NUMBA_CACHE_DIR names one)"
 )
 
-KERNELS = pathlib.Path(__file__).parents[1]
+KERNELS = pathlib.Path(os.path.abspath(__file__)).parents[1]
 
 
 def _fingerprint() -> str:
@@ -44,67 +59,172 @@ def _fingerprint() -> str:
 FINGERPRINT = _fingerprint()
 
 
-class _CheckedFile(IndexDataCacheFile):
-    """Cache files that carry the key of what they hold, and an index that may be damaged.
+class Folders(NamedTuple):
+    """Where compiled code is looked for, in this order, and the one of them where it is kept, if any."""
 
-    Numba numbers the files and writes the index first. A process that reads the index before the file is written finds
-    the file's previous content, and of two processes that compile different versions at once one may overwrite what the
-    other has in its index. Without the key, code of an earlier version or for the other dtype would run.
+    readable: tuple[pathlib.Path, ...]
+    writable: pathlib.Path | None
+
+
+def folders() -> Folders:
+    """The folder that NUMBA_CACHE_DIR names, the package's own, the user's: up to the first that can be written to.
+
+    A package that was installed with its compiled code is read even if nobody may write to it.
     """
+    return _folders(numba.config.CACHE_DIR)
 
-    def save(self, key: Any, data: Any) -> None:
-        super().save(key, (self._source_stamp, key, data))
 
-    def load(self, key: Any) -> Any:
-        held = super().load(key)
-        return held[2] if held is not None and held[:2] == (self._source_stamp, key) else None
-
-    def _load_index(self) -> dict[Any, str]:
-        # An index that cannot be read counts as empty, also for `save`, which then replaces it: it may be truncated, or
-        # name a class that an earlier version of the kernels had.
+@functools.cache
+def _folders(named: str) -> Folders:
+    installation = f"fastfnn_{hashlib.sha256(str(KERNELS).encode()).hexdigest()[:16]}"
+    readable = [KERNELS / "__pycache__", pathlib.Path(AppDirs("numba", False).user_cache_dir, installation)]
+    if named:
+        readable.insert(0, pathlib.Path(named, installation).absolute())
+    if not readable[-1].is_absolute():  # the user has no home
+        del readable[-1]
+    for count, path in enumerate(readable, 1):
         try:
-            index: dict[Any, str] = super()._load_index()
-        except Exception:
-            return {}
-        return index
-
-
-class KernelCache(FunctionCache):
-    """Numba's cache on disk, keyed on the source of all kernels; it announces what has to be compiled.
-
-    Each dtype has files of its own, so that two processes can fill the cache for two dtypes at once: the last to write
-    an index would drop the other's entry. Raises RuntimeError if there is no folder that may be written to.
-    """
-
-    def __init__(self, function: Callable[..., Any], name: str, dtype: np.dtype[Any]) -> None:
-        super().__init__(function)
-        self._cache_file = _CheckedFile(self._cache_path, f"{self._impl.filename_base}.{dtype}", FINGERPRINT)
-        self._name_to_announce = name
-
-    def load_overload(self, sig: Any, target_context: Any) -> Any:
-        try:
-            overload = super().load_overload(sig, target_context)
-        except Exception:  # a truncated file, or one made from an activation of a module that is not here
-            overload = None
-        if overload is None:
-            announce(self._name_to_announce)
-        return overload
-
-    def save_overload(self, sig: Any, data: Any) -> None:
-        try:
-            super().save_overload(sig, data)
-        except OSError as error:  # a full disk, say: the compiled code is in memory all the same
-            _warn_once("keeping", f"fastfnn cannot keep its compiled kernels in {self.cache_path}: {error}")
+            path.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=path).close()
+        except OSError:
+            continue
+        return Folders(tuple(readable[:count]), path)
+    return Folders(tuple(readable), None)
 
 
 def folder() -> str | None:
-    """The folder in which compiled kernels are kept; None if there is none that may be written to."""
-    try:
-        path = pathlib.Path(FunctionCache(folder).cache_path)
-    except RuntimeError:
+    """The folder in which compiled kernels are kept; None if there is none that can be written to."""
+    path = folders().writable
+    return None if path is None else str(path)
+
+
+# A file: these bytes; SHA-256 of the version of the kernels, of what else the code depends on, and of the content; the
+# content, pickled.
+_MAGIC = b"fastfnn code 1\n"
+_HASH_BYTES = hashlib.sha256().digest_size
+_HEADER_BYTES = len(_MAGIC) + 3 * _HASH_BYTES
+_SUFFIX, _TEMPORARY_SUFFIX, _LOCK_NAME = ".nbc", ".tmp", "fastfnn.lock"
+
+# Age in seconds from which files are removed that a killed process, or an earlier version of the kernels, has left.
+_TEMPORARY_AGE = 3600.0
+_FORMER_AGE = 30 * 24 * 3600.0
+
+
+def _hash(*parts: Any) -> bytes:
+    return hashlib.sha256(repr(parts).encode()).digest()
+
+
+class CodeFile:
+    """The file of a function's compiled code for a dtype, and the cache that Numba asks for it.
+
+    function   the function, whose module and name no other function has
+    dtype      float32 or float64
+    signature  Numba's, for that dtype
+    processor  what Numba compiles for
+    """
+
+    def __init__(self, function: Callable[..., Any], dtype: np.dtype[Any], signature: Any, processor: Any) -> None:
+        self.announced = function.__name__.lstrip("_")
+        # One file for each Python and processor that share the folder, which a later version of the kernels replaces.
+        self._machine = _hash(sys.implementation.cache_tag, processor).hex()[:8]
+        name = f"{function.__module__.rpartition('kernels.')[2]}.{function.__qualname__}.{dtype}"
+        self.name = f"{re.sub('[<>]', '', name)}-{self._machine}{_SUFFIX}"
+        self._version = _hash(FINGERPRINT)
+        code = hashlib.sha256(function.__code__.co_code).hexdigest()
+        self._key = _hash(numba.__version__, sys.implementation.cache_tag, processor, str(signature), code)
+        self._content: bytes | None = None
+
+    @contextlib.contextmanager
+    def ready(self) -> Iterator[None]:
+        """Read the file, or wait for the process that makes it; if there is none, other processes wait for this one."""
+        self._content, writable = self._read(), folders().writable
+        with contextlib.ExitStack() as locked:
+            if self._content is None and writable is not None:
+                locked.enter_context(one_process(writable / _LOCK_NAME, zlib.crc32(self.name.encode())))
+                self._content = self._read()
+            yield
+
+    def load_overload(self, _signature: Any, target_context: Any) -> CompileResult | None:
+        """Numba asks for what `ready` has read; None if the function has to be compiled."""
+        content, self._content = self._content, None
+        if content is not None:
+            target_context.refresh()
+            # An activation of the user's may refer to a module that is not here any more.
+            with contextlib.suppress(Exception):
+                return CompileResult._rebuild(target_context, *pickle.loads(content))
+        announce(self.announced)
         return None
-    # Numba keeps the functions of each source folder in a folder of their own.
-    return str(KERNELS if path.name == "__pycache__" else path.parent)
+
+    def save_overload(self, _signature: Any, result: CompileResult) -> None:
+        """Numba has compiled the function: write the file. If that fails, the code is in memory all the same."""
+        path = folders().writable
+        if path is None or result.library.has_dynamic_globals:  # it holds addresses of this process
+            return
+        try:
+            self._write(path, dumps(result._reduce()))
+            self._sweep(path)
+        except OSError as error:
+            not_kept.append(error)
+            _warn_once("keeping", f"fastfnn cannot keep its compiled kernels in {path}: {error}")
+
+    def _read(self) -> bytes | None:
+        for path in folders().readable:
+            try:
+                held = (path / self.name).read_bytes()
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError as error:
+                self._warn_of_damage(path, str(error))
+                continue
+            header, content = held[:_HEADER_BYTES], memoryview(held)[_HEADER_BYTES:]
+            if len(header) < _HEADER_BYTES or not header.startswith(_MAGIC):
+                self._warn_of_damage(path, "it holds something else")
+            elif header[len(_MAGIC) : -_HASH_BYTES] == self._version + self._key:
+                if header.endswith(hashlib.sha256(content).digest()):
+                    return bytes(content)
+                self._warn_of_damage(path, "its content has changed")
+        return None
+
+    def _warn_of_damage(self, path: pathlib.Path, reason: str) -> None:
+        _warn_once("damage", f"fastfnn compiles a kernel again: it cannot use {path / self.name}: {reason}")
+
+    def _write(self, folder: pathlib.Path, content: bytes) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / self.name
+        temporary = folder / f"{self.name}.{secrets.token_hex(8)}{_TEMPORARY_SUFFIX}"
+        try:
+            with temporary.open("xb") as file:
+                file.write(_MAGIC + self._version + self._key + hashlib.sha256(content).digest())
+                file.write(content)
+            if path.is_dir() and not path.is_symlink():
+                path.rmdir()
+            temporary.replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+
+    def _sweep(self, folder: pathlib.Path) -> None:
+        """Once in a process, remove old files that are of no use to anybody."""
+        if folder in _swept:
+            return
+        _swept.add(folder)
+        now = time.time()
+        for path in folder.glob(f"*{_SUFFIX}.*{_TEMPORARY_SUFFIX}"):
+            with contextlib.suppress(OSError):
+                if now - path.stat().st_mtime > _TEMPORARY_AGE:
+                    path.unlink()
+        for path in folder.glob(f"*-{self._machine}{_SUFFIX}"):
+            with contextlib.suppress(OSError):
+                if now - path.stat().st_mtime > _FORMER_AGE:
+                    with path.open("rb") as file:
+                        version = file.read(_HEADER_BYTES)[len(_MAGIC) : len(_MAGIC) + _HASH_BYTES]
+                    if version != self._version:
+                        path.unlink()
+
+
+_swept: set[pathlib.Path] = set()
+not_kept: list[OSError] = []  # why compiled functions could not be written to disk
 
 
 class Progress(NamedTuple):

@@ -27,7 +27,7 @@ from numba.core import cgutils, errors
 from numba.core import types as numba_types
 from numba.extending import intrinsic, overload
 
-from .cache import KernelCache, announce, counting
+from .cache import CodeFile, counting
 from .exclusion import one_thread, undivided
 from .pipeline import Inner, SharedCompiler
 from .signature import signature_of, with_context
@@ -66,13 +66,10 @@ def _compile(function: Function, dtype: np.dtype[Any], parallel: bool, **options
     with undivided():
         numba.typeof(np.empty(0))  # so that no fork finds numpy.ma half imported: the first call would import it
         dispatcher = numba.njit(parallel=regions, fastmath=CONTRACT, **OPTIONS, **options)(function)
-    name = function.__name__.lstrip("_")
-    try:
-        dispatcher._cache = KernelCache(function, name, dtype)
-    except RuntimeError:  # there is no folder that may be written to
-        announce(name)
-    with undivided():
-        dispatcher.compile(signature_of(function, dtype))
+        signature, processor = signature_of(function, dtype), dispatcher.targetctx.codegen().magic_tuple()
+    dispatcher._cache = CodeFile(function, dtype, signature, processor)
+    with dispatcher._cache.ready(), undivided():
+        dispatcher.compile(signature)
     dispatcher.disable_compile()
     return dispatcher
 

@@ -1,6 +1,7 @@
 """The module that reaches the kernels: backends, threads, configuration, compilation."""
 
 import contextlib
+import pathlib
 import platform
 
 import llvmlite
@@ -192,7 +193,7 @@ def test_a_kernel_that_is_compiled_after_the_last_step_leaves_no_trace_in_the_ba
 
 def test_the_folder_of_the_cache_is_told(monkeypatch, tmp_path):
     monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
-    assert backend.cache_folder() == str(tmp_path)
+    assert pathlib.Path(backend.cache_folder()).parent == tmp_path
 
 
 # Fills the cache, or finds it full, and says how many kernels were compiled.

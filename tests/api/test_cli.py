@@ -375,12 +375,12 @@ def test_after_compile_later_processes_compile_nothing(tmp_path):
     first = run(command, tmp_path, NUMBA_CACHE_DIR=str(folder))
     assert first.returncode == 0, first.stderr
     done = re.fullmatch(
-        rf"float32: compiled (\d+) kernels in \d+\.\d s\ncache: {re.escape(str(folder))}\n", first.stdout
+        rf"float32: compiled (\d+) kernels in \d+\.\d s\ncache: ({re.escape(str(folder))}.*)\n", first.stdout
     )
     assert done and int(done[1]) > 60
     assert first.stderr == ""
     second = run(command, tmp_path, NUMBA_CACHE_DIR=str(folder))
-    assert second.stdout == f"float32: already compiled\ncache: {folder}\n"
+    assert second.stdout == f"float32: already compiled\ncache: {done[2]}\n"
     later = run([sys.executable, "-c", EVERYTHING], tmp_path, NUMBA_CACHE_DIR=str(folder))
     assert later.returncode == 0, later.stderr
     assert later.stdout.split() == []

@@ -1,13 +1,17 @@
 """When kernels are compiled, what the cache on disk serves, and what happens if it is damaged or missing."""
 
+import errno
+import importlib
 import json
 import logging
 import os
 import pathlib
 import pickle
 import shutil
+import stat
 import subprocess
 import sys
+import types
 from typing import NamedTuple
 
 import numba
@@ -17,7 +21,8 @@ from helpers import LAYOUTS, NOJIT, ROOT, TEST_FOLDERS, run_python
 
 from fastfnn import kernels
 from fastfnn.kernels.compiler import cache, decorators
-from fastfnn.kernels.compiler.signature import Vector
+from fastfnn.kernels.compiler import signature as signature_module
+from fastfnn.kernels.compiler.signature import StridedVector, Vector
 
 KERNELS = pathlib.Path(kernels.__file__).parent
 SOURCES = sorted(path.relative_to(KERNELS).as_posix() for path in KERNELS.rglob("*.py"))
@@ -227,8 +232,8 @@ class Cached(NamedTuple):
         assert [arguments[0].dtype.name for arguments in code.overloads] == [dtype]
         return announced == [("tripled", 1, 1)]
 
-    def files(self, suffix):
-        return sorted(self.folder.rglob(f"*.{suffix}"))
+    def files(self):
+        return sorted(self.folder.rglob("*.nbc"))
 
 
 @pytest.fixture
@@ -239,13 +244,12 @@ def cached(tmp_path, monkeypatch):
 
 @pytest.mark.jit
 def test_code_of_an_earlier_version_is_not_taken_for_that_of_this_one(cached, monkeypatch):
-    """As it may happen while another process has written the index, and not yet the code."""
     assert cached.compiled("float32") and not cached.compiled("float32")
-    (path,) = cached.files("nbc")
+    (path,) = cached.files()
     earlier = path.read_bytes()
     monkeypatch.setattr(cache, "FINGERPRINT", "later")
     assert cached.compiled("float32") and not cached.compiled("float32")
-    assert cached.files("nbc") == [path], "the same name"
+    assert cached.files() == [path], "the same name"
     path.write_bytes(earlier)
     assert cached.compiled("float32") and not cached.compiled("float32")
 
@@ -254,20 +258,49 @@ def test_code_of_an_earlier_version_is_not_taken_for_that_of_this_one(cached, mo
 def test_code_for_one_dtype_is_not_taken_for_that_of_the_other(cached):
     for dtype in ("float32", "float64"):
         assert cached.compiled(dtype) and not cached.compiled(dtype)
-    first, second = cached.files("nbc")
+    first, second = cached.files()
     first.write_bytes(second.read_bytes())
     assert sorted([cached.compiled("float32"), cached.compiled("float64")]) == [False, True]
     assert not cached.compiled("float32") and not cached.compiled("float64")
 
 
 @pytest.mark.jit
-def test_each_dtype_has_files_of_its_own(cached):
-    """Of two processes that write an index for two dtypes at once, the last would drop the other's entry."""
+def test_each_dtype_and_processor_has_a_file_of_its_own(cached, monkeypatch):
+    """In a folder that different machines share, none replaces the files of another."""
     for dtype in ("float32", "float64"):
-        cached.compiled(dtype)
-    for suffix in ("nbi", "nbc"):
-        first, second = cached.files(suffix)
-        assert ".float32." in first.name and ".float64." in second.name
+        assert cached.compiled(dtype)
+    first, second = (path.name for path in cached.files())
+    assert first.startswith("test_cache.tripled.float32-") and second.startswith("test_cache.tripled.float64-")
+    code = type(numba.core.registry.cpu_target.target_context.codegen())
+    monkeypatch.setattr(code, "magic_tuple", lambda self: ("another", "processor", ""))
+    assert cached.compiled("float32") and not cached.compiled("float32")
+    assert len(cached.files()) == 3
+
+
+@pytest.mark.jit
+@pytest.mark.parametrize("what", ["numba", "signature", "code"])
+def test_code_for_another_numba_signature_or_source_is_compiled_again(cached, monkeypatch, what):
+    """The source of a function outside the kernels, which the fingerprint does not contain."""
+    assert cached.compiled("float32") and not cached.compiled("float32")
+    if what == "numba":
+        monkeypatch.setattr(cache.numba, "__version__", "another")
+    elif what == "signature":
+        monkeypatch.setitem(tripled.__annotations__, "x", StridedVector)
+        signature_module._annotations.cache_clear()
+    else:
+        monkeypatch.setattr(tripled, "__code__", (lambda x: x[0] + 2 * x[0]).__code__)
+    try:
+        assert cached.compiled("float32") and not cached.compiled("float32")
+        assert len(cached.files()) == 1
+    finally:
+        signature_module._annotations.cache_clear()
+
+
+@pytest.mark.jit
+def test_no_two_kernels_have_one_file():
+    records = [*decorators._shared.values(), *decorators._entries.values()]
+    names = [cache.CodeFile(record.function, np.dtype("float32"), "", "").name for record in records]
+    assert len(set(names)) == len(names) > 60
 
 
 @pytest.mark.jit
@@ -296,41 +329,223 @@ def empty(path):
     path.write_bytes(b"")
 
 
-class FormerClass:
-    """Takes the place of a class that an earlier version of the kernels had."""
+def one_byte_short(path):
+    path.write_bytes(path.read_bytes()[:-1])
 
 
-def names_a_former_class(path):
-    """An index of Numba's format: its version, then the stamp and the files by their keys."""
-    with path.open("rb") as file:
-        version = pickle.load(file)
-    content = pickle.dumps(("stamp", {FormerClass: "file"}))
-    path.write_bytes(pickle.dumps(version) + content.replace(b"FormerClass", b"FormerKlass"))
+def garbage(path):
+    path.write_bytes(np.random.default_rng(0).bytes(path.stat().st_size))
+
+
+def something_else(path):
+    path.write_bytes(pickle.dumps({"not": "ours"}))
+
+
+def one_bit(place):
+    """Flip a bit at a place, a fraction of the size of the file."""
+
+    def flip(path):
+        content = bytearray(path.read_bytes())
+        content[int(place * len(content))] ^= 16
+        path.write_bytes(content)
+
+    flip.__name__ = f"bit_at_{place}"
+    return flip
+
+
+def folder(path):
+    path.unlink()
+    path.mkdir()
+
+
+def link_to_itself(path):
+    path.unlink()
+    path.symlink_to(path)
+
+
+DAMAGE = [half, empty, one_byte_short, garbage, something_else, folder, link_to_itself]
+DAMAGE += [one_bit(place) for place in (0.0, 0.1, 0.5, 0.999)]
 
 
 @pytest.mark.jit
-@pytest.mark.parametrize(
-    ("suffix", "damage"),
-    [(suffix, damage) for suffix in ("nbc", "nbi") for damage in (half, empty, pathlib.Path.unlink)]
-    + [("nbi", names_a_former_class)],
-)
-def test_a_damaged_file_of_the_cache_is_made_again(cached, suffix, damage):
+@pytest.mark.parametrize("damage", DAMAGE, ids=lambda damage: damage.__name__)
+def test_a_damaged_file_is_found_told_and_made_again(cached, fresh_log, monkeypatch, damage):
     assert cached.compiled("float32") and not cached.compiled("float32")
-    (path,) = cached.files(suffix)
+    (path,) = cached.files()
     damage(path)
+    fresh_log.clear()
+    with monkeypatch.context() as context:  # nothing of it may be unpickled: that alone could end the process
+        context.setattr(cache.pickle, "loads", lambda content: pytest.fail("unpickled"))
+        assert cached.compiled("float32")
+    (warning,) = [record.getMessage() for record in fresh_log.records if record.levelname == "WARNING"]
+    assert warning.startswith("fastfnn compiles a kernel again") and str(path) in warning
+    assert path.is_file() and not path.is_symlink()
+    assert not cached.compiled("float32")
+
+
+@pytest.mark.jit
+def test_a_file_that_is_gone_is_made_again(cached):
+    assert cached.compiled("float32")
+    (path,) = cached.files()
+    path.unlink()
     assert cached.compiled("float32") and not cached.compiled("float32")
 
 
 @pytest.mark.jit
-def test_a_cache_that_cannot_be_written_does_not_stop_the_call(cached, monkeypatch, fresh_log):
-    def full(_file, _name, _data):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(cache._CheckedFile, "_save_data", full)
+def test_a_folder_with_something_in_it_stays_where_a_file_should_be(cached, fresh_log):
+    assert cached.compiled("float32")
+    (path,) = cached.files()
+    folder(path)
+    (path / "kept").write_text("")
     assert cached.compiled("float32") and cached.compiled("float32")
+    warnings = [record.getMessage() for record in fresh_log.records if record.levelname == "WARNING"]
+    assert len(warnings) == 2 and warnings[1].startswith("fastfnn cannot keep its compiled kernels")
+    assert (path / "kept").is_file() and not list(cached.folder.rglob("*.tmp"))
+
+
+@pytest.mark.jit
+def test_code_that_cannot_be_loaded_is_compiled(cached, monkeypatch):
+    """As that of an activation whose module is not here any more."""
+    assert cached.compiled("float32")
+    with monkeypatch.context() as context:
+        context.setattr(cache.pickle, "loads", lambda content: importlib.import_module("no_such_module"))
+        assert cached.compiled("float32")
+    assert not cached.compiled("float32")
+
+
+@pytest.mark.jit
+def test_on_a_full_disk_calls_work_and_nothing_is_left(cached, fresh_log, monkeypatch):
+    resource = pytest.importorskip("resource")
+    monkeypatch.setattr(cache, "not_kept", [])
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        assert cached.compiled("float32") and cached.compiled("float32")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     (warning,) = [record.getMessage() for record in fresh_log.records if record.levelname == "WARNING"]
     assert warning.startswith(f"fastfnn cannot keep its compiled kernels in {cached.folder}")
-    assert warning.endswith("No space left on device")
+    assert [error.errno for error in cache.not_kept] == [errno.EFBIG] * 2
+    assert [path.name for path in cached.folder.rglob("*") if path.is_file()] == ["fastfnn.lock"]
+    assert cached.compiled("float32") and not cached.compiled("float32")
+
+
+@pytest.mark.jit
+def test_files_can_be_read_by_those_whom_the_umask_lets(cached):
+    """So that one user, while a container is built, compiles for another."""
+    before = os.umask(0o022)
+    try:
+        cached.compiled("float32")
+    finally:
+        os.umask(before)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in cached.files()} == {0o644}
+
+
+@pytest.mark.jit
+def test_code_that_holds_addresses_of_the_process_is_not_kept(cached, monkeypatch):
+    # Numba compiles the address of an array of that size.
+    monkeypatch.setitem(globals(), "large", np.zeros(10**6))
+    for _ in range(2):
+        code = decorators._compile(reads_large, np.dtype("float32"), parallel=False)
+        assert code(np.zeros(1, np.float32)) == 0
+    assert cached.files() == []
+
+
+def reads_large(x: Vector) -> float:
+    return large[int(x[0])]  # noqa: F821
+
+
+@pytest.mark.jit
+def test_old_files_of_killed_processes_and_earlier_versions_are_removed(cached, monkeypatch):
+    def file(dtype, version, days):
+        """A file that the cache has written, as if so many days ago, and a temporary one."""
+        with monkeypatch.context() as context:
+            context.setattr(cache, "FINGERPRINT", version)
+            held = cache.CodeFile(tripled, dtype, "", "")
+        held._machine = machine
+        held.name = f"{version}-{days}-{machine}.nbc"
+        path = cache.folders().writable / held.name
+        held._write(path.parent, b"content")
+        left = path.with_name(f"{path.name}.0123.tmp")
+        left.write_bytes(b"half")
+        for each in (path, left):
+            os.utime(each, (each.stat().st_atime, each.stat().st_mtime - days * 24 * 3600))
+
+    assert cached.compiled("float32")
+    (own,) = cached.files()
+    machine = own.stem.rpartition("-")[2]
+    for version in ("former", cache.FINGERPRINT):
+        for days in (0.01, 1, 40):
+            file(np.dtype("float32"), version, days)
+    (own.parent / "of_the_user.txt").write_text("")
+    os.utime(own.parent / "of_the_user.txt", (0, 0))
+    monkeypatch.setattr(cache, "_swept", set())
+    assert cached.compiled("float64")
+    left = {path.name for path in own.parent.iterdir()}
+    kept = {f"{version}-{days}-{machine}.nbc" for version in ("former", cache.FINGERPRINT) for days in (0.01, 1, 40)}
+    kept -= {f"former-40-{machine}.nbc"}
+    temporary = {f"{version}-0.01-{machine}.nbc.0123.tmp" for version in ("former", cache.FINGERPRINT)}
+    assert left == {path.name for path in cached.files()} | kept | temporary | {"of_the_user.txt", "fastfnn.lock"}
+
+
+# Folders that cannot be written to
+
+
+@pytest.fixture
+def read_only(monkeypatch):
+    """The folders in this list cannot be written to: chmod does not stop a superuser."""
+    listed, make = [], cache.tempfile.TemporaryFile
+
+    def temporary(dir):
+        if dir in listed:
+            raise OSError(30, "Read-only file system")
+        return make(dir=dir)
+
+    monkeypatch.setattr(cache.tempfile, "TemporaryFile", temporary)
+    cache._folders.cache_clear()
+    yield listed
+    cache._folders.cache_clear()
+
+
+@pytest.mark.jit
+def test_a_cache_that_cannot_be_written_to_is_used_and_what_it_lacks_kept_elsewhere(cached, monkeypatch):
+    assert cached.compiled("float32")
+    (path,) = cached.files()
+    elsewhere = cached.folder / "elsewhere"
+    monkeypatch.setattr(cache, "folders", lambda: cache.Folders((path.parent, elsewhere), elsewhere))
+    assert not cached.compiled("float32")
+    path.unlink()
+    assert cached.compiled("float32") and not cached.compiled("float32")
+    assert [path.parent for path in cached.files()] == [elsewhere]
+    monkeypatch.setattr(cache, "folders", lambda: cache.Folders((elsewhere,), None))
+    assert not cached.compiled("float32")
+
+
+def test_folders_are_read_up_to_the_first_that_can_be_written_to(tmp_path, monkeypatch, read_only):
+    monkeypatch.setattr(cache, "KERNELS", tmp_path / "kernels")
+    monkeypatch.setattr(cache, "AppDirs", lambda *_: types.SimpleNamespace(user_cache_dir=tmp_path / "user"))
+    own, named = tmp_path / "kernels" / "__pycache__", str(tmp_path / "named")
+    readable, writable = cache._folders("")
+    assert readable == (own,) and writable == own
+    (of_the_name,), writable = cache._folders(named)
+    assert of_the_name.parent == tmp_path / "named" and writable == of_the_name
+
+    read_only += [own, of_the_name]
+    cache._folders.cache_clear()
+    readable, writable = cache._folders("")
+    assert readable == (own, writable) and writable.parent == tmp_path / "user"
+    assert cache._folders(named) == ((of_the_name, own, writable), writable)
+    read_only.append(writable)
+    cache._folders.cache_clear()
+    assert cache._folders(named) == ((of_the_name, own, writable), None)
+
+
+def test_without_a_home_there_is_no_folder_of_the_user(tmp_path, monkeypatch, read_only):
+    monkeypatch.setattr(cache, "AppDirs", lambda *_: types.SimpleNamespace(user_cache_dir="~/.cache/numba"))
+    monkeypatch.chdir(tmp_path)
+    read_only.append(cache.KERNELS / "__pycache__")
+    assert cache._folders("") == ((cache.KERNELS / "__pycache__",), None)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.fixture
@@ -338,8 +553,7 @@ def nowhere(package, tmp_path):
     """An environment without any folder for a cache: files in their places, as chmod does not stop a superuser."""
     blocker = tmp_path / "file"
     blocker.write_text("")
-    for source in {*(package / "fastfnn" / "kernels").rglob("*.py")}:
-        source.with_name("__pycache__").write_text("")
+    (package / "fastfnn" / "kernels" / "__pycache__").write_text("")
     names = ("NUMBA_CACHE_DIR", "HOME", "XDG_CACHE_HOME", "LOCALAPPDATA")
     return {name: blocker / "cache" for name in names} | {"PYTHONDONTWRITEBYTECODE": 1}
 
@@ -361,11 +575,12 @@ def told_folder(**environment):
 
 
 def test_the_folder_of_the_cache_is_told(package, nowhere, tmp_path):
-    assert told_folder(NUMBA_CACHE_DIR=tmp_path / "cache") == str(tmp_path / "cache")
+    assert told_folder(NUMBA_CACHE_DIR=tmp_path / "cache").startswith(str(tmp_path / "cache" / "fastfnn_"))
     assert told_folder(root=package, **nowhere) == "None"
-    for place in (package / "fastfnn" / "kernels").rglob("__pycache__"):
-        place.unlink()
-    assert told_folder(root=package, NUMBA_CACHE_DIR="") == str(package / "fastfnn" / "kernels")
+    place = package / "fastfnn" / "kernels" / "__pycache__"
+    place.unlink()
+    assert told_folder(root=package, NUMBA_CACHE_DIR="") == str(place)
+    assert told_folder(root=package, NUMBA_CACHE_DIR=nowhere["HOME"]) == str(place), "a file stands in the way"
 
 
 # Versions
@@ -410,15 +625,32 @@ def start(option, *dtypes, **environment):
 
 
 @pytest.mark.jit
-@pytest.mark.parametrize("dtypes", [("float32", "float32"), ("float32", "float64")])
-def test_processes_that_compile_side_by_side_leave_a_good_cache(tmp_path, dtypes):
-    processes = [start("listener update", dtype, NUMBA_CACHE_DIR=tmp_path) for dtype in dtypes]
+def test_of_processes_that_start_at_once_one_compiles_and_the_others_wait(tmp_path):
+    processes = [start("listener update", dtype, NUMBA_CACHE_DIR=tmp_path) for dtype in ("float32",) * 4 + ("float64",)]
+    compiled = []
     for process in processes:
         output, errors = process.communicate(timeout=600)
         assert process.returncode == 0, errors
-        assert len(json.loads(output)["announced"]) > 0
-    assert compiled_by("update", *dtypes, NUMBA_CACHE_DIR=tmp_path) == []
-    assert not list(tmp_path.rglob("*.tmp.*"))
+        compiled += [name for name, _, _ in json.loads(output)["announced"]]
+    assert sorted(compiled) == sorted(UPDATE * 2), "each function once for each dtype"
+    assert compiled_by("update", "float32", "float64", NUMBA_CACHE_DIR=tmp_path) == []
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+@pytest.mark.jit
+def test_after_a_process_is_killed_the_next_goes_on_where_it_was(tmp_path):
+    code = """
+import os, sys
+import numpy as np
+from fastfnn import kernels
+from fastfnn.kernels.compiler import cache
+cache.compile_listeners.append(lambda progress: progress.number == 3 and os.kill(os.getpid(), 9))
+kernels.sgd_update(np.ones(3), np.ones(3), 0.5)
+"""
+    with pytest.raises(AssertionError, match="exit status -9"):
+        run_python(code, NUMBA_CACHE_DIR=tmp_path)
+    assert len(list(tmp_path.rglob("*.nbc"))) == 2
+    assert len(compiled_by("update", "float64", NUMBA_CACHE_DIR=tmp_path)) == len(UPDATE) - 2
 
 
 @pytest.mark.skipif(not NOJIT, reason="what happens without the compiler")

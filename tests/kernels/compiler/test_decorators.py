@@ -33,11 +33,7 @@ every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.fixture(autouse=True)
 def no_cache(monkeypatch):
     """The functions of this file are not kept on disk, whose files do not depend on it."""
-
-    def nowhere(*_arguments):
-        raise RuntimeError
-
-    monkeypatch.setattr(decorators, "KernelCache", nowhere)
+    monkeypatch.setattr(cache, "folders", lambda: cache.Folders((), None))
 
 
 @pytest.fixture

@@ -1,14 +1,20 @@
-"""One compilation at a time: threads, forks, Ctrl-C."""
+"""One compilation at a time: threads, forks, Ctrl-C, processes."""
 
+import errno
 import gc
 import os
 import signal
+import subprocess
+import sys
 import threading
+import time
 
+import numpy as np
 import pytest
-from helpers import run_python
+from helpers import ROOT, run_python
 
-from fastfnn.kernels.compiler import exclusion
+from fastfnn.kernels.compiler import cache, exclusion
+from fastfnn.kernels.elementwise.checks import all_finite
 
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 
@@ -120,7 +126,7 @@ assert gc.isenabled() and compiles()
 
 @forks
 @pytest.mark.jit
-def test_a_fork_by_the_thread_that_compiles_leaves_both_processes_usable(tmp_path):
+def test_a_fork_by_the_thread_that_compiles_leaves_both_processes_usable():
     code = """
 results = []
 def listener(progress):
@@ -128,6 +134,7 @@ def listener(progress):
         results.append(None)
         results.append(fork(lambda: all_finite(np.ones(1, np.float32)) and compiles()))
 cache.compile_listeners.append(listener)
+cache._folders = lambda named: cache.Folders((), None)  # so that something is compiled
 assert all_finite(np.ones(1))
 assert results == [None, True]
 thread = threading.Thread(target=lambda: results.append(all_finite(np.ones(1, np.float32))), daemon=True)
@@ -135,7 +142,7 @@ thread.start()
 thread.join()
 assert results[2] is True
 """
-    run_python(FORKING + code, timeout=200, NUMBA_CACHE_DIR=tmp_path)
+    run_python(FORKING + code, timeout=200)
 
 
 @forks
@@ -289,3 +296,114 @@ print(len({progress.name for progress in heard}))
     numbers, names = run_python(code, NUMBA_CACHE_DIR=tmp_path).splitlines()
     assert numbers == "(1, 5);(2, 5);(3, 5);(1, 1);(2, 3);(3, 3)", "what was compiled before Ctrl-C is kept"
     assert names == "6"
+
+
+# Processes
+
+# Holds the lock at a place of a file, says so, and waits for its end.
+HOLDER = """
+import pathlib, sys
+from fastfnn.kernels.compiler import exclusion
+with exclusion.one_process(pathlib.Path(sys.argv[1]), int(sys.argv[2])):
+    print("inside", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """A process that holds the lock at place 3; the path of its file."""
+    path = tmp_path / "lock"
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(path), "3"],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "inside\n"
+    yield process, path
+    process.kill()
+    process.wait()
+    process.stdin.close()
+    process.stdout.close()
+
+
+@pytest.fixture
+def patience(monkeypatch):
+    """Set how many seconds this process waits for others."""
+    return lambda seconds: monkeypatch.setattr(exclusion, "_patience", seconds)
+
+
+def waited_for(path, place):
+    """Whether the lock was got."""
+    with path.open("ab") as file:
+        return exclusion._wait_for_lock(file, place)
+
+
+def test_a_process_waits_for_another_until_it_leaves(holder, patience):
+    process, path = holder
+    patience(120)
+    threading.Timer(0.3, process.stdin.close).start()
+    start = time.monotonic()
+    assert waited_for(path, 3)
+    assert time.monotonic() - start >= 0.2
+    assert exclusion._patience == 120
+
+
+def test_a_process_that_is_killed_leaves_no_lock(holder, patience):
+    process, path = holder
+    patience(120)
+    process.kill()
+    assert waited_for(path, 3)
+
+
+def test_another_place_is_free(holder, patience):
+    patience(0)
+    assert not waited_for(holder[1], 3)
+    assert waited_for(holder[1], 4)
+
+
+def test_after_a_long_wait_a_process_goes_on_and_does_not_wait_again(holder, patience):
+    _, path = holder
+    patience(0.2)
+    inside = []
+    with exclusion.one_process(path, 3):
+        inside.append(1)
+    assert exclusion._patience == 0
+    with exclusion.one_process(path, 3):
+        inside.append(2)
+    assert inside == [1, 2]
+
+
+def test_leaving_gives_the_lock_back(tmp_path, patience):
+    patience(0)
+    path = tmp_path / "lock"
+    code = HOLDER.replace("sys.stdin.read()", "")
+    with pytest.raises(ZeroDivisionError), exclusion.one_process(path, 3):
+        raise ZeroDivisionError
+    assert run_python(code, path, 3) == "inside\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="patches the locks of other systems")
+def test_on_a_file_system_without_locks_a_process_goes_on(tmp_path, monkeypatch):
+    def refused(*_arguments):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(exclusion.fcntl, "lockf", refused)
+    inside = []
+    with exclusion.one_process(tmp_path / "lock", 3):
+        inside.append(1)
+    with exclusion.one_process(tmp_path / "no folder" / "lock", 3):
+        inside.append(2)
+    assert inside == [1, 2]
+
+
+@pytest.mark.jit
+def test_a_lock_file_that_cannot_be_opened_stops_nobody(tmp_path, monkeypatch):
+    (tmp_path / cache._LOCK_NAME).mkdir()
+    monkeypatch.setattr(cache, "folders", lambda: cache.Folders((tmp_path,), tmp_path))
+    file = cache.CodeFile(all_finite, np.dtype("float32"), "", "")
+    with file.ready():
+        assert file._content is None
