@@ -3,6 +3,7 @@
 import contextlib
 import math
 import platform
+import threading
 import time
 from collections.abc import Callable, Iterator
 from types import ModuleType
@@ -112,18 +113,24 @@ def peak_flops(dtype: str, seconds: float = 0.05) -> float:
 
 @contextlib.contextmanager
 def on_compilation(listener: Callable[[CompileProgress], None]) -> Iterator[None]:
-    """Inside the context, call `listener` for each kernel that has to be compiled, not loaded from the cache on disk.
+    """Inside the context, call `listener` for each kernel that this thread compiles, as the cache on disk lacks it.
 
     Parameters
     ----------
     listener : callable
         Gets the kernel's name, its number among those that the call needs, and how many these are.
     """
-    cache.compile_listeners.append(listener)
+    thread = threading.get_ident()
+
+    def heard(progress: CompileProgress) -> None:
+        if threading.get_ident() == thread:
+            listener(progress)
+
+    cache.compile_listeners.append(heard)
     try:
         yield
     finally:
-        cache.compile_listeners.remove(listener)
+        cache.compile_listeners.remove(heard)
 
 
 def compile_kernels(dtype: str) -> None:
@@ -133,8 +140,16 @@ def compile_kernels(dtype: str) -> None:
     ----------
     dtype : {"float32", "float64"}
         Of the networks that will use them.
+
+    Raises
+    ------
+    OSError
+        If the cache could not be written.
     """
+    before = len(cache.not_kept)
     decorators.prepare([*decorators.everything(np.dtype(dtype)), (region.work, pool.WORK_DTYPE)])
+    if len(cache.not_kept) > before:
+        raise OSError(f"the compiled kernels cannot be kept in {cache.folder()}: {cache.not_kept[-1]}")
 
 
 cache_folder = cache.folder

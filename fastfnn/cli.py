@@ -120,13 +120,13 @@ def _compile(options: argparse.Namespace) -> None:
     if numba.config.DISABLE_JIT:
         raise ValueError("NUMBA_DISABLE_JIT is set: there is nothing to compile")
     folder = backend.cache_folder()
-    if folder is None:
-        raise OSError("there is no folder for the cache that can be written to: name one by NUMBA_CACHE_DIR")
     for dtype in dict.fromkeys(options.dtype):
         compiled, start = 0, time.perf_counter()
 
         def show(kernel: backend.CompileProgress, dtype: str = dtype) -> None:
             nonlocal compiled
+            if folder is None:
+                raise OSError("there is no folder for the cache that can be written to: name one by NUMBA_CACHE_DIR")
             compiled += 1
             if sys.stderr.isatty():
                 line = f"{dtype}: compiling kernel {kernel.number} of {kernel.total}, {kernel.name}"
@@ -140,7 +140,7 @@ def _compile(options: argparse.Namespace) -> None:
                 print(f"\r{ERASE_TO_END}", end="", file=sys.stderr, flush=True)
         seconds = time.perf_counter() - start
         print(f"{dtype}: compiled {compiled} kernels in {seconds:.1f} s" if compiled else f"{dtype}: already compiled")
-    print(f"cache: {folder}")
+    print(f"cache: {folder or 'complete, and read-only'}")
 
 
 def _add_bench(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

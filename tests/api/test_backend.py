@@ -3,6 +3,7 @@
 import contextlib
 import pathlib
 import platform
+import threading
 
 import llvmlite
 import numba
@@ -126,6 +127,27 @@ def test_a_listener_may_listen_twice():
         cache.announce("some_kernel")
     assert len(heard) == 2
     assert cache.compile_listeners == []
+
+
+def test_what_another_thread_compiles_is_not_heard():
+    heard = []
+    with backend.on_compilation(heard.append):
+        thread = threading.Thread(target=cache.announce, args=("some_kernel",))
+        thread.start()
+        thread.join()
+    assert heard == []
+
+
+def test_compile_kernels_raises_if_the_cache_cannot_be_written(monkeypatch):
+    def full(_wanted):
+        cache.not_kept.append(OSError(28, "No space left on device"))
+
+    monkeypatch.setattr(cache, "not_kept", [OSError("earlier")])
+    monkeypatch.setattr(backend.decorators, "prepare", lambda _wanted: None)
+    backend.compile_kernels("float32")
+    monkeypatch.setattr(backend.decorators, "prepare", full)
+    with pytest.raises(OSError, match=r"the compiled kernels cannot be kept in .*No space left on device"):
+        backend.compile_kernels("float32")
 
 
 def test_an_exception_inside_removes_the_listener():

@@ -320,10 +320,21 @@ def test_compile_without_a_folder_or_a_compiler_is_an_error(monkeypatch, capsys)
     compiler = FakeCompiler(monkeypatch, folder=None)
     assert cli.main(["compile"]) == 2
     assert re.fullmatch("fastfnn compile: there is no folder .* NUMBA_CACHE_DIR\n", capsys.readouterr().err)
+    assert (compiler.dtypes, compiler.compiled) == (["float32"], set()), "it stops at the first kernel"
     monkeypatch.setattr(cli.numba.config, "DISABLE_JIT", 1)
     assert cli.main(["compile"]) == 2
     assert capsys.readouterr().err == "fastfnn compile: NUMBA_DISABLE_JIT is set: there is nothing to compile\n"
-    assert compiler.dtypes == []
+    assert compiler.dtypes == ["float32"]
+
+
+def test_compile_is_content_with_a_complete_cache_that_cannot_be_written_to(monkeypatch, capsys):
+    compiler = FakeCompiler(monkeypatch)
+    assert cli.main(["compile"]) == 0
+    capsys.readouterr()
+    monkeypatch.setattr(cli.backend, "cache_folder", lambda: None)
+    assert cli.main(["compile"]) == 0
+    assert capsys.readouterr().out == "float32: already compiled\ncache: complete, and read-only\n"
+    assert compiler.dtypes == ["float32"] * 2
 
 
 def test_help_of_compile_names_its_options_and_the_folder(capsys):
