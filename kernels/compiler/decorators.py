@@ -41,10 +41,6 @@ CONTRACT = {"contract"}
 # Division by zero gives inf or NaN, as in NumPy; Python's lock is released during a call.
 OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 
-# Only a prange becomes a parallel region: Numba would also make one of np.ones and of sums, in serial branches too.
-_OTHER_REGIONS = ("comprehension", "reduction", "inplace_binop", "setitem", "numpy", "stencil", "fusion")
-PRANGE_ONLY = {"prange": True} | dict.fromkeys(_OTHER_REGIONS, False)
-
 # Numba would also compile a wrapper for callers in Python and one for callers in C: a fifth of the compile time.
 NOT_FROM_PYTHON, NOT_FROM_C = {"no_cpython_wrapper": True}, {"no_cfunc_wrapper": True}
 
@@ -59,13 +55,10 @@ def inner(function: Function) -> Function:
     return compiled_with(function, fastmath=CONTRACT, **OPTIONS, **NOT_FROM_PYTHON, **NOT_FROM_C)
 
 
-def _compile(function: Function, dtype: np.dtype[Any], parallel: bool, **options: Any) -> Any:
-    regions = dict(PRANGE_ONLY) if parallel else False  # a copy: Numba empties it
-    if not parallel:
-        options["pipeline_class"] = SharedCompiler
+def _compile(function: Function, dtype: np.dtype[Any], **options: Any) -> Any:
     with undivided():
         numba.typeof(np.empty(0))  # so that no fork finds numpy.ma half imported: the first call would import it
-        dispatcher = numba.njit(parallel=regions, fastmath=CONTRACT, **OPTIONS, **options)(function)
+        dispatcher = numba.njit(pipeline_class=SharedCompiler, fastmath=CONTRACT, **OPTIONS, **options)(function)
         signature, processor = signature_of(function, dtype), dispatcher.targetctx.codegen().magic_tuple()
     dispatcher._cache = CodeFile(function, dtype, signature, processor)
     with dispatcher._cache.ready(), undivided():
@@ -77,8 +70,8 @@ def _compile(function: Function, dtype: np.dtype[Any], parallel: bool, **options
 class _Shared:
     """A shared function: its compiled code and address for each dtype."""
 
-    def __init__(self, function: Function, parallel: bool) -> None:
-        self.function, self.parallel = function, parallel
+    def __init__(self, function: Function) -> None:
+        self.function = function
         self.compiled: dict[np.dtype[Any], tuple[Any, int]] = {}  # the code, which must stay alive; its address
 
     def symbol(self, dtype: Any) -> str:
@@ -95,7 +88,7 @@ class _Shared:
 
     def compile(self, dtype: np.dtype[Any]) -> None:
         """Compile it for a dtype, or load it from disk; what it calls must be ready."""
-        code = _compile(self.function, dtype, self.parallel, **NOT_FROM_PYTHON, **NOT_FROM_C)
+        code = _compile(self.function, dtype, **NOT_FROM_PYTHON, **NOT_FROM_C)
         (version,) = code.overloads.values()
         with undivided():
             address = version.library.get_pointer_to_function(version.fndesc.llvm_func_name)
@@ -140,7 +133,7 @@ class _Entry:
 
     def compile(self, dtype: np.dtype[Any]) -> None:
         """Compile it for a dtype, or load it from disk; what it calls must be ready."""
-        self.compiled[dtype] = _compile(self.function, dtype, False, **NOT_FROM_C)
+        self.compiled[dtype] = _compile(self.function, dtype, **NOT_FROM_C)
 
 
 _entries: dict[Function, _Entry] = {}  # by what `entry` returns
@@ -207,11 +200,11 @@ def everything(dtype: np.dtype[Any]) -> list[tuple[Function, np.dtype[Any]]]:
     return [(function, dtype) for function in (*_shared, *_entries)]
 
 
-def shared(function: Function, parallel: bool = False) -> Function:
+def shared(function: Function) -> Function:
     """Decorate a shared function. Its last parameter is a `Real`, which tells the dtype; it must not raise."""
     if numba.config.DISABLE_JIT:
         return function
-    record = _shared[function] = _Shared(function, parallel)
+    record = _shared[function] = _Shared(function)
 
     @overload(function)
     def call_by_name(*arguments):  # no annotations: Numba compares it with the lambda

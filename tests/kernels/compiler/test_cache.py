@@ -62,7 +62,7 @@ result["told"] = [message for level, message in logged if level == "INFO"]
 print(json.dumps(result | {"compiled": len(compiled.buffer)}))
 """
 # What an update of parameters calls; callees come first.
-UPDATE = ["sgd_factors", "sgd_block", "in_parallel", "update_part", "update"]
+UPDATE = ["sgd_factors", "sgd_block", "run_parts", "update_part", "update"]
 
 
 def run(option, *dtypes, root=ROOT, **environment):
@@ -224,7 +224,7 @@ class Cached(NamedTuple):
         announced = []
         cache.compile_listeners.append(announced.append)
         try:
-            code = decorators._compile(tripled, np.dtype(dtype), parallel=False)
+            code = decorators._compile(tripled, np.dtype(dtype))
         finally:
             cache.compile_listeners.remove(announced.append)
         x = np.array([1.5], dtype)
@@ -446,7 +446,7 @@ def test_code_that_holds_addresses_of_the_process_is_not_kept(cached, monkeypatc
     # Numba compiles the address of an array of that size.
     monkeypatch.setitem(globals(), "large", np.zeros(10**6))
     for _ in range(2):
-        code = decorators._compile(reads_large, np.dtype("float32"), parallel=False)
+        code = decorators._compile(reads_large, np.dtype("float32"))
         assert code(np.zeros(1, np.float32)) == 0
     assert cached.files() == []
 
