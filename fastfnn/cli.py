@@ -32,13 +32,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     -------
     int
         Exit status: 0; after a message, 1 if the training diverged, 2 for bad input or a file that cannot be read or
-        written, 130 after Ctrl-C.
+        written, 130 after Ctrl-C; 1 if `bench --neighbours` finds a call that takes more than is promised.
     """
     options = _parser().parse_args(arguments)
     try:
         with interruption.heeded():
-            options.run(options)
-        return 0
+            return options.run(options) or 0
     except KeyboardInterrupt as stop:
         status, message = EXIT_INTERRUPTED, f"interrupted{stop}"
     except FloatingPointError as error:
@@ -148,15 +147,20 @@ def _add_bench(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "bench",
         help="compare the speed with that of other libraries",
         description="Time training steps and predictions of this and other libraries, each in a process of its own, in "
-        "turn, and print medians and ratios. --layers times a network of your own.",
+        "turn, and print medians and ratios. --layers times a network of your own, --neighbours short calls while "
+        "other processes want the same cores.",
     )
     add = bench.add_argument
     cases_help = "some of notes, online, medium, large, tabular, tiny, predict (default: all)"
     add("--case", nargs="+", metavar="NAME", default=[], help=cases_help)
-    peers_help = "some of notes, numpy, torch, jax, sklearn (default: all installed ones); '' for none"
+    peers_help = (
+        "some of notes, numpy, torch, jax, sklearn, with --neighbours of numpy, torch, jax, onnxruntime "
+        "(default: all installed ones); '' for none"
+    )
     add("--peers", type=_names, metavar="NAME[,NAME...]", help=peers_help)
     add("--dtype", default="float32", metavar="DTYPE", help="float32 or float64 (default: float32)")
-    add("--rounds", type=int, default=7, metavar="N", help="measurements of each library in each case (default: 7)")
+    rounds_help = "measurements of each library in each case (default: 7; 3 with --neighbours)"
+    add("--rounds", type=int, metavar="N", help=rounds_help)
     add("--seconds", type=float, default=0.3, metavar="S", help="approximate time of a measurement (default: 0.3)")
     add("--threads", type=int, metavar="N", help="threads of every library (default: the library's own)")
     add("--json", metavar="FILE", default=argparse.SUPPRESS, help="save all measurements")
@@ -175,6 +179,17 @@ def _add_bench(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     add("--optimizer", metavar="NAME", default=unset, help="sgd or adam (default: sgd)")
     add("--predict", action="store_true", default=unset, help="time the prediction of --batch-size rows")
+    beside = bench.add_argument_group("calls beside other processes")
+    add = beside.add_argument
+    add("--neighbours", action="store_true", help="time short calls beside a busy process, a training process, ...")
+    calls_help = (
+        "some of fit, partial_fit, gradient, loss, predict-64, predict-1000, wide, tiny, textbook, layers, kernel"
+    )
+    add("--calls", type=_names, metavar="NAME[,NAME...]", default=(), help=f"{calls_help} (default: all)")
+    states_help = "some of quiet, busy, busy-pinned, training, quota, affinity, late-affinity, pause (default: all)"
+    add("--states", type=_names, metavar="NAME[,NAME...]", default=(), help=states_help)
+    add("--before", metavar="FILE", help="a result that an earlier version saved by --json, to compare the pauses with")
+    add("--no-fail", action="store_true", help="exit with 0 even if a call takes more than is promised")
     bench.set_defaults(run=_bench)
 
 
@@ -250,13 +265,20 @@ def _train(options: argparse.Namespace) -> None:
         print(f"curves: {options.plot}")
 
 
+ROUNDS = 7
+
 OWN_NETWORK = ("layers", "batch_size", "activation", "loss", "optimizer", "predict")
 
 
-def _bench(options: argparse.Namespace) -> None:
+def _bench(options: argparse.Namespace) -> int:
     from fastfnn.bench import cases, report, runner
 
     outputs.check(options, "json", "plot")
+    _check_neighbours(options)
+    if options.neighbours:
+        from fastfnn.bench.neighbours import command
+
+        return command.run(options)
     own = {name: getattr(options, name) for name in OWN_NETWORK if name in options}
     if own and "layers" not in own:
         raise ValueError(f"--{next(iter(own)).replace('_', '-')} describes a network of your own and needs --layers")
@@ -273,7 +295,7 @@ def _bench(options: argparse.Namespace) -> None:
     result = runner.run(
         selected,
         tuple(dict.fromkeys(peers)),
-        rounds=validation.integer("--rounds", options.rounds, 1),
+        rounds=ROUNDS if options.rounds is None else validation.integer("--rounds", options.rounds, 1),
         seconds=options.seconds,
         threads=options.threads,
         say=lambda line: print(line, file=sys.stderr, flush=True),
@@ -285,3 +307,18 @@ def _bench(options: argparse.Namespace) -> None:
     if "plot" in options:
         report.plot(result, options.plot)
         print(f"chart: {options.plot}")
+    return 0
+
+
+def _check_neighbours(options: argparse.Namespace) -> None:
+    """Refuse options that --neighbours does not know, and without it its own."""
+    if options.neighbours:
+        others = ("plot", *OWN_NETWORK)
+        given = [name for name in others if name in options]
+        given += ["case"] * bool(options.case) + ["threads"] * (options.threads is not None)
+        why = "does not go with --neighbours"
+    else:
+        given = [name for name in ("calls", "states", "before", "no_fail") if getattr(options, name)]
+        why = "needs --neighbours"
+    if given:
+        raise ValueError(f"--{given[0].replace('_', '-')} {why}")

@@ -7,6 +7,7 @@
     child.py      the pipes between such a process and its parent
     runner.py     one worker for each library; one of them works at a time, in turn, for some rounds
     report.py     the table and the chart
+    neighbours/   the same for short calls while other processes want the same cores
 
 `import fastfnn` imports none of this, and only its worker imports a library.
 """

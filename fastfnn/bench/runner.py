@@ -46,16 +46,17 @@ class PeerUnsupportedError(Exception):
 class Process(Child):
     """A worker with one library. Close it after use.
 
-    threads  at most this number, None for the default of the library
+    threads    at most this number, None for the default of the library
+    arguments  of the Python interpreter, if it runs something else than the worker of this folder
     """
 
-    def __init__(self, name: str, threads: int | None) -> None:
+    def __init__(self, name: str, threads: int | None, arguments: Sequence[str] | None = None) -> None:
         home = str(pathlib.Path(fastfnn.__file__).absolute().parents[1])
         path = os.pathsep.join([home, *filter(None, [os.environ.get("PYTHONPATH")])])
         variables = {"PYTHONPATH": path, "JAX_PLATFORMS": "cpu"}
         if threads is not None:
             variables |= dict.fromkeys(THREAD_VARIABLES, str(threads))
-        super().__init__("its process", ["-m", "fastfnn.bench.worker", name], variables)
+        super().__init__("its process", arguments or ["-m", "fastfnn.bench.worker", name], variables)
 
     def ask(self, **request: Any) -> dict[str, Any]:
         """The worker's answer; PeerError if it is an error, or if the worker has ended; PeerUnsupportedError."""

@@ -142,14 +142,7 @@ class Peer(Base):
         super().__init__(case, data)
         self.x, self.targets = torch.from_numpy(data.x), torch.from_numpy(data.targets)
         trials = {}
-        ways: dict[str, Callable[[], Eager | Compiled]] = {
-            "eager, fused optimizer": lambda: Eager(case, data, fused=True),
-            "eager, foreach optimizer": lambda: Eager(case, data, foreach=True),
-            "compiled": lambda: Compiled(case, data),
-        }
-        if case.predict:
-            ways = {"eager": lambda: Eager(case, data), "compiled": ways["compiled"]}
-        for name, make in ways.items():
+        for name, make in self.ways().items():
             try:
                 way = make()
                 trials[name] = self._trial(way), way
@@ -159,6 +152,17 @@ class Peer(Base):
             raise RuntimeError("; ".join(self.remarks))
         self.variant = min(trials, key=lambda name: trials[name][0])
         self.way = trials[self.variant][1]
+
+    def ways(self) -> dict[str, Callable[[], Eager | Compiled]]:
+        """What is tried, by name."""
+        case, data = self.case, self.data
+        if case.predict:
+            return {"eager": lambda: Eager(case, data), "compiled": lambda: Compiled(case, data)}
+        return {
+            "eager, fused optimizer": lambda: Eager(case, data, fused=True),
+            "eager, foreach optimizer": lambda: Eager(case, data, foreach=True),
+            "compiled": lambda: Compiled(case, data),
+        }
 
     def _trial(self, way: Eager | Compiled) -> float:
         self.way = way
