@@ -1,6 +1,7 @@
 """The asv suite: that it covers what it should, and that it fails where it must. `tools/check.py` runs it."""
 
 import ast
+import contextlib
 import importlib
 import importlib.util
 import inspect
@@ -272,6 +273,44 @@ def test_small_takes_the_first_of_each_parameter(suite, monkeypatch):
         params = (["a", "b"], [1, 2, 3])
 
     assert Benchmark.params == [["a"], [1]]
+
+
+# Beside a busy process
+
+
+def test_a_call_is_timed_beside_a_process_that_ends_with_the_block(suite, monkeypatch):
+    monkeypatch.setattr(suite.bench_neighbours, "SECONDS", 0.0)
+    busy, seen = suite.bench_neighbours.busy_process, []
+
+    @contextlib.contextmanager
+    def watched():
+        with busy() as process:
+            seen.append(process)
+            yield process
+
+    monkeypatch.setattr(suite.bench_neighbours, "busy_process", watched)
+    states = []
+    took = suite.bench_neighbours.microseconds(lambda: states.append(seen[0].poll()))
+    assert states == [None] * suite.bench_neighbours.FEWEST_CALLS and len(took) == len(states)  # it ran in each call
+    assert seen[0].poll() is not None
+    with pytest.raises(ZeroDivisionError):
+        suite.bench_neighbours.microseconds(lambda: 1 / 0)
+    assert len(seen) == 2 and seen[1].poll() is not None
+
+
+def test_the_busy_process_ends_with_its_parent(suite):
+    with suite.bench_neighbours.busy_process() as process:
+        process.stdin.close()  # as the end of the parent does
+        assert process.wait(60) == 0
+
+
+def test_mean_and_percentile_are_tracked(suite, monkeypatch):
+    benchmark = suite.bench_neighbours.BesideBusyProcess()
+    benchmark.setup("gradient")
+    monkeypatch.setattr(suite.bench_neighbours, "microseconds", lambda call: [1.0] * 99 + [101.0])
+    assert benchmark.track_mean("gradient") == 2.0
+    assert benchmark.track_p99("gradient") == np.percentile([1.0] * 99 + [101.0], 99)
+    benchmark.teardown("gradient")
 
 
 # Measuring
