@@ -1,8 +1,9 @@
 """The pages that show how fast fastfnn is: its history, by asv, and the times of other libraries for the same work.
 
-index.html   leads to the others (this file)
-peers.html   the results of `fastfnn bench` that are kept in benchmarks/peers (dashboard_peers.py)
-history/     asv's pages (dashboard_history.py), in a folder of their own because asv empties it first
+index.html         leads to the others (this file)
+peers.html         the results of `fastfnn bench` that are kept in benchmarks/peers (dashboard_peers.py)
+neighbours.html    those of `fastfnn bench --neighbours` in benchmarks/neighbours (dashboard_neighbours.py)
+history/           asv's pages (dashboard_history.py), in a folder of their own because asv empties it first
 """
 
 import argparse
@@ -15,8 +16,11 @@ import sys
 import webbrowser
 
 from dashboard_history import publish, results_folder
+from dashboard_neighbours import neighbours_page, read_neighbours
+from dashboard_neighbours import title_of as date_and_machine
 from dashboard_page import DashboardError, bullets, escaped, page
-from dashboard_peers import peers_page, read_recordings, title_of
+from dashboard_peers import peers_page, title_of
+from dashboard_recordings import read_recordings
 
 ROOT = pathlib.Path(__file__).absolute().parents[1]
 BENCHMARKS = ROOT / "benchmarks"
@@ -27,7 +31,7 @@ def main(arguments=None):
     """Build the pages; returns the exit status: 0, or 2 after a message."""
     options = _parser().parse_args(arguments)
     try:
-        build(options.config, options.peers, options.web, options.out)
+        build(options.config, options.peers, options.neighbours, options.web, options.out)
     except (DashboardError, ImportError) as error:
         print(f"dashboard: {error}", file=sys.stderr)
         return EXIT_BAD_INPUT
@@ -51,23 +55,32 @@ def _parser():
         default=BENCHMARKS / "peers",
         help="folder with results of fastfnn bench (%(default)s)",
     )
+    add(
+        "--neighbours",
+        type=pathlib.Path,
+        default=BENCHMARKS / "neighbours",
+        help="folder with results of fastfnn bench --neighbours (%(default)s)",
+    )
     add("--web", type=pathlib.Path, default=ROOT / ".asv/web", help="folder with npm's packages (%(default)s)")
     return parser
 
 
-def build(config, peers, web, out):
+def build(config, peers, neighbours, web, out):
     """Write the pages into `out`, without the parts for which nothing has been recorded yet."""
     results = results_folder(config)
-    recordings = read_recordings(peers)
-    if not results and not recordings:
+    recordings, beside_others = read_recordings(peers), read_neighbours(neighbours)
+    if not results and not recordings and not beside_others:
         raise DashboardError("nothing has been recorded yet: run make history, or make peers with --json, first")
     if out.exists() and not (out.is_dir() and ((out / "peers.html").exists() or not any(out.iterdir()))):
         raise DashboardError(f"--out must be a new or an empty folder, or an earlier dashboard, got {out}")
     out.mkdir(parents=True, exist_ok=True)
     (out / "peers.html").write_text(peers_page(recordings), "utf-8")
+    (out / "neighbours.html").unlink(missing_ok=True)
+    if beside_others:
+        (out / "neighbours.html").write_text(neighbours_page(beside_others), "utf-8")
     if results:
         publish(config, web, out / "history")
-    (out / "index.html").write_text(start_page(results, recordings), "utf-8")
+    (out / "index.html").write_text(start_page(results, recordings, beside_others), "utf-8")
 
 
 def serve(out):
@@ -90,7 +103,7 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
         """Say nothing."""
 
 
-def start_page(results, recordings):
+def start_page(results, recordings, beside_others):
     """Links to the other pages, and the machines on which something has been recorded."""
     history = peers = "Nothing has been recorded yet."
     if results:
@@ -105,10 +118,19 @@ def start_page(results, recordings):
         "How fast fastfnn is",
         f"<h2>Other libraries</h2>\n<p>{peers}</p>",
         bullets(map(title_of, recordings.values())),
+        _beside_others(beside_others),
         f"<h2>History</h2>\n<p>{history}</p>",
         bullets(_machines(results)),
         _versions(results),
     )
+
+
+def _beside_others(recordings):
+    """The link to the page on calls beside other processes, if there is one."""
+    if not recordings:
+        return ""
+    link = '<a href="neighbours.html">What short calls take while other processes want the same cores</a>'
+    return f"<h2>Other processes</h2>\n<p>{link}</p>\n{bullets(map(date_and_machine, recordings.values()))}"
 
 
 def _machines(results):

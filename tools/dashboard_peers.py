@@ -1,11 +1,10 @@
 """The page of the dashboard that compares fastfnn with other libraries, from recorded results of `fastfnn bench`."""
 
 import base64
-import json
 import pathlib
 import tempfile
 
-from dashboard_page import DashboardError, bullets, escaped, page
+from dashboard_page import bullets, escaped, page
 
 from fastfnn.bench import report
 
@@ -18,21 +17,6 @@ EXPLANATION = (
     "The last column is the share of the processor's peak that fastfnn reaches: floating-point operations of the "
     "network per second, relative to the best rate of fastfnn's innermost loop on the same machine in the same run.",
 )
-
-
-def read_recordings(folder):
-    """The results of `fastfnn bench --json` in a folder, by file name."""
-    recordings = {}
-    for path in sorted(folder.glob("*.json")):
-        try:
-            result = json.loads(path.read_text("utf-8"))
-            missing = {"machine", "versions", "settings", "cases"} - set(result)
-        except (ValueError, TypeError) as error:
-            raise DashboardError(f"{path} must be a result of fastfnn bench --json: {error}") from error
-        if missing:
-            raise DashboardError(f"{path} must be a result of fastfnn bench --json: it lacks {', '.join(missing)}")
-        recordings[path.stem] = result
-    return recordings
 
 
 def peers_page(recordings):

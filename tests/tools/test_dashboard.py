@@ -18,6 +18,7 @@ SECONDS = 30  # timeout of a page in the browser
 pytestmark = pytest.mark.skipif(not TOOLS.is_dir(), reason="the tools are not beside the tests")
 
 dashboard, history_pages, peers_pages = map(tool, ("dashboard", "dashboard_history", "dashboard_peers"))
+neighbours_pages, recorded = map(tool, ("dashboard_neighbours", "dashboard_recordings"))
 
 # A benchmark with four series and one with a single series, which asv runs quickly.
 SUITE = """
@@ -107,14 +108,16 @@ def history(tmp_path_factory):
 
 
 def arguments(config, peers, out):
-    return ["--config", str(config), "--peers", str(peers), "--out", str(out)]
+    """Of the command. Results beside other processes are looked for in the folder `neighbours` beside `peers`."""
+    folders = ["--peers", str(peers), "--neighbours", str(peers.parent / "neighbours")]
+    return ["--config", str(config), *folders, "--out", str(out)]
 
 
 # What the pages say
 
 
 def test_peers_page_holds_every_figure(peers):
-    page = peers_pages.peers_page(peers_pages.read_recordings(peers))
+    page = peers_pages.peers_page(recorded.read_recordings(peers))
     assert "<td>2,000</td><td>5,000<small>2.50x</small></td><td>failed</td><td>65%</td>" in page
     assert "<td>3.2</td><td>5,000<small>2.50x</small></td><td>-</td><td>-</td>" in page
     assert page.count('src="data:image/png;base64,') == 1
@@ -123,7 +126,7 @@ def test_peers_page_holds_every_figure(peers):
 
 
 def test_peers_page_says_what_is_missing(peers):
-    page = peers_pages.peers_page(peers_pages.read_recordings(peers))
+    page = peers_pages.peers_page(recorded.read_recordings(peers))
     assert "<li>PyTorch: it fell over: &lt;Error&gt; (large)</li>" in page
     assert "<li>PyTorch: no such &lt;loss&gt; (tiny)</li>" in page
     assert "<li>NumPy: &lt;warm&gt; (large, tiny)</li>" in page
@@ -131,8 +134,8 @@ def test_peers_page_says_what_is_missing(peers):
 
 
 def test_pages_are_escaped(peers):
-    recordings = peers_pages.read_recordings(peers)
-    for page in (peers_pages.peers_page(recordings), dashboard.start_page(None, recordings)):
+    recordings = recorded.read_recordings(peers)
+    for page in (peers_pages.peers_page(recordings), dashboard.start_page(None, recordings, {})):
         assert "&lt;script&gt;" in page
         assert not re.search('<(script|of|warm|Error|loss)|2.0"', page)
 
@@ -149,6 +152,70 @@ def test_peers_page_has_a_section_for_each_machine():
     page = peers_pages.peers_page({"a": result, "b": result})
     for name in "ab":
         assert f'<a href="#{name}">' in page and f'<h2 id="{name}">' in page
+
+
+# Beside other processes
+
+
+def beside_others():
+    """A result of `fastfnn bench --neighbours` for one call, which is slow beside a busy process."""
+    good = {"calls": 9, "median_us": 80.0, "mean_us": 90.5, "p99_us": 120.0, "max_us": 130.0, "round_means_us": [90.5]}
+    good |= {"times_quiet": 1.0, "p99_over_quiet_us": 29.5, "times_one_thread": 0.7}
+    slow = good | {"mean_us": 9050.0, "times_quiet": 100.0}
+    one = good | {"times_one_thread": None}
+    absent = {"unsupported": "no <gradient>"}
+    libraries = {"quiet": good, "busy": slow}
+    states = {name: {"fastfnn": ours, "fastfnn-1": one, "numpy": absent} for name, ours in libraries.items()}
+    states["busy"]["fastfnn-1"] = {"error": "it fell over"}
+    return {
+        "date": "2026-01-31",
+        "machine": {"cpu": "<script>document.title = 'run'</script> & Co", "cores": 2, "system": "Linux"},
+        "versions": {"fastfnn": "0.3.0"},
+        "settings": {
+            **{"dtype": "float32", "rounds": 3, "seconds": 0.3, "peers": ["numpy"]},
+            **{"states": ["quiet", "busy"], "environment": {}},
+        },
+        "calls": [{"name": "gradient", "description": "gradient <of> it", "states": states}],
+        "broken": [{"call": "gradient", "state": "busy", "promise": "times_quiet", "value": 100.0, "limit": 2.5}],
+        "remarks": ["without <quota>: none"],
+    }
+
+
+def test_neighbours_page_holds_every_figure():
+    page = neighbours_pages.neighbours_page({"a": beside_others()})
+    quiet, slow = "<td>90.5<small>1.00x, p99 120.0</small></td>", "<td>9,050 !<small>100.00x, p99 120.0</small></td>"
+    assert f"<td>fastfnn</td>{quiet}{slow}</tr>" in page
+    assert f"<td>fastfnn, 1 thread</td>{quiet}<td>failed</td></tr>" in page
+    assert "<td>NumPy</td>" not in page  # it has no such call
+    assert "<th>quiet</th><th>beside a busy process</th>" in page
+    assert "<li>! gradient, beside a busy process: mean 100.0 times the quiet mean (at most 2.5)</li>" in page
+    assert "<li>without &lt;quota&gt;: none</li>" in page and "NumPy: no &lt;gradient&gt;" in page
+    assert "& Co, 2 cores, 2026-01-31</h2>".replace("&", "&amp;") in page and "3 rounds, 0.3 s" in page
+    assert not re.search("<(script|of|quota|gradient)", page)
+
+
+def test_neighbours_page_has_a_link_if_something_has_been_recorded(peers, tmp_path):
+    (tmp_path / "asv.conf.json").write_text(json.dumps(CONFIG))
+    (tmp_path / "neighbours").mkdir()
+    (tmp_path / "neighbours/here.json").write_text(json.dumps(beside_others()))
+    line = arguments(tmp_path / "asv.conf.json", peers, tmp_path / "out")
+    assert dashboard.main(line) == 0
+    start = (tmp_path / "out/index.html").read_text("utf-8")
+    assert 'href="neighbours.html"' in start and "2 cores, 2026-01-31" in start
+    assert "<h2" in (tmp_path / "out/neighbours.html").read_text("utf-8")
+    (tmp_path / "neighbours/here.json").unlink()
+    assert dashboard.main(line) == 0
+    assert "neighbours.html" not in (tmp_path / "out/index.html").read_text("utf-8")
+    assert not (tmp_path / "out/neighbours.html").exists()
+
+
+def test_a_file_that_is_no_recording_beside_others(peers, tmp_path, capsys):
+    (tmp_path / "asv.conf.json").write_text(json.dumps(CONFIG))
+    (tmp_path / "neighbours").mkdir()
+    (tmp_path / "neighbours/wrong.json").write_text(json.dumps(recording()))
+    assert dashboard.main(arguments(tmp_path / "asv.conf.json", peers, tmp_path / "out")) == 2
+    error = capsys.readouterr().err
+    assert "wrong.json must be a result of fastfnn bench --neighbours --json: it lacks broken, calls, date" in error
 
 
 # The command
