@@ -10,7 +10,8 @@ BIN := $(VENV)/bin
 WEB := .asv/web
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help train notebooks test test-nojit test-cpus lint bench regress digest fuzz history dashboard peers clean
+.PHONY: help train notebooks test test-nojit test-cpus lint bench regress digest fuzz history dashboard peers \
+	neighbours clean
 
 help:
 	@echo "make train       train on handwritten digits and plot the loss into loss.png"
@@ -26,6 +27,7 @@ help:
 	@echo "make history     measure the versions in benchmarks/versions.txt that have no results: needs an idle machine"
 	@echo "make dashboard   build the pages that show the speed; ARGS=--open opens them in a browser"
 	@echo "make peers       install PyTorch, JAX and scikit-learn, and compare the speed with theirs"
+	@echo "make neighbours  time short calls while other processes want the same cores: needs an idle machine"
 	@echo "make clean       remove .venv and everything that the other targets made"
 
 train: $(VENV)/.installed
@@ -96,6 +98,10 @@ $(WEB)/.installed: tools/package.json tools/package-lock.json
 # The CPU-only build of PyTorch is much smaller than the default on Linux: install it first if space matters.
 peers: $(VENV)/.installed-peers
 	$(BIN)/fastfnn bench $(ARGS)
+
+# make reports every failure as 2. The exit status of the command itself is 1 if a call takes more than is promised.
+neighbours: $(VENV)/.installed
+	$(BIN)/fastfnn bench --neighbours --peers "" $(ARGS)
 
 clean:
 	rm -rf $(VENV) .asv .coverage htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info
