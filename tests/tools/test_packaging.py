@@ -91,7 +91,7 @@ def metadata(wheel: dict[str, bytes]) -> Message:
 
 def test_wheel_holds_the_package_and_nothing_else(wheel):
     package = {f"fastfnn/{path.name}" for path in (ROOT / "fastfnn").glob("*.py")}
-    package |= {f"fastfnn/bench/{path.name}" for path in (ROOT / "fastfnn/bench").glob("*.py")}
+    package |= {path.relative_to(ROOT).as_posix() for path in (ROOT / "fastfnn/bench").rglob("*.py")}
     kernels = {f"fastfnn/{path.relative_to(ROOT).as_posix()}" for path in (ROOT / "kernels").rglob("*.py")}
     data = {"fastfnn/py.typed", "fastfnn/data/mnist10k.npz", "fastfnn/data/README.md"}
     info = {"METADATA", "RECORD", "WHEEL", "entry_points.txt", "top_level.txt", "licenses/LICENSE"}
