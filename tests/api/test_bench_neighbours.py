@@ -231,6 +231,16 @@ def test_a_quota_by_version_1_of_control_groups(monkeypatch, tmp_path):
         assert (group / "cpu.cfs_quota_us").read_text() == (group / "cpu.cfs_period_us").read_text() == "100000"
 
 
+def test_groups_of_runs_that_were_killed_are_removed(monkeypatch, tmp_path):
+    removed = write_proc(monkeypatch, tmp_path, f"1 2 0:1 / {tmp_path} rw - cgroup cgroup rw,cpu", "3:cpu:/")
+    monkeypatch.setattr(quota, "PROC", tmp_path / "proc/self")
+    (tmp_path / "proc/7").mkdir()
+    for name in ("fastfnn-bench-7", "fastfnn-bench-8", "other-8"):
+        (tmp_path / name).mkdir()
+    quota._remove_abandoned(tmp_path)
+    assert removed == [tmp_path / "fastfnn-bench-8"]
+
+
 @pytest.mark.parametrize("mounted", [True, False])
 def test_no_quota_without_the_right_to_make_one(monkeypatch, tmp_path, mounted):
     mounts = f"1 2 0:1 / {tmp_path}/absent rw - cgroup cgroup rw,cpu" if mounted else ""

@@ -532,8 +532,9 @@ def test_comparison_in_a_browser(browser, packages, visit, peers, history, tmp_p
     wait(browser, "document.title === 'fastfnn beside other libraries'")
 
 
-@pytest.mark.parametrize("address", ["index.html", "peers.html"])
+@pytest.mark.parametrize("address", ["index.html", "peers.html", "neighbours.html"])
 def test_pages_fit_on_a_phone(browser, visit, peers, history, tmp_path, address):
+    write(tmp_path, {"neighbours/here.json": json.dumps(beside_others())})
     page = visit(history, peers, tmp_path / "out")
     metrics = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)

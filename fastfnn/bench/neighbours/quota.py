@@ -12,6 +12,8 @@ from collections.abc import Iterator
 
 PROC = pathlib.Path("/proc/self")
 
+NAME = "fastfnn-bench-"  # of a group, followed by the number of the process that has made it
+
 PERIOD_US = 100_000  # the default of Linux and of Docker
 
 # Attempts to remove the group, 10 ms apart: a process leaves it a moment after its end.
@@ -42,7 +44,8 @@ def _create() -> pathlib.Path:
     if not places:
         raise QuotaError("no control groups with the controller cpu")
     for place, version in places:
-        group = place / f"fastfnn-bench-{os.getpid()}"
+        _remove_abandoned(place)
+        group = place / f"{NAME}{os.getpid()}"
         try:
             group.mkdir()
         except OSError as error:
@@ -55,6 +58,14 @@ def _create() -> pathlib.Path:
             why = f"{error.strerror}: {error.filename}"
             group.rmdir()
     raise QuotaError(f"a control group cannot be made: {why}")
+
+
+def _remove_abandoned(place: pathlib.Path) -> None:
+    """Remove the groups of runs that were killed. Linux refuses to remove a group that still has processes."""
+    for group in place.glob(f"{NAME}*"):
+        if not (PROC.parent / group.name.removeprefix(NAME)).exists():
+            with contextlib.suppress(OSError):
+                group.rmdir()
 
 
 def _limit(group: pathlib.Path, version: int) -> None:
