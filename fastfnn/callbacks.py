@@ -104,8 +104,11 @@ class EarlyStopping(Callback):
     def end(self, net: Any, history: History) -> None:
         """Restore the weights of the best epoch."""
         if self.best_epoch is not None:
-            for array, weights in zip(_trained_arrays(net), self._weights, strict=True):
-                array[...] = weights
+            try:
+                _copy_arrays(_trained_arrays(net), self._weights)
+            except BaseException:  # a KeyboardInterrupt between two arrays
+                _copy_arrays(_trained_arrays(net), self._weights)
+                raise
         self._weights = []
 
     def _restart(self) -> None:
@@ -162,3 +165,8 @@ def _checked(name: str, value: Any, validated: bool, with_accuracy: bool) -> Cal
 def _trained_arrays(net: Any) -> list[np.ndarray]:
     """Return the arrays that training changes: the parameters and the running statistics."""
     return [net.params.flat, net._statistics]
+
+
+def _copy_arrays(to: list[np.ndarray], values: list[np.ndarray]) -> None:
+    for array, value in zip(to, values, strict=True):
+        array[...] = value

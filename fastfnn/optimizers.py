@@ -92,9 +92,9 @@ class Optimizer:
 
     def reset(self) -> None:
         """Forget the state; the next step is number 0 for a schedule."""
-        self.steps = 0
-        self._places: dict[str, tuple[Any, ...]] = {}
+        self._places: dict[str, tuple[Any, ...]] = {}  # first: without it there is no state, see _bind
         self._state: dict[str, tuple[np.ndarray, ...]] = {}
+        self.steps = 0
 
     def update(self, params: Mapping[str, np.ndarray], grads: Mapping[str, np.ndarray]) -> None:
         """Take one step: change every array of `params` in place.
@@ -173,11 +173,12 @@ class Optimizer:
         if self._holds(arrays):
             return
         self.reset()
-        self._places = {name: _place(array) for name, array in arrays.items()}
         self._state = {
             name: tuple(aligned_zeros(array.shape, array.dtype) for _ in range(self.states))
             for name, array in arrays.items()
         }
+        # Last: it says that the state is there, also after a KeyboardInterrupt.
+        self._places = {name: _place(array) for name, array in arrays.items()}
 
     def _holds(self, arrays: Mapping[str, np.ndarray]) -> bool:
         """Return whether the state belongs to these arrays."""
