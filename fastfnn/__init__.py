@@ -14,6 +14,7 @@ from fastfnn import callbacks, datasets, functions, layers, optimizers, schedule
 from fastfnn.activation import Activation
 from fastfnn.backend import get_num_threads, set_num_threads, show_config
 from fastfnn.callbacks import Callback, EarlyStopping
+from fastfnn.divergence import DivergenceError
 from fastfnn.fn import FN
 from fastfnn.history import History
 from fastfnn.network import FNN, load
@@ -31,6 +32,7 @@ __all__ = [
     "Adam",
     "AdamW",
     "Callback",
+    "DivergenceError",
     "EarlyStopping",
     "History",
     "Momentum",

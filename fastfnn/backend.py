@@ -39,6 +39,7 @@ __all__ = [
     "all_finite",
     "are_distributions",
     "cache_folder",
+    "calls_are_atomic",
     "compile_kernels",
     "get_num_threads",
     "max_threads",
@@ -51,6 +52,11 @@ __all__ = [
 # Products (rows, inputs, outputs) that come near the processor's peak: whole tiles for every instruction set and up to
 # 32 threads, sums long enough to make up for the writing, operands that fit into the second-level cache.
 PEAK_SHAPES = tuple((32 * 42, inputs, outputs) for inputs, outputs in ((128, 128), (256, 128), (512, 128), (256, 512)))
+
+
+def calls_are_atomic(backend: str) -> bool:
+    """Return whether a call of a backend's training steps is compiled as a whole: no exception can come in between."""
+    return backend == "kernels" and not numba.config.DISABLE_JIT
 
 
 def get_num_threads() -> int:

@@ -1,25 +1,26 @@
-"""The parts of the training loop `FNN.fit`: order of the samples, compiled calls and their length, progress.
+"""The parts of the training loop `FNN.fit`: order of the samples, compiled calls and their length, records.
 
 `FNN.fit` holds the algorithm and calls these parts; they know neither the network nor its callbacks.
 """
 
-import contextlib
 import itertools
 import math
-import sys
 import time
-import traceback
-import warnings
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 import numpy as np
 
-from fastfnn.backend import SAMPLES_PER_GROUP, CompileProgress, cache_folder, on_compilation
+from fastfnn.backend import SAMPLES_PER_GROUP
+from fastfnn.divergence import DivergenceError, divergence_error
 from fastfnn.history import History
+from fastfnn.snapshot import Snapshot, TrainingState
 
-# Writes the losses of the steps into its first argument and takes the samples in the orders of the second, (E, N).
-TakeSteps = Callable[[np.ndarray, np.ndarray], None]
+# Writes the losses of the steps into its first argument and takes the samples in the orders of the second, (E, N), at
+# the learning rates of the third.
+TakeSteps = Callable[[np.ndarray, np.ndarray, np.ndarray], None]
+
+# In place of the loss of a step that a call has yet to take: no loss has this value.
+NOT_TAKEN = -math.inf
 
 
 def draw_orders(rng: np.random.Generator, samples: int, batch_size: int, sampling: str, epochs: int) -> np.ndarray:
@@ -82,112 +83,195 @@ class Pace:
 
 
 class TrainingLoop:
-    """The epochs of one `fit`: takes their steps in compiled calls and records losses and times.
+    """The epochs of one `fit`: takes their steps in compiled calls, records losses, goes back if they diverge.
 
     Parameters
     ----------
-    take_steps : callable (losses, orders) -> None
+    take_steps : callable (losses, orders, rates) -> None
         Takes ``len(losses)`` steps of training.
+    state : TrainingState
+        What the steps change.
+    history : History
+        Gets the losses of steps after each call, the losses and times of epochs after `run`.
     samples, batch_size, epochs : int
-        Samples per epoch, samples per step, and the number of epochs to reserve memory for.
+        Samples per epoch, samples per step, and the number of epochs.
+    goes_back : bool
+        Whether steps that diverge are undone, up to the last good epoch, and raise DivergenceError.
+    atomic : bool
+        Whether no exception can come between the steps of a call.
+
+    Notes
+    -----
+    KeyboardInterrupt can be raised between any two bytecodes, also where a call has returned and is not yet counted.
+    `settle` finds out what was done and makes state and history agree.
     """
 
-    def __init__(self, take_steps: TakeSteps, samples: int, batch_size: int, epochs: int) -> None:
-        self.take_steps, self.samples, self.batch_size, self.epochs = take_steps, samples, batch_size, epochs
+    def __init__(
+        self,
+        take_steps: TakeSteps,
+        state: TrainingState,
+        history: History,
+        samples: int,
+        batch_size: int,
+        epochs: int,
+        *,
+        goes_back: bool,
+        atomic: bool,
+    ) -> None:
+        self.take_steps, self.state, self.history = take_steps, state, history
+        self.samples, self.batch_size, self.epochs = samples, batch_size, epochs
         self.steps = math.ceil(samples / batch_size)  # per epoch
-        self.step_losses = np.empty(epochs * self.steps)
         self.pace = Pace(SAMPLES_PER_GROUP if batch_size == 1 else 1)
+        self.step_losses = np.empty(0)  # with room for more steps
+        self.shown = self.checked = 0  # of them, in the history; found to be finite
+        self.epoch_seconds = math.nan  # of the epochs that the history does not have yet
+        self.last_good = Snapshot(state) if goes_back else None
+        self.before_call = None if atomic else Snapshot(state)
+        self.call: tuple[int, int, int] | None = None  # from step, to step and optimizer's steps of a call in progress
+        self.going_back = False
 
     def compile(self, ordered: bool) -> None:
         """Compile the kernels of this training, or load them from the cache, by a call of no steps.
 
         `ordered` says whether the steps will get orders of samples: what a call of the same kind prepares is kept.
         """
-        self.take_steps(self.step_losses[:0], np.zeros((1, self.samples if ordered else 0), np.int64))
+        orders = np.zeros((1, self.samples if ordered else 0), np.int64)
+        self.take_steps(self.step_losses[:0], orders, self.step_losses[:0])
 
-    def epochs_at_once(self, done: int) -> int:
-        """Return how many epochs may share the next call after `done` epochs."""
-        return min(self.pace.epochs(self.steps, self.samples), self.epochs - done)
+    def epochs_at_once(self) -> int:
+        """Return how many epochs may share the next call."""
+        return min(self.pace.epochs(self.steps, self.samples), self.epochs - self.history.epochs)
 
-    def run(self, orders: np.ndarray, history: History, advance: Callable[[int], object]) -> None:
-        """Train on the epochs whose orders are the rows of `orders`, and append them to `history`.
+    def run(self, orders: np.ndarray, advance: Callable[[int], object]) -> None:
+        """Train on the epochs whose orders are the rows of `orders`, and append them to the history.
 
         `advance` is called with the number of steps of each compiled call.
         """
-        done, count = history.epochs, len(orders)
-        losses = self.step_losses[done * self.steps : (done + count) * self.steps]
+        count, begin = len(orders), self.state.taken
+        self._reserve(begin + count * self.steps)
+        if self.last_good is not None:
+            self.last_good.take()
+        rates = np.empty(count * self.steps)
+        self.epoch_seconds = math.nan
         start = time.perf_counter()
         for first, last in self.pace.slices(count * self.steps):
             # Several epochs always fit into one call; a single epoch may need several.
-            rows = orders if count > 1 else orders[:, first * self.batch_size : last * self.batch_size]
-            self.take_steps(losses[first:last], rows)
+            rows = orders if count > 1 else self._part(orders, first, last)
+            rates[first:last] = self.state.optimizer.rates(last - first)
+            self._take(begin + first, begin + last, rows, rates[first:last])
+            self.epoch_seconds = (time.perf_counter() - start) / count
+            self._show(begin + last)
+            if self.last_good is not None:
+                if not self._good(begin + first, begin + last):
+                    raise self._go_back(self.last_good, orders, rates, first, last)
+                self.checked = begin + last
             advance(last - first)
-        seconds = (time.perf_counter() - start) / count
-        history.seconds += [seconds] * count
-        history.samples_per_second += [self.samples / seconds] * count
-        history.loss += epoch_losses(losses.reshape(count, self.steps), self.batch_size, self.samples)
-        history.step_loss = self.step_losses[: (done + count) * self.steps]
+        self._record()
 
-    def release(self, history: History) -> None:
-        """After an early stop, free the memory that was reserved for the remaining epochs."""
-        if history.epochs < self.epochs:
-            history.step_loss = history.step_loss.copy()
+    def settle(self) -> None:
+        """Make state and history agree after the last step, or after an exception, and free memory."""
+        if self.call is not None:
+            first, last, steps_before = self.call
+            if self.before_call is not None:
+                self.before_call.restore()
+            elif self.step_losses[last - 1] != NOT_TAKEN:
+                self.state.taken, self.state.optimizer.steps = last, steps_before + last - first
+            self.call = None
+        if self.last_good is not None:
+            unchecked = self.checked < self.state.taken
+            if self.going_back or (unchecked and not self._good(self.checked, self.state.taken)):
+                self.last_good.restore()
+                self.shown, self.going_back = self.state.taken, False
+        self._record()
+        self.shown = max(self.shown, self.state.taken)
+        if self.shown < len(self.step_losses):
+            self.step_losses = self.step_losses[: self.shown].copy()
+        self.history.step_loss = self.step_losses
 
+    def _part(self, orders: np.ndarray, first: int, last: int) -> np.ndarray:
+        """Return the order of the samples in steps `first` to `last` of a single epoch."""
+        return orders[:, first * self.batch_size : last * self.batch_size]
 
-class Progress(NamedTuple):
-    """What shows the progress of a training."""
+    def _reserve(self, steps: int) -> None:
+        """Make room for the losses of this number of steps; double it, so that all copies together cost little."""
+        if steps > len(self.step_losses):
+            losses = np.empty(max(steps, min(2 * len(self.step_losses), self.epochs * self.steps)))
+            losses[: self.state.taken] = self.step_losses[: self.state.taken]
+            self.step_losses = losses
 
-    advance: Callable[[int], object]  # after each compiled call, with its number of steps
-    report: Callable[[History], object]  # after each epoch
+    def _take(self, first: int, last: int, orders: np.ndarray, rates: np.ndarray) -> None:
+        """Take the steps `first` to `last` of this training in one call."""
+        if self.before_call is not None:
+            self.before_call.take()
+        self.step_losses[last - 1] = NOT_TAKEN
+        self.call = first, last, self.state.optimizer.steps
+        self.take_steps(self.step_losses[first:last], orders, rates)
+        self.state.optimizer.steps += last - first
+        self.state.taken = last
+        self.call = None
 
+    def _show(self, steps: int) -> None:
+        """Let the history show the losses of this number of steps."""
+        self.shown = steps
+        self.history.step_loss = self.step_losses[:steps]
 
-NO_PROGRESS = contextlib.nullcontext(Progress(lambda count: None, lambda history: None))
+    def _record(self) -> None:
+        """Append the finished epochs that the history does not have yet."""
+        done = self.history.epochs
+        count = self.state.taken // self.steps - done
+        if count > 0:
+            losses = self.step_losses[done * self.steps : (done + count) * self.steps].reshape(count, self.steps)
+            self.history._extend(
+                loss=epoch_losses(losses, self.batch_size, self.samples),
+                seconds=[self.epoch_seconds] * count,
+                samples_per_second=[self.samples / self.epoch_seconds] * count,
+            )
 
+    def _good(self, first: int, last: int) -> bool:
+        """Return whether the losses of the steps `first` to `last` and the state after them are finite."""
+        return math.isfinite(np.maximum.reduce(self.step_losses[first:last])) and self.state.finite()
 
-def progress_bar(show: bool, steps: int, epochs: int) -> contextlib.AbstractContextManager[Progress]:
-    """Return a context that shows a bar over `steps` steps and a line for each epoch; nothing unless `show`."""
-    return _shown_progress(steps, epochs) if show else NO_PROGRESS
+    def _go_back(self, good: Snapshot, orders: np.ndarray, rates: np.ndarray, first: int, last: int) -> DivergenceError:
+        """Restore the state after the last good epoch and return the error for the first bad step.
 
+        `orders` and `rates` are those of `run`; `first` and `last` are the steps of the call that diverged. Training is
+        deterministic: steps that are taken again have the same results.
+        """
+        self.going_back = True
+        begin, steps = good.taken, self.steps
+        if len(orders) > 1:
+            good.restore()
+            for epoch in range(len(orders)):
+                first, last = epoch * steps, (epoch + 1) * steps
+                self._take(begin + first, begin + last, orders[epoch : epoch + 1], rates[first:last])
+                if epoch + 1 == len(orders) or not self._good(begin + first, begin + last):
+                    break
+                good.take()
+            first, last, begin = 0, steps, good.taken
+            orders, rates = orders[epoch : epoch + 1], rates[epoch * steps :]
+        bad = np.flatnonzero(~np.isfinite(self.step_losses[begin + first : begin + last]))
+        again = first == 0 or len(bad) == 0  # a long epoch is not taken again where a loss tells the step
+        step = self._first_bad_step(good, orders, rates, first, last) if again else first + int(bad[0])
+        loss = float(self.step_losses[begin + step])
+        good.restore()
+        number, optimizer, finite = begin + step + 1, self.state.optimizer, self.state.finite()
+        error = divergence_error(loss, begin // steps + 1, number, float(rates[step]), optimizer, finite)
+        self._record()
+        self._show(number)
+        self.going_back = False
+        return error
 
-@contextlib.contextmanager
-def _shown_progress(steps: int, epochs: int) -> Iterator[Progress]:
-    from tqdm import tqdm
+    def _first_bad_step(self, good: Snapshot, orders: np.ndarray, rates: np.ndarray, first: int, last: int) -> int:
+        """Return the first of an epoch's steps `first` to `last` whose loss, or the state after it, is not finite.
 
-    with tqdm(total=steps, unit="step", dynamic_ncols=True) as bar:
-
-        def compiling(kernel: CompileProgress) -> None:
-            how_often = "once for this machine" if cache_folder() else "in every process: set NUMBA_CACHE_DIR"
-            bar.set_description_str(f"compiling kernel {kernel.number} of {kernel.total}, {how_often}")
-
-        def advance(count: int) -> None:
-            bar.set_description_str("", refresh=False)
-            bar.update(count)
-
-        def report(history: History) -> None:
-            bar.set_description_str("", refresh=False)  # the kernels that measure may have been compiled
-            tqdm.write(_epoch_line(history, epochs))
-
-        with on_compilation(compiling):
-            yield Progress(advance, report)
-
-
-def _epoch_line(history: History, epochs: int) -> str:
-    parts = [f"epoch {history.epochs:>{len(str(epochs))}}/{epochs}", f"loss {history.loss[-1]:.4f}"]
-    if history.accuracy:
-        parts.append(f"accuracy {history.accuracy[-1]:.4f}")
-    if history.val_loss:
-        parts.append(f"test loss {history.val_loss[-1]:.4f}")
-    if history.val_accuracy:
-        parts.append(f"test accuracy {history.val_accuracy[-1]:.4f}")
-    return "  ".join([*parts, f"{history.samples_per_second[-1]:,.0f} samples/s"])
-
-
-def warn_if_diverged(history: History) -> None:
-    """Warn if the last training loss is not finite; the warning points to the code that called the network."""
-    if math.isfinite(history.loss[-1]):
-        return
-    caller = sys._getframe(1)  # FNN.fit, which FNN.partial_fit may have called: frames of one module
-    frames = (frame for frame, _ in traceback.walk_stack(caller))
-    inside = itertools.takewhile(lambda frame: frame.f_globals is caller.f_globals, frames)
-    message = "the training loss is not finite: try a smaller learning rate"
-    warnings.warn(message, RuntimeWarning, stacklevel=2 + sum(1 for _ in inside))
+        `good` is the state before the epoch. Of a group of steps with finite losses, the last counts.
+        """
+        begin = good.taken
+        good.restore()
+        edges = [*range(0, first, self.pace.count), *range(first, last, self.pace.group), last]
+        for a, b in itertools.pairwise(edges):
+            self._take(begin + a, begin + b, self._part(orders, a, b), rates[a:b])
+            if a >= first and not self._good(begin + a, begin + b):
+                break
+        bad = np.flatnonzero(~np.isfinite(self.step_losses[begin + a : begin + b]))
+        return int(a + bad[0] if len(bad) else b - 1)

@@ -44,6 +44,18 @@ class History:
         """Number of finished epochs."""
         return len(self.loss)
 
+    def _extend(self, **values: list[float]) -> None:
+        """Append values to the lists of these names: to all of them, or to none if an exception comes between."""
+        lists = [(getattr(self, name), more) for name, more in values.items()]
+        lengths = [len(items) for items, _ in lists]
+        try:
+            for items, more in lists:
+                items += more
+        except BaseException:
+            for (items, _), length in zip(lists, lengths, strict=True):
+                del items[length:]
+            raise
+
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
         """Draw loss and accuracy over the epochs.
 

@@ -192,7 +192,7 @@ def compile_in_first_step(monkeypatch):
 )
 def test_the_progress_bar_says_which_kernel_is_being_compiled(monkeypatch, capsys, folder, how_often):
     compile_in_first_step(monkeypatch)
-    monkeypatch.setattr("fastfnn.fitting.cache_folder", lambda: folder)
+    monkeypatch.setattr("fastfnn.progress.cache_folder", lambda: folder)
     fnn.FNN((2, 2)).fit([[1, 2]], [0], epochs=2, progress=True)
     output = capsys.readouterr()
     message = f"compiling kernel 2 of 3, {how_often}"

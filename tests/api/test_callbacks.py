@@ -224,7 +224,6 @@ def stop(values, monitor="val_loss", epochs=None, **options):
         (2, [3, math.nan, -math.inf, 0, 0], 3, 5),
     ],
 )
-@pytest.mark.filterwarnings("ignore:the training loss is not finite")  # the test sets such losses
 @pytest.mark.parametrize("monitor", MONITORS)
 def test_training_stops_when_patience_ends_and_the_best_weights_are_restored(
     monitor, patience, values, best_epoch, stopped_epoch

@@ -1,8 +1,6 @@
 """Training: `fit` is a loop over gradient and update, repeats with a seed, and continues in parts."""
 
 import copy
-import math
-import warnings
 
 import numpy as np
 import pytest
@@ -142,30 +140,6 @@ def test_training_lowers_the_loss():
     history = net.fit(x, t, epochs=60, batch_size=10, optimizer=fnn.SGD(0.5))
     assert history.loss[-1] < history.loss[0] / 4
     assert net.accuracy(x, t) > 0.9
-
-
-@pytest.mark.filterwarnings("ignore:overflow encountered", "ignore:invalid value encountered")
-@pytest.mark.parametrize("backend", ["kernels", "reference"])
-def test_a_loss_that_is_not_finite_warns(backend):
-    net = network(loss="squared_error", dtype="float32", backend=backend)
-    with pytest.warns(RuntimeWarning, match="training loss is not finite: try a smaller learning rate") as caught:
-        history = net.fit(*samples("squared_error"), epochs=3, batch_size=1, optimizer=fnn.SGD(1e30))
-    assert not math.isfinite(history.loss[-1])
-    assert any(warning.filename == __file__ for warning in caught)  # the warning points to the caller
-
-
-def test_the_warning_of_a_partial_fit_points_to_the_caller():
-    net = network(loss="squared_error", dtype="float32", backend="reference")
-    with np.errstate(all="ignore"), pytest.warns(RuntimeWarning, match="training loss is not finite") as caught:
-        for _ in range(3):
-            net.partial_fit(*samples("squared_error"), batch_size=1, optimizer=fnn.SGD(1e30))
-    assert {warning.filename for warning in caught} == {__file__}
-
-
-def test_a_finite_loss_does_not_warn():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        network().fit(*samples(), epochs=2)
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, None])

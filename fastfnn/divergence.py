@@ -1,0 +1,89 @@
+"""Divergence: the error, and the warning in its place, of a training whose loss or parameters are no longer finite."""
+
+import itertools
+import math
+import sys
+import traceback
+import warnings
+
+from fastfnn.history import History
+
+
+class DivergenceError(FloatingPointError):
+    """Training diverged: a loss, a parameter or a running statistic became NaN or infinite.
+
+    Parameters
+    ----------
+    message : str
+        What happened, where, and what to try.
+    epoch, step : int
+        Numbers of the epoch and of the step, from 1, counted from the beginning of this `FNN.fit`.
+    learning_rate : float
+        Learning rate of the step.
+
+    Attributes
+    ----------
+    epoch, step, learning_rate
+        The arguments of these names.
+
+    Notes
+    -----
+    The network and its optimizer are as they were after the last good epoch: parameters, running statistics, and the
+    optimizer's state and `steps`. ``net.history`` ends with this epoch; its ``step_loss`` ends with the loss of the
+    step of the error.
+
+    Examples
+    --------
+    >>> import fastfnn as fnn
+    >>> net = fnn.FNN((1, 1), loss="squared_error", seed=0)
+    >>> try:
+    ...     net.fit([[1.0], [2.0]], [1.0, 2.0], epochs=100, optimizer=fnn.SGD(1e9))
+    ... except fnn.DivergenceError as error:
+    ...     print(error.epoch, net.history.epochs)
+    5 4
+    """
+
+    def __init__(self, message: str, epoch: int = 0, step: int = 0, learning_rate: float = math.nan) -> None:
+        super().__init__(message)
+        self.epoch, self.step, self.learning_rate = epoch, step, learning_rate
+
+
+def divergence_error(
+    loss: float, epoch: int, step: int, rate: float, optimizer: object, finite_before: bool
+) -> DivergenceError:
+    """Return the error for a step.
+
+    Parameters
+    ----------
+    loss : float
+        Loss of the step. If it is finite, the state after the step is not.
+    epoch, step, rate
+        See `DivergenceError`.
+    optimizer : Optimizer
+    finite_before : bool
+        Whether the state before the epoch was finite.
+    """
+    what = "parameters or running statistics became infinite" if math.isfinite(loss) else f"the loss became {loss:g}"
+    where = f"{what} in step {step} (epoch {epoch})"
+    if not finite_before:
+        message = f"{where}: the parameters or running statistics were not finite before this epoch"
+    else:
+        message = (
+            f"training diverged: {where}, at learning rate {rate:g} of {optimizer!r}. The network is as before this "
+            "epoch. Try a smaller learning rate, clip_norm=1.0 in the optimizer, or inputs (and targets of a squared "
+            'error) with mean 0 and standard deviation 1; on_divergence="warn" goes on'
+        )
+    return DivergenceError(message, epoch, step, rate)
+
+
+def warn_if_diverged(history: History, finite: bool) -> None:
+    """Warn if the last training loss, or the state after it, is not finite; the warning points to the user's code."""
+    loss_is_finite = math.isfinite(history.loss[-1])
+    if loss_is_finite and finite:
+        return
+    caller = sys._getframe(1)  # FNN.fit, which FNN.partial_fit may have called: frames of one module
+    frames = (frame for frame, _ in traceback.walk_stack(caller))
+    inside = itertools.takewhile(lambda frame: frame.f_globals is caller.f_globals, frames)
+    what = "parameters are" if loss_is_finite else "training loss is"
+    message = f"the {what} not finite: try a smaller learning rate"
+    warnings.warn(message, RuntimeWarning, stacklevel=2 + sum(1 for _ in inside))
