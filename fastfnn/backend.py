@@ -16,7 +16,7 @@ from fastfnn import kernels, reference
 from fastfnn.kernels.compiler import cache, decorators
 from fastfnn.kernels.compiler.memory import aligned_zeros
 from fastfnn.kernels.elementwise.checks import all_finite, are_distributions
-from fastfnn.kernels.tuning import SAMPLES_PER_GROUP
+from fastfnn.kernels.tuning import SAMPLES_PER_GROUP, WORK_PER_PREDICTION
 from fastfnn.kernels.workers import pool, region, threads
 
 BACKENDS: dict[str, ModuleType] = {"kernels": kernels, "reference": reference}
@@ -34,6 +34,7 @@ __all__ = [
     "OPTIMIZERS",
     "SAMPLES_PER_GROUP",
     "SETTINGS",
+    "WORK_PER_PREDICTION",
     "CompileProgress",
     "aligned_zeros",
     "all_finite",

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from fastfnn import validation
 from fastfnn.activation import Activation
-from fastfnn.backend import ACTIVATIONS, BACKENDS, LOSSES, aligned_zeros
+from fastfnn.backend import ACTIVATIONS, BACKENDS, LOSSES, WORK_PER_PREDICTION, aligned_zeros
 from fastfnn.folding import folded_parameters
 from fastfnn.initialization import draw_weights
 from fastfnn.metrics import accuracy
@@ -206,8 +206,15 @@ class NetworkBase:
     def _forward(self, rows: np.ndarray, output_activation: str) -> np.ndarray:
         """Return the outputs (N, K) of samples (N, I)."""
         out = np.empty((len(rows), self.layer_sizes[-1]), self.dtype)
-        params = self._prediction_params()
-        self._kernels.network_forward(out, params, rows, self._sizes, self._codes(output_activation))
+        params, sizes, codes = self._prediction_params(), self._sizes, self._codes(output_activation)
+        calls = -(-len(rows) * params.size // WORK_PER_PREDICTION)
+        if calls <= 1:
+            self._kernels.network_forward(out, params, rows, sizes, codes)
+            return out
+        count = -(-len(rows) // calls)
+        for first in range(0, len(rows), count):  # Ctrl-C takes effect between calls
+            part = slice(first, first + count)
+            self._kernels.network_forward(out[part], params, rows[part], sizes, codes)
         return out
 
     def _prediction_loss(self, rows: np.ndarray, targets: np.ndarray) -> float:

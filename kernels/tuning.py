@@ -260,6 +260,10 @@ KEEP_MOST_BYTES = 128 << 20
 # more memory. Estimate.
 KEEP_MOST_WORKSPACES = 64
 
+# Rows times parameters. A prediction of more work is divided into calls: fewer let Ctrl-C end it sooner (this many take
+# 0.1 to 0.2 s on two cores), more have fewer calls and packings of the weights. Estimate.
+WORK_PER_PREDICTION = 4_000_000_000
+
 # Elements. Definition: the norm of a gradient is summed over pieces of this size, whichever thread sums a piece.
 # Decides bits.
 NORM_PIECE = 128

@@ -8,6 +8,7 @@ from hypothesis.extra.numpy import arrays
 from small_networks import ACTIVATIONS, DTYPES, LOSSES, NUMPY, network, samples
 
 import fastfnn as fnn
+from fastfnn import base
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -81,3 +82,27 @@ def test_predict_returns_a_new_array():
     kept = first.copy()
     net.predict(-x)
     np.testing.assert_array_equal(first, kept)
+
+
+@pytest.mark.parametrize("calls", [1, 2, 3, 50])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("backend", ["kernels", "reference"])
+def test_a_prediction_divided_into_calls_has_the_same_bits(monkeypatch, backend, dtype, calls):
+    net = network((41, 33, 9), dtype=dtype, backend=backend)
+    x, t = samples(count=150, inputs=41, outputs=9)
+    want, measured, rows = net.predict(x), net.evaluate(x, t), []
+    network_forward = net._kernels.network_forward
+
+    def spy(out, params, part, *rest):
+        rows.append(len(part))
+        network_forward(out, params, part, *rest)
+
+    monkeypatch.setattr(net._kernels, "network_forward", spy)
+    monkeypatch.setattr(base, "WORK_PER_PREDICTION", -(-150 * net.params.flat.size // calls))
+    got = net.predict(x)
+    assert (sum(rows), len(rows)) == (150, calls)
+    if backend == "kernels":
+        assert got.tobytes() == want.tobytes()
+        assert net.evaluate(x, t) == measured
+    else:  # sums of BLAS depend on the number of rows
+        np.testing.assert_allclose(got, want, rtol=1e-5)
