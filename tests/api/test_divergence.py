@@ -48,7 +48,7 @@ def fit(net, optimizer, **options):
 @pytest.mark.parametrize("rule", [fnn.SGD, fnn.Momentum, fnn.Adam])
 @pytest.mark.parametrize("bad", [0, 5, 6, 7, 30])  # 7 is the last of an epoch
 @PACES
-@BACKENDS
+@pytest.mark.parametrize("backend", [pytest.param("kernels", marks=pytest.mark.jit), "reference"])  # slow without it
 def test_the_last_good_epoch_is_kept(monkeypatch, backend, seconds, bad, rule, batch_norm):
     monkeypatch.setattr(Pace, "SECONDS", seconds)
     net, twin = (diverging_network(backend, batch_norm=batch_norm) for _ in range(2))

@@ -17,6 +17,9 @@ import fastfnn as fnn
 from fastfnn import kernels
 from fastfnn.fitting import Pace
 
+# Trainings that are repeated for every line take minutes without the JIT.
+COMPILED_BACKENDS = pytest.mark.parametrize("backend", [pytest.param("kernels", marks=pytest.mark.jit), "reference"])
+
 STEPS = 4  # an epoch of 7 samples in batches of 2
 
 PACKAGE = pathlib.Path(fnn.__file__).parent
@@ -131,7 +134,7 @@ def interrupt_everywhere(train, monkeypatch, every="line", sparse=1):
 
 
 @pytest.mark.parametrize("seconds", [0, 1e9])  # a compiled call for each step; several epochs in a call
-@BACKENDS
+@COMPILED_BACKENDS
 def test_an_interruption_at_any_line_leaves_whole_steps(monkeypatch, backend, seconds):
     monkeypatch.setattr(Pace, "SECONDS", seconds)
     done = interrupt_everywhere(Training(backend, 4), monkeypatch, sparse=1 if backend == "kernels" else 7)
@@ -146,6 +149,7 @@ def test_an_interruption_at_any_bytecode_leaves_whole_steps(monkeypatch):
     assert done == set(range(9))
 
 
+@pytest.mark.jit
 @pytest.mark.parametrize("on_divergence", ["raise", "warn"])
 def test_an_interruption_of_an_observed_training_leaves_whole_steps(monkeypatch, on_divergence):
     monkeypatch.setattr(Pace, "SECONDS", 0)
@@ -155,7 +159,7 @@ def test_an_interruption_of_an_observed_training_leaves_whole_steps(monkeypatch,
 
 
 @pytest.mark.parametrize("seconds", [0, 1e9])
-@BACKENDS
+@COMPILED_BACKENDS
 @pytest.mark.filterwarnings("ignore:overflow encountered", "ignore:invalid value encountered")
 def test_an_interruption_while_a_training_diverges_leaves_whole_finite_steps(monkeypatch, backend, seconds):
     monkeypatch.setattr(Pace, "SECONDS", seconds)
