@@ -22,11 +22,11 @@ def real_array(name: str, value: npt.ArrayLike) -> np.ndarray:
 def real_arrays(**values: npt.ArrayLike) -> tuple[np.ndarray, ...]:
     """Return the values as arrays of one dtype: float32 if that is NumPy's result type, else float64.
 
-    They are writable and aligned, as the kernels need them, and copied only if necessary.
+    They are aligned, as the kernels need them, and copied only if necessary; they may be read-only.
     """
     arrays = [real_array(name, value) for name, value in values.items()]
     dtype = np.float32 if np.result_type(*arrays) == np.float32 else np.float64
-    return tuple(np.require(array, dtype, ("W", "A")) for array in arrays)
+    return tuple(np.require(array, dtype, "A") for array in arrays)
 
 
 def rows(array: np.ndarray) -> np.ndarray:

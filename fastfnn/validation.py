@@ -110,7 +110,7 @@ def _refuse_masked(name: str, array: Any) -> None:
 
 
 def real_array(name: str, value: Any, dtype: npt.DTypeLike) -> np.ndarray:
-    """Return `value` as a C-contiguous, writable array of `dtype` with finite numbers, copied only if necessary."""
+    """Return `value` as a C-contiguous array of `dtype` with finite numbers, copied only if necessary."""
     array = as_array(name, value)
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
@@ -123,14 +123,11 @@ def real_array(name: str, value: Any, dtype: npt.DTypeLike) -> np.ndarray:
 
 
 def _converted(array: np.ndarray, dtype: npt.DTypeLike) -> np.ndarray:
-    """Return `array` as C-contiguous and writable, in `dtype`; numbers beyond the range of `dtype` become infinite.
-
-    Compiled kernels accept writable arrays only, even for inputs, which they do not change.
-    """
+    """Return `array` as C-contiguous and aligned, in `dtype`; numbers beyond the range of `dtype` become infinite."""
     if array.dtype == dtype and array.flags.carray:
         return array
     with np.errstate(over="ignore"):
-        return np.require(array, dtype, ("C", "W"))
+        return np.require(array, dtype, ("C", "A"))
 
 
 def samples(name: str, value: Any, width: int, dtype: npt.DTypeLike) -> np.ndarray:
@@ -267,7 +264,7 @@ def _same_count(name: str, array: np.ndarray, count: int) -> None:
 
 def _labels(name: str, array: np.ndarray, classes: int) -> np.ndarray:
     """Return labels from 0 to classes - 1 as int64."""
-    usable = array.dtype == np.int64 and array.flags.carray
+    usable = array.dtype == np.int64 and array.flags.c_contiguous and array.flags.aligned
     if usable and len(array) and array.view(np.uint64).max() < classes:  # as unsigned, a negative label is huge
         return array
     if array.dtype.kind not in "iu":
@@ -276,7 +273,7 @@ def _labels(name: str, array: np.ndarray, classes: int) -> np.ndarray:
         for label in (array.min(), array.max()):
             if not 0 <= label < classes:
                 raise ValueError(f"{name} must hold labels from 0 to {classes - 1}, got {label}")
-    return np.require(array, np.int64, ("C", "W"))
+    return np.require(array, np.int64, ("C", "A"))
 
 
 def _unit_interval(name: str, rows: np.ndarray) -> None:

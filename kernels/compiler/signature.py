@@ -5,7 +5,8 @@ An annotation says what a parameter is to compiled code:
     int, float, bool         a 64-bit integer or address, a float64, a boolean
     Real                     a scalar of the dtype that the kernel is compiled for, float32 or float64
     a NamedTuple             its fields, which travel together and cost what they would cost one by one
-    Vector, Rows2D, ...      arrays, for the entry points that Python calls
+    Vector, Matrix2D, ...    arrays that an entry point reads, for Python to pass; they may be read-only
+    WrittenVector, ...       arrays that it writes
 
 No annotation of the result means no result.
 """
@@ -23,15 +24,20 @@ from numba.core.typing import Signature
 # A scalar of the dtype. By convention a shared function's last parameter is one of the value 1, called `one`.
 Real: TypeAlias = Any
 
-# Arrays of the dtype: contiguous and with any strides. A signature for any strides serves every memory layout.
-Vector = Annotated[np.ndarray, "real", 1, "C"]
-StridedVector = Annotated[np.ndarray, "real", 1, "A"]
-Matrix2D = Annotated[np.ndarray, "real", 2, "A"]
-# Arrays of other types, contiguous.
-Integers = Annotated[np.ndarray, "int64", 1, "C"]
-IntegerRows = Annotated[np.ndarray, "int64", 2, "C"]
-Doubles = Annotated[np.ndarray, "float64", 1, "C"]
-Bytes = Annotated[np.ndarray, "uint8", 1, "C"]
+# Arrays of the dtype that a kernel reads: contiguous and with any strides. A signature for any strides serves every
+# memory layout. Numba passes read-only arrays and writable ones for them, without a copy.
+Vector = Annotated[np.ndarray, "real", 1, "C", "read"]
+StridedVector = Annotated[np.ndarray, "real", 1, "A", "read"]
+Matrix2D = Annotated[np.ndarray, "real", 2, "A", "read"]
+# Arrays of other types that a kernel reads, contiguous.
+Integers = Annotated[np.ndarray, "int64", 1, "C", "read"]
+IntegerRows = Annotated[np.ndarray, "int64", 2, "C", "read"]
+Doubles = Annotated[np.ndarray, "float64", 1, "C", "read"]
+Bytes = Annotated[np.ndarray, "uint8", 1, "C", "read"]
+# Arrays that a kernel writes, itself or through their addresses: a read-only one is rejected.
+WrittenVector = Annotated[np.ndarray, "real", 1, "C", "written"]
+WrittenMatrix = Annotated[np.ndarray, "real", 2, "A", "written"]
+WrittenDoubles = Annotated[np.ndarray, "float64", 1, "C", "written"]
 
 _SCALARS = {int: types.intp, float: types.float64, bool: types.boolean, None: types.void, type(None): types.void}
 
@@ -52,8 +58,9 @@ def numba_type(annotation: Any, dtype: Any) -> Any:
     if annotation is Real:
         return real
     if get_origin(annotation) is Annotated:
-        _, element, dimensions, layout = get_args(annotation)
-        return types.Array(real if element == "real" else getattr(types, element), dimensions, layout)
+        _, element, dimensions, layout, use = get_args(annotation)
+        item = real if element == "real" else getattr(types, element)
+        return types.Array(item, dimensions, layout, readonly=use == "read")
     if isinstance(annotation, type) and issubclass(annotation, tuple):
         fields = [numba_type(field, real) for field in inspect.get_annotations(annotation, eval_str=True).values()]
         if all(field == fields[0] for field in fields):

@@ -14,7 +14,7 @@ from ..compiler.decorators import entry, inner
 from ..compiler.signature import Vector
 from ..tuning import ELEMENTS_PER_CHECK
 
-ContiguousRows = Annotated[np.ndarray, "real", 2, "C"]
+ContiguousRows = Annotated[np.ndarray, "real", 2, "C", "read"]
 
 
 @entry

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..compiler.decorators import called_through, entry, inner, shared
 from ..compiler.memory import Rows, as_type_of, row_at
-from ..compiler.signature import Matrix2D, Real
+from ..compiler.signature import Real, WrittenMatrix
 
 # Added for each row: 2^32 / the golden ratio, so that the keys of successive rows are far apart.
 ROW_STEP = 0x9E3779B9
@@ -96,7 +96,9 @@ def rows_of(x):
 
 
 @entry
-def _mask(mask: Matrix2D, spare: Matrix2D, layer: int, step: int, ratio: float, scale: float, seed: int) -> None:
+def _mask(
+    mask: WrittenMatrix, spare: WrittenMatrix, layer: int, step: int, ratio: float, scale: float, seed: int
+) -> None:
     y, slope = rows_of(mask), rows_of(spare)
     rows, columns = mask.shape
     drop(y, slope, rows, columns, 0, layer, key_of_step(seed, step), ratio, scale, mask.dtype.type(1))

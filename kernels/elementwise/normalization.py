@@ -35,7 +35,7 @@ from ..compiler.memory import (
     record_of,
     row_at,
 )
-from ..compiler.signature import Matrix2D, Real, Vector
+from ..compiler.signature import Matrix2D, Real, Vector, WrittenMatrix, WrittenVector
 from ..tuning import NORMALIZATION_COST
 from ..workers.crew import share
 from ..workers.region import in_parts
@@ -215,7 +215,7 @@ def normalize_back_part(arguments: int, parts: int, part: int, one: Real) -> Non
 
 @entry
 def _forward(
-    out: Matrix2D, normalized: Matrix2D, mean: Vector, variance: Vector,
+    out: WrittenMatrix, normalized: WrittenMatrix, mean: WrittenVector, variance: WrittenVector,
     x: Matrix2D, gamma: Vector, beta: Vector, epsilon: float, threads: int,
 ) -> int:  # fmt: skip
     one, work = gamma.dtype.type(1), new_record(FORWARD_WORK)
@@ -232,8 +232,8 @@ def _forward(
 
 @entry
 def _backward(
-    grad_x: Matrix2D, grad_gamma: Vector, grad_beta: Vector, grad_out: Matrix2D, normalized: Matrix2D,
-    variance: Vector, gamma: Vector, epsilon: float, threads: int,
+    grad_x: WrittenMatrix, grad_gamma: WrittenVector, grad_beta: WrittenVector,
+    grad_out: Matrix2D, normalized: Matrix2D, variance: Vector, gamma: Vector, epsilon: float, threads: int,
 ) -> int:  # fmt: skip
     one, work = gamma.dtype.type(1), new_record(BACKWARD_WORK)
     scale, eps = np.empty(gamma.shape[0], gamma.dtype), gamma.dtype.type(epsilon)

@@ -21,7 +21,7 @@ from ..compiler.memory import (
     row_at,
     whole_lines,
 )
-from ..compiler.signature import Integers, Matrix2D, Real, Vector
+from ..compiler.signature import Integers, Matrix2D, Real, Vector, WrittenMatrix
 from ..elementwise.checks import finite
 from ..elementwise.losses.contract import Targets, call_loss, split_targets, total
 from ..elementwise.losses.table import loss_function, terms_per_sample
@@ -126,7 +126,7 @@ def predicted_loss_part(arguments: int, parts: int, part: int, one: Real) -> Non
 
 @entry
 def _predict(
-    params: Vector, out: Matrix2D, x: Matrix2D, packed: int, pack: int, job_address: int, threads: int
+    params: Vector, out: WrittenMatrix, x: Matrix2D, packed: int, pack: int, job_address: int, threads: int
 ) -> None:  # fmt: skip
     one = params.dtype.type(1)
     job = bind(params, x, packed, pack, job_address, threads, one)

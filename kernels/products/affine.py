@@ -25,7 +25,7 @@ from ..compiler.memory import (
     record_of,
     rows_from,
 )
-from ..compiler.signature import Matrix2D, Real, Vector
+from ..compiler.signature import Matrix2D, Real, Vector, WrittenMatrix, WrittenVector
 from ..tuning import PREFETCH_DISTANCE
 from ..workers.crew import WHOLE, share
 from ..workers.region import in_parts
@@ -100,7 +100,7 @@ def forward_part(arguments: int, parts: int, part: int, one: Real) -> None:
 
 
 @entry
-def _affine_forward(out: Matrix2D, x: Matrix2D, weight: Matrix2D, bias: Vector, threads: int) -> int:
+def _affine_forward(out: WrittenMatrix, x: Matrix2D, weight: Matrix2D, bias: Vector, threads: int) -> int:
     task, one = new_record(AFFINE), out.dtype.type(1)
     task.out, task.out_row = out.ctypes.data, out.strides[0]
     task.x, task.x_row, task.x_column = x.ctypes.data, x.strides[0], x.strides[1]
@@ -160,8 +160,8 @@ def backward_part(arguments: int, parts: int, part: int, one: Real) -> None:
 
 @entry
 def _affine_backward(
-    grad_x: Matrix2D, grad_weight: Matrix2D, grad_bias: Vector, grad_out: Matrix2D, x: Matrix2D, weight: Matrix2D,
-    threads: int,
+    grad_x: WrittenMatrix, grad_weight: WrittenMatrix, grad_bias: WrittenVector,
+    grad_out: Matrix2D, x: Matrix2D, weight: Matrix2D, threads: int,
 ) -> int:  # fmt: skip
     task, one = new_record(AFFINE), x.dtype.type(1)
     task.grad_x_rows, task.grad_weight_rows = grad_x.shape[0], grad_weight.shape[0]

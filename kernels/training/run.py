@@ -5,7 +5,7 @@ work, and if they have nothing else to do.
 """
 
 from ..compiler.decorators import address_in_code, called_through, entry, inner, shared
-from ..compiler.signature import Doubles, IntegerRows, Integers, Matrix2D, Real, Vector
+from ..compiler.signature import Doubles, IntegerRows, Integers, Matrix2D, Real, Vector, WrittenDoubles, WrittenVector
 from ..tuning import MOST_PATIENCE_WORK, PATIENCE_WORK_PER_MS
 from ..workers.atomic import clock, load, pause, store
 from ..workers.crew import Crew
@@ -120,8 +120,8 @@ def follow_steps(job_address: int, region: int, members: int, rank: int, number:
 
 @entry
 def bind_training(
-    first: Vector, second: Vector, statistics: Vector, weights: Vector, order: IntegerRows, rates: Doubles,
-    job_address: int, samples: int, calls: int,
+    first: WrittenVector, second: WrittenVector, statistics: WrittenVector,
+    weights: Vector, order: IntegerRows, rates: Doubles, job_address: int, samples: int, calls: int,
 ) -> None:  # fmt: skip
     """Enter what only training has into a job: see `train_steps`. `samples` are those of an epoch."""
     job = job_at(job_address)
@@ -138,8 +138,9 @@ def bind_training(
 
 @entry
 def run(
-    params: Vector, gradient: Vector, x: Matrix2D, labels: Integers, targets: Matrix2D, settings: Doubles,
-    step_losses: Doubles, job_address: int, steps_before: int, x_as_given: int, x_as_given_stride: int, threads: int,
+    params: Vector, gradient: WrittenVector, x: Matrix2D, labels: Integers, targets: Matrix2D, settings: Doubles,
+    step_losses: WrittenDoubles, job_address: int, steps_before: int, x_as_given: int, x_as_given_stride: int,
+    threads: int,
 ) -> None:  # fmt: skip
     """Take the steps of a job with these arrays, on up to `threads` threads."""
     job, one = job_at(job_address), params.dtype.type(1)

@@ -236,6 +236,14 @@ def test_rows_that_sum_to_one_within_rounding_are_accepted():
         network().loss(X, rows)
 
 
+@pytest.mark.parametrize("loss", ["softmax_cross_entropy", "squared_error"])
+def test_targets_that_kernels_can_read_are_not_copied(loss):
+    for t in (np.arange(4), np.eye(4, dtype=np.float32)) if loss == "softmax_cross_entropy" else (np.eye(4),):
+        t.flags.writeable = False
+        got = validation.targets("t", t, 4, 4, loss, np.float64 if loss == "squared_error" else np.float32)
+        assert got is t
+
+
 @given(st.integers(-(2**63), 2**63 - 1), st.integers(0, 3))
 def test_exactly_the_labels_from_zero_to_classes_are_accepted(label, place):
     labels = with_element(LABELS, place, label)

@@ -28,6 +28,7 @@ from helpers import ELEMENTWISE_EPS, OTHER, SUM_SLACK, TOLERANCES, assert_close,
 from whole_team import use_whole_teams
 
 from fastfnn import kernels, reference
+from fastfnn.kernels.compiler.memory import Memory
 from fastfnn.kernels.workers import threads
 
 THREADS = (1, 4)
@@ -88,6 +89,7 @@ class Guarded:
         protect(address, GUARD, NO_ACCESS)
         protect(address + GUARD + pages, GUARD, NO_ACCESS)
         if not writable:
+            self.array.flags.writeable = False
             protect(address + GUARD, pages, mmap.PROT_READ)
 
     def take(self):
@@ -614,7 +616,7 @@ def write_before(out, x):
 
 def write_input(out, x):
     out[...] = x
-    poke(x, 0)
+    poke(np.asarray(Memory(x.ctypes.data, x.shape, x.strides, x.dtype)), 0)  # the array itself is read-only
 
 
 def read_empty(out, x):

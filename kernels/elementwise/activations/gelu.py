@@ -4,7 +4,7 @@ import numpy as np
 
 from ...compiler.decorators import address_in_code, entry, shared
 from ...compiler.memory import Rows, row_at
-from ...compiler.signature import Matrix2D, Real
+from ...compiler.signature import Matrix2D, Real, WrittenMatrix
 from ...compiler.writer import widest_vectors
 from ...tuning import TRANSCENDENTAL_COST
 from ..elementary import gelu, gelu_and_slope
@@ -28,12 +28,12 @@ def gelu_block(target: Rows, other: Rows, rows: int, columns: int, one: Real) ->
 
 
 @entry
-def _forward(out: Matrix2D, x: Matrix2D, threads: int) -> None:
+def _forward(out: WrittenMatrix, x: Matrix2D, threads: int) -> None:
     forward(out, x, address_in_code(gelu_block, out.dtype.type(1)), 0, threads)
 
 
 @entry
-def _backward(grad_x: Matrix2D, grad_out: Matrix2D, x: Matrix2D, threads: int) -> int:
+def _backward(grad_x: WrittenMatrix, grad_out: Matrix2D, x: Matrix2D, threads: int) -> int:
     one = grad_x.dtype.type(1)
     activate, differentiate = address_in_code(gelu_block, one), address_in_code(multiply_by_slopes, one)
     return backward(grad_x, grad_out, x, activate, differentiate, threads)

@@ -4,7 +4,7 @@ import numpy as np
 
 from ...compiler.decorators import address_in_code, entry
 from ...compiler.memory import contiguous_rows
-from ...compiler.signature import Matrix2D
+from ...compiler.signature import Matrix2D, WrittenMatrix
 from ...tuning import TRANSCENDENTAL_COST
 from ...workers.threads import threads_for
 from .run import backward, forward
@@ -13,12 +13,12 @@ from .table import BUILT_IN, BY_CODE
 
 
 @entry
-def _forward(out: Matrix2D, x: Matrix2D, activate: int, threads: int) -> None:
+def _forward(out: WrittenMatrix, x: Matrix2D, activate: int, threads: int) -> None:
     forward(out, x, activate, 0, threads)
 
 
 @entry
-def _backward(grad_x: Matrix2D, grad_out: Matrix2D, x: Matrix2D, activate: int, threads: int) -> int:
+def _backward(grad_x: WrittenMatrix, grad_out: Matrix2D, x: Matrix2D, activate: int, threads: int) -> int:
     return backward(grad_x, grad_out, x, activate, address_in_code(multiply_by_slopes, grad_x.dtype.type(1)), threads)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from ...compiler.decorators import address_in_code, entry, shared
 from ...compiler.memory import Rows, row_at
-from ...compiler.signature import Matrix2D, Real
+from ...compiler.signature import Matrix2D, Real, WrittenMatrix
 from ..primitives import where
 from .run import backward, forward, run_backward, run_forward
 
@@ -35,12 +35,12 @@ def relu_derivative(target: Rows, other: Rows, rows: int, columns: int, one: Rea
 
 
 @entry
-def _forward(out: Matrix2D, x: Matrix2D, threads: int) -> None:
+def _forward(out: WrittenMatrix, x: Matrix2D, threads: int) -> None:
     forward(out, x, address_in_code(relu_block, out.dtype.type(1)), 0, threads)
 
 
 @entry
-def _backward(grad_x: Matrix2D, grad_out: Matrix2D, out: Matrix2D, threads: int) -> int:
+def _backward(grad_x: WrittenMatrix, grad_out: Matrix2D, out: Matrix2D, threads: int) -> int:
     return backward(grad_x, grad_out, out, 0, address_in_code(relu_derivative, grad_x.dtype.type(1)), threads)
 
 

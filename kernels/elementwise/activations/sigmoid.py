@@ -4,7 +4,7 @@ import numpy as np
 
 from ...compiler.decorators import address_in_code, entry, shared
 from ...compiler.memory import Rows, row_at
-from ...compiler.signature import Matrix2D, Real
+from ...compiler.signature import Matrix2D, Real, WrittenMatrix
 from ...compiler.writer import widest_vectors
 from ...tuning import TRANSCENDENTAL_COST
 from ..elementary import sigmoid
@@ -36,12 +36,12 @@ def sigmoid_derivative(target: Rows, other: Rows, rows: int, columns: int, one: 
 
 
 @entry
-def _forward(out: Matrix2D, x: Matrix2D, threads: int) -> None:
+def _forward(out: WrittenMatrix, x: Matrix2D, threads: int) -> None:
     forward(out, x, address_in_code(sigmoid_block, out.dtype.type(1)), 0, threads)
 
 
 @entry
-def _backward(grad_x: Matrix2D, grad_out: Matrix2D, out: Matrix2D, threads: int) -> int:
+def _backward(grad_x: WrittenMatrix, grad_out: Matrix2D, out: Matrix2D, threads: int) -> int:
     return backward(grad_x, grad_out, out, 0, address_in_code(sigmoid_derivative, grad_x.dtype.type(1)), threads)
 
 

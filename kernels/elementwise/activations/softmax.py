@@ -7,7 +7,7 @@ import numpy as np
 
 from ...compiler.decorators import address_in_code, entry, inner, shared
 from ...compiler.memory import Rows, row_at
-from ...compiler.signature import Matrix2D, Real
+from ...compiler.signature import Matrix2D, Real, WrittenMatrix
 from ...tuning import TRANSCENDENTAL_COST
 from ..elementary import exp
 from .run import forward, run_forward
@@ -39,7 +39,7 @@ def softmax_row(x):
 
 
 @entry
-def _forward(out: Matrix2D, x: Matrix2D, threads: int) -> None:
+def _forward(out: WrittenMatrix, x: Matrix2D, threads: int) -> None:
     forward(out, x, address_in_code(softmax_block, out.dtype.type(1)), 1, threads)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from ...compiler.decorators import address_in_code, entry, shared
 from ...compiler.memory import Rows, itemsize, row_at
-from ...compiler.signature import Matrix2D, Real
+from ...compiler.signature import Matrix2D, Real, WrittenMatrix
 from ...tuning import TRANSCENDENTAL_COST
 from ..elementary import tanh
 from ..tanh_table import HAS_TABLE, tanh_by_table
@@ -38,12 +38,12 @@ def tanh_derivative(target: Rows, other: Rows, rows: int, columns: int, one: Rea
 
 
 @entry
-def _forward(out: Matrix2D, x: Matrix2D, threads: int) -> None:
+def _forward(out: WrittenMatrix, x: Matrix2D, threads: int) -> None:
     forward(out, x, address_in_code(tanh_block, out.dtype.type(1)), 0, threads)
 
 
 @entry
-def _backward(grad_x: Matrix2D, grad_out: Matrix2D, out: Matrix2D, threads: int) -> int:
+def _backward(grad_x: WrittenMatrix, grad_out: Matrix2D, out: Matrix2D, threads: int) -> int:
     return backward(grad_x, grad_out, out, 0, address_in_code(tanh_derivative, grad_x.dtype.type(1)), threads)
 
 

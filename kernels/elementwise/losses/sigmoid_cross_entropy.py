@@ -9,7 +9,7 @@ import numpy as np
 
 from ...compiler.decorators import address_in_code, entry, inner, shared
 from ...compiler.memory import Rows, array_at, row_at
-from ...compiler.signature import Integers, Matrix2D, Real
+from ...compiler.signature import Integers, Matrix2D, Real, WrittenMatrix
 from ...tuning import TRANSCENDENTAL_COST
 from ..elementary import exp, log1p
 from ..primitives import mul_add, where
@@ -39,7 +39,7 @@ def loss_of_run(grad, logits, targets, scale, losses):
 
 
 @entry
-def _loss(grad: Matrix2D, out: Matrix2D, labels: Integers, targets: Matrix2D, threads: int) -> float:
+def _loss(grad: WrittenMatrix, out: Matrix2D, labels: Integers, targets: Matrix2D, threads: int) -> float:
     function = address_in_code(sigmoid_cross_entropy_block, out.dtype.type(1))
     return mean_loss(grad, out, labels, targets, function, out.shape[1], threads)
 

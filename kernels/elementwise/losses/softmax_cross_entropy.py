@@ -10,7 +10,7 @@ import numpy as np
 
 from ...compiler.decorators import address_in_code, entry, inner, shared
 from ...compiler.memory import Rows, array_at, itemsize, row_at
-from ...compiler.signature import Integers, Matrix2D, Real
+from ...compiler.signature import Integers, Matrix2D, Real, WrittenMatrix
 from ...tuning import TRANSCENDENTAL_COST
 from ..elementary import exp, log
 from ..primitives import where
@@ -117,7 +117,7 @@ def row_gradient(grad, targets, scale, weight):
 
 
 @entry
-def _loss(grad: Matrix2D, out: Matrix2D, labels: Integers, targets: Matrix2D, threads: int) -> float:
+def _loss(grad: WrittenMatrix, out: Matrix2D, labels: Integers, targets: Matrix2D, threads: int) -> float:
     function = address_in_code(softmax_cross_entropy_block, out.dtype.type(1))
     return mean_loss(grad, out, labels, targets, function, 1, threads)
 

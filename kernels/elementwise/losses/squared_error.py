@@ -4,7 +4,7 @@ import numpy as np
 
 from ...compiler.decorators import address_in_code, entry, shared
 from ...compiler.memory import Rows, array_at, row_at
-from ...compiler.signature import Integers, Matrix2D, Real
+from ...compiler.signature import Integers, Matrix2D, Real, WrittenMatrix
 from .contract import Targets, long_runs
 from .run import mean_loss, run_loss
 
@@ -25,7 +25,7 @@ def squared_error_block(
 
 
 @entry
-def _loss(grad: Matrix2D, out: Matrix2D, labels: Integers, targets: Matrix2D, threads: int) -> float:
+def _loss(grad: WrittenMatrix, out: Matrix2D, labels: Integers, targets: Matrix2D, threads: int) -> float:
     function = address_in_code(squared_error_block, out.dtype.type(1))
     return mean_loss(grad, out, labels, targets, function, out.shape[1], threads)
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from ...compiler.decorators import address_in_code, entry, shared
 from ...compiler.memory import new_record
-from ...compiler.signature import Matrix2D, Real
+from ...compiler.signature import Matrix2D, Real, WrittenMatrix
 from ..settings import RECORD, settings_at
 from .adaptive import update_by_sum
 from .contract import Rule, write_factors
@@ -25,7 +25,7 @@ def adagrad_block(param: int, first: int, second: int, grad: int, count: int, fa
 
 @entry
 def _update(
-    param: Matrix2D, squares: Matrix2D, grad: Matrix2D, learning_rate: float, epsilon: float, threads: int
+    param: WrittenMatrix, squares: WrittenMatrix, grad: Matrix2D, learning_rate: float, epsilon: float, threads: int
 ) -> int:
     one, setting = param.dtype.type(1), new_record(RECORD)
     setting.epsilon = epsilon

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...compiler.decorators import address_in_code, entry, inner, shared
 from ...compiler.memory import new_record
-from ...compiler.signature import Matrix2D, Real
+from ...compiler.signature import Matrix2D, Real, WrittenMatrix
 from ..settings import RECORD, settings_at
 from .adaptive import update_by_both_means
 from .contract import EPSILON, LEARNING_RATE, Rule, write_factors
@@ -53,7 +53,7 @@ def adam_block(param: int, first: int, second: int, grad: int, count: int, facto
 
 @entry
 def _update(
-    param: Matrix2D, mean: Matrix2D, square: Matrix2D, grad: Matrix2D, learning_rate: float,
+    param: WrittenMatrix, mean: WrittenMatrix, square: WrittenMatrix, grad: Matrix2D, learning_rate: float,
     beta1: float, beta2: float, epsilon: float, decay: float, step: int, threads: int,
 ) -> int:  # fmt: skip
     one, setting = param.dtype.type(1), new_record(RECORD)

@@ -7,7 +7,7 @@ import numpy as np
 
 from ...compiler.decorators import address_in_code, entry, shared
 from ...compiler.memory import array_at, new_record
-from ...compiler.signature import Matrix2D, Real
+from ...compiler.signature import Matrix2D, Real, WrittenMatrix
 from ..primitives import mul_add
 from ..settings import RECORD, settings_at
 from .contract import BETA1, FACTORS, LEARNING_RATE, Rule, write_factors
@@ -44,7 +44,7 @@ def nesterov_block(param: int, first: int, second: int, grad: int, count: int, f
 
 @entry
 def _update(
-    param: Matrix2D, velocity: Matrix2D, grad: Matrix2D, learning_rate: float, momentum: float, threads: int
+    param: WrittenMatrix, velocity: WrittenMatrix, grad: Matrix2D, learning_rate: float, momentum: float, threads: int
 ) -> int:
     one, setting = param.dtype.type(1), new_record(RECORD)
     setting.beta1 = momentum
@@ -54,7 +54,7 @@ def _update(
 
 @entry
 def _update_nesterov(
-    param: Matrix2D, velocity: Matrix2D, grad: Matrix2D, learning_rate: float, momentum: float, threads: int
+    param: WrittenMatrix, velocity: WrittenMatrix, grad: Matrix2D, learning_rate: float, momentum: float, threads: int
 ) -> int:
     one, setting = param.dtype.type(1), new_record(RECORD)
     setting.beta1 = momentum

@@ -4,7 +4,7 @@ import numpy as np
 
 from ...compiler.decorators import address_in_code, entry, shared
 from ...compiler.memory import array_at, new_record
-from ...compiler.signature import Matrix2D, Real
+from ...compiler.signature import Matrix2D, Real, WrittenMatrix
 from ..primitives import mul_add
 from ..settings import RECORD, settings_at
 from .contract import FACTORS, LEARNING_RATE, Rule, write_factors
@@ -31,7 +31,7 @@ def sgd_block(param: int, first: int, second: int, grad: int, count: int, factor
 
 
 @entry
-def _update(param: Matrix2D, grad: Matrix2D, learning_rate: float, threads: int) -> int:
+def _update(param: WrittenMatrix, grad: Matrix2D, learning_rate: float, threads: int) -> int:
     one = param.dtype.type(1)
     rule = Rule(address_in_code(sgd_factors, one), address_in_code(sgd_block, one))
     return update_arrays(Arrays(param, param, param, grad), rule, new_record(RECORD), learning_rate, 1, threads)

@@ -25,7 +25,7 @@ from fastfnn.kernels.compiler.decorators import (
     shared_callees,
 )
 from fastfnn.kernels.compiler.memory import array_at
-from fastfnn.kernels.compiler.signature import Real, Vector
+from fastfnn.kernels.compiler.signature import Real, Vector, WrittenVector
 
 every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)
 
@@ -100,6 +100,24 @@ def by_address_in_code(x: Vector, other: bool) -> float:
 
 
 @entry
+def copied(target: WrittenVector, source: Vector) -> None:
+    target[0] = source[0]
+
+
+@pytest.mark.jit
+@every_dtype
+def test_an_entry_point_reads_arrays_that_may_not_be_written_and_does_not_write_them(dtype):
+    target, source = np.zeros(2, dtype), np.ones(2, dtype)
+    source.flags.writeable = False
+    copied(target, source)
+    assert target.tolist() == [1, 0]
+    target.flags.writeable = False
+    with pytest.raises(TypeError, match="readonly array"):
+        copied(target, source)
+    assert target.tolist() == [1, 0]
+
+
+@entry
 def by_name(x: Vector) -> float:
     one = x.dtype.type(1)
     return weighted(Pair(1, 2.0), Box(x[0], x[1]), 5.0, 6, one)
@@ -156,7 +174,7 @@ def store_two(address: int, one: Real) -> None:
 
 
 @entry
-def store_both(x: Vector, function: int) -> None:
+def store_both(x: WrittenVector, function: int) -> None:
     one = x.dtype.type(1)
     store_two(x.ctypes.data, one)
     call_store(function, x.ctypes.data + x.itemsize, one)
@@ -170,7 +188,7 @@ def test_functions_without_a_result(dtype):
 
 
 @entry
-def half_of(x: Vector, function: int) -> bool:
+def half_of(x: WrittenVector, function: int) -> bool:
     x[0] = call_half(function, x[0], x.dtype.type(1))
     return x[0] == x[1]
 

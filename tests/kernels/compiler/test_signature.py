@@ -19,6 +19,9 @@ from fastfnn.kernels.compiler.signature import (
     Real,
     StridedVector,
     Vector,
+    WrittenDoubles,
+    WrittenMatrix,
+    WrittenVector,
     has_signature,
     numba_type,
     signature_of,
@@ -63,13 +66,16 @@ def test_types_of_annotations(dtype):
     assert numba_type(bool, dtype) == types.boolean
     assert numba_type(Real, dtype) == real
     assert numba_type(None, dtype) == types.void
-    assert numba_type(Vector, dtype) == types.Array(real, 1, "C")
-    assert numba_type(StridedVector, dtype) == types.Array(real, 1, "A")
-    assert numba_type(Matrix2D, dtype) == types.Array(real, 2, "A")
-    assert numba_type(Integers, dtype) == types.Array(types.int64, 1, "C")
-    assert numba_type(IntegerRows, dtype) == types.Array(types.int64, 2, "C")
-    assert numba_type(Doubles, dtype) == types.Array(types.float64, 1, "C")
-    assert numba_type(Bytes, dtype) == types.Array(types.uint8, 1, "C")
+    assert numba_type(Vector, dtype) == types.Array(real, 1, "C", readonly=True)
+    assert numba_type(StridedVector, dtype) == types.Array(real, 1, "A", readonly=True)
+    assert numba_type(Matrix2D, dtype) == types.Array(real, 2, "A", readonly=True)
+    assert numba_type(Integers, dtype) == types.Array(types.int64, 1, "C", readonly=True)
+    assert numba_type(IntegerRows, dtype) == types.Array(types.int64, 2, "C", readonly=True)
+    assert numba_type(Doubles, dtype) == types.Array(types.float64, 1, "C", readonly=True)
+    assert numba_type(Bytes, dtype) == types.Array(types.uint8, 1, "C", readonly=True)
+    assert numba_type(WrittenVector, dtype) == types.Array(real, 1, "C")
+    assert numba_type(WrittenMatrix, dtype) == types.Array(real, 2, "A")
+    assert numba_type(WrittenDoubles, dtype) == types.Array(types.float64, 1, "C")
 
 
 @every_dtype
@@ -88,7 +94,7 @@ def test_signatures(dtype, as_numba):
     real = numba.from_dtype(dtype)
     given = real if as_numba else dtype
     signature = signature_of(annotated, given)
-    assert signature.args == (types.Array(real, 1, "C"), numba_type(Rows, dtype), types.int64, real)
+    assert signature.args == (types.Array(real, 1, "C", readonly=True), numba_type(Rows, dtype), types.int64, real)
     assert signature.return_type == types.float64
     assert signature_of(without_result, given).return_type == types.void
     assert signature_of(without_annotation_of_the_result, given) == signature_of(without_result, given)
