@@ -16,6 +16,7 @@ from fastfnn import kernels, reference
 from fastfnn.kernels.compiler import cache, decorators
 from fastfnn.kernels.compiler.memory import aligned_zeros
 from fastfnn.kernels.elementwise.checks import all_finite, are_distributions
+from fastfnn.kernels.elementwise.conversion import all_finite_as, is_convertible
 from fastfnn.kernels.tuning import SAMPLES_PER_GROUP, WORK_PER_PREDICTION
 from fastfnn.kernels.workers import pool, region, threads
 
@@ -38,11 +39,13 @@ __all__ = [
     "CompileProgress",
     "aligned_zeros",
     "all_finite",
+    "all_finite_as",
     "are_distributions",
     "cache_folder",
     "calls_are_atomic",
     "compile_kernels",
     "get_num_threads",
+    "is_convertible",
     "max_threads",
     "on_compilation",
     "peak_flops",

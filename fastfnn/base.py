@@ -159,7 +159,7 @@ class NetworkBase:
     # Checks of samples and targets
 
     def _samples(self, name: str, value: npt.ArrayLike) -> np.ndarray:
-        """Return samples as (N, I) of the network's dtype, all finite."""
+        """Return samples as (N, I), all finite in the network's dtype, to which the kernels convert them."""
         return validation.samples(name, value, self.layer_sizes[0], self.dtype)
 
     def _targets(self, name: str, value: npt.ArrayLike, count: int) -> np.ndarray:

@@ -90,7 +90,12 @@ class FNN(NetworkBase):
         x_l = f_l(u_l)
 
     With batch normalization a hidden layer is ``x_l = f_l(gamma_l n(u_l) + beta_l)``, where n subtracts the mean of the
-    batch and divides by its standard deviation. Input of any real dtype is converted to `dtype`.
+    batch and divides by its standard deviation.
+
+    Samples of any real dtype and memory layout are converted to `dtype` a batch at a time, so that there is no copy of
+    all of them: they may be a read-only memory map larger than memory. Only those in another byte order than the
+    machine's and long doubles are converted as a whole. Arrays of `dtype` whose rows are contiguous are read where they
+    lie and train fastest; in Fortran order, each element of a random row lies on another cache line.
 
     References
     ----------

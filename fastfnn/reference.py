@@ -496,10 +496,11 @@ def network_forward(
 
     out          (N, K)    written
     params       (P,)      read: W1 row by row, b1, W2, b2, ...
-    x            (N, I)    read
+    x            (N, I)    read; of any real dtype, converted to that of params
     sizes        (L + 1,)  int64, read: units of the input and of each layer
     activations  (L,)      int64, read: the codes of f_1, ..., f_L
     """
+    x = _converted(x, params.dtype)
     for layer, code in zip(_layers(params, sizes), activations, strict=True):
         u = np.empty((len(x), len(layer.bias)), params.dtype)
         affine_forward(u, x, layer.weight, layer.bias)
@@ -514,7 +515,7 @@ def network_loss(
     """Mean loss of the predictions of a network.
 
     params       (P,)      read, as in network_forward
-    x            (N, I)    read; float32 or float64, converted to the dtype of params
+    x            (N, I)    read; of any real dtype, converted to that of params
     targets      (N,) int64 labels or (N, K) rows, read
     sizes        (L + 1,)  int64, read
     activations  (L,)      int64, read; the last is the identity if the loss includes the output activation
@@ -550,7 +551,7 @@ def network_gradient(
     grad_params  (P,)      written, laid out like params
     statistics   (Q,)      read and written, see train_steps; (0,) without batch normalization
     params       (P,)      read
-    x            (B, I)    read; float32 or float64, converted to the dtype of params
+    x            (B, I)    read; of any real dtype, converted to that of params
     targets      (B,) int64 labels or (B, K) rows, read
     sizes        (L + 1,)  int64, read
     activations  (L,)      int64, read; the last is the identity if the loss includes the output activation
@@ -569,7 +570,7 @@ def network_gradient(
 
 def _converted(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
     with np.errstate(over="ignore"):  # numbers beyond the range of the dtype become infinite
-        return x.astype(dtype)
+        return x.astype(dtype, copy=False)
 
 
 class _Pass(NamedTuple):
@@ -719,7 +720,7 @@ def train_steps(
     statistics      (Q,)          read and written: running mean (O,) and variance (O,) of each hidden layer; (0,)
                                   without batch normalization
     step_losses     (S,)          float64, written: the mean loss of each batch before its update
-    x               (N, I)        read
+    x               (N, I)        read; of any real dtype, converted to that of params batch by batch
     targets         (N,) int64 labels or (N, K) rows, read
     sample_weights  (N,) or (0,)  read: factors of the losses of the samples; empty if all are 1
     order           (E, M)        int64, read: the samples of each epoch; (E, 0) is all N in their order
@@ -744,7 +745,7 @@ def train_steps(
     for step, samples in enumerate(batches[: len(step_losses)]):
         number = steps_before + step + 1
         step_losses[step] = _gradient(
-            grad_params, statistics, params, x[samples], targets[samples],
+            grad_params, statistics, params, _converted(x[samples], params.dtype), targets[samples],
             sample_weights[samples] if len(sample_weights) else None, sizes, activations, settings, loss, number,
         )  # fmt: skip
         grads, layers = (_layers(flat, sizes, statistics.size > 0) for flat in (grad_params, params))

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastfnn.backend import all_finite, are_distributions
+from fastfnn.backend import all_finite, all_finite_as, are_distributions, is_convertible
 
 # Largest distance from 1 of the sum of a row of target probabilities; rows computed in float32 are this accurate.
 ROW_SUM_TOLERANCE = 1e-3
 
-# The dtypes of networks.
-REAL_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+# Numbers that are looked at together for the one that is not finite.
+ELEMENTS_PER_CHECK = 1 << 20
 
 # The smallest positive float32.
 LEAST_FLOAT32 = float(np.finfo(np.float32).smallest_subnormal)
@@ -116,10 +116,17 @@ def real_array(name: str, value: Any, dtype: npt.DTypeLike) -> np.ndarray:
         raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
     array = _converted(array, dtype)
     if not all_finite(array.reshape(-1)):
-        index = np.unravel_index(int(np.argmin(np.isfinite(array))), array.shape)
-        position = ", ".join(str(int(i)) for i in index)
-        raise ValueError(f"{name} must be finite in {array.dtype}, got {array[index]} at [{position}]")
+        _raise_not_finite(name, array)
     return array
+
+
+def _raise_not_finite(name: str, array: np.ndarray, first: int = 0) -> None:
+    """Raise if a number is not finite. `first` is the number of the first row of the array."""
+    finite = np.isfinite(array)
+    if not finite.all():
+        index = np.unravel_index(int(np.argmin(finite)), array.shape)
+        position = ", ".join(str(int(i) + shift) for i, shift in zip(index, (first, *[0] * array.ndim), strict=False))
+        raise ValueError(f"{name} must be finite in {array.dtype}, got {array[index]} at [{position}]")
 
 
 def _converted(array: np.ndarray, dtype: npt.DTypeLike) -> np.ndarray:
@@ -131,19 +138,47 @@ def _converted(array: np.ndarray, dtype: npt.DTypeLike) -> np.ndarray:
 
 
 def samples(name: str, value: Any, width: int, dtype: npt.DTypeLike) -> np.ndarray:
-    """Return `value` as samples (N, width) of `dtype`, all finite, N at least 1."""
-    return _rows(name, real_array(name, value, dtype), width)
+    """Return `value` as samples (N, width) for a network of `dtype`, all finite in it, N at least 1.
+
+    They keep their dtype and layout, without a copy, if the kernels can convert them batch by batch. Only those in
+    another byte order and of unusual dtypes (long double) are converted here, as a whole.
+    """
+    array = as_array(name, value)
+    if array.dtype == dtype and array.flags.carray and all_finite(array.reshape(-1)):
+        return _rows(name, array, width)
+    array = _rows(name, _readable(name, array, dtype), width)
+    if not _are_finite(array, dtype):
+        at_once = max(ELEMENTS_PER_CHECK // width, 1)
+        for first in range(0, len(array), at_once):
+            _raise_not_finite(name, _converted(array[first : first + at_once], dtype), first)
+    return array
+
+
+def _are_finite(array: np.ndarray, dtype: npt.DTypeLike) -> bool:
+    """Whether all numbers of a matrix are finite in `dtype`, in one pass without a copy."""
+    if array.dtype.kind != "f":
+        return True  # the largest integer is finite in any dtype
+    flags = array.flags
+    if array.dtype == dtype and flags.aligned and flags.forc:
+        return bool(all_finite((array if flags.c_contiguous else array.T).reshape(-1)))
+    return bool(all_finite_as(array, np.dtype(dtype)))
 
 
 def unchecked_samples(name: str, value: Any, width: int, dtype: npt.DTypeLike) -> np.ndarray:
-    """Return `value` as samples (N, width) of float32 or float64 that may not be finite.
+    """Return `value` as samples (N, width) that may not be finite, otherwise as `samples`.
 
-    For kernels that convert samples themselves and return NaN if one is not finite: this saves a pass over the samples.
+    For kernels that check samples themselves and return NaN if one is not finite: this saves a pass over the samples.
     """
-    array = as_array(name, value)
-    if array.dtype not in REAL_DTYPES or not array.flags.carray:
-        array = real_array(name, array, dtype)
-    return _rows(name, array, width)
+    return _rows(name, _readable(name, as_array(name, value), dtype), width)
+
+
+def _readable(name: str, array: np.ndarray, dtype: npt.DTypeLike) -> np.ndarray:
+    """Return `array` as it is if the kernels of a network can read it, else in `dtype`."""
+    if array.dtype == dtype or is_convertible(array.dtype):
+        return array
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
+    return _converted(array, dtype)
 
 
 def _rows(name: str, array: np.ndarray, width: int) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Checks of arguments, each in one pass over an array and without temporary arrays.
 
-The API calls them through backend.py, and training calls `finite` and `finite_as` on the samples that it reads. They
-only tell whether something is wrong: the API finds out what it is with NumPy, where speed no longer matters.
+The API calls them through backend.py, and gradients and losses call `finite` on the samples that they read. They only
+tell whether something is wrong: the API finds out what it is with NumPy, where speed no longer matters.
 See Experiments: compiled-checks.
 """
 
@@ -30,16 +30,6 @@ def _finite(values):
     return not wrong
 
 
-@inner
-def _finite_as(values, given):
-    largest, wrong = np.finfo(values.dtype).max, False
-    for i in range(values.shape[0]):
-        value = values.dtype.type(given[i])
-        values[i] = value
-        wrong |= not (abs(value) <= largest)
-    return not wrong
-
-
 @entry
 def _are_distributions(rows: ContiguousRows, tolerance: float) -> bool:
     right = True
@@ -62,17 +52,6 @@ def _plain_all_finite(values: np.ndarray) -> bool:
     return all(np.isfinite(values[i : i + ELEMENTS_PER_CHECK]).all() for i in steps)
 
 
-def _plain_finite_as(values: np.ndarray, given: np.ndarray) -> bool:
-    """Copy values of another dtype, and return whether all copies are finite.
-
-    values  (N,)  written; contiguous
-    given   (N,)  read; contiguous
-    """
-    with np.errstate(over="ignore"):
-        values[...] = given
-    return _plain_all_finite(values)
-
-
 def _plain_are_distributions(rows: np.ndarray, tolerance: float) -> bool:
     """Whether each row consists of numbers from 0 to 1 whose sum is 1 within a tolerance.
 
@@ -88,4 +67,3 @@ def _plain_are_distributions(rows: np.ndarray, tolerance: float) -> bool:
 all_finite: Any = _plain_all_finite if numba.config.DISABLE_JIT else _all_finite
 are_distributions: Any = _plain_are_distributions if numba.config.DISABLE_JIT else _are_distributions
 finite: Any = _plain_all_finite if numba.config.DISABLE_JIT else _finite
-finite_as: Any = _plain_finite_as if numba.config.DISABLE_JIT else _finite_as

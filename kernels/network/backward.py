@@ -14,7 +14,7 @@ from ..compiler.signature import Real
 from ..elementwise.activations.contract import call_on_block
 from ..products.column_sums import column_sums
 from ..products.multiply import accumulate_samples, multiply, multiply_samples
-from ..products.operands import ALONG_ROWS, ALONG_SUM, NEITHER, Epilogue, Factor, Size
+from ..products.operands import ALONG_ROWS, ALONG_SUM, Epilogue, Factor, Size
 from ..workers.crew import WHOLE, Crew, Share
 from ..workers.team import meet
 from .division import by_columns, widens
@@ -78,8 +78,7 @@ class Part(NamedTuple):
 @inner
 def _operands(layer, below, part, first, one):
     """x^T and delta, from row `first` of the buffers on, for a part of W."""
-    contiguous = ALONG_ROWS if below.contiguous != 0 else NEITHER
-    transposed = Factor(below.columns + 8 * part.top, below.out_rows + 8 * first, contiguous)
+    transposed = Factor(below.columns + 8 * part.top, below.out_rows + 8 * first, ALONG_ROWS)
     delta = Rows(layer.delta + first * layer.stride + part.left * itemsize(one), layer.stride)
     return transposed, delta
 

@@ -15,7 +15,7 @@ from ..elementwise.activations.contract import call_on_block, with_padding
 from ..elementwise.dropout import call_drop
 from ..elementwise.settings import settings_at
 from ..products.multiply import finish, multiply
-from ..products.operands import ALONG_SUM, IN_PANELS, NEITHER, NO_EPILOGUE, Epilogue, Factor, Size
+from ..products.operands import ALONG_SUM, IN_PANELS, NO_EPILOGUE, Epilogue, Factor, Size
 from ..workers.crew import WHOLE, Crew, Share, share
 from ..workers.team import meet
 from .division import by_columns, in_halves
@@ -74,8 +74,7 @@ def activation_of(layer, start):
 @inner
 def factor_of(layer, first, column):
     """The layer's outputs from row `first` and element `column` on, as the left factor of a product."""
-    contiguous = ALONG_SUM if layer.contiguous != 0 else NEITHER
-    return Factor(layer.out_rows + 8 * first, layer.columns + 8 * column, contiguous)
+    return Factor(layer.out_rows + 8 * first, layer.columns + 8 * column, ALONG_SUM)
 
 
 @inner

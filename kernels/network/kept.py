@@ -8,18 +8,15 @@ import threading
 from collections.abc import Hashable
 from typing import Any
 
-import numpy as np
-
 from ..tuning import KEEP_MOST_BYTES, KEEP_MOST_WORKSPACES
 
 
 class _Kept(threading.local):
-    """What a Python thread has kept: workspaces by what they depend on, their bytes, rooms by their use."""
+    """What a Python thread has kept: workspaces by what they depend on, and their bytes."""
 
     def __init__(self) -> None:
         self.workspaces: dict[Hashable, Any] = {}
         self.bytes = 0
-        self.rooms: dict[str, np.ndarray] = {}
 
 
 this_thread = _Kept()
@@ -33,14 +30,3 @@ def keep_workspace(key: Hashable, workspace: Any, size: int) -> None:
     if size <= KEEP_MOST_BYTES:
         this_thread.workspaces[key] = workspace
         this_thread.bytes += size
-
-
-def room_for(use: str, elements: int, dtype: np.dtype[Any]) -> np.ndarray:
-    """An array of at least this many elements, kept for the next call with this use."""
-    name = use + dtype.char
-    room = this_thread.rooms.get(name)
-    if room is None or room.size < elements:
-        room = np.empty(elements, dtype)
-        if room.nbytes <= KEEP_MOST_BYTES:
-            this_thread.rooms[name] = room
-    return room

@@ -49,7 +49,6 @@ class Layer:
     out_rows: int
     delta_rows: int
     columns: int
-    contiguous: int  # whether the elements of a row of `out_rows` lie side by side
     # Functions: addresses, or 0 where there is nothing to do.
     activate: int  # f_l, as an epilogue of the product
     activate_rows: int  # f_l, if it needs whole rows: softmax

@@ -30,7 +30,7 @@ class Form(NamedTuple):
     activations  the code of each layer's activation, see elementwise/activations/table.py
     dtype        of parameters and buffers
     capacity     rows of the buffers
-    x_column     bytes from one feature of a sample to the next
+    converted    rows of the buffer for converted samples; 0 if products read the samples where they lie
     training     whether deltas and slopes are wanted
     drops        whether hidden layers have dropout
     normalized   whether hidden layers have batch normalization
@@ -40,7 +40,7 @@ class Form(NamedTuple):
     activations: tuple[int, ...]
     dtype: np.dtype
     capacity: int
-    x_column: int
+    converted: int
     training: bool
     drops: bool
     normalized: bool
@@ -67,7 +67,7 @@ def lay_out_network(arena: Arena, form: Form) -> tuple[int, np.void, np.ndarray]
     network["table"], layers = arena.records(LAYER, len(form.sizes))
     item = form.dtype.itemsize
     distances = arena.numbers(0, item, max(form.sizes), PREFETCH_DISTANCE)
-    layers["columns"], layers["contiguous"] = distances, 1
+    layers["columns"] = distances
     _lay_out_input(arena, form, layers[0])
     for number, activation in enumerate(form.activations, 1):
         _lay_out_sizes(form, layers, number)
@@ -78,9 +78,9 @@ def lay_out_network(arena: Arena, form: Form) -> tuple[int, np.void, np.ndarray]
 def _lay_out_input(arena: Arena, form: Form, layer: np.void) -> None:
     layer["outputs"] = form.sizes[0]
     layer["out_rows"] = arena.numbers(0, 0, form.capacity, PREFETCH_DISTANCE)
-    if form.sizes[0] > 1 and form.x_column != form.dtype.itemsize:
-        layer["columns"] = arena.numbers(0, form.x_column, form.sizes[0], PREFETCH_DISTANCE)
-        layer["contiguous"] = 0
+    if form.converted:
+        layer["stride"] = padded(form.sizes[0]) * form.dtype.itemsize
+        layer["out"] = arena.buffer(form.converted * int(layer["stride"]))
 
 
 def _lay_out_sizes(form: Form, layers: np.ndarray, number: int) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..compiler.decorators import address_in_code, address_of, entry, entry_for, inner, shared
 from ..compiler.memory import (
+    Matrix,
     Rows,
     accessor,
     aligned_zeros,
@@ -23,9 +24,10 @@ from ..compiler.memory import (
 )
 from ..compiler.signature import Integers, Matrix2D, Real, Vector, WrittenMatrix
 from ..elementwise.checks import finite
+from ..elementwise.conversion import IN_PLACE, call_convert, converter, enter_samples, source_of
 from ..elementwise.losses.contract import Targets, call_loss, split_targets, total
 from ..elementwise.losses.table import loss_function, terms_per_sample
-from ..products.operands import ALONG_SUM, NEITHER
+from ..products.operands import ALONG_SUM
 from ..products.packing import bytes_of_room, pack_panels
 from ..tuning import (
     BYTES_PER_CACHE_LINE,
@@ -56,7 +58,9 @@ class Prediction:
     scratch_bytes: int
     samples: int
     x: int  # (N, I)
-    x_stride: int
+    x_row: int
+    convert: int  # 0, or the function that makes rows of the dtype of x, see elementwise/conversion.py
+    x_column: int  # for that function
     out: int  # (N, K), if the outputs are wanted
     out_row: int
     out_column: int
@@ -80,8 +84,13 @@ def predict_block(job, network, top, count, part, one):
 
     Returns the first of these rows.
     """
-    first = part * job.block
-    fill_list(layer_of(network, 0).out_rows + 8 * first, job.x + top * job.x_stride, job.x_stride, count)
+    first, below, source = part * job.block, layer_of(network, 0), job.x + top * job.x_row
+    if job.convert != 0:
+        target, samples = outputs_from(below, first), Matrix(source, job.x_row, job.x_column)
+        if call_convert(job.convert, target, samples, 0, count, below.outputs, one) != 0:
+            job.not_finite = 1
+        source = target.address
+    fill_list(below.out_rows + 8 * first, source, job.x_row if job.convert == 0 else below.stride, count)
     room = job.scratch + part * job.scratch_bytes
     forward(job.network, BatchRows(first, first + count, count, 0), ALONE, room, 0, one)
     return first
@@ -110,10 +119,10 @@ def predicted_loss_part(arguments: int, parts: int, part: int, one: Real) -> Non
     network = network_at(job.network)
     inputs, last = layer_of(network, 0).outputs, layer_of(network, network.layers)
     start, stop = share(job.samples, parts, part)
-    x = Rows(job.x, job.x_stride)
+    x = Rows(job.x, job.x_row)
     for top in range(start, stop, job.block):
         count = min(job.block, stop - top)
-        for i in range(top, top + count):
+        for i in range(top, top + count if job.convert == 0 else top):
             if not finite(row_at(x, i, inputs, one)):
                 job.not_finite = 1
         first = predict_block(job, network, top, count, part, one)
@@ -162,7 +171,9 @@ def bind(params, x, packed, pack, job_address, threads, one):
     job = prediction_at(job_address)
     network = network_at(job.network)
     network.params = params.ctypes.data
-    job.samples, job.x, job.x_stride = x.shape[0], x.ctypes.data, x.strides[0]
+    job.samples = x.shape[0]
+    if job.convert == 0:  # else x has no features, see `enter_samples`
+        job.x, job.x_row = x.ctypes.data, x.strides[0]
     place = packed
     for number in range(1, network.layers + 1):
         layer = layer_of(network, number)
@@ -180,10 +191,9 @@ def pack_part(arguments: int, parts: int, part: int, one: Real) -> None:
     network = network_at(prediction_at(arguments).network)
     item = array_at(0, 0, one).itemsize
     for number in range(1, network.layers + 1):
-        layer, below = layer_of(network, number), layer_of(network, number - 1)
+        layer = layer_of(network, number)
         weight = Rows(network.params + layer.weight, layer.outputs * item)
-        contiguous = ALONG_SUM if below.contiguous != 0 else NEITHER
-        pack_panels(layer.packed, weight, layer.inputs, layer.outputs, contiguous, Share(parts, part), one)
+        pack_panels(layer.packed, weight, layer.inputs, layer.outputs, ALONG_SUM, Share(parts, part), one)
 
 
 class _Shape(NamedTuple):
@@ -194,20 +204,21 @@ class _Shape(NamedTuple):
     itemsize: int  # of the dtype
     rows: int  # of a block
     threads: int
-    x_column: int  # bytes from one feature to the next
+    source: str  # how x is read, see `source_of`
     loss: int  # or NO_LOSS
 
 
 class _Workspace(NamedTuple):
-    """The memory of a prediction, the address of its record in it, and the entry point: of predictions or of losses."""
+    """The memory of a prediction, its record and the address of that, the entry point: of predictions or of losses."""
 
     memory: np.ndarray
     job: int
+    record: np.void
     predict: Callable[..., Any]
 
 
 def _workspace_for(
-    params: np.ndarray, x: np.ndarray, sizes: np.ndarray, activations: np.ndarray, loss: int, threads: int
+    params: np.ndarray, x: np.ndarray, source: str, sizes: np.ndarray, activations: np.ndarray, loss: int, threads: int
 ) -> _Workspace:
     """The workspace for these arrays, kept from an earlier call if there was one of the same shape."""
     most = -(-len(x) // threads)  # of a thread
@@ -215,27 +226,30 @@ def _workspace_for(
         rows = 1 << (most - 1).bit_length()  # a power of two: many lengths share a workspace
     else:
         rows = PREDICTION_ROWS if params.nbytes <= PACKED_MOST_BYTES else PREDICTION_ROWS_LARGE
-    shape = sizes.tobytes(), activations.tobytes(), params.itemsize, rows, threads, x.strides[1], loss
+    shape = sizes.tobytes(), activations.tobytes(), params.itemsize, rows, threads, source, loss
     found: _Workspace | None = this_thread.workspaces.get(shape)
     return found or _new_workspace(_Shape(*shape))
 
 
 def _new_workspace(shape: _Shape) -> _Workspace:
     function, dtype = _predict if shape.loss == NO_LOSS else _predicted_loss, float_of(shape.itemsize)
-    memory, job = allocate(lambda arena: _lay_out(arena, shape), [(function, dtype)])
-    workspace = _Workspace(memory, job, entry_for(function, dtype))
+    memory, (job, record) = allocate(lambda arena: _lay_out(arena, shape), [(function, dtype)])
+    workspace = _Workspace(memory, job, record, entry_for(function, dtype))
     keep_workspace(tuple(shape), workspace, memory.nbytes)
     return workspace
 
 
-def _lay_out(arena: Arena, shape: _Shape) -> int:
-    """Take all memory of a prediction, and fill in its record; returns the record's address."""
+def _lay_out(arena: Arena, shape: _Shape) -> tuple[int, np.void]:
+    """Take all memory of a prediction, and fill in its record; returns the record's address, and the record."""
     dtype = float_of(shape.itemsize)
     sizes = tuple(np.frombuffer(shape.sizes, np.int64).tolist())
     activations = tuple(np.frombuffer(shape.activations, np.int64).tolist())
     capacity = shape.rows * shape.threads
     address, (job,) = arena.records(PREDICTION)
-    form = Form(sizes, activations, dtype, capacity, shape.x_column, training=False, drops=False, normalized=False)
+    converted = 0
+    if shape.source != IN_PLACE:
+        job["convert"], converted = converter(shape.source, dtype), capacity
+    form = Form(sizes, activations, dtype, capacity, converted, training=False, drops=False, normalized=False)
     job["network"], _, layers = lay_out_network(arena, form)
     job["block"], job["scratch_bytes"] = shape.rows, -(-bytes_of_room(max(sizes)) // 128) * 128 + 128
     job["scratch"] = arena.buffer(shape.threads * int(job["scratch_bytes"]))
@@ -243,7 +257,7 @@ def _lay_out(arena: Arena, shape: _Shape) -> int:
         job["loss"] = loss_function(shape.loss, dtype)
         job["terms_per_sample"] = terms_per_sample(shape.loss, sizes[-1])
         job["loss_gradients"] = arena.buffer(capacity * int(layers[-1]["stride"]))
-    return address
+    return address, job
 
 
 class _Packing(NamedTuple):
@@ -272,15 +286,18 @@ def network_forward(
 
     out          (N, K)    written: the last layer's output
     params       (P,)      read; contiguous: W1 (I, O) row by row, b1, W2, b2, ...
-    x            (N, I)    read
+    x            (N, I)    read; of a dtype that `is_convertible` accepts, with any strides
     sizes        (L + 1,)  int64, read; contiguous
     activations  (L,)      int64, read; contiguous: indices into ACTIVATIONS
 
     Source: section 1 of the notes, the multilayer network.
     """
     threads = threads_for(x.shape[0] * params.size)
-    workspace = _workspace_for(params, x, sizes, activations, NO_LOSS, threads)
+    source = IN_PLACE if x.dtype == params.dtype and x.flags.carray else source_of(x, params.dtype)
+    workspace = _workspace_for(params, x, source, sizes, activations, NO_LOSS, threads)
     packing = _packing(params, len(x), sizes, threads)
+    if source != IN_PLACE:
+        x = enter_samples(workspace.record, x, params.dtype)
     workspace.predict(params, out, x, packing.address, packing.function, workspace.job, threads)
 
 
@@ -290,7 +307,7 @@ def network_loss(
     """The mean loss of the network's outputs for the rows of x, as the loss of that name gives it for them.
 
     params       (P,)      read; contiguous, as in network_forward
-    x            (N, I)    read; of either dtype, converted to that of params
+    x            (N, I)    read; as in network_forward
     targets      (N,) int64 labels or (N, K) rows, as the loss takes them; read
     sizes        (L + 1,)  int64, read; contiguous
     activations  (L,)      int64, read; contiguous; the last is the identity where the loss contains the output
@@ -302,11 +319,12 @@ def network_loss(
     """
     labels, rows = split_targets(targets, params.dtype)
     labels, rows = np.ascontiguousarray(labels), contiguous_rows(rows)
-    with np.errstate(over="ignore"):  # what does not fit becomes infinite, which is found
-        x = contiguous_rows(x.astype(params.dtype, copy=False))
     threads = threads_for(x.shape[0] * params.size)
-    workspace = _workspace_for(params, x, sizes, activations, loss, threads)
+    source = IN_PLACE if x.dtype == params.dtype and x.flags.carray else source_of(x, params.dtype)
+    workspace = _workspace_for(params, x, source, sizes, activations, loss, threads)
     packing = _packing(params, len(x), sizes, threads)
+    if source != IN_PLACE:
+        x = enter_samples(workspace.record, x, params.dtype)
     loss_of_all = workspace.predict(
         params, x, labels, rows, packing.address, packing.function, workspace.job, threads
     )  # fmt: skip

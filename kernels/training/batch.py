@@ -1,14 +1,15 @@
 """A batch: which samples it has, where they lie, and whether they can be used.
 
-Samples are not copied. The input layer's list of rows gets their addresses, and the products read them there.
+The input layer's list of rows gets the addresses of the samples, and the products read them there. Samples whose dtype
+or layout products cannot read are converted to rows of a buffer first: only those of the batch, each by the thread that
+is about to multiply it.
 """
 
-import numpy as np
-
 from ..compiler.decorators import called_through, inner, shared
-from ..compiler.memory import array_at, fill_list, itemsize
+from ..compiler.memory import Matrix, Rows, array_at, fill_list, itemsize
 from ..compiler.signature import Real
-from ..elementwise.checks import finite, finite_as
+from ..elementwise.checks import finite
+from ..elementwise.conversion import call_convert
 from ..network.layers import layer_of
 from .job import job_at, network_of
 
@@ -18,12 +19,14 @@ def choose_samples(job, place, row, count, one):
     """Make the `count` samples from a place on, see `batch_of`, those of the batch, from row `row` on."""
     network = network_of(job)
     rows = layer_of(network, 0).out_rows
-    if job.order == 0:
-        fill_list(rows + 8 * row, job.x + place * job.x_stride, job.x_stride, count)
+    if job.convert != 0:
+        pass  # they are in the list already
+    elif job.order == 0:
+        fill_list(rows + 8 * row, job.x + place * job.x_row, job.x_row, count)
     else:
         addresses, order = array_at(rows, row + count, 0), array_at(job.order, place + count, 0)
         for i in range(count):
-            addresses[row + i] = job.x + order[place + i] * job.x_stride
+            addresses[row + i] = job.x + order[place + i] * job.x_row
     if job.targets == 0:
         choose_labels(job, place, row, count)
     elif job.order != 0:
@@ -66,33 +69,44 @@ def choose_weights(job, place, row, count, one):
         weights[row + i] = array_at(job.weights, sample + 1, one)[sample]
 
 
+@inner
+def buffer_row(network, row, column, one):
+    """Rows of the buffer for converted samples, from a row and an element on."""
+    layer = layer_of(network, 0)
+    return Rows(layer.out + row * layer.stride + column * itemsize(one), layer.stride)
+
+
+@inner
+def convert_samples(job, target, place, count, left, right, one):
+    """Convert features left to right of the `count` samples from a place on, see `batch_of`, and check them."""
+    first, order = (place, 0) if job.order == 0 else (0, job.order + 8 * place)
+    source = Matrix(job.x + first * job.x_row + left * job.x_column, job.x_row, job.x_column)
+    if call_convert(job.convert, target, source, order, count, right - left, one) != 0:
+        job.not_finite = 1
+
+
+@inner
+def list_converted(network, start, row, count):
+    """Enter rows of the buffer for converted samples, from `row` on, in the list of rows from `start` on."""
+    layer = layer_of(network, 0)
+    fill_list(layer.out_rows + 8 * start, layer.out + row * layer.stride, layer.stride, count)
+
+
 @called_through
-def call_take_in(function: int, job_address: int, start: int, stop: int, left: int, right: int, one: Real) -> None:
-    """Call `take_in` by its address."""
+def call_check(function: int, job_address: int, start: int, stop: int, one: Real) -> None:
+    """Call `check_samples` by its address."""
 
 
 @shared
-def take_in(job_address: int, start: int, stop: int, left: int, right: int, one: Real) -> None:
-    """Convert features left to right of samples start to stop, if they are of the other dtype, and check them.
-
-    Each thread takes in what it is about to multiply, so that it reads the samples once.
-    """
+def check_samples(job_address: int, start: int, stop: int, one: Real) -> None:
+    """Check that samples start to stop are finite: a gradient has no order."""
     job = job_at(job_address)
-    network = network_of(job)
-    width, item, other_item = layer_of(network, 0).outputs, itemsize(one), 12 - itemsize(one)
-    runs, count = stop - start, right - left
-    one_run = job.x_stride == width * item and (job.x_as_given == 0 or job.x_as_given_stride == width * other_item)
-    if count == width and one_run:
-        runs, count = 1, runs * count
-    fit = True
+    width, runs = layer_of(network_of(job), 0).outputs, stop - start
+    count = width
+    if job.x_row == width * itemsize(one):
+        runs, count = 1, runs * width
+    good = True
     for i in range(start, start + runs):
-        values = array_at(job.x + i * job.x_stride + left * item, count, one)
-        given = job.x_as_given + i * job.x_as_given_stride + left * other_item
-        if job.x_as_given == 0:
-            fit &= finite(values)
-        elif item == 8:
-            fit &= finite_as(values, array_at(given, count, np.float32(1)))
-        else:
-            fit &= finite_as(values, array_at(given, count, np.float64(1)))
-    if not fit:
+        good &= finite(array_at(job.x + i * job.x_row, count, one))
+    if not good:
         job.not_finite = 1

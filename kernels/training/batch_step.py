@@ -11,11 +11,10 @@ from ..compiler.decorators import inner, shared
 from ..compiler.memory import array_at
 from ..compiler.signature import Real
 from ..network.forward import BatchRows
-from ..network.layers import layer_of
-from ..tuning import DEEP_BATCH, DEEP_BATCH_ROWS
+from ..tuning import DEEP_BATCH_ROWS
 from ..workers.crew import ALONE, Crew, share
 from ..workers.team import meet
-from .job import batch_of, job_at, needs_whole_gradient, network_of
+from .job import batch_of, in_blocks, job_at, needs_whole_gradient
 from .passes import forward_loss_backward, note_loss
 from .update import call_apply_gradient, find_factors, update_layers
 
@@ -25,12 +24,12 @@ def batch_step(job_address: int, step: int, scratch: int, crew: Crew, one: Real)
     """Take a step on a batch, see `call_step` in run.py."""
     job = job_at(job_address)
     find_factors(job, step, scratch, one)
-    _, batch = batch_of(job, step)
+    place, batch = batch_of(job, step)
     carry_share(job, job_address, step, batch, crew, scratch, one)
     meet(crew)
     if crew.rank == 0:
         note_loss(job, step, array_at(job.terms, batch * job.terms_per_sample, 1.0), batch)
-    update_layers(job_address, batch, scratch, crew, one)
+    update_layers(job_address, place, batch, scratch, crew, one)
     applies = needs_whole_gradient(job, batch)
     meet(crew)  # after the last meeting of a step a member reads nothing, not even the job: see team.py
     if applies:
@@ -42,8 +41,9 @@ def batch_step(job_address: int, step: int, scratch: int, crew: Crew, one: Real)
 def carry_share(job, job_address, step, batch, crew, scratch, one):
     """Carry this thread's share of the batch through the network, in blocks if the batch is deep."""
     start, stop = share(batch, crew.members, crew.rank)
-    in_blocks = batch > DEEP_BATCH and layer_of(network_of(job), 1).normalize == 0  # which needs the whole batch
-    at_once = DEEP_BATCH_ROWS if in_blocks else max(stop - start, 1)
+    blocks = in_blocks(job, batch)
+    at_once = DEEP_BATCH_ROWS if blocks else max(stop - start, 1)
     for top in range(start, max(stop, start + 1), at_once):
         rows = BatchRows(top, min(top + at_once, stop), batch, top)
-        forward_loss_backward(job, job_address, step, rows, ALONE if in_blocks else crew, scratch, one)
+        room = crew.rank * DEEP_BATCH_ROWS if blocks else top
+        forward_loss_backward(job, job_address, step, rows, room, ALONE if blocks else crew, scratch, one)

@@ -3,9 +3,10 @@
 import numpy as np
 
 from ..compiler.memory import contiguous_rows
+from ..elementwise.conversion import IN_PLACE, enter_samples, source_of
 from ..elementwise.losses.contract import split_targets
 from ..elementwise.settings import SETTINGS
-from ..network.kept import room_for, this_thread
+from ..network.kept import this_thread
 from ..tuning import SAMPLES_PER_GROUP
 from ..workers.threads import threads_for
 from .workspace import GRADIENT, Shape, in_groups, new_workspace
@@ -33,7 +34,7 @@ def network_gradient(
     grad_params  (P,)      written; contiguous, laid out like params
     statistics   (Q,)      read and written, contiguous: see train_steps; (0,) without batch normalization
     params       (P,)      read; contiguous
-    x            (B, I)    read; of either dtype, converted to that of params
+    x            (B, I)    read; of a dtype that `is_convertible` accepts, with any strides
     targets      (B,) int64 labels or (B, K) rows, as the loss takes them; read
     sizes        (L + 1,)  int64, read; contiguous
     activations  (L,)      int64, read; contiguous; the last is the identity where the loss contains the output
@@ -46,22 +47,20 @@ def network_gradient(
     Source: section 5 of the notes, whose recursion has n + 1 where it must have l + 1.
     """
     threads = threads_for(3 * len(x) * params.size)
+    source = IN_PLACE if x.dtype == params.dtype and x.flags.carray else source_of(x, params.dtype)
     shape = (
-        sizes.tobytes(), activations.tobytes(), params.itemsize, params.size, len(x), params.itemsize, loss, GRADIENT,
+        sizes.tobytes(), activations.tobytes(), params.itemsize, params.size, len(x), source, loss, GRADIENT,
         targets.ndim == 1, False, False, settings[_DROPOUT] > 0, False, statistics.size > 0, threads,
     )  # fmt: skip
     workspace = this_thread.workspaces.get(shape) or new_workspace(Shape(*shape))
     if statistics.size:
         workspace.network["statistics"] = statistics.ctypes.data
     labels, rows = split_targets(targets, params.dtype)
-    x = samples = contiguous_rows(x)
-    x_as_given = x_as_given_stride = 0
-    if x.dtype != params.dtype:
-        x_as_given, x_as_given_stride = x.__array_interface__["data"][0], x.strides[0]
-        samples = room_for("samples", x.size, params.dtype)[: x.size].reshape(x.shape)
+    if source != IN_PLACE:
+        x = enter_samples(workspace.record, x, params.dtype)
     workspace.run(
-        params, grad_params, samples, np.ascontiguousarray(labels), contiguous_rows(rows), settings,
-        workspace.step_losses, workspace.job, step - 1, x_as_given, x_as_given_stride, threads,
+        params, grad_params, x, np.ascontiguousarray(labels), contiguous_rows(rows), settings, workspace.step_losses,
+        workspace.job, step - 1, threads,
     )  # fmt: skip
     return float(workspace.step_losses[0])
 
@@ -97,7 +96,7 @@ def train_steps(
                                   (O,), which batch normalization moves towards those of the batch; (0,) without it
     step_losses     (S,)          float64, written: the mean loss of each batch before its update; S is
                                   E ceil(M / batch_size)
-    x               (N, I)        read
+    x               (N, I)        read; as in network_gradient
     targets         (N,) int64 labels or (N, K) rows, as the loss takes them; read
     sample_weights  (N,) or (0,)  read
     order           (E, M)        int64, read: a row for each epoch, of indices of samples; or (E, 0): all N, as they
@@ -127,8 +126,9 @@ def train_steps(
     batch, drops, clips = max(1, min(batch_size, samples)), settings[_DROPOUT] > 0, settings[_CLIP_NORM] > 0
     grouped = in_groups(batch, optimizer, drops or clips or statistics.size > 0)
     threads = threads_for(params.size // 2 if grouped else 3 * batch * params.size)
+    source = IN_PLACE if x.dtype == params.dtype and x.flags.carray else source_of(x, params.dtype)
     shape = (
-        sizes.tobytes(), activations.tobytes(), params.itemsize, params.size, batch, x.strides[1], loss, optimizer,
+        sizes.tobytes(), activations.tobytes(), params.itemsize, params.size, batch, source, loss, optimizer,
         targets.ndim == 1, order.shape[1] > 0, weights.size > 0, drops, clips, statistics.size > 0, threads,
     )  # fmt: skip
     workspace = this_thread.workspaces.get(shape) or new_workspace(Shape(*shape))
@@ -138,9 +138,11 @@ def train_steps(
     rates = np.ascontiguousarray(learning_rates)
     workspace.bind(first, second, statistics, weights, order, rates, workspace.job, samples, calls)
     labels, rows = split_targets(targets, params.dtype)
+    if source != IN_PLACE:
+        x = enter_samples(workspace.record, x, params.dtype)
     workspace.run(
         params, params, x, np.ascontiguousarray(labels), contiguous_rows(rows), settings, losses, workspace.job,
-        steps_before, 0, 0, threads,
+        steps_before, threads,
     )  # fmt: skip
     if losses is not step_losses:
         step_losses[...] = losses

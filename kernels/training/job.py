@@ -8,7 +8,7 @@ from ..compiler.decorators import inner
 from ..compiler.memory import Rows, accessor, array_at, itemsize, record_of
 from ..elementwise.dropout import key_of_step
 from ..elementwise.settings import settings_at
-from ..network.layers import network_at
+from ..network.layers import layer_of, network_at
 from ..tuning import DEEP_BATCH
 
 
@@ -19,7 +19,9 @@ class Job:
     parameters: int  # P
     # The samples, and the batches that they are divided into.
     x: int  # (N, I)
-    x_stride: int
+    x_row: int
+    convert: int  # 0, or the function that makes rows of the dtype of x, see elementwise/conversion.py
+    x_column: int  # for that function
     labels: int  # (N,) int64, or 0 if there are rows of targets (N, K)
     targets: int
     targets_stride: int
@@ -28,10 +30,7 @@ class Job:
     samples: int  # in an epoch
     batch_size: int
     steps_per_epoch: int
-    # Checks of the samples, for calls whose caller has not checked them, see batch.py.
-    take_in: int  # the address of the function
-    x_as_given: int  # samples of the other dtype, to be converted to x first
-    x_as_given_stride: int
+    check: int  # the function that checks samples which their caller has not checked and nobody converts, see batch.py
     not_finite: int  # 1 as soon as a sample is found that is not finite
     # The batch: what belongs to the samples whose addresses are in the input layer's list of rows.
     batch_labels: int
@@ -115,6 +114,12 @@ def rate_of(job, step):
 def dropout_key(job, step):
     """The key of a step's dropout."""
     return key_of_step(int(settings_of(job).seed), job.steps_before + step + 1)
+
+
+@inner
+def in_blocks(job, batch):
+    """Whether a batch goes through the network in blocks because it is deep: batch normalization needs all of it."""
+    return batch > DEEP_BATCH and layer_of(network_of(job), 1).normalize == 0
 
 
 @inner

@@ -10,15 +10,16 @@ from ..network.division import in_halves
 from ..network.forward import forward
 from ..network.layers import deltas_from, layer_of, outputs_from
 from ..workers.crew import share
-from .batch import call_take_in, choose_samples
+from .batch import buffer_row, call_check, choose_samples, convert_samples, list_converted
 from .job import batch_of, dropout_key, network_of, target_rows
 
 
 @inner
-def forward_loss_backward(job, job_address, step, rows, crew, scratch, one):
+def forward_loss_backward(job, job_address, step, rows, room_row, crew, scratch, one):
     """Carry samples of a step's batch to the loss and back; the deltas are what the update needs.
 
-    rows  where they go in the buffers, and which samples of the batch they are
+    rows      where they go in the buffers, and which samples of the batch they are
+    room_row  the first of their rows in the buffer for converted samples
 
     Returns the terms of their loss.
     """
@@ -27,15 +28,20 @@ def forward_loss_backward(job, job_address, step, rows, crew, scratch, one):
     count, inputs = rows.stop - rows.start, layer_of(network, 0).outputs
     halves = crew.team != 0 and in_halves(layer_of(network, 1), rows.batch, one)
     end = rows.first + count
-    if job.take_in != 0 and not halves:
-        call_take_in(job.take_in, job_address, rows.first, end, 0, inputs, one)
-    elif job.x_as_given != 0:  # in halves each thread multiplies its share of the inputs, and meets the others before
-        left, right = share(inputs, crew.members, crew.rank)
-        call_take_in(job.take_in, job_address, 0, rows.batch, left, right, one)
+    if job.convert != 0:
+        left, right = share(inputs, crew.members, crew.rank) if halves else (0, inputs)
+        if halves:  # each thread multiplies its share of the inputs of all samples, and meets the others before
+            convert_samples(job, buffer_row(network, 0, left, one), place, rows.batch, left, right, one)
+        else:
+            target = buffer_row(network, room_row, 0, one)
+            convert_samples(job, target, place + rows.first, count, 0, inputs, one)
+        list_converted(network, rows.start, room_row, count)
+    elif job.check != 0 and not halves:
+        call_check(job.check, job_address, rows.first, end, one)
     choose_samples(job, place + rows.first, rows.start, count, one)
     doubt = forward(job.network, rows, crew, room, dropout_key(job, step), one)
-    if job.take_in != 0 and doubt != 0:  # the weights may be the reason, too
-        call_take_in(job.take_in, job_address, rows.first, end, 0, inputs, one)
+    if job.check != 0 and doubt != 0:  # the weights may be the reason, too
+        call_check(job.check, job_address, rows.first, end, one)
     terms = loss_of_rows(job, place + rows.first, rows.start, rows.stop, rows.batch, one)
     backward(job.network, rows, crew, room, one)
     return terms

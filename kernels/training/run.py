@@ -139,8 +139,7 @@ def bind_training(
 @entry
 def run(
     params: Vector, gradient: WrittenVector, x: Matrix2D, labels: Integers, targets: Matrix2D, settings: Doubles,
-    step_losses: WrittenDoubles, job_address: int, steps_before: int, x_as_given: int, x_as_given_stride: int,
-    threads: int,
+    step_losses: WrittenDoubles, job_address: int, steps_before: int, threads: int,
 ) -> None:  # fmt: skip
     """Take the steps of a job with these arrays, on up to `threads` threads."""
     job, one = job_at(job_address), params.dtype.type(1)
@@ -149,8 +148,8 @@ def run(
     job.steps_before, job.not_finite = steps_before, 0
     if job.gradient_only != 0:
         job.gradient = gradient.ctypes.data
-    job.x, job.x_stride = x.ctypes.data, x.strides[0]
-    job.x_as_given, job.x_as_given_stride = x_as_given, x_as_given_stride
+    if job.convert == 0:  # else x has no features, see `enter_samples` in elementwise/conversion.py
+        job.x, job.x_row = x.ctypes.data, x.strides[0]
     job.labels, job.targets, job.targets_stride = labels.ctypes.data, 0, targets.strides[0]
     if targets.shape[0] > 0:
         job.targets = targets.ctypes.data

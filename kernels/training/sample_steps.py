@@ -20,7 +20,7 @@ Values that are not finite stay so, but where x_i W_i is infinite it may be NaN 
 """
 
 from ..compiler.decorators import inner, shared
-from ..compiler.memory import NO_ROWS, Matrix, Rows, array_at, as_type_of, itemsize
+from ..compiler.memory import NO_ROWS, Matrix, Rows, array_at, as_type_of, copy_elements, fill_list, itemsize
 from ..compiler.signature import Real
 from ..elementwise.activations.contract import CHUNK, call_on_block, with_padding
 from ..elementwise.primitives import mul_add
@@ -32,7 +32,7 @@ from ..products.operands import ALONG_ROWS, ALONG_SUM, NO_EPILOGUE, Epilogue, Fa
 from ..tuning import ROWS_PER_DOT, SAMPLES_PER_GROUP
 from ..workers.crew import WHOLE, Crew, Share, share
 from ..workers.team import meet
-from .batch import choose_samples
+from .batch import choose_samples, convert_samples
 from .job import job_at, network_of, place_of, rate_of, settings_of
 from .passes import loss_of_rows, note_loss
 
@@ -115,20 +115,15 @@ def shrink_of(job, step, one):
 @inner
 def gather_samples(job, network, place, count, one):
     """Copy the samples of a group to rows of contiguous elements."""
-    layer = layer_of(network, 0)
+    layer, samples = layer_of(network, 0), Rows(job.group_samples, job.group_samples_stride)
     choose_samples(job, place, 0, count, one)
-    rows, distances = array_at(layer.out_rows, count, 0), array_at(layer.columns, layer.outputs, 0)
-    for i in range(count):
-        source, target = rows[i], job.group_samples + i * job.group_samples_stride
-        copied = array_at(target, layer.outputs, one)
-        if layer.contiguous != 0:
-            values = array_at(source, layer.outputs, one)
-            for j in range(layer.outputs):
-                copied[j] = values[j]
-        else:
-            for j in range(layer.outputs):
-                copied[j] = array_at(source + distances[j], 1, one)[0]
-        rows[i] = target
+    rows = array_at(layer.out_rows, count, 0)
+    if job.convert != 0:
+        convert_samples(job, samples, place, count, 0, layer.outputs, one)
+    else:
+        for i in range(count):
+            copy_elements(samples.address + i * samples.stride, rows[i], layer.outputs, one)
+    fill_list(layer.out_rows, samples.address, samples.stride, count)
 
 
 @inner

@@ -109,7 +109,7 @@ def sum_blocks(job, job_address, step, number, top, bottom, blocks, batch, rank,
         sample = first * blocks.rows
         samples = min(min(first + blocks.together, bottom) * blocks.rows, batch) - sample
         rows = BatchRows(start, start + samples, batch, sample)
-        terms = forward_loss_backward(job, job_address, step, rows, ALONE, scratch, one)
+        terms = forward_loss_backward(job, job_address, step, rows, start, ALONE, scratch, one)
         for begin in range(0, samples, blocks.rows):
             count, each = min(blocks.rows, samples - begin), job.terms_per_sample
             losses[number] += total(terms[begin * each : (begin + count) * each])

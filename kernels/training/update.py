@@ -26,10 +26,11 @@ from ..elementwise.update_rules.contract import (
 from ..network.backward import Part, add_weight_gradient, bias_gradient, part_of_weight, weight_gradient
 from ..network.division import widens
 from ..network.layers import layer_of
-from ..tuning import NORM_PIECE, UPDATE_ROWS, WIDENING_FACTOR_WITH_STATE
+from ..tuning import DEEP_BATCH_SUM, NORM_PIECE, UPDATE_ROWS, WIDENING_FACTOR_WITH_STATE
 from ..workers.crew import Crew, share
 from ..workers.team import meet
-from .job import job_at, needs_whole_gradient, network_of, rate_of, settings_of
+from .batch import buffer_row, convert_samples, list_converted
+from .job import in_blocks, job_at, needs_whole_gradient, network_of, rate_of, settings_of
 
 # Bytes at the beginning of a thread's scratch for the factors of its rule; a piece of a gradient follows.
 FACTORS_BYTES = 128
@@ -51,9 +52,10 @@ def update_at(job, shift, grad, count, scratch, one):
 
 
 @shared
-def update_layers(job_address: int, batch: int, scratch: int, crew: Crew, one: Real) -> None:
+def update_layers(job_address: int, place: int, batch: int, scratch: int, crew: Crew, one: Real) -> None:
     """Sum the gradient of a batch and update with it, for this thread's share of each layer.
 
+    `place` is that of the batch's first sample, see `batch_of`.
     Where the gradient is the result, or is needed as a whole, it is written to memory and not applied.
     """
     job = job_at(job_address)
@@ -62,6 +64,9 @@ def update_layers(job_address: int, batch: int, scratch: int, crew: Crew, one: R
     for number in range(1, network.layers + 1):
         layer, below = layer_of(network, number), layer_of(network, number - 1)
         part = weight_share(job, layer, batch, writes, crew, one)
+        if number == 1 and job.convert != 0 and in_blocks(job, batch):
+            gradient_of_converted(job, layer, below, place, batch, scratch + job.packing, crew, one)
+            part = Part(0, 0, 0, 0)
         at_once = max(part.bottom - part.top, 1) if writes or job.scales_weights != 0 else UPDATE_ROWS
         for top in range(part.top, part.bottom, at_once):
             rows = Part(top, min(top + at_once, part.bottom), part.left, part.right)
@@ -80,6 +85,28 @@ def weight_share(job, layer, batch, writes, crew, one):
         return Part(0, layer.inputs, left, right)
     top, bottom = share(layer.inputs, crew.members, crew.rank)
     return Part(top, bottom, 0, layer.outputs)
+
+
+@inner
+def gradient_of_converted(job, layer, below, place, batch, room, crew, one):
+    """The gradient of the first W over a deep batch whose samples are converted: this thread's rows.
+
+    The samples are converted once more, as many at a time as are summed at once: a buffer for the whole batch could be
+    a copy of all samples. The sums are those of `weight_gradient`.
+    """
+    top, bottom = share(layer.inputs, crew.members, crew.rank)
+    if top == bottom:
+        return
+    network, part = network_of(job), Part(top, bottom, 0, layer.outputs)
+    target = part_of_weight(layer, job.gradient + layer.weight, part, one)
+    for first in range(0, batch, DEEP_BATCH_SUM):
+        count = min(DEEP_BATCH_SUM, batch - first)
+        convert_samples(job, buffer_row(network, 0, top, one), place + first, count, top, bottom, one)
+        list_converted(network, first, 0, count)  # all threads write the same numbers
+        if first == 0:
+            weight_gradient(layer, below, target, part, first, count, room, one)
+        else:
+            add_weight_gradient(layer, below, target, part, first, count, room, one, one)
 
 
 @inner

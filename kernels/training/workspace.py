@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..compiler.decorators import address_of, entry_for
+from ..elementwise.conversion import IN_PLACE, converter
 from ..elementwise.losses.table import loss_function, terms_per_sample
 from ..elementwise.update_rules.table import SGD, rule_of
 from ..network.arena import Arena, allocate
@@ -19,6 +20,7 @@ from ..products.packing import bytes_of_room
 from ..tuning import (
     BYTES_PER_CACHE_LINE,
     DEEP_BATCH,
+    DEEP_BATCH_ROWS,
     NORM_PIECE,
     SAMPLES_PER_GROUP,
     TALL_LEAST_BLOCKS,
@@ -28,7 +30,7 @@ from ..tuning import (
 from ..workers.pace import PACE
 from ..workers.state import TEAM_BYTES
 from ..workers.threads import max_threads
-from .batch import take_in
+from .batch import check_samples
 from .batch_step import batch_step
 from .job import JOB
 from .run import bind_training, run
@@ -47,7 +49,7 @@ class Shape(NamedTuple):
     itemsize            of the dtype
     parameters          P
     batch               samples of a step, at most
-    x_column            bytes from one feature of a sample to the next
+    source              how samples are read, see `source_of` in elementwise/conversion.py
     loss, optimizer     codes; GRADIENT for none
     labelled, ordered, weighted, drops, clips, normalized    whether there are labels, an order, weights, and so on
     threads             that it has room for
@@ -58,7 +60,7 @@ class Shape(NamedTuple):
     itemsize: int
     parameters: int
     batch: int
-    x_column: int
+    source: str
     loss: int
     optimizer: int
     labelled: bool
@@ -75,6 +77,7 @@ class Workspace(NamedTuple):
 
     memory       everything that is laid out
     job          the address of the job
+    record       the job
     network      the record of its network
     run, bind    the entry points that take its steps, see run.py
     step_losses  (1,) float64, for calls of one step
@@ -82,6 +85,7 @@ class Workspace(NamedTuple):
 
     memory: np.ndarray
     job: int
+    record: np.void
     network: np.void
     run: Callable[..., None]
     bind: Callable[..., None]
@@ -92,9 +96,9 @@ def new_workspace(shape: Shape) -> Workspace:
     """The workspace for calls of a shape, kept for the next one."""
     dtype, training = float_of(shape.itemsize), shape.optimizer != GRADIENT
     entries = [(run, dtype), (bind_training, dtype)] if training else [(run, dtype)]
-    memory, (job, network) = allocate(lambda arena: _lay_out(arena, shape), entries)
+    memory, (job, record, network) = allocate(lambda arena: _lay_out(arena, shape), entries)
     bind = entry_for(bind_training, dtype) if training else bind_training  # not compiled where it is not used
-    workspace = Workspace(memory, job, network, entry_for(run, dtype), bind, np.empty(1))
+    workspace = Workspace(memory, job, record, network, entry_for(run, dtype), bind, np.empty(1))
     keep_workspace(tuple(shape), workspace, memory.nbytes)
     return workspace
 
@@ -109,14 +113,15 @@ def in_groups(batch: int, optimizer: int, more: bool) -> bool:
     return batch == 1 and optimizer == SGD and not more
 
 
-def _lay_out(arena: Arena, shape: Shape) -> tuple[int, np.void]:
-    """Take all memory of a call, and fill in its job; returns the job's address, and the record of the network."""
+def _lay_out(arena: Arena, shape: Shape) -> tuple[int, np.void, np.void]:
+    """Take all memory of a call, and fill in its job; returns the job's address and record, and that of the network."""
     dtype = float_of(shape.itemsize)
     sizes = tuple(np.frombuffer(shape.sizes, np.int64).tolist())
     activations = tuple(np.frombuffer(shape.activations, np.int64).tolist())
     step, capacity, groups = _form_of_step(shape, shape.itemsize)
     address, (job,) = arena.records(JOB)
-    form = Form(sizes, activations, dtype, capacity, shape.x_column, True, shape.drops, shape.normalized)
+    converted = _rows_to_convert(shape, capacity, groups)
+    form = Form(sizes, activations, dtype, capacity, converted, True, shape.drops, shape.normalized)
     job["network"], network, _ = lay_out_network(arena, form)
     job["parameters"], job["batch_size"] = shape.parameters, shape.batch
     job["take_step"], job["calls"] = address_of(step, dtype), 1
@@ -125,7 +130,7 @@ def _lay_out(arena: Arena, shape: Shape) -> tuple[int, np.void]:
     _lay_out_update(arena, shape, job, dtype)
     _lay_out_groups(arena, job, sizes[0], shape.parameters, groups, dtype)
     _lay_out_threads(arena, shape, job, max(sizes), capacity)
-    return address, network
+    return address, job, network
 
 
 def _form_of_step(shape: Shape, item: int) -> tuple[Any, int, int]:
@@ -142,9 +147,22 @@ def _form_of_step(shape: Shape, item: int) -> tuple[Any, int, int]:
     return tall_step, max(capacity, least_tall_batch(size) - 1), blocks.groups + 1
 
 
+def _rows_to_convert(shape: Shape, capacity: int, groups: int) -> int:
+    """The rows of the buffer for converted samples; groups of steps on one sample have one of their own."""
+    if shape.source == IN_PLACE or _in_groups(shape):
+        return 0
+    if groups == 0 and shape.batch > DEEP_BATCH and not shape.normalized:
+        return max(DEEP_BATCH, shape.threads * DEEP_BATCH_ROWS)  # a last batch that is not deep, or each thread's block
+    return capacity
+
+
 def _lay_out_batch(arena: Arena, shape: Shape, job: np.void, outputs: int, capacity: int) -> None:
     """What belongs to the samples of a batch, and their loss."""
     dtype = float_of(shape.itemsize)
+    if shape.source != IN_PLACE:
+        job["convert"] = converter(shape.source, dtype)
+    elif shape.optimizer == GRADIENT:
+        job["check"] = address_of(check_samples, dtype)
     if shape.labelled:
         job["batch_labels"] = arena.take(8 * capacity)
     elif shape.ordered:
@@ -158,7 +176,7 @@ def _lay_out_batch(arena: Arena, shape: Shape, job: np.void, outputs: int, capac
 def _lay_out_update(arena: Arena, shape: Shape, job: np.void, dtype: np.dtype[Any]) -> None:
     """The functions of the update, and the gradient if it is needed as a whole."""
     if shape.optimizer == GRADIENT:
-        job["gradient_only"], job["take_in"] = 1, address_of(take_in, dtype)
+        job["gradient_only"] = 1
         return
     rule = rule_of(shape.optimizer, dtype)
     job["find_factors"], job["update"] = rule.factors, rule.update

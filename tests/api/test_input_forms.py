@@ -4,12 +4,25 @@ import numpy as np
 import pytest
 from small_networks import LOSSES, bits, locked, network, samples, spread
 
+
+def unaligned(x):
+    view = np.zeros(x.nbytes + 1, np.uint8)[1:].view(x.dtype).reshape(x.shape)
+    view[...] = x
+    return view
+
+
+INTEGERS = ("uint8", "uint16", "uint32", "uint64", "int16", "int32", "int64")
 X_FORMS = {
     "list": np.ndarray.tolist,
-    "int": lambda x: x.astype(int),
-    "uint8": lambda x: x.astype(np.uint8),
-    "float64": lambda x: x.astype(np.float64),
-    "float16": lambda x: x.astype(np.float16),
+    **{name: lambda x, name=name: x.astype(name) for name in (*INTEGERS, "float64", "float16")},
+    "Fortran uint8": lambda x: np.asfortranarray(x.astype(np.uint8)),
+    "strided int64": lambda x: np.repeat(x.astype(np.int64), 2, axis=1)[:, ::2],
+    "backwards float64": lambda x: x.astype(np.float64)[::-1, ::-1].copy()[::-1, ::-1],
+    "read-only uint8": lambda x: locked(x.astype(np.uint8)),
+    "unaligned": unaligned,
+    "unaligned float64": lambda x: unaligned(x.astype(np.float64)),
+    "columns of a wider array": lambda x: np.hstack([x, np.full_like(x, np.nan)])[:, : x.shape[1]],
+    "every other row": lambda x: np.repeat(x, 2, axis=0)[::2],
     "longdouble": lambda x: x.astype(np.longdouble),
     "big-endian": lambda x: x.astype(">f4"),
     "Fortran": np.asfortranarray,
@@ -24,16 +37,39 @@ X_FORMS = {
 
 @pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
 @pytest.mark.parametrize("form", X_FORMS)
-def test_x_in_any_form_gives_the_same_bits(form):
+@pytest.mark.parametrize("batch_size", [4, 1, None])
+def test_x_in_any_form_gives_the_same_bits(form, batch_size):
     x = np.random.default_rng(0).integers(0, 256, (11, 4)).astype(np.float32)
     t = np.arange(11) % 3
     results = []
     for given_x in (x, X_FORMS[form](x)):
         net = network(dtype="float32", activation="sigmoid", init=0.01)
-        history = net.fit(given_x, t, epochs=2, batch_size=4, validation_data=(given_x, t))
+        history = net.fit(given_x, t, epochs=2, batch_size=batch_size, validation_data=(given_x, t))
         grad = net.gradient(given_x, t)["W1"].tobytes()
         results.append((bits(net), history.val_loss, grad, net.predict(given_x).tobytes(), net.loss(given_x, t)))
     assert results[0] == results[1]
+
+
+def test_booleans_are_zeros_and_ones():
+    x = np.random.default_rng(0).integers(0, 2, (11, 4))
+    results = []
+    for given_x in (x.astype(np.float32), x.astype(bool), np.asfortranarray(x.astype(bool))):
+        net = network(dtype="float32")
+        net.fit(given_x, np.arange(11) % 3, epochs=2, batch_size=4)
+        results.append((bits(net), net.predict(given_x).tobytes()))
+    assert results[0] == results[1] == results[2]
+
+
+@pytest.mark.parametrize("form", ["uint8", "float64", "float16", "Fortran", "backwards float64"])
+def test_the_reference_takes_x_in_any_form(form):
+    x = np.random.default_rng(0).integers(0, 256, (11, 4)).astype(np.float32)
+    results = []
+    for given_x in (x, X_FORMS[form](x)):
+        net = network(dtype="float32", activation="sigmoid", init=0.01, backend="reference")
+        net.fit(given_x, np.arange(11) % 3, epochs=2, batch_size=4)
+        results.append((net.params["W1"].copy(), net.predict(given_x), net.loss(given_x, np.arange(11) % 3)))
+    for got, want in zip(*results, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
 
 
 T_FORMS = {

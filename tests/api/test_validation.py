@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import itertools
 import math
 import re
 from fractions import Fraction
@@ -143,9 +144,43 @@ def test_large_numbers_whose_squares_overflow_are_accepted():
 @given(st.integers(0, 3), st.integers(0, 2), st.sampled_from([math.nan, math.inf, -math.inf]))
 def test_the_position_of_an_invalid_element_is_reported_in_any_layout(row, column, value):
     x = with_element(X, (row, column), value)
-    for layout in (x, np.asfortranarray(x), np.repeat(x, 2, axis=1)[:, ::2], x.tolist()):
-        with pytest.raises(ValueError, match=rf"^x must be finite .* got {value} at \[{row}, {column}\]$"):
+    narrow, half = x.astype(np.float32), x.astype(np.float16)
+    layouts = x, np.asfortranarray(x), np.repeat(x, 2, axis=1)[:, ::2], x.tolist(), narrow, narrow.T.copy().T, half
+    for layout in layouts:
+        with pytest.raises(ValueError, match=rf"^x must be finite in float32, got {value} at \[{row}, {column}\]$"):
             network().predict(layout)
+
+
+@pytest.mark.parametrize("form", [np.asarray, np.asfortranarray], ids=["C", "F"])
+@pytest.mark.parametrize("source", ["float16", "float32", "float64", ">f4", "longdouble"])
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_finds_an_element_that_is_not_finite_in_any_dtype(method, source, form):
+    call, name, _ = METHODS[method]
+    dtype = "float64" if method == "numerical_gradient" else "float32"
+    net = network()
+    message = rf"^{re.escape(name)} must be finite in {dtype}, got inf at \[2, 1\]$"
+    with rejected(net, ValueError, message):
+        call(net, form(with_element(X, (2, 1), math.inf).astype(source)), LABELS)
+
+
+def test_the_position_is_that_in_the_whole_array(monkeypatch):
+    monkeypatch.setattr(validation, "ELEMENTS_PER_CHECK", 7)  # two rows at a time
+    for row, source in itertools.product(range(9), (np.float64, np.float32)):
+        x = np.ones((9, 3), source)
+        x[row, 1] = math.nan
+        for given_x in (x, np.asfortranarray(x)):
+            with pytest.raises(ValueError, match=rf"^x must be finite in float32, got nan at \[{row}, 1\]$"):
+                network().predict(given_x)
+
+
+@pytest.mark.parametrize("source", ["float16", "float32", "float64", "uint8", "int64", "bool"])
+def test_samples_are_not_copied(source):
+    x = np.ones((6, 4), source)
+    locked = x.copy()
+    locked.flags.writeable = False
+    for given_x in (x, locked, x.T[:, :4], x[:, ::2], x[::-1]):
+        for check in (validation.samples, validation.unchecked_samples):
+            assert check("x", given_x, given_x.shape[1], np.dtype("float32")) is given_x
 
 
 # t

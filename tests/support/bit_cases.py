@@ -118,10 +118,10 @@ class Network(NamedTuple):
     settings: np.ndarray
 
 
-def random_network(dtype, sizes, samples, names=("tanh",), normalized=False, labels=False, other=False, **settings):
+def random_network(dtype, sizes, samples, names=("tanh",), normalized=False, labels=False, given=None, **settings):
     """A network whose hidden layers have these activations in turn, and its last one the identity.
 
-    other  whether its samples have the other dtype
+    given  makes its samples from those that it would have
     """
     hidden = sizes[1:-1] if normalized else ()
     count = sum((inputs + 1) * outputs for inputs, outputs in itertools.pairwise(sizes)) + 2 * sum(hidden)
@@ -133,7 +133,7 @@ def random_network(dtype, sizes, samples, names=("tanh",), normalized=False, lab
     return Network(
         params,
         np.ones(2 * sum(hidden), dtype),
-        x.astype(OTHER[dtype]) if other else x,
+        x if given is None else given(x),
         targets.argmax(axis=1) if labels else targets,
         np.array(sizes),
         np.array([code_of(name, dtype) for name in activations]),
@@ -141,13 +141,17 @@ def random_network(dtype, sizes, samples, names=("tanh",), normalized=False, lab
     )
 
 
+def in_other_dtype(x):
+    return x.astype(OTHER[x.dtype])
+
+
 def loss_of(network):
     return kernels.LOSSES.index("softmax_cross_entropy" if network.targets.ndim == 1 else "squared_error")
 
 
-def forward(sizes, samples, names=("tanh",)):
+def forward(sizes, samples, **options):
     def case(dtype):
-        network = random_network(dtype, sizes, samples, names)
+        network = random_network(dtype, sizes, samples, **options)
         out = poisoned((samples, sizes[-1]), dtype)
         kernels.network_forward(out, network.params, network.x, network.sizes, network.codes)
         return [out]
@@ -221,13 +225,15 @@ CASES = {
     "squared_error": loss("squared_error"),
     "sgd_update": sgd_update,
     "adamw_update": adamw_update,
-    "network_forward": forward(NETWORK, 301, ("relu",)),
-    "network_forward, wide": forward(WIDE, 300, SLOPES),
-    "network_forward, in panels on few threads": forward((120, 100, 1), 1000, SLOPES),  # see PACKED_LEAST_ROWS
+    "network_forward": forward(NETWORK, 301, names=("relu",)),
+    "network_forward, wide": forward(WIDE, 300, names=SLOPES),
+    "network_forward, in panels on few threads": forward((120, 100, 1), 1000, names=SLOPES),  # see PACKED_LEAST_ROWS
     "network_loss": prediction_loss(NETWORK, 301, names=("relu",), labels=True),
     "network_loss of few samples": prediction_loss((784, 50, 10), 90, names=SLOPES),
     "network_loss of few samples, wide": prediction_loss(WIDE, 90, names=SLOPES),
-    "network_loss of few samples, in the other dtype": prediction_loss((784, 50, 10), 90, names=SLOPES, other=True),
+    "network_loss of few samples, in the other dtype": prediction_loss(
+        (784, 50, 10), 90, names=SLOPES, given=in_other_dtype
+    ),
     "network_loss, in panels on few threads": prediction_loss((120, 100, 1), 1000, names=SLOPES),
     "network_gradient": gradient(NETWORK, 201, names=("relu",), labels=True),
     "network_gradient, wide": gradient(WIDE, 90, normalized=True, names=SLOPES, **DROPOUT),
@@ -241,8 +247,8 @@ CASES = {
     "train_steps, slopes": training("sgd", (40, 50, 50, 50, 50, 10), 301, 67, names=SLOPES),
     "train_steps, all of these": training("adamw", (40, 50, 50, 50, 50, 10), 301, 67, **ALL),
     "network_gradient, a first layer in halves": gradient((301, 50, 10), 90, names=SLOPES, **DROPOUT),
-    "network_gradient, in the other dtype": gradient(NETWORK, 201, names=("relu",), other=True),
-    "network_gradient, a first layer in halves, in the other dtype": gradient((301, 50, 10), 90, other=True),
+    "network_gradient, in the other dtype": gradient(NETWORK, 201, names=("relu",), given=in_other_dtype),
+    "network_gradient, a first layer in halves, in the other dtype": gradient((301, 50, 10), 90, given=in_other_dtype),
     "train_steps, a first layer in halves": training("sgd", (301, 50, 10), 150, 67),
     "train_steps, a first layer in halves, all of these": training("adam", (301, 50, 50, 10), 150, 67, **ALL),
     "train_steps on tall batches": training("adam", (4, 32, 16, 4), 4101, 2000),  # the last is not tall

@@ -24,7 +24,7 @@ from typing import NamedTuple
 import numba
 import numpy as np
 from activation_codes import ELEMENTWISE, GIVEN, code_of, twin_of
-from helpers import ELEMENTWISE_EPS, OTHER, SUM_SLACK, TOLERANCES, assert_close, normal
+from helpers import ELEMENTWISE_EPS, SUM_SLACK, TOLERANCES, assert_close, normal
 from whole_team import use_whole_teams
 
 from fastfnn import kernels, reference
@@ -365,7 +365,7 @@ def update_cases(kernel):
 # The shape of a case is the number of samples, in training also the batch size, and then the sizes of the network. The
 # options are the hidden activations (a key of HIDDEN) and the last activation; except in network_forward, the kind of
 # targets; in network_gradient and train_steps, one of FEATURES; in train_steps also the name of the optimizer,
-# "as they come" if there is no order, and "two epochs".
+# "as they come" if there is no order, and "two epochs"; and the dtype of samples that are converted, see SOURCES.
 HEAD = {"network_forward": 1, "network_loss": 1, "network_gradient": 1, "train_steps": 2}
 PREDICTIONS = ("network_forward", "network_loss")
 STARTS = ((9, 4), (0, 4), (4, 9), (128, 127), (129, 64), (257, 129))
@@ -376,9 +376,13 @@ LARGE_NETWORKS = ((784, 50, 10), (64, 129, 130, 10), (3, 257, 259, 10), (20, 450
 # Many rows are predicted with a copy of its weights in panels, see PACKED_LEAST_ROWS.
 IN_PANELS = (130, 66, 3)
 
-# Kernels that convert samples of the other dtype: whole rows, or halves of rows.
-CONVERTING, OTHER_DTYPE = ("network_loss", "network_gradient"), "other dtype"
-OTHER_DTYPE_CASES = (*(((7, 5, 3), layout) for layout in LAYOUTS), ((700, 50, 3), "C"))
+# A network that is too large for a batch of 1600 to be tall: it is deep.
+DEEP = (700, 400, 3)
+
+# Samples that are converted, whole rows or halves of rows: their dtypes, and where they stand among the arguments.
+SOURCES = ("uint8", "int64", "float16", "float32", "float64")
+PLACE_OF_X = {"network_forward": 2, "network_loss": 1, "network_gradient": 3, "train_steps": 5}
+CONVERTED_CASES = (*(((7, 5, 3), layout) for layout in LAYOUTS), ((700, 50, 3), "C"), ((700, 50, 3), "F"))
 
 # Kinds of targets and their losses: two for the softmax. The last activation is the identity if the loss contains one.
 KINDS = {"labels": 0, "rows": 0, "sigmoid": 1, "squared": 2}
@@ -430,7 +434,7 @@ def settings(case):
 
 def network_forward(case, dtype, rng):
     (params, sizes, codes), _ = network(case, dtype, rng)
-    x = grid(rng, (case.shape[0], sizes[0]), dtype)
+    x = samples_of(case, case.shape[0], sizes[0], dtype, rng)
     chain = TOLERANCES[dtype].chain
     return Call(
         [blank((len(x), sizes[-1]), dtype)],
@@ -440,14 +444,17 @@ def network_forward(case, dtype, rng):
     )
 
 
-def samples_of(case, inputs, dtype, rng):
-    return grid(rng, (case.shape[0], inputs), OTHER[dtype] if OTHER_DTYPE in case.options else dtype)
+def samples_of(case, count, inputs, dtype, rng):
+    (source,) = {*SOURCES} & {*case.options} or {str(dtype)}
+    if np.dtype(source).kind == "f":
+        return grid(rng, (count, inputs), np.dtype(source))
+    return rng.integers(0, 4, (count, inputs)).astype(source)
 
 
 def network_loss(case, dtype, rng):
     kind = case.options[2]
     (params, sizes, codes), _ = network(case, dtype, rng)
-    x = samples_of(case, sizes[0], dtype, rng)
+    x = samples_of(case, case.shape[0], sizes[0], dtype, rng)
     return Call(
         [],
         [params, x, targets_for(kind, rng, len(x), sizes[-1], dtype), sizes, codes],
@@ -459,7 +466,7 @@ def network_loss(case, dtype, rng):
 def network_gradient(case, dtype, rng):
     kind = case.options[2]
     (params, sizes, codes), statistics = network(case, dtype, rng)
-    x = samples_of(case, sizes[0], dtype, rng)
+    x = samples_of(case, case.shape[0], sizes[0], dtype, rng)
     targets = targets_for(kind, rng, len(x), sizes[-1], dtype)
 
     def bounds(want, *rest):
@@ -476,7 +483,7 @@ def train_steps(case, dtype, rng):
     kind, options = case.options[2], case.options[3:]
     (params, sizes, codes), statistics = network(case, dtype, rng)
     samples = count if count == 0 or "as they come" in options else count // 2 + 1
-    x = grid(rng, (samples, sizes[0]), dtype)
+    x = samples_of(case, samples, sizes[0], dtype, rng)
     order = rng.integers(0, samples, count if samples != count else 0)
     order[:1], order[-1:] = samples - 1, 0
     weights = rng.uniform(0, 2, samples if "weights" in options else 0).astype(dtype)
@@ -571,12 +578,24 @@ def network_cases(kernel):
     for layouts in layouts_for(free):
         for _ in range(3):
             yield Case(kernel, STARTS[0][:head] + SMALL_NETWORK, layouts, next(turns))
-    if kernel in CONVERTING:
-        for batch, (sizes, layout) in itertools.product((1, 9, 100, 1600), OTHER_DTYPE_CASES):
-            place = free[0] * ("C",)  # the samples come first among the arguments with a free layout
-            yield Case(kernel, (batch, *sizes), (*place, layout), (*next(turns)[:3], OTHER_DTYPE))
+    yield from converted_cases(kernel, turns)
     if kernel not in PREDICTIONS:
         yield from form_cases(kernel, options, free)
+
+
+def converted_cases(kernel, turns):
+    """Samples that are converted, in every form of a step and of a division."""
+    sources, place, head = itertools.cycle(SOURCES), PLACE_OF_X[kernel] * ("C",), HEAD[kernel]
+    for batch, (sizes, layout) in itertools.product((1, 9, 100, 1600), CONVERTED_CASES):
+        yield Case(kernel, (batch, 64)[:head] + sizes, (*place, layout), (*next(turns), next(sources)))
+    for layout, options in itertools.product(("C", "F"), (*[("smooth", "identity", "rows")] * len(SOURCES),)):
+        if kernel not in PREDICTIONS:
+            yield Case(kernel, (1600, 1600)[:head] + DEEP, (*place, layout), (*options, next(sources)))
+        if kernel == "train_steps":
+            for more in ((), ("as they come",)):
+                shape, source = (33, 1, *SMALL_NETWORK), next(sources)
+                yield Case(kernel, shape, (*place, layout), (*options, "sgd", source, *more))
+                yield Case(kernel, TALL[1] + SMALL_NETWORK, (*place, layout), (*options, "adam", source, *more))
 
 
 # Wrong kernels, which prove that errors are found

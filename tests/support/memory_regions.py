@@ -34,8 +34,8 @@ def regions_of_network(network_address, form):
         "distances": (int(layers["columns"][-1]), 8 * max(form.sizes) + distances),
         "samples": (int(layers["out_rows"][0]), rows),
     }
-    if not layers["contiguous"][0]:
-        regions["distances of features"] = int(layers["columns"][0]), 8 * form.sizes[0] + distances
+    if form.converted:
+        regions["converted samples"] = int(layers["out"][0]), form.converted * int(layers["stride"][0])
     for number, layer in enumerate(layers[1:], 1):
         stride = int(layer["stride"])
         sizes = {"out_rows": rows, "delta_rows": rows}

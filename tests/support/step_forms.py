@@ -9,6 +9,7 @@ from networks import DROPOUT, EVERY, codes, count_parameters, problem_of
 
 from fastfnn import kernels
 from fastfnn.kernels import LOSSES, OPTIMIZERS
+from fastfnn.kernels.elementwise.conversion import IN_PLACE
 from fastfnn.kernels.training import workspace
 from fastfnn.kernels.training.tall_step import _blocks_of
 from fastfnn.kernels.tuning import SAMPLES_PER_GROUP
@@ -74,7 +75,7 @@ def shape_of(sizes, batch, dtype, **options):
     plain = workspace.Shape(
         sizes=np.array(sizes, np.int64).tobytes(), activations=codes(kernels, names, dtype).tobytes(),
         itemsize=dtype.itemsize,
-        parameters=count_parameters(sizes, options.get("normalized", False)), batch=batch, x_column=dtype.itemsize,
+        parameters=count_parameters(sizes, options.get("normalized", False)), batch=batch, source=IN_PLACE,
         loss=LOSSES.index("softmax_cross_entropy"), optimizer=SGD, labelled=True, ordered=False, weighted=False,
         drops=False, clips=False, normalized=False, threads=1,
     )  # fmt: skip

@@ -2,12 +2,11 @@
 
 import functools
 
-import numpy as np
 import pytest
-from helpers import DTYPES, in_a_thread
+from helpers import in_a_thread
 
 from fastfnn.kernels.network import kept
-from fastfnn.kernels.network.kept import keep_workspace, room_for, this_thread
+from fastfnn.kernels.network.kept import keep_workspace, this_thread
 
 MOST, MOST_BYTES = 3, 1000
 
@@ -68,27 +67,5 @@ def test_a_workspace_that_is_too_large_alone_is_not_kept():
 @afresh
 def test_each_python_thread_keeps_its_own():
     keep_workspace("here", object(), 1)
-    room = room_for("use", 8, DTYPES[0])
     assert in_a_thread(lambda: list(this_thread.workspaces)) == []
-    assert in_a_thread(lambda: np.shares_memory(room_for("use", 8, DTYPES[0]), room)) is False
     assert list(this_thread.workspaces) == ["here"]
-
-
-@afresh
-def test_a_room_is_kept_for_its_use_and_dtype_and_grows():
-    for dtype in DTYPES:
-        room = room_for("use", 10, dtype)
-        assert room.shape == (10,) and room.dtype == dtype
-        assert room_for("use", 7, dtype) is room_for("use", 10, dtype) is room
-        assert not np.shares_memory(room_for("another use", 10, dtype), room)
-        larger = room_for("use", 11, dtype)
-        assert larger.shape == (11,) and room_for("use", 10, dtype) is larger
-    assert room_for("use", 11, DTYPES[0]).dtype == DTYPES[0]
-
-
-@afresh
-def test_a_room_that_is_too_large_is_not_kept():
-    small = room_for("use", 10, DTYPES[1])
-    large = room_for("use", MOST_BYTES // 8 + 1, DTYPES[1])
-    assert large.size == MOST_BYTES // 8 + 1
-    assert room_for("use", 10, DTYPES[1]) is small

@@ -16,15 +16,15 @@ from fastfnn.kernels.tuning import UNPADDED_OUTPUTS
 
 BY_SLOPE = ("softplus", "silu", "gelu", "softsign")  # activations whose derivative does not follow from their output
 
-# Sizes, activations, capacity, the distance of a sample's features in elements: last rows of less than a cache line and
-# of exactly one, wide layers of more than a page, activations with slopes and without, and no hidden layer at all.
+# Sizes, activations, capacity, the rows for converted samples: last rows of less than a cache line and of exactly one,
+# wide layers of more than a page, activations with slopes and without, and no hidden layer at all.
 NETWORKS = {
-    "short last rows": ((5, 17, 3), ("tanh", "identity"), 9, 1),
-    "last rows of a line": ((5, 17, 16), ("relu", "identity"), 9, 3),
-    "slopes": ((20, 33, 64, 7), ("gelu", "softplus", "sigmoid"), 130, 1),
-    "a user's activation": ((20, 33, 3), ("softsign", "softmax"), 12, 20),
-    "one layer": ((3, 2), ("identity",), 1, 2),
-    "wide": ((1, 900, 1, 512, 1), ("silu", "identity", "leaky_relu", "identity"), 33, 2),
+    "short last rows": ((5, 17, 3), ("tanh", "identity"), 9, 0),
+    "last rows of a line": ((5, 17, 16), ("relu", "identity"), 9, 9),
+    "slopes": ((20, 33, 64, 7), ("gelu", "softplus", "sigmoid"), 130, 0),
+    "a user's activation": ((20, 33, 3), ("softsign", "softmax"), 12, 40),
+    "one layer": ((3, 2), ("identity",), 1, 1),
+    "wide": ((1, 900, 1, 512, 1), ("silu", "identity", "leaky_relu", "identity"), 33, 33),
 }
 KINDS = {
     "prediction": {"training": False, "drops": False, "normalized": False},
@@ -43,9 +43,9 @@ def dtype(request):
 @pytest.fixture(params=itertools.product(NETWORKS, KINDS), ids=", ".join)
 def form(request, dtype):
     network, kind = request.param
-    sizes, names, capacity, distance = NETWORKS[network]
+    sizes, names, capacity, converted = NETWORKS[network]
     activations = tuple(codes(kernels, names, dtype).tolist())
-    return Form(sizes, activations, dtype, capacity, distance * dtype.itemsize, **KINDS[kind])
+    return Form(sizes, activations, dtype, capacity, converted, **KINDS[kind])
 
 
 @pytest.fixture
@@ -67,6 +67,11 @@ def test_buffers_and_lists_do_not_overlap_and_stay_inside(form, memory_and_addre
     assert_apart(regions_of_network(address, form), memory)
 
 
+def test_only_samples_to_be_converted_have_a_buffer(form, layers):
+    assert (layers["out"][0] != 0) == (form.converted > 0)
+    assert layers["stride"][0] == (padded(form.sizes[0]) * form.dtype.itemsize if form.converted else 0)
+
+
 def test_two_networks_may_be_laid_out_one_after_the_other(form):
     def both(arena):
         return lay_out_network(arena, form)[0], lay_out_network(arena, form)[0]
@@ -78,10 +83,8 @@ def test_two_networks_may_be_laid_out_one_after_the_other(form):
 
 def test_lists_hold_the_rows_of_the_buffers_and_the_distances_of_elements(form, layers):
     for number, layer in enumerate(layers):
-        distance = form.x_column if number == 0 and form.sizes[0] > 1 else form.dtype.itemsize
-        want = np.arange(form.sizes[number]) * distance
+        want = np.arange(form.sizes[number]) * form.dtype.itemsize
         np.testing.assert_array_equal(list_at(layer["columns"], len(want)), want)
-        assert layer["contiguous"] == (len(want) == 1 or distance == form.dtype.itemsize)
         for buffer in ("out", "delta") if number > 0 and form.training else ("out",) if number > 0 else ():
             rows = list_at(layer[f"{buffer}_rows"], form.capacity)
             np.testing.assert_array_equal(rows, layer[buffer] + np.arange(form.capacity) * layer["stride"])

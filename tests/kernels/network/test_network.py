@@ -27,6 +27,7 @@ from networks import (
 
 from fastfnn import kernels, reference
 from fastfnn.kernels import LOSSES
+from fastfnn.kernels.elementwise.conversion import IN_PLACE
 from fastfnn.kernels.network import prediction
 from fastfnn.kernels.network.arena import allocate
 from fastfnn.kernels.network.layout import Form
@@ -120,19 +121,22 @@ def test_only_the_largest_number_of_rows_is_predicted_with_packed_weights(dtype,
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("loss", [prediction.NO_LOSS, *range(len(LOSSES))])
-def test_the_buffers_of_a_prediction_do_not_overlap_and_stay_inside(loss, dtype):
+@pytest.mark.parametrize("source", [IN_PLACE, "u1"], ids=["in place", "converted"])
+def test_the_buffers_of_a_prediction_do_not_overlap_and_stay_inside(source, loss, dtype):
     sizes, names, rows, threads = (5, 300, 17, 3), ("tanh", "gelu", "identity"), 64, 3
     activations = codes(kernels, names, dtype)
     shape = prediction._Shape(
-        np.array(sizes, np.int64).tobytes(), activations.tobytes(), dtype.itemsize, rows, threads, 24, loss
+        np.array(sizes, np.int64).tobytes(), activations.tobytes(), dtype.itemsize, rows, threads, source, loss
     )
-    memory, address = allocate(lambda arena: prediction._lay_out(arena, shape))
+    memory, (address, _) = allocate(lambda arena: prediction._lay_out(arena, shape))
     (job,) = records_at(address, prediction.PREDICTION)
-    form = Form(sizes, (), dtype, rows * threads, 24, training=False, drops=False, normalized=False)
+    converted = 0 if source == IN_PLACE else rows * threads
+    form = Form(sizes, (), dtype, rows * threads, converted, training=False, drops=False, normalized=False)
     regions = regions_of_network(int(job["network"]), form)
     regions["job"] = address, prediction.PREDICTION.itemsize
     regions["scratch"] = int(job["scratch"]), threads * int(job["scratch_bytes"])
     assert job["scratch_bytes"] >= bytes_of_room(max(sizes)) and job["block"] == rows
+    assert (job["convert"] != 0) == (source != IN_PLACE)
     assert (job["loss"] != 0) == (job["loss_gradients"] != 0) == (loss != prediction.NO_LOSS)
     if loss != prediction.NO_LOSS:
         stride = int(layers_of(int(job["network"]), form)["stride"][-1])

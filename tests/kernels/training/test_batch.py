@@ -1,12 +1,13 @@
 """Samples: which a step reads, in which order and memory layout, and how a gradient checks and converts them."""
 
 import itertools
+import json
 import math
 
 import numpy as np
 import pytest
 from divisions import divisions_of
-from helpers import DTYPES, LAYOUTS, OTHER, arrange, assert_same_bits, unchanged
+from helpers import DTYPES, LAYOUTS, OTHER, arrange, assert_same_bits, run_python, unchanged
 from networks import (
     EVERY,
     RULE,
@@ -154,3 +155,10 @@ def test_samples_in_the_other_dtype_give_the_same_gradient(intake, dtype):
     for same in (x, np.asfortranarray(x), np.repeat(x, 2, axis=0)[::2]):
         with unchanged(same):
             assert_same_bits(gradient(kernels, problem._replace(x=same)), want)
+
+
+@pytest.mark.jit
+def test_samples_of_any_dtype_and_layout_give_the_bits_of_converted_ones_on_any_number_of_threads():
+    code = "import converted_samples; converted_samples.print_differences()"
+    result = json.loads(run_python(code, NUMBA_NUM_THREADS=4))
+    assert result["count"] > 500 and result["differences"] == []

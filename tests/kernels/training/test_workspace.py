@@ -13,6 +13,7 @@ from step_forms import FORMS, TALL, TALL_NETWORK, form_of_step, shape_of
 
 from fastfnn import kernels
 from fastfnn.kernels import LOSSES, OPTIMIZERS
+from fastfnn.kernels.elementwise.conversion import IN_PLACE
 from fastfnn.kernels.network import kept
 from fastfnn.kernels.network.arena import allocate
 from fastfnn.kernels.network.layout import Form
@@ -27,6 +28,8 @@ from fastfnn.kernels.training.workspace import GRADIENT
 from fastfnn.kernels.tuning import (
     BYTES_PER_CACHE_LINE,
     DEEP_BATCH,
+    DEEP_BATCH_ROWS,
+    DEEP_BATCH_SUM,
     KEEP_MOST_WORKSPACES,
     NORM_PIECE,
     SAMPLES_PER_GROUP,
@@ -130,7 +133,12 @@ CALLS = {
     "a gradient": (TALL_NETWORK, 9, {"optimizer": GRADIENT, "labelled": False}),
     "a tall gradient": (TALL_NETWORK, 1025, {"optimizer": GRADIENT}),
     "one sample": ((5, 17, 9, 3), 1, {"ordered": True, "weighted": True}),
-    "one sample, strided": ((5, 17, 9, 3), 1, {"x_column": 24, "labelled": False, "ordered": True}),
+    "one sample to be converted": ((5, 17, 9, 3), 1, {"source": "u1", "labelled": False, "ordered": True}),
+    "a gradient of samples to be converted": (TALL_NETWORK, 9, {"optimizer": GRADIENT, "source": "f2"}),
+    "a tall batch to be converted": (TALL_NETWORK, 1200, {"source": "u1", "threads": 3}),
+    "a deep batch to be converted": ((520, 520, 5), 20 * DEEP_BATCH, {"source": "u1", "threads": 2}),
+    "a deep batch to be converted, on many threads": ((520, 520, 5), DEEP_BATCH + 1, {"source": "u1", "threads": 9}),
+    "a deep and normalized batch to be converted": (TALL_NETWORK, DEEP_BATCH + 1, {"source": "u1", "normalized": True}),
     "a tall batch": (TALL_NETWORK, 1200, {"weighted": True, "drops": True, "clips": True, "threads": 3}),
     "a tall batch of a tiny network": ((2, 1), 60_000, {"labelled": False, "ordered": True}),
     "a deep batch": ((520, 520, 5), DEEP_BATCH + 1, {"optimizer": OPTIMIZERS.index("adam"), "threads": 2}),
@@ -138,7 +146,7 @@ CALLS = {
         (9, 33, 16, 20), 130,
         {
             "optimizer": OPTIMIZERS.index("adamw"), "labelled": False, "ordered": True, "weighted": True, "drops": True,
-            "clips": True, "normalized": True, "threads": 4, "x_column": 40,
+            "clips": True, "normalized": True, "threads": 4, "source": "i8",
             "loss": LOSSES.index("sigmoid_cross_entropy"),
         },
     ),
@@ -159,7 +167,7 @@ def laid_out(request):
     call, dtype = request.param
     sizes, batch, options = CALLS[call]
     shape = shape_of(sizes, batch, dtype, **options)
-    memory, (address, _) = allocate(lambda arena: workspace._lay_out(arena, shape))
+    memory, (address, _, _) = allocate(lambda arena: workspace._lay_out(arena, shape))
     return LaidOut(shape, memory, address, records_at(address, JOB)[0])
 
 
@@ -167,7 +175,8 @@ def test_the_buffers_of_a_workspace_do_not_overlap_and_stay_inside(laid_out):
     shape, job = laid_out.shape, laid_out.job
     _, capacity, groups = form_of_step(shape)
     sizes, dtype = tuple(np.frombuffer(shape.sizes, np.int64).tolist()), np.dtype(f"f{shape.itemsize}")
-    form = Form(sizes, (), dtype, capacity, shape.x_column, True, shape.drops, shape.normalized)
+    converted = workspace._rows_to_convert(shape, capacity, groups)
+    form = Form(sizes, (), dtype, capacity, converted, True, shape.drops, shape.normalized)
     regions = regions_of_job(job, shape, capacity, groups) | regions_of_network(int(job["network"]), form)
     assert_apart(regions | {"job": (laid_out.address, JOB.itemsize)}, laid_out.memory)
 
@@ -183,11 +192,24 @@ def test_a_workspace_has_what_its_call_needs(laid_out):
         "squares": shape.clips,
         "gradient": updates and (shape.clips or shape.batch > DEEP_BATCH),
         "apply_gradient": updates and (shape.clips or shape.batch > DEEP_BATCH),
-        "take_in": not updates,
+        "check": not updates and shape.source == IN_PLACE,
+        "convert": shape.source != IN_PLACE,
         "group_gradients": groups > 0,
         "group_losses": groups > 0,
     }
     assert {name: job[name] != 0 for name in wanted} == wanted
+
+
+def test_converted_samples_have_room_for_what_is_multiplied_at_once_and_no_more(laid_out):
+    shape = laid_out.shape
+    step, capacity, groups = form_of_step(shape)
+    rows = workspace._rows_to_convert(shape, capacity, groups)
+    if shape.source == IN_PLACE or step is sample_steps:
+        assert rows == 0
+    elif step is tall_step or shape.batch <= DEEP_BATCH or shape.normalized:
+        assert rows == capacity
+    else:  # a block of each thread, the samples of a sum, or a last batch that is not deep: not the whole batch
+        assert rows == max(DEEP_BATCH, shape.threads * DEEP_BATCH_ROWS) and rows >= DEEP_BATCH_SUM
 
 
 def test_a_scratch_has_room_for_a_piece_of_a_gradient_and_for_the_longest_product(laid_out):
