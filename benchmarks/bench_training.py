@@ -1,5 +1,7 @@
 """The calls of users: `fit` for the networks of the speed table, `gradient`, loops, `predict`; threads and memory."""
 
+import tempfile
+
 import numba
 import numpy as np
 
@@ -162,3 +164,45 @@ class Memory(Compiled):
 
     def peakmem_fit(self, case):
         self.fit()
+
+
+class MemoryOfSamples(Compiled):
+    """The peak memory of a process that uses samples which take 256 MB in float32: a copy of them would show.
+
+    "memory map" is a file of float32, opened for reading, of which the kernel counts the pages that it holds.
+    """
+
+    params = [["float32", "float64", "uint8", "float16", "Fortran", "memory map"]]
+    param_names = ["samples"]
+
+    SHAPE = 1 << 16, 1 << 10
+
+    def setup_cache(self):
+        """Compile in another process, since the compiler needs more memory than the samples."""
+        for samples in self.params[0]:
+            self.prepare(samples, 4096)
+            self.use(1)
+
+    def setup(self, samples):
+        self.prepare(samples, self.SHAPE[0])
+
+    def prepare(self, samples, count):
+        shape = count, self.SHAPE[1]
+        if samples == "memory map":
+            with tempfile.TemporaryFile() as file:
+                file.truncate(count * self.SHAPE[1] * 4)
+                self.x = np.memmap(file, np.float32, "r", shape=shape)
+        else:
+            order, dtype = ("F", "float32") if samples == "Fortran" else ("C", samples)
+            self.x = np.ones(shape, dtype, order)
+        self.t = np.arange(count) % 4
+        self.net = fnn.FNN((self.SHAPE[1], 16, 4), seed=0)
+
+    def use(self, epochs):
+        self.net.fit(self.x, self.t, epochs=epochs, batch_size=512)
+        self.net.predict(self.x)
+        self.net.loss(self.x, self.t)
+        self.net.gradient(self.x, self.t)
+
+    def peakmem_use(self, samples):
+        self.use(2)
