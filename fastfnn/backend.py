@@ -17,7 +17,7 @@ from fastfnn.kernels.compiler import cache, decorators
 from fastfnn.kernels.compiler.memory import aligned_zeros
 from fastfnn.kernels.elementwise.checks import all_finite, are_distributions
 from fastfnn.kernels.elementwise.conversion import all_finite_as, is_convertible
-from fastfnn.kernels.tuning import SAMPLES_PER_GROUP, WORK_PER_PREDICTION
+from fastfnn.kernels.tuning import CONVERT_ONCE_BYTES, SAMPLES_PER_GROUP, WORK_PER_PREDICTION
 from fastfnn.kernels.workers import pool, region, threads
 
 BACKENDS: dict[str, ModuleType] = {"kernels": kernels, "reference": reference}
@@ -31,6 +31,7 @@ CompileProgress = cache.Progress
 __all__ = [
     "ACTIVATIONS",
     "BACKENDS",
+    "CONVERT_ONCE_BYTES",
     "LOSSES",
     "OPTIMIZERS",
     "SAMPLES_PER_GROUP",

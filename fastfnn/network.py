@@ -93,9 +93,10 @@ class FNN(NetworkBase):
     batch and divides by its standard deviation.
 
     Samples of any real dtype and memory layout are converted to `dtype` a batch at a time, so that there is no copy of
-    all of them: they may be a read-only memory map larger than memory. Only those in another byte order than the
-    machine's and long doubles are converted as a whole. Arrays of `dtype` whose rows are contiguous are read where they
-    lie and train fastest; in Fortran order, each element of a random row lies on another cache line.
+    all of them: they may be a read-only memory map larger than memory. Only small ones, up to 32 MB in `dtype`, are
+    converted once for all epochs of a `fit`, and those in another byte order than the machine's and long doubles as a
+    whole. Arrays of `dtype` whose rows are contiguous are read where they lie and train fastest; in Fortran order, each
+    element of a random row lies on another cache line.
 
     References
     ----------
@@ -384,6 +385,7 @@ class FNN(NetworkBase):
         rows = self._samples("x", x)
         targets = self._targets("t", t, len(rows))
         epochs = validation.integer("epochs", epochs, 1)
+        rows = validation.samples_for_epochs(rows, epochs, self.dtype)
         batch = len(rows) if batch_size is None else min(validation.integer("batch_size", batch_size, 1), len(rows))
         sampling = validation.choice("sampling", sampling, ("shuffle", "replacement"))
         optimizer = SGD(0.1) if optimizer is None else optimizer

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastfnn.backend import all_finite, all_finite_as, are_distributions, is_convertible
+from fastfnn.backend import CONVERT_ONCE_BYTES, all_finite, all_finite_as, are_distributions, is_convertible
 
 # Largest distance from 1 of the sum of a row of target probabilities; rows computed in float32 are this accurate.
 ROW_SUM_TOLERANCE = 1e-3
@@ -162,6 +162,13 @@ def _are_finite(array: np.ndarray, dtype: npt.DTypeLike) -> bool:
     if array.dtype == dtype and flags.aligned and flags.forc:
         return bool(all_finite((array if flags.c_contiguous else array.T).reshape(-1)))
     return bool(all_finite_as(array, np.dtype(dtype)))
+
+
+def samples_for_epochs(array: np.ndarray, epochs: int, dtype: npt.DTypeLike) -> np.ndarray:
+    """Return checked samples in `dtype` if several epochs read them and the copy is small, else as they are."""
+    if epochs > 1 and array.size * np.dtype(dtype).itemsize <= CONVERT_ONCE_BYTES:
+        return _converted(array, dtype)
+    return array
 
 
 def unchecked_samples(name: str, value: Any, width: int, dtype: npt.DTypeLike) -> np.ndarray:

@@ -252,6 +252,10 @@ TALL_LEAST_WORK = 200_000
 # packed panel longer. Experiments: deep-batch-rows
 DEEP_BATCH_ROWS = 256
 
+# Bytes. Samples that several epochs read are converted once, as a whole, if they take no more than this then: a larger
+# limit saves more data the conversion of each batch, up to half of a step, and holds memory. Estimate.
+CONVERT_ONCE_BYTES = 32 << 20
+
 # Bytes. A workspace up to this size is kept for the next call: a larger limit saves page faults and holds memory.
 # Experiments: buffers-kept
 KEEP_MOST_BYTES = 128 << 20

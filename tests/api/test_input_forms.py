@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from small_networks import LOSSES, bits, locked, network, samples, spread
 
+from fastfnn import validation
+
 
 def unaligned(x):
     view = np.zeros(x.nbytes + 1, np.uint8)[1:].view(x.dtype).reshape(x.shape)
@@ -38,7 +40,9 @@ X_FORMS = {
 @pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
 @pytest.mark.parametrize("form", X_FORMS)
 @pytest.mark.parametrize("batch_size", [4, 1, None])
-def test_x_in_any_form_gives_the_same_bits(form, batch_size):
+@pytest.mark.parametrize("once", [True, False], ids=["once", "by batches"])
+def test_x_in_any_form_gives_the_same_bits(form, batch_size, once, monkeypatch):
+    monkeypatch.setattr(validation, "CONVERT_ONCE_BYTES", 1000 if once else 0)
     x = np.random.default_rng(0).integers(0, 256, (11, 4)).astype(np.float32)
     t = np.arange(11) % 3
     results = []
@@ -50,7 +54,8 @@ def test_x_in_any_form_gives_the_same_bits(form, batch_size):
     assert results[0] == results[1]
 
 
-def test_booleans_are_zeros_and_ones():
+def test_booleans_are_zeros_and_ones(monkeypatch):
+    monkeypatch.setattr(validation, "CONVERT_ONCE_BYTES", 0)
     x = np.random.default_rng(0).integers(0, 2, (11, 4))
     results = []
     for given_x in (x.astype(np.float32), x.astype(bool), np.asfortranarray(x.astype(bool))):
@@ -61,7 +66,8 @@ def test_booleans_are_zeros_and_ones():
 
 
 @pytest.mark.parametrize("form", ["uint8", "float64", "float16", "Fortran", "backwards float64"])
-def test_the_reference_takes_x_in_any_form(form):
+def test_the_reference_takes_x_in_any_form(form, monkeypatch):
+    monkeypatch.setattr(validation, "CONVERT_ONCE_BYTES", 0)
     x = np.random.default_rng(0).integers(0, 256, (11, 4)).astype(np.float32)
     results = []
     for given_x in (x, X_FORMS[form](x)):

@@ -173,6 +173,16 @@ def test_the_position_is_that_in_the_whole_array(monkeypatch):
                 network().predict(given_x)
 
 
+def test_only_small_samples_that_several_epochs_read_are_converted_at_once(monkeypatch):
+    monkeypatch.setattr(validation, "CONVERT_ONCE_BYTES", 4 * 6 * 4)
+    for x, epochs, converted in ((np.ones((6, 4)), 2, True), (np.ones((6, 4)), 1, False), (np.ones((7, 4)), 9, False)):
+        got = validation.samples_for_epochs(x, epochs, "float32")
+        assert (got is not x) == converted and got.dtype == ("float32" if converted else "float64")
+    locked = np.ones((6, 4), np.float32)
+    locked.flags.writeable = False
+    assert validation.samples_for_epochs(locked, 2, np.dtype("float32")) is locked
+
+
 @pytest.mark.parametrize("source", ["float16", "float32", "float64", "uint8", "int64", "bool"])
 def test_samples_are_not_copied(source):
     x = np.ones((6, 4), source)
