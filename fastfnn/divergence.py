@@ -28,9 +28,9 @@ class DivergenceError(FloatingPointError):
 
     Notes
     -----
-    The network and its optimizer are as they were after the last good epoch: parameters, running statistics, and the
-    optimizer's state and `steps`. ``net.history`` ends with this epoch; its ``step_loss`` ends with the loss of the
-    step of the error.
+    After `FNN.fit` the network and its optimizer are as they were after the last good epoch: parameters, running
+    statistics, and the optimizer's state and `steps`. ``net.history`` ends with this epoch; its ``step_loss`` ends with
+    the loss of the step of the error. After `FNN.partial_fit`, which keeps no copy, they are as the step left them.
 
     Examples
     --------
@@ -49,7 +49,7 @@ class DivergenceError(FloatingPointError):
 
 
 def divergence_error(
-    loss: float, epoch: int, step: int, rate: float, optimizer: object, finite_before: bool
+    loss: float, epoch: int, step: int, rate: float, optimizer: object, finite_before: bool | None
 ) -> DivergenceError:
     """Return the error for a step.
 
@@ -60,17 +60,18 @@ def divergence_error(
     epoch, step, rate
         See `DivergenceError`.
     optimizer : Optimizer
-    finite_before : bool
-        Whether the state before the epoch was finite.
+    finite_before : bool or None
+        Whether the state before the epoch, which the network has again, was finite; None if it is as the step left it.
     """
     what = "parameters or running statistics became infinite" if math.isfinite(loss) else f"the loss became {loss:g}"
     where = f"{what} in step {step} (epoch {epoch})"
-    if not finite_before:
+    if finite_before is False:
         message = f"{where}: the parameters or running statistics were not finite before this epoch"
     else:
+        now = "as before this epoch" if finite_before else "as this step left it"
         message = (
-            f"training diverged: {where}, at learning rate {rate:g} of {optimizer!r}. The network is as before this "
-            "epoch. Try a smaller learning rate, clip_norm=1.0 in the optimizer, or inputs (and targets of a squared "
+            f"training diverged: {where}, at learning rate {rate:g} of {optimizer!r}. The network is {now}. "
+            "Try a smaller learning rate, clip_norm=1.0 in the optimizer, or inputs (and targets of a squared "
             'error) with mean 0 and standard deviation 1; on_divergence="warn" goes on'
         )
     return DivergenceError(message, epoch, step, rate)

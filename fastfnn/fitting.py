@@ -19,6 +19,9 @@ from fastfnn.snapshot import Snapshot, TrainingState
 # the learning rates of the third.
 TakeSteps = Callable[[np.ndarray, np.ndarray, np.ndarray], None]
 
+# A copy of an array of the state takes as long as training on this many samples does, or less than a hundredth of it.
+SAMPLES_PER_COPY = 4096
+
 # In place of the loss of a step that a call has yet to take: no loss has this value.
 NOT_TAKEN = -math.inf
 
@@ -56,13 +59,17 @@ class Pace:
     group : int
         A call takes a multiple of this number of steps. Steps on single samples are computed in such groups;
         if the clock could divide a group, it would decide about rounding.
+    work : int
+        Multiply-adds of a step, from which the length of the first call is estimated.
     """
 
     SECONDS = 0.2
     MOST_SAMPLES = 1 << 17  # limits the memory of the orders of several epochs, 8 bytes per sample
+    FIRST_WORK = 50_000_000  # a few milliseconds
 
-    def __init__(self, group: int) -> None:
-        self.group = self.count = group
+    def __init__(self, group: int, work: int) -> None:
+        self.group = group
+        self.count = max(self.FIRST_WORK // max(work, 1) // group, 1) * group
 
     def epochs(self, steps: int, samples: int) -> int:
         """Return how many epochs of `steps` steps on `samples` samples may share one call, at least 1."""
@@ -95,8 +102,12 @@ class TrainingLoop:
         Gets the losses of steps after each call, the losses and times of epochs after `run`.
     samples, batch_size, epochs : int
         Samples per epoch, samples per step, and the number of epochs.
+    raises : bool
+        Whether steps that diverge raise DivergenceError.
     goes_back : bool
-        Whether steps that diverge are undone, up to the last good epoch, and raise DivergenceError.
+        Whether such steps are undone, too, up to the last good epoch.
+    keeps_copies : bool
+        Whether somebody else, such as a callback, may change the network between two epochs.
     atomic : bool
         Whether no exception can come between the steps of a call.
 
@@ -115,17 +126,21 @@ class TrainingLoop:
         batch_size: int,
         epochs: int,
         *,
+        raises: bool,
         goes_back: bool,
+        keeps_copies: bool,
         atomic: bool,
     ) -> None:
         self.take_steps, self.state, self.history = take_steps, state, history
         self.samples, self.batch_size, self.epochs = samples, batch_size, epochs
         self.steps = math.ceil(samples / batch_size)  # per epoch
-        self.pace = Pace(SAMPLES_PER_GROUP if batch_size == 1 else 1)
+        self.pace = Pace(SAMPLES_PER_GROUP if batch_size == 1 else 1, 3 * batch_size * state.params.size)
         self.step_losses = np.empty(0)  # with room for more steps
         self.shown = self.checked = 0  # of them, in the history; found to be finite
         self.epoch_seconds = math.nan  # of the epochs that the history does not have yet
+        self.raises, self.keeps_copies = raises, keeps_copies
         self.last_good = Snapshot(state) if goes_back else None
+        self.since: list[tuple[int, np.ndarray, np.ndarray]] = []  # first step, orders, rates: good runs since the copy
         self.before_call = None if atomic else Snapshot(state)
         self.call: tuple[int, int, int] | None = None  # from step, to step and optimizer's steps of a call in progress
         self.going_back = False
@@ -150,7 +165,7 @@ class TrainingLoop:
         count, begin = len(orders), self.state.taken
         self._reserve(begin + count * self.steps)
         if self.last_good is not None:
-            self.last_good.take()
+            self._keep(self.last_good)
         rates = np.empty(count * self.steps)
         self.epoch_seconds = math.nan
         start = time.perf_counter()
@@ -161,11 +176,13 @@ class TrainingLoop:
             self._take(begin + first, begin + last, rows, rates[first:last])
             self.epoch_seconds = (time.perf_counter() - start) / count
             self._show(begin + last)
-            if self.last_good is not None:
+            if self.raises:
                 if not self._good(begin + first, begin + last):
-                    raise self._go_back(self.last_good, orders, rates, first, last)
+                    raise self._divergence(begin, orders, rates, first, last)
                 self.checked = begin + last
             advance(last - first)
+        if self.last_good is not None and not self.keeps_copies:
+            self.since.append((begin, orders, rates))
         self._record()
 
     def settle(self) -> None:
@@ -180,7 +197,7 @@ class TrainingLoop:
         if self.last_good is not None:
             unchecked = self.checked < self.state.taken
             if self.going_back or (unchecked and not self._good(self.checked, self.state.taken)):
-                self.last_good.restore()
+                self._restore(self.last_good)
                 self.shown, self.going_back = self.state.taken, False
         self._record()
         self.shown = max(self.shown, self.state.taken)
@@ -231,13 +248,48 @@ class TrainingLoop:
         """Return whether the losses of the steps `first` to `last` and the state after them are finite."""
         return math.isfinite(np.maximum.reduce(self.step_losses[first:last])) and self.state.finite()
 
-    def _go_back(self, good: Snapshot, orders: np.ndarray, rates: np.ndarray, first: int, last: int) -> DivergenceError:
-        """Restore the state after the last good epoch and return the error for the first bad step.
+    def _keep(self, good: Snapshot) -> None:
+        """Copy the state, unless the copy there is is so recent that it is cheaper to take the steps since then again.
 
-        `orders` and `rates` are those of `run`; `first` and `last` are the steps of the call that diverged. Training is
-        deterministic: steps that are taken again have the same results.
+        Training is deterministic: steps that are taken again have the same results.
         """
+        if good.complete and not self.keeps_copies:
+            samples = (self.state.taken - good.taken) * self.batch_size
+            if samples < SAMPLES_PER_COPY * len(self.state.arrays):
+                return
+        good.take()
+        self.since = []
+
+    def _restore(self, good: Snapshot) -> None:
+        """Restore the state after the last good epoch before the run in progress."""
+        good.restore()
+        for begin, orders, rates in self.since:
+            if begin >= good.taken:
+                self._take(begin, begin + len(rates), orders, rates)
+        good.take()
+
+    def _divergence(self, begin: int, orders: np.ndarray, rates: np.ndarray, first: int, last: int) -> DivergenceError:
+        """Return the error for the first bad step of a run that began with step `begin`, after going back, if so asked.
+
+        `orders` and `rates` are those of `run`; `first` and `last` are the steps of the call that diverged.
+        """
+        if self.last_good is not None:
+            return self._go_back(self.last_good, orders, rates, first, last)
+        bad = np.flatnonzero(~np.isfinite(self.step_losses[begin + first : begin + last]))
+        step = first + int(bad[0]) if len(bad) else last - 1
+        return self._error(begin, step, rates, restored=False)
+
+    def _error(self, begin: int, step: int, rates: np.ndarray, restored: bool) -> DivergenceError:
+        number, optimizer = begin + step + 1, self.state.optimizer
+        loss, epoch = float(self.step_losses[begin + step]), begin // self.steps + 1
+        finite = self.state.finite() if restored else None
+        return divergence_error(loss, epoch, number, float(rates[step]), optimizer, finite)
+
+    def _go_back(self, good: Snapshot, orders: np.ndarray, rates: np.ndarray, first: int, last: int) -> DivergenceError:
+        """Restore the state after the last good epoch; return the error for the first bad step. See `_divergence`."""
         self.going_back = True
+        if self.since:
+            self._restore(good)
         begin, steps = good.taken, self.steps
         if len(orders) > 1:
             good.restore()
@@ -252,12 +304,10 @@ class TrainingLoop:
         bad = np.flatnonzero(~np.isfinite(self.step_losses[begin + first : begin + last]))
         again = first == 0 or len(bad) == 0  # a long epoch is not taken again where a loss tells the step
         step = self._first_bad_step(good, orders, rates, first, last) if again else first + int(bad[0])
-        loss = float(self.step_losses[begin + step])
         good.restore()
-        number, optimizer, finite = begin + step + 1, self.state.optimizer, self.state.finite()
-        error = divergence_error(loss, begin // steps + 1, number, float(rates[step]), optimizer, finite)
+        error = self._error(begin, step, rates, restored=True)
         self._record()
-        self._show(number)
+        self._show(begin + step + 1)
         self.going_back = False
         return error
 

@@ -113,6 +113,7 @@ class FNN(NetworkBase):
 
     history: History | None = None
     _optimizer: Optimizer | None = None  # of the last training
+    _compiled_for: tuple[object, ...] | None = None  # what decides which kernels it used
 
     def predict(self, x: npt.ArrayLike) -> np.ndarray:
         """Compute the output of the network.
@@ -382,6 +383,30 @@ class FNN(NetworkBase):
         ----------
         Lecture notes, section 4.
         """
+        return self._train(
+            x, t, epochs, batch_size, optimizer, on_divergence, goes_back=True, sampling=sampling,
+            validation_data=validation_data, sample_weight=sample_weight, class_weight=class_weight,
+            callbacks=callbacks, progress=progress,
+        )  # fmt: skip
+
+    def _train(
+        self,
+        x: npt.ArrayLike,
+        t: npt.ArrayLike,
+        epochs: int,
+        batch_size: int | None,
+        optimizer: Optimizer | None,
+        on_divergence: str,
+        *,
+        goes_back: bool,
+        sampling: str = "shuffle",
+        validation_data: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
+        sample_weight: npt.ArrayLike | None = None,
+        class_weight: Mapping[int, float] | str | None = None,
+        callbacks: Sequence[Callback | Callable[["FNN", History], Any]] | None = None,
+        progress: bool = False,
+    ) -> History:
+        """`fit`, which goes back to the last good epoch where training diverges, and `partial_fit`, which does not."""
         rows = self._samples("x", x)
         targets = self._targets("t", t, len(rows))
         epochs = validation.integer("epochs", epochs, 1)
@@ -403,13 +428,21 @@ class FNN(NetworkBase):
         state = TrainingState(self._flat, self._statistics, optimizer.flat_state(self.params), optimizer)
         take_steps = self._step_taker(rows, targets, weights, batch, state)
         loop = TrainingLoop(
-            take_steps, state, history, len(rows), batch, epochs,
-            goes_back=on_divergence == "raise", atomic=calls_are_atomic(self.backend),
+            take_steps, state, history, len(rows), batch, epochs, raises=on_divergence == "raise",
+            goes_back=goes_back and on_divergence == "raise", keeps_copies=bool(watchers),
+            atomic=calls_are_atomic(self.backend),
         )  # fmt: skip
         observed = held_out is not None or watchers or progress
+        ordered = sampling == "replacement" or batch < len(rows)
+        kind = (
+            batch, ordered, targets.ndim, weights.size > 0, optimizer.code, optimizer.clip_norm is None, rows.dtype,
+            rows.flags.c_contiguous,
+        )  # fmt: skip
         try:
             with progress_bar(progress, epochs * loop.steps, epochs) as shown:
-                loop.compile(ordered=sampling == "replacement" or batch < len(rows))
+                if kind != self._compiled_for:
+                    loop.compile(ordered)
+                    self._compiled_for = kind
                 while history.epochs < epochs:
                     count = 1 if observed else loop.epochs_at_once()
                     loop.run(draw_orders(self._rng, len(rows), batch, sampling, count), shown.advance)
@@ -473,7 +506,7 @@ class FNN(NetworkBase):
             By default that of the last `fit` or `partial_fit` of this network, which continues from its state; SGD(0.1)
             if there was none.
         on_divergence : {"raise", "warn"}, default "raise"
-            See `fit`; the last good state is that before this call.
+            See `fit`; but the network stays as the step left it, since a copy would take long beside a few steps.
 
         Returns
         -------
@@ -487,9 +520,7 @@ class FNN(NetworkBase):
         """
         if optimizer is None:
             optimizer = self._optimizer
-        return self.fit(
-            x, t, epochs=1, batch_size=batch_size, optimizer=optimizer, on_divergence=on_divergence
-        )  # fmt: skip
+        return self._train(x, t, 1, batch_size, optimizer, on_divergence, goes_back=False)
 
     def summary(self) -> None:
         """Print a line for each layer: its weights, activation and number of parameters."""

@@ -156,15 +156,19 @@ def test_training_can_go_on_after_it(backend):
 
 
 @BACKENDS
-def test_a_partial_fit_goes_back_to_where_it_began(backend):
+@pytest.mark.parametrize("bad", [4, 5, 7])
+def test_a_partial_fit_stays_as_the_step_left_it(backend, bad):
     net, twin = diverging_network(backend), diverging_network(backend)
-    optimizer, other = fnn.Adam(explode_at(6)), fnn.Adam(0.01)
+    optimizer, other = fnn.Adam(explode_at(bad)), fnn.Adam(explode_at(bad))
     x, t = samples("squared_error")
-    net.partial_fit(x, t, batch_size=2, optimizer=optimizer)
-    with pytest.raises(fnn.DivergenceError):
+    for each, rule in ((net, optimizer), (twin, other)):
+        each.partial_fit(x, t, batch_size=2, optimizer=rule)
+    with pytest.raises(fnn.DivergenceError, match="as this step left it") as caught:
         net.partial_fit(x, t, batch_size=2)
-    twin.partial_fit(x, t, batch_size=2, optimizer=other)
+    with pytest.warns(RuntimeWarning):
+        twin.partial_fit(x, t, batch_size=2, on_divergence="warn")
     assert state(net, optimizer) == state(twin, other)
+    assert caught.value.epoch == 1 and caught.value.step in (bad - STEPS + 1, bad - STEPS + 2)
 
 
 def test_measurements_and_callbacks_end_with_the_last_good_epoch():

@@ -93,7 +93,7 @@ def test_epochs_that_share_a_call_give_the_same_bits(monkeypatch, batch_size, ru
 
 
 def test_the_orders_of_epochs_that_share_a_call_are_limited_in_memory():
-    pace = Pace(1)
+    pace = Pace(1, 1)
     pace.count = 10**9
     assert pace.epochs(10, 1000) * 1000 <= pace.MOST_SAMPLES < 1000 * (pace.epochs(10, 1000) + 1)
     assert pace.epochs(10, pace.MOST_SAMPLES + 1) == 1
@@ -106,7 +106,7 @@ def test_the_orders_of_epochs_that_share_a_call_are_limited_in_memory():
 def test_calls_take_about_a_fifth_of_a_second(monkeypatch, seconds, together):
     clock = [0.0]
     monkeypatch.setattr(fnn.fitting.time, "perf_counter", lambda: clock[0])
-    pace, taken = Pace(together), []
+    pace, taken = Pace(together, 10**9), []
     for _ in range(2):  # epochs
         for first, last in pace.slices(10_000):
             taken.append((first, last))
