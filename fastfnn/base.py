@@ -207,11 +207,10 @@ class NetworkBase:
         """Return the outputs (N, K) of samples (N, I)."""
         out = np.empty((len(rows), self.layer_sizes[-1]), self.dtype)
         params, sizes, codes = self._prediction_params(), self._sizes, self._codes(output_activation)
-        calls = -(-len(rows) * params.size // WORK_PER_PREDICTION)
-        if calls <= 1:
+        if len(rows) * params.size <= WORK_PER_PREDICTION:
             self._kernels.network_forward(out, params, rows, sizes, codes)
             return out
-        count = -(-len(rows) // calls)
+        count = -(-len(rows) // -(-len(rows) * params.size // WORK_PER_PREDICTION))
         for first in range(0, len(rows), count):  # Ctrl-C takes effect between calls
             part = slice(first, first + count)
             self._kernels.network_forward(out[part], params, rows[part], sizes, codes)

@@ -171,6 +171,20 @@ def test_a_partial_fit_stays_as_the_step_left_it(backend, bad):
     assert caught.value.epoch == 1 and caught.value.step in (bad - STEPS + 1, bad - STEPS + 2)
 
 
+def test_what_a_callback_changes_is_not_undone():
+    """Steps cannot be taken again across it: there is a copy after each epoch."""
+
+    def halve(net, history):
+        net.params["W1"][...] *= 0.5
+
+    net, twin = diverging_network(), diverging_network()
+    optimizer, other = fnn.Adam(explode_at(13)), fnn.Adam(0.01)
+    with pytest.raises(fnn.DivergenceError):
+        fit(net, optimizer, callbacks=[halve])
+    fit(twin, other, epochs=3, callbacks=[halve])
+    assert state(net, optimizer) == state(twin, other)
+
+
 def test_measurements_and_callbacks_end_with_the_last_good_epoch():
     net, seen = diverging_network(), []
     data = samples("squared_error", seed=1)
