@@ -261,12 +261,13 @@ class TrainingLoop:
         self.since = []
 
     def _restore(self, good: Snapshot) -> None:
-        """Restore the state after the last good epoch before the run in progress."""
-        good.restore()
-        for begin, orders, rates in self.since:
-            if begin >= good.taken:
-                self._take(begin, begin + len(rates), orders, rates)
-        good.take()
+        """Restore the state after the last good epoch, which is the present one if a copy of it was interrupted."""
+        if good.complete:
+            good.restore()
+            for begin, orders, rates in self.since:
+                if begin >= good.taken:
+                    self._take(begin, begin + len(rates), orders, rates)
+            good.take()
 
     def _divergence(self, begin: int, orders: np.ndarray, rates: np.ndarray, first: int, last: int) -> DivergenceError:
         """Return the error for the first bad step of a run that began with step `begin`, after going back, if so asked.

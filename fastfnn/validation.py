@@ -22,8 +22,8 @@ ROW_SUM_TOLERANCE = 1e-3
 # Numbers that are looked at together for the one that is not finite.
 ELEMENTS_PER_CHECK = 1 << 20
 
-# The smallest positive float32.
-LEAST_FLOAT32 = float(np.finfo(np.float32).smallest_subnormal)
+# The smallest positive setting. Kernels take denormal numbers for zero, also where a rule multiplies its setting first.
+LEAST_POSITIVE = 1e-30
 
 
 def integer(name: str, value: Any, least: int) -> int:
@@ -49,10 +49,10 @@ def nonnegative(name: str, value: Any) -> float:
 
 
 def positive(name: str, value: Any) -> float:
-    """Return `value` as a finite float that is above 0 in float32 too."""
+    """Return `value` as a finite float that is above 0 for kernels of any dtype."""
     number = nonnegative(name, value)
-    if number < LEAST_FLOAT32:
-        raise ValueError(f"{name} must be above 0, in float32 too, got {value}")
+    if number < LEAST_POSITIVE:
+        raise ValueError(f"{name} must be at least {LEAST_POSITIVE:g}, got {value}")
     return number
 
 

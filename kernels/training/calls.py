@@ -123,7 +123,9 @@ def train_steps(
     order = np.ascontiguousarray(np.atleast_2d(order))
     weights, losses = np.ascontiguousarray(sample_weights), np.ascontiguousarray(step_losses)
     samples = order.shape[1] or len(x)
-    batch, drops, clips = max(1, min(batch_size, samples)), settings[_DROPOUT] > 0, settings[_CLIP_NORM] > 0
+    # The last batch of an epoch, in a call of its own, is no step on one sample: results do not depend on the calls.
+    batch = max(1, min(batch_size, max(samples, 2)))
+    drops, clips = settings[_DROPOUT] > 0, settings[_CLIP_NORM] > 0
     grouped = in_groups(batch, optimizer, drops or clips or statistics.size > 0)
     threads = threads_for(params.size // 2 if grouped else 3 * batch * params.size)
     source = IN_PLACE if x.dtype == params.dtype and x.flags.carray else source_of(x, params.dtype)

@@ -234,7 +234,7 @@ def test_the_exit_status_reaches_the_shell(tmp_path, arguments, status):
     if status:
         assert result.stderr == "fastfnn train: --epochs must be at least 1, got 0\n"
     else:
-        assert "threading layer" in result.stdout
+        assert "threads" in result.stdout
 
 
 @pytest.mark.parametrize("command", ["installed", "module"])

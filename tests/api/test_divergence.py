@@ -51,6 +51,7 @@ def fit(net, optimizer, **options):
 @pytest.mark.parametrize("backend", [pytest.param("kernels", marks=pytest.mark.jit), "reference"])  # slow without it
 def test_the_last_good_epoch_is_kept(monkeypatch, backend, seconds, bad, rule, batch_norm):
     monkeypatch.setattr(Pace, "SECONDS", seconds)
+    monkeypatch.setattr(Pace, "FIRST_WORK", 0)
     net, twin = (diverging_network(backend, batch_norm=batch_norm) for _ in range(2))
     optimizer, other = rule(explode_at(bad)), rule(0.01)
     with pytest.raises(fnn.DivergenceError) as caught:
@@ -73,6 +74,7 @@ def test_the_last_good_epoch_is_kept(monkeypatch, backend, seconds, bad, rule, b
 @BACKENDS
 def test_the_error_names_the_step_whose_loss_is_not_finite(monkeypatch, backend, seconds):
     monkeypatch.setattr(Pace, "SECONDS", seconds)
+    monkeypatch.setattr(Pace, "FIRST_WORK", 0)
     net = diverging_network(backend)
     # a large step, after which the loss of the next is infinite, but no parameter
     rates = fnn.SGD(lambda step: 1e37 if step == 25 else 0.125)
@@ -97,6 +99,7 @@ def test_the_error_names_the_step_whose_loss_is_not_finite(monkeypatch, backend,
 def test_the_error_names_the_step_whose_update_is_not_finite(monkeypatch, backend, seconds, bad):
     # An infinite weight of a hidden unit that no sample activates: all losses are finite.
     monkeypatch.setattr(Pace, "SECONDS", seconds)
+    monkeypatch.setattr(Pace, "FIRST_WORK", 0)
     net = fnn.FNN((1, 1, 1), loss="squared_error", init=0.0, weight_decay=1.0, backend=backend)
     net.params["W1"], net.params["b1"] = [[1e10]], [-1e20]
     x, t = np.full((7, 1), 0.5), np.zeros((7, 1))

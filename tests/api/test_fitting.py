@@ -58,8 +58,10 @@ def test_an_epoch_divided_into_calls_gives_the_same_bits(monkeypatch, batch_size
     x, t = samples(count=50)
     whole, divided = network(), network()
     monkeypatch.setattr(Pace, "SECONDS", 1e9)
+    monkeypatch.setattr(Pace, "FIRST_WORK", 0)
     want = whole.fit(x, t, epochs=3, batch_size=batch_size, optimizer=rule(0.1))
     monkeypatch.setattr(Pace, "SECONDS", 0)  # a call for each step or group of steps
+    monkeypatch.setattr(Pace, "FIRST_WORK", 0)
     got = divided.fit(x, t, epochs=3, batch_size=batch_size, optimizer=rule(0.1))
     np.testing.assert_array_equal(got.step_loss, want.step_loss)
     assert bits(divided) == bits(whole)
@@ -77,6 +79,7 @@ def test_epochs_that_share_a_call_give_the_same_bits(monkeypatch, batch_size, ru
 
     monkeypatch.setattr(kernels, "train_steps", spy)
     monkeypatch.setattr(Pace, "SECONDS", 1e9)
+    monkeypatch.setattr(Pace, "FIRST_WORK", 0)
     epochs = 5 if NOJIT else 30
     options = {"epochs": epochs, "batch_size": batch_size, "sampling": sampling}
     want = observed.fit(x, t, optimizer=rule(0.1), callbacks=[lambda _net, _history: None], **options)
@@ -90,6 +93,19 @@ def test_epochs_that_share_a_call_give_the_same_bits(monkeypatch, batch_size, ru
     assert min(got.seconds) > 0
     assert bits(free) == bits(observed)
     assert free.fit(x, t, epochs=1).loss == observed.fit(x, t, epochs=1).loss  # the orders of the samples are equal
+
+
+@pytest.mark.parametrize("rule", [fnn.SGD, fnn.Adam])
+def test_a_last_batch_of_one_sample_has_the_same_bits_in_a_call_of_its_own(monkeypatch, rule):
+    x, t = samples(count=7)
+    found = set()
+    for seconds in (0, 1e9):
+        monkeypatch.setattr(Pace, "SECONDS", seconds)
+        monkeypatch.setattr(Pace, "FIRST_WORK", int(seconds))
+        net = network(dtype="float32")
+        net.fit(x, t, epochs=3, batch_size=2, optimizer=rule(0.1))
+        found.add(net.params.flat.tobytes())
+    assert len(found) == 1
 
 
 def test_the_orders_of_epochs_that_share_a_call_are_limited_in_memory():

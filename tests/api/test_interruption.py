@@ -76,6 +76,7 @@ def states_by_step(train, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(Pace, "SECONDS", 0)  # a compiled call for each step
+        patch.setattr(Pace, "FIRST_WORK", 0)
         module = sys.modules[f"fastfnn.{net.backend}"]
         patch.setattr(module, "train_steps", Spy(module))
         with contextlib.suppress(fnn.DivergenceError):
@@ -137,6 +138,7 @@ def interrupt_everywhere(train, monkeypatch, every="line", sparse=1):
 @COMPILED_BACKENDS
 def test_an_interruption_at_any_line_leaves_whole_steps(monkeypatch, backend, seconds):
     monkeypatch.setattr(Pace, "SECONDS", seconds)
+    monkeypatch.setattr(Pace, "FIRST_WORK", 0)
     done = interrupt_everywhere(Training(backend, 4), monkeypatch, sparse=1 if backend == "kernels" else 7)
     assert {0, 16} <= done
     assert len(done) >= 4
@@ -145,6 +147,7 @@ def test_an_interruption_at_any_line_leaves_whole_steps(monkeypatch, backend, se
 @pytest.mark.jit
 def test_an_interruption_at_any_bytecode_leaves_whole_steps(monkeypatch):
     monkeypatch.setattr(Pace, "SECONDS", 0)
+    monkeypatch.setattr(Pace, "FIRST_WORK", 0)
     done = interrupt_everywhere(Training("kernels", 2), monkeypatch, "opcode", sparse=3)
     assert done == set(range(9))
 
@@ -153,6 +156,7 @@ def test_an_interruption_at_any_bytecode_leaves_whole_steps(monkeypatch):
 @pytest.mark.parametrize("on_divergence", ["raise", "warn"])
 def test_an_interruption_of_an_observed_training_leaves_whole_steps(monkeypatch, on_divergence):
     monkeypatch.setattr(Pace, "SECONDS", 0)
+    monkeypatch.setattr(Pace, "FIRST_WORK", 0)
     observers = {"validation_data": samples(seed=1), "callbacks": [fnn.Callback()]}
     train = Training("kernels", 2, on_divergence=on_divergence, **observers)
     assert interrupt_everywhere(train, monkeypatch) == set(range(9))
@@ -163,6 +167,7 @@ def test_an_interruption_of_an_observed_training_leaves_whole_steps(monkeypatch,
 @pytest.mark.filterwarnings("ignore:overflow encountered", "ignore:invalid value encountered")
 def test_an_interruption_while_a_training_diverges_leaves_whole_finite_steps(monkeypatch, backend, seconds):
     monkeypatch.setattr(Pace, "SECONDS", seconds)
+    monkeypatch.setattr(Pace, "FIRST_WORK", 0)
     train = Training(backend, 5, rate=lambda step: 1e300 if step == 10 else 0.01)
     done = interrupt_everywhere(train, monkeypatch, sparse=1 if backend == "kernels" else 17)
     assert {0, 4} <= done
@@ -192,6 +197,7 @@ def test_an_interruption_while_early_stopping_restores_weights_restores_all_of_t
 @BACKENDS
 def test_another_fit_continues_after_an_interruption(monkeypatch, backend, interrupted):
     monkeypatch.setattr(Pace, "SECONDS", 0)
+    monkeypatch.setattr(Pace, "FIRST_WORK", 0)
     net, by_hand = network(backend=backend), network(backend=backend)
     optimizer, other = fnn.Adam(0.01), fnn.Adam(0.01)
     x, t = samples()

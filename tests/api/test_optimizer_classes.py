@@ -515,9 +515,9 @@ def test_settings_may_have_any_real_type(value, name, setting):
 
 
 @pytest.mark.parametrize("name", ["AdaGrad", "RMSprop", "Adam", "AdamW"])
-@pytest.mark.parametrize("value", [0, 0.0, -0.0, 1e-46, 5e-324])  # the last two are 0 in float32
+@pytest.mark.parametrize("value", [0, 0.0, -0.0, 1e-46, 5e-324])  # the last two are 0 to kernels
 def test_an_epsilon_that_is_zero_in_float32_is_rejected(value, name):
-    with pytest.raises(ValueError, match=f"^epsilon must be above 0, in float32 too, got {value}$"):
+    with pytest.raises(ValueError, match=f"^epsilon must be at least 1e-30, got {value}$"):
         CLASSES[name](0.1, epsilon=value)
 
 
@@ -525,7 +525,7 @@ def test_an_epsilon_that_is_zero_in_float32_is_rejected(value, name):
 @every_dtype
 def test_the_smallest_epsilon_avoids_the_division_by_zero(dtype, name):
     params = {"p": np.ones(17, dtype)}
-    CLASSES[name](0.1, epsilon=1.5e-45).update(params, {"p": np.zeros(17)})
+    CLASSES[name](0.1, epsilon=1e-30).update(params, {"p": np.zeros(17)})
     assert np.isfinite(params["p"]).all()
 
 
@@ -770,7 +770,7 @@ def test_repr_shows_the_settings():
     assert repr(fnn.Adam(book=True)) == "Adam(0.001, beta1=0.9, beta2=0.999, epsilon=1e-07, book=True)"
 
 
-@given(st.sampled_from(list(CLASSES)), st.floats(1e-40, 1e300), st.floats(0, 1, exclude_max=True), st.booleans())
+@given(st.sampled_from(list(CLASSES)), st.floats(1e-30, 1e300), st.floats(0, 1, exclude_max=True), st.booleans())
 @example("Adam", 0.1, 0.9999999, True)  # with six digits it would be 1
 @example("SGD", 0.12345678, 0.5, False)
 def test_repr_recreates_the_optimizer(name, number, fraction, more):

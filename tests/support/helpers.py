@@ -145,9 +145,13 @@ def ulp_distance(a, b):
 
 
 def assert_within_ulps(got, want, x, ulps=ACTIVATION_ULPS):
-    """Assert that `got` is near `want`, which is exactly rounded; below the smallest normal number 0 is allowed."""
+    """Assert that `got` is near `want`, which is exactly rounded.
+
+    An error of up to twice the smallest normal number is allowed: kernels take denormal numbers for zero.
+    """
     np.testing.assert_array_equal(np.isnan(got), np.isnan(want))
-    flushed = (np.abs(want) < TOLERANCES[got.dtype].tiny) & (got == 0)
+    with np.errstate(invalid="ignore"):  # infinity minus itself
+        flushed = np.abs(got - want) <= 2 * TOLERANCES[got.dtype].tiny
     distance = np.where(flushed | np.isnan(want), 0, ulp_distance(got, want))
     worst = np.unravel_index(np.argmax(distance), distance.shape)
     assert distance[worst] <= ulps, f"{distance[worst]} ulp at {x[worst]!r}: {got[worst]!r}, exact {want[worst]!r}"

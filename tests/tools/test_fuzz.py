@@ -1,5 +1,7 @@
 """tools/fuzz.py: that it sees small mistakes in every kind of result, survives crashes and hangs, and repeats cases."""
 
+import contextlib
+import functools
 import json
 import textwrap
 
@@ -178,6 +180,7 @@ def test_a_message_without_the_name_is_found(monkeypatch):
 def test_a_network_that_a_failing_call_has_changed_is_found(monkeypatch):
     right = FNN.fit
 
+    @functools.wraps(right)
     def wrong(self, *arguments, **options):
         self._rng.random()
         return right(self, *arguments, **options)
@@ -187,27 +190,28 @@ def test_a_network_that_a_failing_call_has_changed_is_found(monkeypatch):
 
 
 def test_other_bits_in_a_file_are_found(monkeypatch):
-    right = files.read
+    right = files.SavedNetwork.copy_into
 
-    def wrong(path):
-        arrays, description = right(path)
+    def wrong(self, arrays):
+        right(self, arrays)
         arrays["b1"][...] = 0
-        return arrays, description
 
-    monkeypatch.setattr(files, "read", wrong)
+    monkeypatch.setattr(files.SavedNetwork, "copy_into", wrong)
     assert "other bits" in found("file")
 
 
 def test_a_damaged_file_that_raises_something_else_is_found(monkeypatch):
-    right = files.read
+    right = files.opened
 
+    @contextlib.contextmanager
     def wrong(path):
         try:
-            return right(path)
+            with right(path) as saved:
+                yield saved
         except ValueError as error:
             raise KeyError(str(error)) from error
 
-    monkeypatch.setattr(files, "read", wrong)
+    monkeypatch.setattr(files, "opened", wrong)
     with pytest.raises(KeyError):
         found("file")
 

