@@ -162,6 +162,11 @@ class NetworkBase:
         """Return samples as (N, I), all finite in the network's dtype, to which the kernels convert them."""
         return validation.samples(name, value, self.layer_sizes[0], self.dtype)
 
+    def _samples_to_predict(self, name: str, value: npt.ArrayLike) -> np.ndarray:
+        """Return samples as `_samples` does, but leave it to `_forward` to check those that kernels convert."""
+        rows = validation.unchecked_samples(name, value, self.layer_sizes[0], self.dtype)
+        return self._samples(name, rows) if rows.dtype == self.dtype else rows
+
     def _targets(self, name: str, value: npt.ArrayLike, count: int) -> np.ndarray:
         """Return targets as (N,) int64 labels or as (N, K) of the network's dtype."""
         return validation.targets(name, value, count, self.layer_sizes[-1], self.loss_name, self.dtype)
@@ -204,16 +209,18 @@ class NetworkBase:
         return folded_parameters(self.params, self._running(), kept, self.book)
 
     def _forward(self, rows: np.ndarray, output_activation: str) -> np.ndarray:
-        """Return the outputs (N, K) of samples (N, I)."""
+        """Return the outputs (N, K) of samples (N, I), which `_samples` or `_samples_to_predict` has returned."""
         out = np.empty((len(rows), self.layer_sizes[-1]), self.dtype)
         params, sizes, codes = self._prediction_params(), self._sizes, self._codes(output_activation)
         if len(rows) * params.size <= WORK_PER_PREDICTION:
-            self._kernels.network_forward(out, params, rows, sizes, codes)
+            if not self._kernels.network_forward(out, params, rows, sizes, codes):
+                self._samples("x", rows)  # raises
             return out
         count = -(-len(rows) // -(-len(rows) * params.size // WORK_PER_PREDICTION))
         for first in range(0, len(rows), count):  # Ctrl-C takes effect between calls
             part = slice(first, first + count)
-            self._kernels.network_forward(out[part], params, rows[part], sizes, codes)
+            if not self._kernels.network_forward(out[part], params, rows[part], sizes, codes):
+                self._samples("x", rows)  # raises
         return out
 
     def _prediction_loss(self, rows: np.ndarray, targets: np.ndarray) -> float:

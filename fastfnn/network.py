@@ -130,7 +130,7 @@ class FNN(NetworkBase):
         """
         array = validation.as_array("x", x)
         single = array.ndim == 1
-        rows = self._samples("x", array[np.newaxis] if single else array)
+        rows = self._samples_to_predict("x", array[np.newaxis] if single else array)
         out = self._forward(rows, OUTPUT_ACTIVATION[self.loss_name])
         return out[0] if single else out
 
@@ -202,7 +202,7 @@ class FNN(NetworkBase):
         """
         if self.loss_name == "squared_error":
             raise ValueError("accuracy needs a network with a cross-entropy loss, got loss 'squared_error'")
-        rows = self._samples("x", x)
+        rows = self._samples_to_predict("x", x)
         targets = self._targets("t", t, len(rows))
         return metrics.accuracy(self.loss_name, self._forward(rows, "identity"), targets)
 
@@ -219,7 +219,7 @@ class FNN(NetworkBase):
         dict
             ``{"loss": ..., "accuracy": ...}``, without "accuracy" for the squared error.
         """
-        rows = self._samples("x", x)
+        rows = self._samples_to_predict("x", x)
         return self._evaluate(rows, self._targets("t", t, len(rows)))
 
     def gradient(self, x: npt.ArrayLike, t: npt.ArrayLike) -> dict[str, np.ndarray]:

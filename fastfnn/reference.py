@@ -491,7 +491,7 @@ def _layers(flat: np.ndarray, sizes: np.ndarray, normalized: bool = False) -> li
 
 def network_forward(
     out: np.ndarray, params: np.ndarray, x: np.ndarray, sizes: np.ndarray, activations: np.ndarray
-) -> None:
+) -> bool:
     """Compute the outputs of a network: x_l = f_l(x_{l-1} W_l + b_l) for l = 1 to L.
 
     out          (N, K)    written
@@ -499,14 +499,18 @@ def network_forward(
     x            (N, I)    read; of any real dtype, converted to that of params
     sizes        (L + 1,)  int64, read: units of the input and of each layer
     activations  (L,)      int64, read: the codes of f_1, ..., f_L
+
+    Returns False if an element of x is not finite in the dtype of params and x is of another one.
     """
-    x = _converted(x, params.dtype)
+    given, x = x, _converted(x, params.dtype)
+    right = x is given or bool(np.isfinite(x).all())
     for layer, code in zip(_layers(params, sizes), activations, strict=True):
         u = np.empty((len(x), len(layer.bias)), params.dtype)
         affine_forward(u, x, layer.weight, layer.bias)
         x = np.empty_like(u)
         activation_forward(x, u, code)
     out[...] = x
+    return right
 
 
 def network_loss(

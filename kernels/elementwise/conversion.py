@@ -33,8 +33,8 @@ def call_convert(  # type: ignore[empty-body]
     """
 
 
-@intrinsic
-def _numbers_at(_context, address, count, stride, kind):
+def _numbers(kind, layout, stride_of):
+    """The type of numbers at an address, and the code that makes an array of them; see the two below."""
     # float16, which compiled code cannot compute with, as its bits
     element = types.uint16 if kind.dtype == types.float16 else kind.dtype
 
@@ -43,11 +43,22 @@ def _numbers_at(_context, address, count, stride, kind):
         array = make_array(result)(context, builder)
         size = context.get_constant(types.intp, context.get_abi_sizeof(context.get_value_type(element)))
         pointer = builder.inttoptr(values[0], array.data.type)
-        populate_array(array, pointer, [values[1]], [values[2]], size, meminfo=None)
+        populate_array(array, pointer, [values[1]], [stride_of(values, size)], size, meminfo=None)
         return array._getvalue()
 
-    # A layout of any stride, whose indices count bytes; a constant stride becomes part of the code.
-    return types.Array(element, 1, "A", aligned=False)(types.intp, types.intp, types.intp, kind), code
+    return types.Array(element, 1, layout, aligned=False), code
+
+
+@intrinsic
+def _numbers_at(_context, address, count, stride, kind):
+    result, code = _numbers(kind, "A", lambda values, _size: values[2])
+    return result(types.intp, types.intp, types.intp, kind), code
+
+
+@intrinsic
+def _contiguous_at(_context, address, count, kind):
+    result, code = _numbers(kind, "C", lambda _values, size: size)
+    return result(types.intp, types.intp, kind), code
 
 
 def _emit_half(builder, bits):
@@ -109,7 +120,7 @@ def _convert(target, source, order, rows, columns, kind, size, one):
         result = array_at(target.address + i * target.stride, columns, one)
         address = source.address + (indices[i] if order != 0 else i) * source.row
         if source.column == size:
-            wrong |= _convert_row(result, _numbers_at(address, columns, size, kind), kind, one)
+            wrong |= _convert_row(result, _contiguous_at(address, columns, kind), kind, one)
         else:
             wrong |= _convert_row(result, _numbers_at(address, columns, source.column, kind), kind, one)
     return 1 if wrong else 0

@@ -136,11 +136,13 @@ def predicted_loss_part(arguments: int, parts: int, part: int, one: Real) -> Non
 @entry
 def _predict(
     params: Vector, out: WrittenMatrix, x: Matrix2D, packed: int, pack: int, job_address: int, threads: int
-) -> None:  # fmt: skip
+) -> int:  # fmt: skip
     one = params.dtype.type(1)
     job = bind(params, x, packed, pack, job_address, threads, one)
     job.out, job.out_row, job.out_column = out.ctypes.data, out.strides[0], out.strides[1]
+    job.not_finite = 0
     in_parts(address_in_code(predict_part, one), job_address, threads, one)
+    return job.not_finite
 
 
 @entry
@@ -281,7 +283,7 @@ def _packing(params: np.ndarray, rows: int, sizes: np.ndarray, threads: int) -> 
 
 def network_forward(
     out: np.ndarray, params: np.ndarray, x: np.ndarray, sizes: np.ndarray, activations: np.ndarray
-) -> None:
+) -> bool:
     """Carry every row of x through the network: x_l = f_l(x_{l-1} W_l + b_l) for l = 1 to L.
 
     out          (N, K)    written: the last layer's output
@@ -290,6 +292,8 @@ def network_forward(
     sizes        (L + 1,)  int64, read; contiguous
     activations  (L,)      int64, read; contiguous: indices into ACTIVATIONS
 
+    Returns False if an element of x is not finite in the dtype of params and x had to be converted to it: what is read
+    where it lies is not checked.
     Source: section 1 of the notes, the multilayer network.
     """
     threads = threads_for(x.shape[0] * params.size)
@@ -298,7 +302,8 @@ def network_forward(
     packing = _packing(params, len(x), sizes, threads)
     if source != IN_PLACE:
         x = enter_samples(workspace.record, x, params.dtype)
-    workspace.predict(params, out, x, packing.address, packing.function, workspace.job, threads)
+    not_finite = workspace.predict(params, out, x, packing.address, packing.function, workspace.job, threads)
+    return not_finite == 0
 
 
 def network_loss(

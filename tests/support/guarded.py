@@ -723,7 +723,7 @@ def call_twin(case, call, dtype):
 
 
 def as_arrays(value):
-    return [] if value is None else [np.asarray(value)]
+    return [] if value is None or isinstance(value, bool) else [np.asarray(value)]
 
 
 def main(names, dtype, places):
