@@ -122,7 +122,8 @@ def run(
 
 def environment() -> dict[str, str]:
     """The environment variables that are set and by which libraries choose their code or threads."""
-    return {name: value for name, value in sorted(os.environ.items()) if name.startswith(TELLING)}
+    telling = (name for name in sorted(os.environ) if name.startswith(TELLING) and not name.endswith("_DIR"))
+    return {name: os.environ[name] for name in telling}
 
 
 def machine() -> dict[str, Any]:
