@@ -184,6 +184,8 @@ class MemoryOfSamples(Compiled):
             self.use(1)
 
     def setup(self, samples):
+        self.prepare(samples, 4096)
+        self.use(1)  # loads what `setup_cache` has compiled
         self.prepare(samples, self.SHAPE[0])
 
     def prepare(self, samples, count):
