@@ -1,7 +1,7 @@
 """How far results may be off: the one place of fuzz.py that decides it.
 
 The exact result is that of fastfnn/reference.py in float64. `rounding` makes the reference err as the kernels may. A
-sum of n products gets an error of (sqrt(n) / 2 + n / 32) eps times the size of its partial sums, since equal terms
+sum of n products gets an error of (sqrt(n) / 2 + n / 16) eps times the size of its partial sums, since equal terms
 round alike and others at random; an activation, derivative, statistic or update gets one of 2 eps. Here eps is that of
 the dtype under test, and signs are random. What these errors do to a result shows what dtype, depth, conditioning,
 steps of training and a ReLU that rounding turns on or off may do to it: the bound of a column is FACTOR times its
@@ -41,7 +41,7 @@ Results = dict[str, Any]
 
 def sum_eps(terms: int) -> float:
     """The error of a sum of so many terms in eps, relative to the size of its partial sums."""
-    return terms**0.5 / 2 + terms / 32
+    return terms**0.5 / 2 + terms / 16
 
 
 class Rounding:
@@ -53,7 +53,8 @@ class Rounding:
         self.rng = np.random.default_rng(seed)
 
     def signs(self, shape: Any) -> np.ndarray:
-        return np.where(self.rng.random(shape, np.float32) < 0.5, -1.0, 1.0)
+        alike = self.rng.random() < 0.25  # equal terms round alike
+        return np.where(self.rng.random(() if alike else shape, np.float32) < 0.5, -1.0, np.ones(shape))
 
     def touch(self, array: np.ndarray, magnitude: Any = None, eps: float = STEP_EPS) -> None:
         """Add an error relative to each element, or to `magnitude`."""
