@@ -45,7 +45,8 @@ test: $(VENV)/.installed-dev
 
 # Without large shapes, tests that need the compiler, and tests that run no kernels. Coverage does not include the
 # subprocesses that tests start.
-NO_KERNELS := --ignore=tests/tools
+NO_KERNELS := --ignore=tests/tools $(addprefix --ignore=tests/api/test_,\
+	atomic.py bench_neighbours.py cli_stops.py hostile_files.py)
 
 test-nojit: $(VENV)/.installed-dev
 	NUMBA_DISABLE_JIT=1 $(PYTEST) -m "not jit" $(NO_KERNELS) --cov --cov-report=term-missing:skip-covered $(ARGS)
