@@ -86,6 +86,8 @@ def _live(number: int, wait: Callable[..., int]) -> None:
         numbers[TICKS_PER_MS // 8] = max(numbers[TICKS_PER_MS // 8], ticks * 1_000_000 // passed)
         if spins == IDLE_SPINS:
             with _changing:
+                if numbers[STOP // 8]:  # nobody would wake it any more
+                    return
                 _parked[number] = parking
                 _count()
             # A caller that counted on this worker a moment ago, and kept Python's lock from it, opens its region now.
