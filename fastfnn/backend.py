@@ -50,8 +50,10 @@ __all__ = [
     "max_threads",
     "on_compilation",
     "peak_flops",
+    "process_threads",
     "set_num_threads",
     "show_config",
+    "thread_limit",
 ]
 
 # Products (rows, inputs, outputs) that come near the processor's peak: whole tiles for every instruction set and up to
@@ -65,7 +67,10 @@ def calls_are_atomic(backend: str) -> bool:
 
 
 def get_num_threads() -> int:
-    """The number of threads that a large kernel runs on, if it has the workers to itself."""
+    """The number of threads that a large kernel runs on, if it has the workers to itself.
+
+    Under a limit of the present Python thread, see `thread_limit`, it is the smaller of both numbers.
+    """
     return threads.get_num_threads()
 
 
@@ -77,14 +82,41 @@ def set_num_threads(count: int) -> None:
 
     Results have the same bits for every count. Raises TypeError or ValueError for anything else.
     """
-    if isinstance(count, bool) or not isinstance(count, (int, np.integer)):
-        raise TypeError(f"count must be an int, got {type(count).__name__}")
+    _check_is_int(count)
     if not 1 <= count <= threads.max_threads():
         raise ValueError(f"count must be from 1 to {threads.max_threads()}, got {count}")
     threads.set_num_threads(int(count))
 
 
+def thread_limit(count: int) -> contextlib.AbstractContextManager[None]:
+    """Return a context in which kernels that the present Python thread calls use at most `count` threads.
+
+    Other Python threads are not affected. Several that are limited to 1 each run side by side. Inside another such
+    context the smaller limit holds. Results have the same bits for every count.
+
+    Parameters
+    ----------
+    count : int
+        1 or more; `set_num_threads` may allow less.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `count` is anything else.
+    """
+    _check_is_int(count)
+    if count < 1:
+        raise ValueError(f"count must be 1 or more, got {count}")
+    return threads.limited(int(count))
+
+
+def _check_is_int(count: int) -> None:
+    if isinstance(count, bool) or not isinstance(count, (int, np.integer)):
+        raise TypeError(f"count must be an int, got {type(count).__name__}")
+
+
 max_threads = threads.max_threads
+process_threads = threads.process_threads
 
 
 def show_config() -> None:

@@ -3,7 +3,7 @@
 import importlib.util
 from typing import Any
 
-from fastfnn.backend import get_num_threads, max_threads, set_num_threads
+from fastfnn.backend import max_threads, process_threads, set_num_threads
 
 # The workers are not in a shared library of their own; Numba's is always loaded with them.
 LIBRARY = "libllvmlite"
@@ -23,7 +23,7 @@ def register() -> None:
         filename_prefixes = (LIBRARY, "llvmlite")
 
         def get_num_threads(self) -> int:
-            return get_num_threads()
+            return process_threads()  # which it restores for the process
 
         def set_num_threads(self, num_threads: int) -> None:
             set_num_threads(min(max(int(num_threads), 1), max_threads()))

@@ -9,7 +9,7 @@ import llvmlite
 import numba
 import numpy as np
 import pytest
-from helpers import run_python
+from helpers import in_a_thread, run_python
 
 import fastfnn as fnn
 from fastfnn import backend, kernels, reference
@@ -58,6 +58,30 @@ def test_get_num_threads_returns_the_number_that_was_set():
         fnn.set_num_threads(np.int64(count))
         assert fnn.get_num_threads() == count
         assert type(fnn.get_num_threads()) is int
+
+
+def test_a_thread_limit_holds_for_the_present_python_thread(monkeypatch):
+    monkeypatch.setattr(threads, "_limit", 4)
+    with backend.thread_limit(np.int64(2)):
+        assert fnn.get_num_threads() == 2
+        assert in_a_thread(fnn.get_num_threads) == 4
+        assert backend.process_threads() == 4
+    assert fnn.get_num_threads() == 4
+
+
+@pytest.mark.parametrize(
+    ("count", "error", "message"),
+    [
+        (0, ValueError, "count must be 1 or more, got 0"),
+        (-1, ValueError, "count must be 1 or more, got -1"),
+        (True, TypeError, "count must be an int, got bool"),
+        (1.0, TypeError, "count must be an int, got float"),
+        (None, TypeError, "count must be an int, got NoneType"),
+    ],
+)
+def test_a_thread_limit_is_checked_at_once(count, error, message):
+    with pytest.raises(error, match=f"^{message}$"):
+        backend.thread_limit(count)
 
 
 # Configuration

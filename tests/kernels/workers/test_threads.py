@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from bit_cases import CASES, CLIP, COUNTS, NETWORK, WIDE, WIDENING_NETWORK, digest, training
 from divisions import divisions_of
-from helpers import DTYPES, run_python
+from helpers import DTYPES, in_a_thread, run_python
 
 from fastfnn.kernels.training.tall_step import _blocks_of
 from fastfnn.kernels.tuning import DEEP_BATCH, OPERATIONS_PER_THREAD
@@ -160,6 +160,27 @@ def test_several_python_threads_may_call_kernels_at_once():
     run_python("import bit_cases; bit_cases.call_from_python_threads()", NUMBA_NUM_THREADS=COUNT)
 
 
+@pytest.mark.jit
+def test_python_threads_that_are_limited_to_one_touch_no_worker():
+    code = """
+import bit_cases
+from fastfnn.kernels.workers import pool
+from fastfnn.kernels.workers.state import CLAIM, OWNED, STARTED, numbers
+
+def touched():
+    return len(pool._workers), *(int(numbers[place // 8]) for place in (CLAIM, OWNED, STARTED))
+
+bit_cases.call_from_python_threads(count=2, limit=1)
+assert touched() == (0, 0, 0, 0), touched()
+bit_cases.call_from_python_threads(count=2, limit=2)
+assert len(pool._workers) == 1, touched()
+before = touched()
+bit_cases.call_from_python_threads(count=2, limit=1)
+assert touched() == before, touched()
+"""
+    run_python(code, NUMBA_NUM_THREADS=COUNT)
+
+
 @pytest.fixture
 def restored():
     """Give the number of threads back."""
@@ -191,6 +212,59 @@ assert threads.get_num_threads() == threads.threads_for(10**12) == 3
 assert threads.max_threads() == 4
 """
     run_python(code, NUMBA_NUM_THREADS=COUNT)
+
+
+@pytest.fixture
+def four(restored, monkeypatch):
+    """Four threads, without workers: only numbers are asked for."""
+    monkeypatch.setattr(threads.pool, "call", lambda count: None)
+    threads.set_num_threads(4)
+
+
+def numbers_now():
+    return threads.threads_for(10**12), threads.get_num_threads(), threads.process_threads()
+
+
+def test_a_limit_holds_inside_its_context(four):
+    assert numbers_now() == (4, 4, 4)
+    with threads.limited(2):
+        assert numbers_now() == (2, 2, 4)
+        with threads.limited(1):
+            assert numbers_now() == (1, 1, 4)
+        assert numbers_now() == (2, 2, 4)
+        with threads.limited(3):  # the smaller limit holds
+            assert numbers_now() == (2, 2, 4)
+        threads.set_num_threads(1)
+        assert numbers_now() == (1, 1, 1)
+        threads.set_num_threads(3)
+    assert numbers_now() == (3, 3, 3)
+    with threads.limited(10_000):
+        assert numbers_now() == (3, 3, 3)
+
+
+def test_a_limit_ends_with_an_exception(four):
+    with pytest.raises(KeyError), threads.limited(1):
+        raise KeyError
+    assert numbers_now() == (4, 4, 4)
+
+
+def test_a_limit_is_that_of_one_python_thread(four):
+    with threads.limited(1):
+        assert in_a_thread(numbers_now) == (4, 4, 4)
+        assert numbers_now() == (1, 1, 4)
+
+    def limited_there():
+        with threads.limited(2):
+            return numbers_now(), in_a_thread(numbers_now)
+
+    with threads.limited(3):
+        assert in_a_thread(limited_there) == ((2, 2, 4), (4, 4, 4))
+        assert numbers_now() == (3, 3, 4)
+
+
+def test_small_work_gets_one_thread_whatever_the_limit(four):
+    with threads.limited(2):
+        assert threads.threads_for(2 * OPERATIONS_PER_THREAD - 1) == 1
 
 
 LIMITS = [
