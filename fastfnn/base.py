@@ -52,7 +52,7 @@ class NetworkBase:
             layer_sizes, activation=activation, loss=loss, dtype=dtype, seed=seed, backend=backend,
             weight_decay=weight_decay, dropout=dropout, batch_norm=batch_norm, book=book,
         )  # fmt: skip
-        draw_weights(self.params, init, self._rng.standard_normal)
+        draw_weights(self.params, init, self.activation, self._rng)
         self._get_ready()
 
     @classmethod

@@ -10,12 +10,15 @@ from collections.abc import Sequence
 import numba
 
 from fastfnn import __version__, atomic, backend, datasets, interruption, outputs, validation
+from fastfnn.initialization import INITS
 from fastfnn.network import FNN, HIDDEN_ACTIVATIONS
 from fastfnn.optimizers import SGD
 
 EXIT_DIVERGED = 1
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130  # of a program that Ctrl-C has ended, 128 + SIGINT
+
+INIT_NAMES = f"{', '.join(INITS[:-1])} or {INITS[-1]}"
 
 ERASE_TO_END = "\x1b[K"  # of the line, in a terminal
 
@@ -73,7 +76,8 @@ def _add_train(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     add("--data", default="mnist10k", metavar="DATA", help=data_help)
     add("--layers", type=_sizes, default="50", metavar="N[,N...]", help="units of each hidden layer; '' for none")
     add("--activation", choices=HIDDEN_ACTIVATIONS, default="sigmoid", help="activation of the hidden layers")
-    add("--init", type=_init, default=0.01, metavar="STD", help="standard deviation of the weights, or he, or xavier")
+    init_help = f"standard deviation of the initial weights, or {INIT_NAMES}"
+    add("--init", type=_init, default=0.01, metavar="STD", help=init_help)
     add("--batch-size", type=_batch_size, default=100, metavar="N", help="samples a step; 'all' for gradient descent")
     add("--epochs", type=int, default=10, metavar="N", help="passes over the training data")
     add("--learning-rate", type=float, default=0.1, metavar="RATE", help="learning rate of gradient descent")
@@ -206,9 +210,9 @@ def _sizes(text: str) -> tuple[int, ...]:
 
 def _init(text: str) -> float | str:
     try:
-        return text if text in ("he", "xavier") else float(text)
+        return text if text in INITS else float(text)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"expected a number, he or xavier, got {text!r}") from error
+        raise argparse.ArgumentTypeError(f"expected a number, {INIT_NAMES}, got {text!r}") from error
 
 
 def _batch_size(text: str) -> int | None:

@@ -48,9 +48,11 @@ class FNN(NetworkBase):
     loss : str, default "softmax_cross_entropy"
         "softmax_cross_entropy" for classes (softmax output), "sigmoid_cross_entropy" for binary or multi-label targets
         (sigmoid output), "squared_error" for real targets (identity output).
-    init : float or {"he", "xavier"}, default "he"
-        Standard deviation of the initial weights: a number, "he" for ``sqrt(2 / in_features)`` or "xavier" for
-        ``sqrt(1 / in_features)``. Biases start at 0.
+    init : float or {"he", "xavier", "glorot", "torch"}, default "he"
+        Initial weights. A number is the standard deviation of normal weights, "he" stands for
+        ``sqrt(2 / in_features)`` and "xavier" for ``sqrt(1 / in_features)``; biases are 0. With "torch" weights and
+        biases are uniform within ``+-sqrt(1 / in_features)``, as PyTorch's, and with "glorot" within
+        ``+-sqrt(6 / (in_features + out_features))``, with 2 instead of 6 for the sigmoid, as scikit-learn's.
     dtype : {"float32", "float64"}, default "float32"
         Dtype of the parameters and of the arithmetic. Losses are accumulated in float64.
     seed : int, optional

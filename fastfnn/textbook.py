@@ -69,7 +69,7 @@ class TwoLayerNet(FNN):
         std = validation.nonnegative("weight_init_std", weight_init_std)
         super().__init__(sizes, activation=activation, init=std, seed=seed, **options)
         if seed is None:
-            draw_weights(self.params, std, _randn)
+            draw_weights(self.params, std, self.activation, np.random)
 
 
 class MultiLayerNet(FNN):
@@ -157,13 +157,8 @@ class MultiLayerNet(FNN):
             **options,
         )
         if seed is None:
-            draw_weights(self.params, init, _randn)
+            draw_weights(self.params, init, self.activation, np.random)
 
     def loss(self, x: npt.ArrayLike, t: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> float:
         """Compute the mean loss of the predictions, see `FNN.loss`, plus the L2 penalty."""
         return super().loss(x, t, sample_weight) + l2_penalty(self.params, self.weight_decay)
-
-
-def _randn(shape: tuple[int, ...]) -> np.ndarray:
-    """Draw standard normal numbers from NumPy's global generator, which the book uses."""
-    return np.random.randn(*shape)

@@ -484,7 +484,7 @@ BAD_OPTIONS = [
     ("activation[0]", {"activation": [1]}, TypeError, "one of .*, or an Activation; got int"),
     ("loss", {"loss": "mse"}, ValueError, "one of softmax_cross_entropy, .*, squared_error; got 'mse'"),
     ("loss", {"loss": None}, TypeError, "a str, one of .*; got NoneType"),
-    ("init", {"init": "glorot"}, ValueError, "one of he, xavier; got 'glorot'"),
+    ("init", {"init": "lecun"}, ValueError, "one of he, xavier, glorot, torch; got 'lecun'"),
     ("init", {"init": -0.01}, ValueError, "finite and not negative, got -0.01"),
     ("init", {"init": math.nan}, ValueError, "finite and not negative, got nan"),
     ("init", {"init": math.inf}, ValueError, "finite and not negative, got inf"),
