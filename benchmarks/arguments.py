@@ -122,6 +122,7 @@ def _of_network(case_name, dtype):
         "params": lambda: params,
         "grad_params": lambda: np.empty_like(params),
         **dict.fromkeys(("first", "second", "statistics", "sample_weights"), lambda: np.empty(0, dtype)),
+        **dict.fromkeys(("half_squares", "batch_weights"), lambda: np.empty(0)),
         "step_losses": lambda: np.empty(case.batches),
         "x": lambda: case.samples(dtype, count),
         "targets": lambda: case.targets(dtype, count),

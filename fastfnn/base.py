@@ -26,6 +26,9 @@ from fastfnn.params import Params, running_statistics
 from fastfnn.penalty import l2_penalty
 from fastfnn.settings import training_settings
 
+# For kernels: no weights, and nothing that they should write.
+NOTHING = np.empty(0)
+
 
 class NetworkBase:
     """Parameters, options and kernel calls of a network; see `FNN` for the arguments.
@@ -249,8 +252,8 @@ class NetworkBase:
         The gradient is without weight decay. The loss is NaN if a sample is not finite.
         """
         loss: float = self._kernels.network_gradient(
-            grad, statistics, self._flat, rows, targets, self._sizes, self._codes("identity"), self._settings({}),
-            self._loss_code, step,
+            grad, statistics, self._flat, rows, targets, NOTHING, self._sizes, self._codes("identity"),
+            self._settings({}), self._loss_code, step,
         )  # fmt: skip
         return loss
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from fastfnn import files, metrics, validation
 from fastfnn.activation import Activation
 from fastfnn.backend import ACTIVATIONS, calls_are_atomic
-from fastfnn.base import NetworkBase
+from fastfnn.base import NOTHING, NetworkBase
 from fastfnn.callbacks import Callback, checked_callbacks
 from fastfnn.divergence import warn_if_diverged
 from fastfnn.fitting import TakeSteps, TrainingLoop, draw_orders
@@ -471,8 +471,8 @@ class FNN(NetworkBase):
 
         def take_steps(losses: np.ndarray, orders: np.ndarray, rates: np.ndarray) -> None:
             train_steps(
-                self._flat, first, second, self._statistics, losses, rows, targets, weights, orders, rates,
-                self._sizes, codes, self._settings(optimizer.flat_settings()), loss, optimizer.code, batch,
+                self._flat, first, second, self._statistics, losses, NOTHING, rows, targets, weights, NOTHING, orders,
+                rates, self._sizes, codes, self._settings(optimizer.flat_settings()), loss, optimizer.code, batch,
                 optimizer.steps,
             )  # fmt: skip
 

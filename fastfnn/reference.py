@@ -29,7 +29,7 @@ FIRST_GIVEN = 1000  # the first code that `compile_activation` returns
 LOSSES = ("softmax_cross_entropy", "sigmoid_cross_entropy", "squared_error")
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw")
 SETTINGS = (
-    "beta1", "beta2", "epsilon", "decay", "book", "l2", "clip_norm",
+    "beta1", "beta2", "epsilon", "decay", "book", "l2", "batch_l2", "clip_norm",
     "dropout", "dropout_scale", "norm_epsilon", "norm_momentum", "seed",
 )  # fmt: skip
 
@@ -541,34 +541,49 @@ def network_gradient(
     params: np.ndarray,
     x: np.ndarray,
     targets: np.ndarray,
+    sample_weights: np.ndarray,
     sizes: np.ndarray,
     activations: np.ndarray,
     settings: np.ndarray,
     loss: int,
     step: int,
 ) -> float:
-    """Back-propagation: the gradient of the mean loss E with respect to every parameter.
+    """Back-propagation: the gradient of the mean loss E = sum_i w_i E_i / B with respect to every parameter.
 
     With u_l = x_{l-1} W_l + b_l, x_l = f_l(u_l) and delta_l = dE/du_l:
         delta_l = f_l'(u_l) * (delta_{l+1} W_{l+1}^T),   dE/dW_l = x_{l-1}^T delta_l,   dE/db_l = sum_b delta_l
 
-    grad_params  (P,)      written, laid out like params
-    statistics   (Q,)      read and written, see train_steps; (0,) without batch normalization
-    params       (P,)      read
-    x            (B, I)    read; of any real dtype, converted to that of params
-    targets      (B,) int64 labels or (B, K) rows, read
-    sizes        (L + 1,)  int64, read
-    activations  (L,)      int64, read; the last is the identity if the loss includes the output activation
-    settings     (12,)     float64, read, see train_steps
-    loss                   an index into LOSSES
-    step                   number of the step, from 1, which chooses the masks of dropout
+    grad_params     (P,)          written, laid out like params
+    statistics      (Q,)          read and written, see train_steps; (0,) without batch normalization
+    params          (P,)          read
+    x               (B, I)        read; of any real dtype, converted to that of params
+    targets         (B,) int64 labels or (B, K) rows, read
+    sample_weights  (B,) or (0,)  read: w; empty if all are 1
+    sizes           (L + 1,)      int64, read
+    activations     (L,)          int64, read; the last is the identity if the loss includes the output activation
+    settings        (13,)         float64, read, see train_steps
+    loss                          an index into LOSSES
+    step                          number of the step, from 1, which chooses the masks of dropout
 
     Returns the mean loss; NaN for an empty batch or if an element of x is not finite.
     """
     x = _converted(x, params.dtype)
     finite = bool(np.isfinite(x).all())
     with np.errstate(invalid=None if finite else "ignore"):
-        value = _gradient(grad_params, statistics, params, x, targets, None, sizes, activations, settings, loss, step)
+        value = _gradient(
+            grad_params,
+            statistics,
+            params,
+            x,
+            targets,
+            sample_weights,
+            len(x),
+            sizes,
+            activations,
+            settings,
+            loss,
+            step,
+        )
     return value if finite else float("nan")
 
 
@@ -594,14 +609,18 @@ def _gradient(
     params: np.ndarray,
     x: np.ndarray,
     targets: np.ndarray,
-    weights: np.ndarray | None,
+    weights: np.ndarray,
+    divisor: float,
     sizes: np.ndarray,
     activations: np.ndarray,
     settings: np.ndarray,
     loss: int,
     step: int,
 ) -> float:
-    """Forward pass, loss, backward pass; `weights` (B,) multiply the losses of the samples, None is 1."""
+    """Forward pass, loss, backward pass.
+
+    The loss is the sum of the samples' losses, multiplied by `weights` (B,) unless they are empty, over `divisor`.
+    """
     setting = dict(zip(SETTINGS, settings.tolist(), strict=True))
     layers, grads = (_layers(flat, sizes, statistics.size > 0) for flat in (params, grad_params))
     passes = []
@@ -617,9 +636,12 @@ def _gradient(
         x = kept.activated * kept.mask
     grad = np.empty_like(x)
     value = LOSS[loss](grad, x, targets)
-    if weights is not None:
+    if len(weights):
         value = _weighted_loss(x, targets, weights, loss)
         grad *= weights[:, np.newaxis]
+    if divisor != len(x):
+        value *= len(x) / divisor
+        grad *= grad.dtype.type(len(x) / divisor)
     for number in reversed(range(len(layers))):
         grad = _backward_pass(grads[number], grad, layers[number], passes[number], activations[number], setting)
     return value
@@ -702,9 +724,11 @@ def train_steps(
     second: np.ndarray,
     statistics: np.ndarray,
     step_losses: np.ndarray,
+    half_squares: np.ndarray,
     x: np.ndarray,
     targets: np.ndarray,
     sample_weights: np.ndarray,
+    batch_weights: np.ndarray,
     order: np.ndarray,
     learning_rates: np.ndarray,
     sizes: np.ndarray,
@@ -717,23 +741,28 @@ def train_steps(
 ) -> None:
     """Steps of minibatch gradient descent: the update rule on the gradient of the mean loss, once per batch.
 
-    Batch s of an epoch is its samples order[s * batch_size : (s + 1) * batch_size]; the last one may be smaller.
+    Batch s of an epoch is its samples order[s * batch_size : (s + 1) * batch_size]; the last one may be smaller. Its
+    loss is the sum of the losses of its samples over the weight of the batch: with an infinite one it is 0, and so is
+    the gradient.
 
     params          (P,)          read and written
     first, second   (P,) or (0,)  read and written: the state of the update rule; empty if it has none
     statistics      (Q,)          read and written: running mean (O,) and variance (O,) of each hidden layer; (0,)
                                   without batch normalization
     step_losses     (S,)          float64, written: the mean loss of each batch before its update
+    half_squares    (S,) or (0,)  float64, written: 1/2 sum_l ||W_l||^2 before each update; not computed if empty
     x               (N, I)        read; of any real dtype, converted to that of params batch by batch
     targets         (N,) int64 labels or (N, K) rows, read
     sample_weights  (N,) or (0,)  read: factors of the losses of the samples; empty if all are 1
+    batch_weights   (S,) or (0,)  float64, read: the weight of each batch; empty if it is the number of its samples
     order           (E, M)        int64, read: the samples of each epoch; (E, 0) is all N in their order
     learning_rates  (S,)          float64, read
     sizes           (L + 1,)      int64, read
     activations     (L,)          int64, read; the last is the identity if the loss includes the output activation
-    settings        (12,)         float64, read, by the names in SETTINGS:
+    settings        (13,)         float64, read, by the names in SETTINGS:
         beta1, beta2, epsilon, decay  of the update rule; book: not 0 for the book's epsilon in Adam
         l2                            l2 W is added to the gradient of each W, the gradient of l2 / 2 ||W||^2
+        batch_l2                      the same divided by the weight of the batch
         clip_norm                     longest Euclidean norm of the whole gradient; 0 for no limit
         dropout, dropout_scale        probability of 0 for an output of a hidden layer; factor of the others
         norm_epsilon, norm_momentum   of batch normalization: added to the variance; share of running statistics kept
@@ -745,16 +774,20 @@ def train_steps(
     order = np.atleast_2d(order)
     order = order if order.shape[1] else np.tile(np.arange(len(x)), (len(order), 1))
     batches = [row[i : i + batch_size] for row in order for i in range(0, len(row), batch_size)]
-    l2, clip_norm = settings[SETTINGS.index("l2")], settings[SETTINGS.index("clip_norm")]
+    l2, batch_l2, clip_norm = (settings[SETTINGS.index(name)] for name in ("l2", "batch_l2", "clip_norm"))
     for step, samples in enumerate(batches[: len(step_losses)]):
         number = steps_before + step + 1
+        divisor = batch_weights[step] if len(batch_weights) else len(samples)
+        layers = _layers(params, sizes, statistics.size > 0)
+        if len(half_squares):
+            half_squares[step] = 0.5 * sum(float((layer.weight.astype(np.float64) ** 2).sum()) for layer in layers)
         step_losses[step] = _gradient(
             grad_params, statistics, params, _converted(x[samples], params.dtype), targets[samples],
-            sample_weights[samples] if len(sample_weights) else None, sizes, activations, settings, loss, number,
+            sample_weights[samples] if len(sample_weights) else sample_weights, divisor, sizes, activations, settings,
+            loss, number,
         )  # fmt: skip
-        grads, layers = (_layers(flat, sizes, statistics.size > 0) for flat in (grad_params, params))
-        for grad, layer in zip(grads, layers, strict=True):
-            grad.weight[...] += l2 * layer.weight
+        for grad, layer in zip(_layers(grad_params, sizes, statistics.size > 0), layers, strict=True):
+            grad.weight[...] += (l2 + batch_l2 / divisor) * layer.weight
         norm = math.sqrt(float((grad_params.astype(np.float64) ** 2).sum()))
         if clip_norm and norm > clip_norm:
             grad_params *= params.dtype.type(clip_norm / norm)

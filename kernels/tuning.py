@@ -268,6 +268,6 @@ KEEP_MOST_WORKSPACES = 64
 # 0.1 to 0.2 s on two cores), more have fewer calls and packings of the weights. Estimate.
 WORK_PER_PREDICTION = 4_000_000_000
 
-# Elements. Definition: the norm of a gradient is summed over pieces of this size, whichever thread sums a piece.
-# Decides bits.
+# Elements. Definition: the norm of a gradient and the squares of weights are summed over pieces of this size, whichever
+# thread sums a piece. Decides bits.
 NORM_PIECE = 128

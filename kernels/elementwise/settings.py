@@ -15,6 +15,7 @@ class Settings:
     decay: float  # AdamW: decoupled weight decay
     book: float  # Adam: 1 puts epsilon under the correction of the squares, as the book does; else 0
     l2: float  # the factor of the penalty, added to the gradient
+    batch_l2: float  # the same for a whole batch: divided, like its losses, by the weight of the batch
     clip_norm: float  # the largest norm of the gradient
     dropout: float  # the probability that an output is dropped
     dropout_scale: float  # what the others are multiplied by

@@ -18,7 +18,7 @@ Read the files in this order:
     job.py           the record that describes a call
     run.py           the arrays of a call enter the job; threads form a team and take its steps
     batch_step.py    one step, as above
-    passes.py, batch.py, update.py    its parts
+    passes.py, batch.py, squares.py, update.py    its parts
     tall_step.py     a step on many samples of a small network, in blocks that stay in a cache
     sample_steps.py  steps on one sample each, which share a pass over the first W
 """

@@ -16,6 +16,7 @@ from ..workers.crew import ALONE, Crew, share
 from ..workers.team import meet
 from .job import batch_of, in_blocks, job_at, needs_whole_gradient
 from .passes import forward_loss_backward, note_loss
+from .squares import note_half_squares, sum_weight_squares
 from .update import call_apply_gradient, find_factors, update_layers
 
 
@@ -23,12 +24,14 @@ from .update import call_apply_gradient, find_factors, update_layers
 def batch_step(job_address: int, step: int, scratch: int, crew: Crew, one: Real) -> None:
     """Take a step on a batch, see `call_step` in run.py."""
     job = job_at(job_address)
-    find_factors(job, step, scratch, one)
     place, batch = batch_of(job, step)
+    find_factors(job, step, batch, scratch, one)
+    sum_weight_squares(job, crew, one)
     carry_share(job, job_address, step, batch, crew, scratch, one)
     meet(crew)
     if crew.rank == 0:
         note_loss(job, step, array_at(job.terms, batch * job.terms_per_sample, 1.0), batch)
+        note_half_squares(job, step)
     update_layers(job_address, place, batch, scratch, crew, one)
     applies = needs_whole_gradient(job, batch)
     meet(crew)  # after the last meeting of a step a member reads nothing, not even the job: see team.py

@@ -20,6 +20,7 @@ def network_gradient(
     params: np.ndarray,
     x: np.ndarray,
     targets: np.ndarray,
+    sample_weights: np.ndarray,
     sizes: np.ndarray,
     activations: np.ndarray,
     settings: np.ndarray,
@@ -28,20 +29,23 @@ def network_gradient(
 ) -> float:
     """Back-propagation: the gradient of the mean loss over the rows of x with respect to every parameter.
 
+    The mean is sum_i w_i E_i / B, with w_i 1 where no weights are given.
+
     With u_l = x_{l-1} W_l + b_l, x_l = f_l(u_l) and delta_l = dE/du_l:
         delta_l = f_l'(u_l) * (delta_{l+1} W_{l+1}^T),   dE/dW_l = x_{l-1}^T delta_l,   dE/db_l = sum_b delta_l
 
-    grad_params  (P,)      written; contiguous, laid out like params
-    statistics   (Q,)      read and written, contiguous: see train_steps; (0,) without batch normalization
-    params       (P,)      read; contiguous
-    x            (B, I)    read; of a dtype that `is_convertible` accepts, with any strides
-    targets      (B,) int64 labels or (B, K) rows, as the loss takes them; read
-    sizes        (L + 1,)  int64, read; contiguous
-    activations  (L,)      int64, read; contiguous; the last is the identity where the loss contains the output
-                           activation
-    settings     (12,)     float64, read; contiguous: those of dropout and batch normalization, see train_steps
-    loss         an index into LOSSES
-    step         the number of the step, from 1, which dropout depends on
+    grad_params     (P,)          written; contiguous, laid out like params
+    statistics      (Q,)          read and written, contiguous: see train_steps; (0,) without batch normalization
+    params          (P,)          read; contiguous
+    x               (B, I)        read; of a dtype that `is_convertible` accepts, with any strides
+    targets         (B,) int64 labels or (B, K) rows, as the loss takes them; read
+    sample_weights  (B,) or (0,)  read
+    sizes           (L + 1,)      int64, read; contiguous
+    activations     (L,)          int64, read; contiguous; the last is the identity where the loss contains the output
+                                  activation
+    settings        (13,)         float64, read; contiguous: those of dropout and batch normalization, see train_steps
+    loss            an index into LOSSES
+    step            the number of the step, from 1, which dropout depends on
 
     Returns the mean loss, accumulated in float64; NaN for an empty batch, or if an element of x is not finite.
     Source: section 5 of the notes, whose recursion has n + 1 where it must have l + 1.
@@ -50,11 +54,15 @@ def network_gradient(
     source = IN_PLACE if x.dtype == params.dtype and x.flags.carray else source_of(x, params.dtype)
     shape = (
         sizes.tobytes(), activations.tobytes(), params.itemsize, params.size, len(x), source, loss, GRADIENT,
-        targets.ndim == 1, False, False, settings[_DROPOUT] > 0, False, statistics.size > 0, threads,
+        targets.ndim == 1, False, sample_weights.size > 0, False, False, settings[_DROPOUT] > 0, False,
+        statistics.size > 0, threads,
     )  # fmt: skip
     workspace = this_thread.workspaces.get(shape) or new_workspace(Shape(*shape))
     if statistics.size:
         workspace.network["statistics"] = statistics.ctypes.data
+    if sample_weights.size:
+        sample_weights = np.ascontiguousarray(sample_weights, params.dtype)
+        workspace.record["weights"] = sample_weights.ctypes.data
     labels, rows = split_targets(targets, params.dtype)
     if source != IN_PLACE:
         x = enter_samples(workspace.record, x, params.dtype)
@@ -71,9 +79,11 @@ def train_steps(
     second: np.ndarray,
     statistics: np.ndarray,
     step_losses: np.ndarray,
+    half_squares: np.ndarray,
     x: np.ndarray,
     targets: np.ndarray,
     sample_weights: np.ndarray,
+    batch_weights: np.ndarray,
     order: np.ndarray,
     learning_rates: np.ndarray,
     sizes: np.ndarray,
@@ -86,8 +96,10 @@ def train_steps(
 ) -> None:
     """Steps of minibatch gradient descent: the optimizer's rule on the gradient of the mean loss, once per batch.
 
-    Batch s of an epoch is its samples order[s * batch_size : (s + 1) * batch_size]; the last may be smaller. The loss
-    of a batch of B samples is the mean of w_i E_i, the sum over B, with w_i 1 where no weights are given.
+    Batch s of an epoch is its samples order[s * batch_size : (s + 1) * batch_size]; the last may be smaller. Its loss
+    is the sum of w_i E_i over its samples, divided by the weight of the batch. Where no weights of samples are given,
+    w_i is 1; where no weights of batches are given, they are the numbers of their samples. A batch of infinite weight
+    has loss and gradient 0.
 
     params          (P,)          read and written; contiguous
     first, second   (P,) or (0,)  read and written; contiguous: the optimizer's state, laid out like params; empty where
@@ -96,17 +108,21 @@ def train_steps(
                                   (O,), which batch normalization moves towards those of the batch; (0,) without it
     step_losses     (S,)          float64, written: the mean loss of each batch before its update; S is
                                   E ceil(M / batch_size)
+    half_squares    (S,) or (0,)  float64, written: 1/2 sum_l ||W_l||^2 before each update, accumulated in float64:
+                                  times a factor of the penalty, what this adds to the loss; not computed if empty
     x               (N, I)        read; as in network_gradient
     targets         (N,) int64 labels or (N, K) rows, as the loss takes them; read
     sample_weights  (N,) or (0,)  read
+    batch_weights   (S,) or (0,)  float64, read: positive, may be infinite
     order           (E, M)        int64, read: a row for each epoch, of indices of samples; or (E, 0): all N, as they
                                   come. One epoch may be (M,)
     learning_rates  (S,)          float64, read
     sizes           (L + 1,)      int64, read; contiguous
     activations     (L,)          int64, read; contiguous; as in network_gradient
-    settings        (12,)         float64, read; contiguous, see SETTINGS:
+    settings        (13,)         float64, read; contiguous, see SETTINGS:
         beta1, beta2, epsilon, decay    of the rule, see optimizers.py; book: not 0 for the book's epsilon in Adam
         l2                              l2 W is added to the gradient of each W, as by a penalty l2 / 2 ||W||^2
+        batch_l2                        the same divided by the weight of the batch, as by a penalty on the batch's sum
         clip_norm                       a gradient that is longer is scaled down to this Euclidean norm; 0 for none
         dropout, dropout_scale          of the outputs of hidden layers so many, on average, become 0, and the others
                                         are multiplied by the scale
@@ -126,12 +142,14 @@ def train_steps(
     # The last batch of an epoch, in a call of its own, is no step on one sample: results do not depend on the calls.
     batch = max(1, min(batch_size, max(samples, 2)))
     drops, clips = settings[_DROPOUT] > 0, settings[_CLIP_NORM] > 0
-    grouped = in_groups(batch, optimizer, drops or clips or statistics.size > 0)
+    divided, squared = batch_weights.size > 0, half_squares.size > 0
+    grouped = in_groups(batch, optimizer, drops or clips or statistics.size > 0 or squared)
     threads = threads_for(params.size // 2 if grouped else 3 * batch * params.size)
     source = IN_PLACE if x.dtype == params.dtype and x.flags.carray else source_of(x, params.dtype)
     shape = (
         sizes.tobytes(), activations.tobytes(), params.itemsize, params.size, batch, source, loss, optimizer,
-        targets.ndim == 1, order.shape[1] > 0, weights.size > 0, drops, clips, statistics.size > 0, threads,
+        targets.ndim == 1, order.shape[1] > 0, weights.size > 0, divided, squared, drops, clips, statistics.size > 0,
+        threads,
     )  # fmt: skip
     workspace = this_thread.workspaces.get(shape) or new_workspace(Shape(*shape))
     calls = len(losses)
@@ -139,6 +157,12 @@ def train_steps(
         calls = len(order) * -(-samples // SAMPLES_PER_GROUP)
     rates = np.ascontiguousarray(learning_rates)
     workspace.bind(first, second, statistics, weights, order, rates, workspace.job, samples, calls)
+    if divided:
+        batch_weights = np.ascontiguousarray(batch_weights, np.float64)
+        workspace.record["divisors"] = batch_weights.ctypes.data
+    if squared:
+        squares = np.ascontiguousarray(half_squares, np.float64)
+        workspace.record["half_squares"] = squares.ctypes.data
     labels, rows = split_targets(targets, params.dtype)
     if source != IN_PLACE:
         x = enter_samples(workspace.record, x, params.dtype)
@@ -148,3 +172,5 @@ def train_steps(
     )  # fmt: skip
     if losses is not step_losses:
         step_losses[...] = losses
+    if squared and squares is not half_squares:
+        half_squares[...] = squares

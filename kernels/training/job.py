@@ -4,6 +4,8 @@ workspace.py lays it out and fills in what calls of the same shapes have in comm
 The steps read it, and write nothing in it but `not_finite`.
 """
 
+import numpy as np
+
 from ..compiler.decorators import inner
 from ..compiler.memory import Rows, accessor, array_at, itemsize, record_of
 from ..elementwise.dropout import key_of_step
@@ -41,6 +43,7 @@ class Job:
     terms: int  # float64: what the batch's loss is the sum of
     terms_per_sample: int
     step_losses: int  # (S,) float64
+    divisors: int  # (S,) float64: the weight of each batch, or 0: the number of its samples
     # The update.
     gradient_only: int  # 1: the gradient is the result, and nothing is updated
     gradient: int  # (P,): the result, or where a gradient is needed as a whole before the update
@@ -55,6 +58,9 @@ class Job:
     steps_before: int
     clips: int  # 1 if the norm of the gradient is limited
     squares: int  # float64: the sum of squares of each piece of the gradient
+    half_squares: int  # (S,) float64, or 0: half the sum of the squares of all weights, see squares.py
+    weight_squares: int  # float64: the sum of squares of each piece of a W
+    weight_pieces: int  # of all W
     # For tall batches and for steps on one sample, see tall_step.py and sample_steps.py.
     group_gradients: int
     group_losses: int
@@ -108,6 +114,21 @@ def place_of(job, epoch, number):
 def rate_of(job, step):
     """The learning rate of a step."""
     return array_at(job.rates, job.steps, 1.0)[step]
+
+
+@inner
+def weight_of_batch(job, step, batch):
+    """What the sum over a batch's samples is divided by: the weight of the batch, or the number of its samples."""
+    return np.float64(batch) if job.divisors == 0 else array_at(job.divisors, job.steps, 1.0)[step]
+
+
+@inner
+def l2_of(job, step, batch):
+    """The factor of the L2 penalty in a step on `batch` samples."""
+    settings = settings_of(job)
+    if settings.batch_l2 == 0:
+        return settings.l2
+    return settings.l2 + settings.batch_l2 / weight_of_batch(job, step, batch)
 
 
 @inner

@@ -11,7 +11,7 @@ from ..network.forward import forward
 from ..network.layers import deltas_from, layer_of, outputs_from
 from ..workers.crew import share
 from .batch import buffer_row, call_check, choose_samples, convert_samples, list_converted
-from .job import batch_of, dropout_key, network_of, target_rows
+from .job import batch_of, dropout_key, network_of, target_rows, weight_of_batch
 
 
 @inner
@@ -42,16 +42,18 @@ def forward_loss_backward(job, job_address, step, rows, room_row, crew, scratch,
     doubt = forward(job.network, rows, crew, room, dropout_key(job, step), one)
     if job.check != 0 and doubt != 0:  # the weights may be the reason, too
         call_check(job.check, job_address, rows.first, end, one)
-    terms = loss_of_rows(job, place + rows.first, rows.start, rows.stop, rows.batch, one)
+    weight = weight_of_batch(job, step, rows.batch)
+    terms = loss_of_rows(job, place + rows.first, rows.start, rows.stop, weight, one)
     backward(job.network, rows, crew, room, one)
     return terms
 
 
 @inner
-def loss_of_rows(job, place, start, stop, batch, one):
+def loss_of_rows(job, place, start, stop, weight, one):
     """After the forward pass: dE/dy of rows into the last layer's deltas; returns the terms of their loss.
 
-    E is the mean loss over `batch` samples. `place` is that of row `start`, see `batch_of`.
+    E is the sum of the batch's losses over `weight`, see `weight_of_batch`; `place` is that of row `start`, see
+    `batch_of`.
     """
     network = network_of(job)
     last = layer_of(network, network.layers)
@@ -59,7 +61,7 @@ def loss_of_rows(job, place, start, stop, batch, one):
     terms, count = job.terms + 8 * start * job.terms_per_sample, (stop - start) * job.terms_per_sample
     call_loss(
         job.loss, deltas_from(last, start), outputs_from(last, start), stop - start, last.outputs, targets, terms,
-        1.0 / max(batch, 1), one,
+        1.0 / weight if weight > 0 else 1.0, one,
     )  # fmt: skip
     if job.weights != 0:
         weigh_losses(job, last, start, stop, array_at(terms, count, 1.0), one)
@@ -80,6 +82,6 @@ def weigh_losses(job, last, start, stop, terms, one):
 
 @inner
 def note_loss(job, step, terms, batch):
-    """Write the mean loss of a step's batch: the sum of its terms over the number of samples."""
-    loss = total(terms) / np.float64(batch)
+    """Write the mean loss of a step's batch: the sum of its terms over the weight of the batch."""
+    loss = total(terms) / weight_of_batch(job, step, batch)
     array_at(job.step_losses, job.steps, 1.0)[step] = loss if job.not_finite == 0 else np.nan

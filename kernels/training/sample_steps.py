@@ -33,7 +33,7 @@ from ..tuning import ROWS_PER_DOT, SAMPLES_PER_GROUP
 from ..workers.crew import WHOLE, Crew, Share, share
 from ..workers.team import meet
 from .batch import choose_samples, convert_samples
-from .job import job_at, network_of, place_of, rate_of, settings_of
+from .job import job_at, l2_of, network_of, place_of, rate_of, weight_of_batch
 from .passes import loss_of_rows, note_loss
 
 
@@ -57,7 +57,8 @@ def sample_steps(job_address: int, number: int, scratch: int, crew: Crew, one: R
         shrink = shrink_of(job, step - 1, one) if first + i > 0 else one
         forward_step(job, network, begin, i, crew, shrink, one)
         if crew.rank == 0:
-            note_loss(job, step, loss_of_rows(job, place + i, i, i + 1, 1, one), 1)
+            terms = loss_of_rows(job, place + i, i, i + 1, weight_of_batch(job, step, 1), one)
+            note_loss(job, step, terms, 1)
             last_delta(layer_of(network, network.layers), i, i + 1, one)
         backward_step(job, network, step, i, crew, one)
     change_first_weights(job, network, begin, count, crew, room, one)
@@ -109,7 +110,7 @@ def rate_as(job, step, one):
 @inner
 def shrink_of(job, step, one):
     """What the penalty multiplies the weights by in a step."""
-    return as_type_of(1.0 - rate_of(job, step) * settings_of(job).l2, one)
+    return as_type_of(1.0 - rate_of(job, step) * l2_of(job, step, 1), one)
 
 
 @inner

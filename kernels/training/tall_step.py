@@ -33,6 +33,7 @@ from ..workers.team import meet, take
 from .batch_step import batch_step
 from .job import batch_of, job_at, network_of
 from .passes import forward_loss_backward, note_loss
+from .squares import note_half_squares, sum_weight_squares
 from .update import apply_gradient, find_factors
 
 
@@ -76,7 +77,8 @@ def tall_step(job_address: int, step: int, scratch: int, crew: Crew, one: Real) 
     if blocks.groups == 0:
         batch_step(job_address, step, scratch, crew, one)
         return
-    find_factors(job, step, scratch, one)
+    find_factors(job, step, batch, scratch, one)
+    sum_weight_squares(job, crew, one)
     count = (batch + blocks.rows - 1) // blocks.rows
     while True:
         number = take(crew.team)  # not a fixed share each: a thread that is slowed down takes fewer
@@ -87,6 +89,7 @@ def tall_step(job_address: int, step: int, scratch: int, crew: Crew, one: Real) 
     meet(crew)
     if crew.rank == 0:
         note_loss(job, step, array_at(job.group_losses, blocks.groups, 1.0), batch)
+        note_half_squares(job, step)
     add_groups(job, blocks.groups, crew, one)
     if job.gradient_only == 0:
         apply_gradient(job_address, job.group_gradients, scratch, crew, one)

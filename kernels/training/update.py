@@ -17,6 +17,7 @@ from ..elementwise.normalization import column_share
 from ..elementwise.primitives import mul_add
 from ..elementwise.update_rules.contract import (
     FACTORS,
+    L2,
     LEARNING_RATE,
     SHRINK,
     add_penalty,
@@ -30,18 +31,20 @@ from ..tuning import DEEP_BATCH_SUM, NORM_PIECE, UPDATE_ROWS, WIDENING_FACTOR_WI
 from ..workers.crew import Crew, share
 from ..workers.team import meet
 from .batch import buffer_row, convert_samples, list_converted
-from .job import in_blocks, job_at, needs_whole_gradient, network_of, rate_of, settings_of
+from .job import in_blocks, job_at, l2_of, needs_whole_gradient, network_of, rate_of, settings_of
+from .squares import sum_of_squares
 
 # Bytes at the beginning of a thread's scratch for the factors of its rule; a piece of a gradient follows.
 FACTORS_BYTES = 128
 
 
 @inner
-def find_factors(job, step, scratch, one):
-    """Write the factors of a step to the beginning of this thread's scratch."""
+def find_factors(job, step, batch, scratch, one):
+    """Write the factors of a step on `batch` samples to the beginning of this thread's scratch."""
     if job.gradient_only == 0:
-        number = job.steps_before + step + 1
-        call_factors(job.find_factors, scratch, network_of(job).settings, rate_of(job, step), number, one)
+        settings, number = network_of(job).settings, job.steps_before + step + 1
+        l2 = l2_of(job, step, batch)
+        call_factors(job.find_factors, scratch, settings, rate_of(job, step), l2, number, one)
 
 
 @inner
@@ -172,7 +175,7 @@ def apply_gradient(job_address: int, gradient: int, scratch: int, crew: Crew, on
     begin, end = share(pieces, crew.members, crew.rank)
     start, stop = begin * NORM_PIECE, min(end * NORM_PIECE, job.parameters)
     if job.clips != 0:
-        clip_gradient(job, gradient, begin, end, crew, one)
+        clip_gradient(job, gradient, begin, end, scratch, crew, one)
     item = itemsize(one)
     for number in range(1, network.layers + 1):
         layer = layer_of(network, number)
@@ -186,12 +189,12 @@ def apply_gradient(job_address: int, gradient: int, scratch: int, crew: Crew, on
 
 
 @inner
-def clip_gradient(job, gradient, begin, end, crew, one):
+def clip_gradient(job, gradient, begin, end, scratch, crew, one):
     """Add the gradient of the penalty, then scale the gradient to the largest norm allowed: pieces begin to end."""
     network, settings, item = network_of(job), settings_of(job), itemsize(one)
     start, stop = begin * NORM_PIECE, min(end * NORM_PIECE, job.parameters)
     grad, params = array_at(gradient, job.parameters, one), array_at(network.params, job.parameters, one)
-    penalty = as_type_of(settings.l2, one)
+    penalty = array_at(scratch, FACTORS, one)[L2]
     if penalty != 0:
         for number in range(1, network.layers + 1):
             layer = layer_of(network, number)
@@ -206,18 +209,3 @@ def clip_gradient(job, gradient, begin, end, crew, one):
         factor = as_type_of(settings.clip_norm / norm, one)
         for j in range(start, stop):
             grad[j] *= factor
-
-
-@inner
-def sum_of_squares(values):
-    """The sum of squares in float64, in four accumulators, which hides the latency of the addition."""
-    s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
-    whole = values.shape[0] // 4 * 4
-    for j in range(0, whole, 4):
-        s0 = mul_add(np.float64(values[j]), np.float64(values[j]), s0)
-        s1 = mul_add(np.float64(values[j + 1]), np.float64(values[j + 1]), s1)
-        s2 = mul_add(np.float64(values[j + 2]), np.float64(values[j + 2]), s2)
-        s3 = mul_add(np.float64(values[j + 3]), np.float64(values[j + 3]), s3)
-    for j in range(whole, values.shape[0]):
-        s0 = mul_add(np.float64(values[j]), np.float64(values[j]), s0)
-    return (s0 + s1) + (s2 + s3)

@@ -4,6 +4,7 @@ It depends on the shapes of a call and on its settings, not on its arrays, and i
 Python thread.
 """
 
+import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -35,6 +36,7 @@ from .batch_step import batch_step
 from .job import JOB
 from .run import bind_training, run
 from .sample_steps import sample_steps
+from .squares import _pieces_of_weight
 from .tall_step import _blocks_of, least_tall_batch, tall_step
 from .update import FACTORS_BYTES, apply_gradient
 
@@ -51,7 +53,8 @@ class Shape(NamedTuple):
     batch               samples of a step, at most
     source              how samples are read, see `source_of` in elementwise/conversion.py
     loss, optimizer     codes; GRADIENT for none
-    labelled, ordered, weighted, drops, clips, normalized    whether there are labels, an order, weights, and so on
+    labelled, ordered, weighted, divided, squared, drops, clips, normalized    whether there are labels, an order,
+                        weights of samples and of batches, half_squares, and so on
     threads             that it has room for
     """
 
@@ -66,6 +69,8 @@ class Shape(NamedTuple):
     labelled: bool
     ordered: bool
     weighted: bool
+    divided: bool
+    squared: bool
     drops: bool
     clips: bool
     normalized: bool
@@ -105,7 +110,7 @@ def new_workspace(shape: Shape) -> Workspace:
 
 def _in_groups(shape: Shape) -> bool:
     """Whether groups of steps on one sample share a pass over the first W, see sample_steps.py."""
-    return in_groups(shape.batch, shape.optimizer, shape.normalized or shape.drops or shape.clips)
+    return in_groups(shape.batch, shape.optimizer, shape.normalized or shape.drops or shape.clips or shape.squared)
 
 
 def in_groups(batch: int, optimizer: int, more: bool) -> bool:
@@ -128,6 +133,7 @@ def _lay_out(arena: Arena, shape: Shape) -> tuple[int, np.void, np.void]:
     job["samples"], job["steps_per_epoch"] = shape.batch, 1
     _lay_out_batch(arena, shape, job, sizes[-1], capacity)
     _lay_out_update(arena, shape, job, dtype)
+    _lay_out_squares(arena, shape, job, sizes)
     _lay_out_groups(arena, job, sizes[0], shape.parameters, groups, dtype)
     _lay_out_threads(arena, shape, job, max(sizes), capacity)
     return address, job, network
@@ -187,6 +193,13 @@ def _lay_out_update(arena: Arena, shape: Shape, job: np.void, dtype: np.dtype[An
         job["apply_gradient"] = address_of(apply_gradient, dtype)
     if shape.clips:
         job["squares"] = arena.take(8 * (-(-shape.parameters // NORM_PIECE)))
+
+
+def _lay_out_squares(arena: Arena, shape: Shape, job: np.void, sizes: tuple[int, ...]) -> None:
+    """Room for the sums of squares of all W."""
+    if shape.squared:
+        job["weight_pieces"] = sum(_pieces_of_weight(*layer) for layer in itertools.pairwise(sizes))
+        job["weight_squares"] = arena.take(8 * int(job["weight_pieces"]))
 
 
 def _lay_out_groups(

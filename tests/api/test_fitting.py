@@ -20,13 +20,14 @@ def recorded_orders(monkeypatch):
     seen = [np.empty(0, np.int64)]
     train_steps = reference.train_steps
 
-    def spy(params, first, second, statistics, step_losses, x, targets, weights, order, *rest):
+    def spy(*arguments):
+        step_losses, order = arguments[4], arguments[10]
         for row in order if len(step_losses) else ():  # a call may take several epochs, and an epoch several calls
             if len(seen[-1]) == 20:
                 seen.append(row.copy())
             else:
                 seen[-1] = np.concatenate((seen[-1], row))
-        train_steps(params, first, second, statistics, step_losses, x, targets, weights, order, *rest)
+        train_steps(*arguments)
 
     monkeypatch.setattr(reference, "train_steps", spy)
     return seen

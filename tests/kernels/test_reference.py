@@ -466,6 +466,52 @@ def test_train_steps_with_sample_weights():
     np.testing.assert_array_equal(got.params, [1 - 6, 1 - 2])
 
 
+def test_the_gradient_of_weighted_samples_is_divided_by_their_number():
+    # as test_network_gradient with weights 3 and 1/2: delta2 = [-3] and [1], delta1 = [-9 0] and [3 5]
+    problem = network(PARAMS, [[3, -1], [1, 2]], [[4], [20]])
+    value, grad, _ = gradient(reference, problem._replace(weights=np.array([3, 0.5])))
+    assert value == (3 * 0.5 * 4 + 0.5 * 0.5 * 16) / 2
+    np.testing.assert_array_equal(grad, [-27 + 3, 5, 9 + 6, 10, -9 + 3, 5, -3 + 5, 2, -3 + 1])
+
+
+def test_train_steps_divide_by_the_weight_of_each_batch():
+    # The same by 5 and by 1: E = (4 * 1/2 + 0) / 5, delta = 4 * -1 / 5, 0: w = b = 2/5. Sample 1 twice: y = 8/5,
+    # E = (32/25 + 32/25) / 1, delta = 8/5, 8/5: w and b less 1/2 * 48/5 and 1/2 * 16/5
+    problem = line([0, 0], [1, 3], [1, 0], weights=[4, 1])
+    options = {"rates": 0.5, "batch_weights": np.array([5.0, 1])}
+    got = train(reference, problem, 2, np.array([0, 1, 1, 1]), **options)
+    np.testing.assert_allclose(got.losses, [0.4, 2.56], rtol=E)
+    np.testing.assert_allclose(got.params, [0.4 - 4.8, 0.4 - 1.6], rtol=E)
+
+
+def test_a_batch_of_infinite_weight_changes_nothing():
+    problem, options = line([2, 1], [1, 2], [1, 0]), {"l2": 0.0, "batch_l2": 0.5}
+    got = train(reference, problem, 2, rates=0.5, batch_weights=np.array([np.inf]), **options)
+    np.testing.assert_array_equal(got.losses, [0])
+    np.testing.assert_array_equal(got.params, [2, 1])
+
+
+def test_the_penalty_of_a_batch_is_divided_by_its_weight():
+    # a learning rate of 1 on the gradient itself: what it takes away is 1/2 + 6 / 4 of W1 and of W2, or 1/2 + 6 / 2
+    problem = network(PARAMS, [[3, -1], [1, 2]], [[4], [20]])
+    for weights, factor in ((np.array([4.0]), 2), (np.empty(0), 3.5)):
+        plain, penalized = (
+            train(reference, problem, 2, rates=1.0, l2=l2, batch_l2=12 * l2, batch_weights=weights).params
+            for l2 in (0.0, 0.5)
+        )
+        np.testing.assert_array_equal(plain - penalized, factor * np.array([1, -1, 2, 1, 0, 0, 3, 5, 0]))
+
+
+def test_half_squares_are_those_of_weights_before_each_step():
+    # W1 = [1 -1; 2 1], W2 = [3; 5]: 1 + 1 + 4 + 1 + 9 + 25
+    problem = network(PARAMS, [[3, -1], [1, 2]], [[4], [20]])
+    got = train(reference, problem, 1, rates=0.0, squared=True)
+    np.testing.assert_array_equal(got.half_squares, [20.5, 20.5])
+    # y = w x + b as above: w = 0, 1/2, then -5/2
+    got = train(reference, line([0, 0], [1, 3], [1, 0]), 1, np.array([0, 1, 0]), rates=0.5, squared=True)
+    np.testing.assert_array_equal(got.half_squares, [0, 0.125, 3.125])
+
+
 def test_train_steps_add_the_penalty_to_the_gradient_of_weights():
     # y = w x + b from w = 2, b = 1, learning rate 1/2, l2 = 1/4. Step 1, x = 1, t = 1: y = 3, E = 2, gradient 2, 2;
     # with 1/4 * 2 it is 5/2, 2: w = 3/4, b = 0. Step 2, x = 2, t = 0: y = 3/2, E = 9/8, gradient 3, 3/2;

@@ -171,21 +171,26 @@ def prediction_loss(sizes, samples, **options):
     return case
 
 
-def gradient(sizes, samples, **options):
+def gradient(sizes, samples, weighted=False, **options):
     def case(dtype):
         network = random_network(dtype, sizes, samples, **options)
         grad_params = poisoned(network.params.shape, dtype)
+        (weights,) = inputs(dtype, samples if weighted else 0)
         value = kernels.network_gradient(
-            grad_params, network.statistics, network.params, network.x, network.targets, network.sizes, network.codes,
-            network.settings, loss_of(network), 3,
+            grad_params, network.statistics, network.params, network.x, network.targets, abs(weights), network.sizes,
+            network.codes, network.settings, loss_of(network), 3,
         )  # fmt: skip
         return [value, grad_params, network.statistics]
 
     return case
 
 
-def training(optimizer, sizes, samples, batch_size, weighted=False, epochs=1, **options):
-    """Steps with an L2 penalty, on samples in an order, the last of which may be a small batch."""
+def training(optimizer, sizes, samples, batch_size, weighted=False, divided=False, squared=False, epochs=1, **options):
+    """Steps with an L2 penalty, on samples in an order, the last of which may be a small batch.
+
+    divided  whether batches have weights
+    squared  whether the squares of all weights are wanted
+    """
 
     def case(dtype):
         network = random_network(dtype, sizes, samples, **options)
@@ -195,12 +200,14 @@ def training(optimizer, sizes, samples, batch_size, weighted=False, epochs=1, **
         rates = 0.001 * 0.5 ** np.arange(len(step_losses))  # larger ones make the widest networks diverge
         first, second = np.zeros_like(network.params), np.zeros_like(network.params)
         (weights,) = inputs(dtype, samples if weighted else 0)
+        half_squares = np.full(len(step_losses) if squared else 0, np.nan)
+        batch_weights = np.linspace(0.5, 1.5, len(step_losses) if divided else 0) * batch_size
         kernels.train_steps(
-            network.params, first, second, network.statistics, step_losses, network.x, network.targets, abs(weights),
-            order, rates, network.sizes, network.codes, network.settings, loss_of(network),
+            network.params, first, second, network.statistics, step_losses, half_squares, network.x, network.targets,
+            abs(weights), batch_weights, order, rates, network.sizes, network.codes, network.settings, loss_of(network),
             kernels.OPTIMIZERS.index(optimizer), batch_size, 3,
         )  # fmt: skip
-        return [network.params, first, second, network.statistics, step_losses]
+        return [network.params, first, second, network.statistics, step_losses, half_squares]
 
     return case
 
@@ -208,7 +215,8 @@ def training(optimizer, sizes, samples, batch_size, weighted=False, epochs=1, **
 DROPOUT = {"dropout": 0.25, "dropout_scale": 4 / 3, "seed": 7}
 SLOPES = ("gelu", "silu", "softplus", GIVEN)  # activations whose derivative is stored beside the output
 CLIP = {"clip_norm": 0.1}  # shorter than most gradients
-ALL = {"names": SLOPES, "normalized": True, "weighted": True, **DROPOUT, **CLIP}
+SUMS = {"weighted": True, "divided": True, "squared": True, "batch_l2": 1.0}  # of weights, of samples and of layers
+ALL = {"names": SLOPES, "normalized": True, **SUMS, **DROPOUT, **CLIP}
 
 CASES = {
     "affine_forward": affine_forward,
@@ -243,6 +251,10 @@ CASES = {
     "train_steps, dropout": training("sgd", NETWORK, 301, 67, labels=True, **DROPOUT),
     "train_steps, batch normalization": training("sgd", NETWORK, 301, 67, normalized=True),
     "train_steps, sample weights": training("sgd", NETWORK, 301, 67, weighted=True, labels=True),
+    "train_steps, sums": training("sgd", NETWORK, 301, 67, labels=True, **SUMS),
+    "train_steps, sums, with state": training("adam", NETWORK, 301, 67, labels=True, epochs=2, **SUMS),
+    "train_steps, sums, a first layer in halves": training("sgd", (301, 50, 10), 150, 67, **SUMS),
+    "network_gradient, sample weights": gradient(NETWORK, 201, labels=True, weighted=True),
     "train_steps, clipping": training("sgd", NETWORK, 301, 67, **CLIP),
     "train_steps, slopes": training("sgd", (40, 50, 50, 50, 50, 10), 301, 67, names=SLOPES),
     "train_steps, all of these": training("adamw", (40, 50, 50, 50, 50, 10), 301, 67, **ALL),
@@ -252,6 +264,8 @@ CASES = {
     "train_steps, a first layer in halves": training("sgd", (301, 50, 10), 150, 67),
     "train_steps, a first layer in halves, all of these": training("adam", (301, 50, 50, 10), 150, 67, **ALL),
     "train_steps on tall batches": training("adam", (4, 32, 16, 4), 4101, 2000),  # the last is not tall
+    "train_steps on tall batches, sums": training("sgd", (4, 32, 16, 4), 4101, 2000, **SUMS),
+    "network_gradient of a tall batch, sample weights": gradient((4, 32, 16, 4), 2001, weighted=True),
     "train_steps on tall batches, all but normalized": training(
         "adam", (4, 32, 16, 4), 4101, 2000, **ALL | {"normalized": False}
     ),
@@ -267,6 +281,7 @@ CASES = {
     "train_steps, layers that widen, all of these": training("sgd", WIDENING_NETWORK, 150, 64, **ALL),
     "network_gradient of a deep batch": gradient(WIDE, 1100, names=SLOPES, **DROPOUT),
     "train_steps on deep batches": training("adam", WIDE, 1500, 1100, names=SLOPES, **DROPOUT),  # the last is not deep
+    "train_steps on deep batches, sums": training("adam", WIDE, 1500, 1100, **SUMS),
     "train_steps on deep batches, all of these": training("sgd", WIDE, 1500, 1100, **ALL),
     "train_steps on one sample": training("sgd", (810, 830, 10), 19, 1),
     "train_steps on one sample, three layers": training("sgd", (610, 640, 640, 10), 19, 1),
@@ -274,6 +289,10 @@ CASES = {
     "train_steps on one sample, weights and slopes": training(
         "sgd", (610, 640, 640, 10), 5, 1, weighted=True, names=SLOPES
     ),
+    "train_steps on one sample, weights of batches": training(
+        "sgd", (610, 640, 640, 10), 19, 1, **SUMS | {"squared": False}
+    ),
+    "train_steps on one sample, sums": training("sgd", (610, 640, 640, 10), 5, 1, **SUMS),
     "train_steps on one sample, with state": training("momentum", (600, 700, 10), 3, 1),
     "train_steps on one sample, all of these": training("sgd", (600, 700, 10), 3, 1, **ALL),
 }
@@ -301,19 +320,24 @@ def print_digests(prefix="", varied=False):
     print(json.dumps({"results": results}))
 
 
-def call_from_python_threads(count=4, repetitions=10):
-    """Raise if kernels that several Python threads call at once give other results than alone."""
+def call_from_python_threads(count=4, repetitions=10, limit=16):
+    """Raise if kernels that several Python threads call at once give other results than alone.
+
+    limit  of threads of each
+    """
     dtype = np.dtype("float32")
     names = ["affine_backward", "an activation that is given", "network_gradient", "train_steps, all of these"]
     cases = [CASES[name] for name in names]
-    want = [digest(case(dtype)) for case in cases]
+    with threads.limited(limit):
+        want = [digest(case(dtype)) for case in cases]
     together = threading.Barrier(count)
 
     def work(offset):
         together.wait()
-        for number in range(repetitions):
-            index = (number + offset) % len(cases)
-            assert digest(cases[index](dtype)) == want[index], names[index]
+        with threads.limited(limit):
+            for number in range(repetitions):
+                index = (number + offset) % len(cases)
+                assert digest(cases[index](dtype)) == want[index], names[index]
 
     with concurrent.futures.ThreadPoolExecutor(count) as pool:
         for future in [pool.submit(work, offset) for offset in range(count)]:

@@ -381,7 +381,7 @@ DEEP = (700, 400, 3)
 
 # Samples that are converted, whole rows or halves of rows: their dtypes, and where they stand among the arguments.
 SOURCES = ("uint8", "int64", "float16", "float32", "float64")
-PLACE_OF_X = {"network_forward": 2, "network_loss": 1, "network_gradient": 3, "train_steps": 5}
+PLACE_OF_X = {"network_forward": 2, "network_loss": 1, "network_gradient": 3, "train_steps": 6}
 CONVERTED_CASES = (*(((7, 5, 3), layout) for layout in LAYOUTS), ((700, 50, 3), "C"), ((700, 50, 3), "F"))
 
 # Kinds of targets and their losses: two for the softmax. The last activation is the identity if the loss contains one.
@@ -395,7 +395,8 @@ HIDDEN = {
     "elu": ("elu", "gelu"),
 }
 KINKED = ("relu", "mixed")  # these need exact sums, see `grid`
-FEATURES = ((), ("dropout",), ("norm",), ("weights",), ("clip",), ("dropout", "norm", "weights", "clip"))
+FEATURES = ((), ("dropout",), ("norm",), ("weights",), ("divided", "squares"), ("clip",))
+FEATURES += (tuple(itertools.chain(*FEATURES)),)
 
 
 def grid(rng, shape, dtype, terms=1):
@@ -424,6 +425,7 @@ def settings(case):
     values = dict.fromkeys(kernels.SETTINGS, 0.0)
     # An epsilon of 1 keeps quotients about as large as their numerators, in update rules and in batch normalization.
     values |= {"beta1": 0.5, "beta2": 0.5, "epsilon": 1.0, "decay": 0.5, "book": case.shape[0] % 2, "l2": 0.25}
+    values["batch_l2"] = 0.5
     values |= {"norm_epsilon": 1.0, "norm_momentum": 0.75}
     if "clip" in case.options:
         values["clip_norm"] = 0.25  # most gradients are longer
@@ -474,7 +476,8 @@ def network_gradient(case, dtype, rng):
         largest = np.max(np.abs(want)) + 1 / max(len(x), 1)
         return [np.full(want.shape, chain * largest), *(chain * (1 + np.abs(value)) for value in rest)]
 
-    inputs = [params, x, targets, sizes, codes, settings(case)]
+    weights = rng.uniform(0, 2, len(x) if "weights" in case.options else 0).astype(dtype)
+    inputs = [params, x, targets, weights, sizes, codes, settings(case)]
     return Call([blank(params.shape, dtype), statistics], inputs, (KINDS[kind], 3), bounds)
 
 
@@ -495,11 +498,14 @@ def train_steps(case, dtype, rng):
     names = [name for name in options if name in kernels.OPTIMIZERS]
     optimizer = names[0] if names else kernels.OPTIMIZERS[(len(params) + count) % len(kernels.OPTIMIZERS)]
     state = [np.zeros(params.size if UPDATES[f"{optimizer}_update"][0] > number else 0, dtype) for number in range(2)]
+    batch_weights = rng.uniform(0.5, 2, steps if "divided" in options else 0) * batch_size
+    squares = blank((steps if "squares" in options else 0,), np.dtype(float))
     chain = TOLERANCES[dtype].chain
     return Call(
-        [params, *state, statistics, blank((steps,), np.dtype(float))],
+        [params, *state, statistics, blank((steps,), np.dtype(float)), squares],
         [
-            x, targets_for(kind, rng, samples, sizes[-1], dtype), weights, order, rates, sizes, codes, settings(case)
+            x, targets_for(kind, rng, samples, sizes[-1], dtype), weights, batch_weights, order, rates, sizes, codes,
+            settings(case),
         ],
         (KINDS[kind], kernels.OPTIMIZERS.index(optimizer), batch_size, 3),
         lambda *want: [np.full(array.shape, chain * (1 + np.max(np.abs(array), initial=0))) for array in want],
@@ -536,7 +542,7 @@ def form_cases(kernel, options, free):
 
 def plain(option):
     """The options without those for which a step on one sample takes the general form."""
-    return tuple(name for name in option if name not in ("dropout", "norm", "clip"))
+    return tuple(name for name in option if name not in ("dropout", "norm", "clip", "squares"))
 
 
 def network_options(kernel):
@@ -557,7 +563,8 @@ def network_options(kernel):
 def network_cases(kernel):
     head, options = HEAD[kernel], network_options(kernel)
     free = {
-        "network_forward": (0, 2), "network_loss": (1, 2), "network_gradient": (3, 4), "train_steps": (4, 5, 6, 7, 8, 9)
+        "network_forward": (0, 2), "network_loss": (1, 2), "network_gradient": (3, 4, 5),
+        "train_steps": tuple(range(4, 12)),
     }[kernel]  # fmt: skip
     turns = itertools.cycle(options)
     for number, shape in enumerate(pairwise(SOME, head + 4)):

@@ -38,6 +38,7 @@ RULE = {"beta1": 0.75, "beta2": 0.875, "epsilon": 0.25, "decay": 0.5}
 STATES = {"sgd": 0, "adam": 2, "adamw": 2}  # number of state vectors; the others have one
 
 EVERY = np.empty(0, np.int64)  # no order: all samples as they are stored
+NONE = np.empty(0)
 
 widths = st.lists(st.sampled_from([1, 2, 3, 7, 8, 9, 16, 17] if NOJIT else [1, 2, 7, 8, 9, 17, 33, 50]), max_size=2)
 small = st.sampled_from([1, 3, 8, 17])
@@ -175,16 +176,17 @@ def described(module, problem, settings):
 def gradient(module, problem, step=1, **settings):
     """The mean loss, the gradient and the new running statistics."""
     grad_params, statistics = poisoned(problem.params.shape, problem.dtype), problem.statistics.copy()
-    description = described(module, problem, settings)
+    data = problem.params, problem.x, problem.targets, problem.weights
     with np.errstate(divide="ignore", invalid="ignore"):  # an empty batch has no mean and no variance
         value = module.network_gradient(
-            grad_params, statistics, problem.params, problem.x, problem.targets, *description, step
-        )
+            grad_params, statistics, *data, *described(module, problem, settings), step
+        )  # fmt: skip
     return value, grad_params, statistics
 
 
 class Trained(NamedTuple):
     losses: np.ndarray
+    half_squares: np.ndarray  # (0,) if they were not asked for
     params: np.ndarray
     state: list
     statistics: np.ndarray
@@ -195,13 +197,14 @@ class Trained(NamedTuple):
 
     @property
     def bits(self):
-        return [array.tobytes() for array in (self.losses, *self.vectors)]
+        return [array.tobytes() for array in (self.losses, self.half_squares, *self.vectors)]
 
 
 def train(
-    module, problem, batch_size, order=EVERY, optimizer="sgd", rates=0.125, state=None, steps_before=3, **settings
+    module, problem, batch_size, order=EVERY, optimizer="sgd", rates=0.125, state=None, steps_before=3,
+    batch_weights=NONE, squared=False, **settings,
 ):  # fmt: skip
-    """The losses of the steps, and the new parameters, state and running statistics."""
+    """The losses of the steps, the new parameters, state and running statistics; and half_squares if `squared`."""
     params, statistics = problem.params.copy(), problem.statistics.copy()
     if state is None:  # a state that earlier steps may have left
         rng = np.random.default_rng(9)
@@ -209,18 +212,29 @@ def train(
     state = [vector.copy() for vector in state]
     first, second = (*state, *[np.empty(0, problem.dtype)] * 2)[:2]
     losses = np.full(steps_of(problem, batch_size, order), np.nan)
+    half_squares = np.full(losses.shape if squared else 0, np.nan)
     rates = rates if isinstance(rates, np.ndarray) else np.full(losses.shape, rates)
     module.train_steps(
-        params, first, second, statistics, losses, problem.x, problem.targets, problem.weights, order, rates,
-        *described(module, problem, RULE | settings), OPTIMIZERS.index(optimizer), batch_size, steps_before,
+        params, first, second, statistics, losses, half_squares, problem.x, problem.targets, problem.weights,
+        batch_weights, order, rates, *described(module, problem, RULE | settings), OPTIMIZERS.index(optimizer),
+        batch_size, steps_before,
     )  # fmt: skip
-    return Trained(losses, params, state, statistics)
+    return Trained(losses, half_squares, params, state, statistics)
 
 
 def steps_of(problem, batch_size, order):
     """The number of steps in all epochs."""
     orders = np.atleast_2d(order)
     return len(orders) * -(-(orders.shape[1] or len(problem.x)) // batch_size)
+
+
+def sums_of_weights(problem, batch_size, order=EVERY):
+    """The sum of the weights of each batch's samples, or their number without weights; infinite instead of 0."""
+    orders = np.atleast_2d(order)
+    orders = orders if orders.shape[1] else np.tile(np.arange(len(problem.x)), (len(orders), 1))
+    weights = problem.weights.astype(np.float64) if problem.weights.size else np.ones(len(problem.x))
+    sums = [weights[row[i : i + batch_size]].sum() for row in orders for i in range(0, orders.shape[1], batch_size)]
+    return np.array([value or np.inf for value in sums])
 
 
 def falling_rates(problem, batch_size, order=EVERY, largest=0.125):
@@ -253,5 +267,6 @@ def assert_training_close(problem, batch_size, order=EVERY, largest_rate=0.125, 
         got = train(kernels, problem, batch_size, order, **options)
     want = train(reference, lift(problem), batch_size, order, **options)
     assert_losses_close(got.losses, want.losses, problem.dtype)
+    assert_losses_close(got.half_squares, want.half_squares, problem.dtype)
     for vector, want_vector in zip(got.vectors, want.vectors, strict=True):
         assert_chain_close(vector, want_vector)

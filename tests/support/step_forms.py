@@ -77,7 +77,7 @@ def shape_of(sizes, batch, dtype, **options):
         itemsize=dtype.itemsize,
         parameters=count_parameters(sizes, options.get("normalized", False)), batch=batch, source=IN_PLACE,
         loss=LOSSES.index("softmax_cross_entropy"), optimizer=SGD, labelled=True, ordered=False, weighted=False,
-        drops=False, clips=False, normalized=False, threads=1,
+        divided=False, squared=False, drops=False, clips=False, normalized=False, threads=1,
     )  # fmt: skip
     return plain._replace(**options)
 

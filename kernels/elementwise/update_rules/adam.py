@@ -18,12 +18,12 @@ from .run import Arrays, as_rows, threads_to_update, update_arrays
 
 
 @inner
-def corrected_factors(factors, setting, rate, step, shrink, one):
+def corrected_factors(factors, setting, rate, l2, step, shrink, one):
     """Write the factors of a step, with the corrections c1 = 1 - beta1^t and c2 = 1 - beta2^t in eta and eps:
 
     eta (m / c1) / (sqrt(v / c2) + eps) = (eta sqrt c2 / c1) m / (sqrt v + eps sqrt c2)
     """
-    factor = write_factors(factors, setting, rate, shrink, one)
+    factor = write_factors(factors, setting, rate, l2, shrink, one)
     correction = np.sqrt(1.0 - setting.beta2**step)
     factor[LEARNING_RATE] = rate / (1.0 - setting.beta1**step) * correction
     if setting.book == 0:
@@ -33,16 +33,16 @@ def corrected_factors(factors, setting, rate, step, shrink, one):
 
 
 @shared
-def adam_factors(factors: int, settings: int, rate: float, step: int, one: Real) -> None:
+def adam_factors(factors: int, settings: int, rate: float, l2: float, step: int, one: Real) -> None:
     """The factors of a step of Adam, see `call_factors`."""
-    corrected_factors(factors, settings_at(settings), rate, step, 1.0, one)
+    corrected_factors(factors, settings_at(settings), rate, l2, step, 1.0, one)
 
 
 @shared
-def adamw_factors(factors: int, settings: int, rate: float, step: int, one: Real) -> None:
+def adamw_factors(factors: int, settings: int, rate: float, l2: float, step: int, one: Real) -> None:
     """The factors of a step of AdamW, see `call_factors`."""
     setting = settings_at(settings)
-    corrected_factors(factors, setting, rate, step, 1.0 - rate * setting.decay, one)
+    corrected_factors(factors, setting, rate, l2, step, 1.0 - rate * setting.decay, one)
 
 
 @shared

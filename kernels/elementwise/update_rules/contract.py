@@ -1,7 +1,7 @@
 """What an update rule is to other compiled code: two functions, called by address.
 
-Once a step, `call_factors` computes the factors of the rule from the settings, the learning rate and the number of the
-step. Then `call_update` updates parameters, some at a time, with these factors.
+Once a step, `call_factors` computes the factors of the rule from the settings, the learning rate, the penalty and the
+number of the step. Then `call_update` updates parameters, some at a time, with these factors.
 """
 
 from typing import NamedTuple
@@ -33,12 +33,13 @@ class Rule(NamedTuple):
 
 
 @called_through
-def call_factors(function: int, factors: int, settings: int, rate: float, step: int, one: Real) -> None:
+def call_factors(function: int, factors: int, settings: int, rate: float, l2: float, step: int, one: Real) -> None:
     """Compute the factors of a step.
 
     factors   the address of FACTORS numbers of the dtype, written
     settings  the address of a record of settings, see settings.py
     rate      the learning rate
+    l2        the factor of the L2 penalty in this step: that of the settings and what `batch_l2` adds to it
     step      the number of the step, from 1
     """
 
@@ -56,13 +57,13 @@ def call_update(
 
 
 @inner
-def write_factors(factors, setting, rate, shrink, one):
+def write_factors(factors, setting, rate, l2, shrink, one):
     """Write the factors that are the same for all rules, and what a rule multiplies w by; returns them as an array."""
     factor = array_at(factors, FACTORS, one)
     factor[LEARNING_RATE] = rate
     factor[BETA1], factor[ONE_MINUS_BETA1] = setting.beta1, 1.0 - setting.beta1
     factor[BETA2], factor[ONE_MINUS_BETA2] = setting.beta2, 1.0 - setting.beta2
-    factor[EPSILON], factor[SHRINK], factor[L2] = setting.epsilon, shrink, setting.l2
+    factor[EPSILON], factor[SHRINK], factor[L2] = setting.epsilon, shrink, l2
     return factor
 
 

@@ -15,9 +15,9 @@ from .run import Arrays, as_rows, threads_to_update, update_arrays
 
 
 @shared
-def momentum_factors(factors: int, settings: int, rate: float, step: int, one: Real) -> None:
+def momentum_factors(factors: int, settings: int, rate: float, l2: float, step: int, one: Real) -> None:
     """The factors of a step with either momentum, see `call_factors`."""
-    write_factors(factors, settings_at(settings), rate, 1.0, one)
+    write_factors(factors, settings_at(settings), rate, l2, 1.0, one)
 
 
 @shared

@@ -115,7 +115,7 @@ def update_arrays(arrays, rule, setting, rate, step, threads):
     memory = np.empty(FACTORS + (0 if contiguous else threads * 4 * work.columns), param.dtype)
     work.factors = memory.ctypes.data
     work.spare = 0 if contiguous else work.factors + FACTORS * item
-    call_factors(rule.factors, work.factors, address_of_record(setting), rate, step, one)
+    call_factors(rule.factors, work.factors, address_of_record(setting), rate, 0.0, step, one)
     in_parts(address_in_code(update_part, one), address_of_record(work), threads, one)
     return keep(memory)
 

@@ -15,10 +15,9 @@ from .run import Arrays, as_rows, threads_to_update, update_arrays
 
 
 @shared
-def sgd_factors(factors: int, settings: int, rate: float, step: int, one: Real) -> None:
+def sgd_factors(factors: int, settings: int, rate: float, l2: float, step: int, one: Real) -> None:
     """The factors of a step, see `call_factors`."""
-    setting = settings_at(settings)
-    write_factors(factors, setting, rate, 1.0 - rate * setting.l2, one)
+    write_factors(factors, settings_at(settings), rate, l2, 1.0 - rate * l2, one)
 
 
 @shared

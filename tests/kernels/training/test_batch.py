@@ -11,6 +11,7 @@ from helpers import DTYPES, LAYOUTS, OTHER, arrange, assert_same_bits, run_pytho
 from networks import (
     EVERY,
     RULE,
+    assert_gradient_close,
     assert_losses_close,
     described,
     falling_rates,
@@ -18,6 +19,7 @@ from networks import (
     lift,
     loss_of,
     problem_of,
+    sums_of_weights,
     train,
 )
 from step_forms import SGD, arranged, every_dtype, every_form, form_of_step, problem_in, shape_of
@@ -65,16 +67,20 @@ def test_vectors_may_have_any_stride(form, layout):
         form, rng, (5, 9, 3), ("tanh", "identity"), "squared_error", DTYPES[0], weighted=True
     )
     order, rates = rng.permutation(len(problem.x)), falling_rates(problem, batch_size)
-    want = train(kernels, problem, batch_size, order, rates=rates)
-    losses, params = arrange(np.full(want.losses.shape, np.nan), layout), problem.params.copy()
-    none = np.empty(0, problem.dtype)
-    vectors = [arrange(vector, layout) for vector in (problem.weights, order, rates)]
+    sums = sums_of_weights(problem, batch_size, order)
+    options = {"batch_weights": sums, "squared": form != "one sample"}  # which would not be steps in groups
+    want = train(kernels, problem, batch_size, order, rates=rates, **options)
+    losses, squares = (arrange(np.full(vector.shape, np.nan), layout) for vector in (want.losses, want.half_squares))
+    params, none = problem.params.copy(), np.empty(0, problem.dtype)
+    vectors = [arrange(vector, layout) for vector in (problem.weights, sums, order, rates)]
     with unchanged(*vectors):
         kernels.train_steps(
-            params, none, none, none, losses, problem.x, problem.targets, *vectors,
+            params, none, none, none, losses, squares, problem.x, problem.targets, *vectors,
             *described(kernels, problem, RULE), SGD, batch_size, 3,
         )  # fmt: skip
-    assert [losses.tobytes(), params.tobytes()] == [want.losses.tobytes(), want.params.tobytes()]
+    assert [array.tobytes() for array in (losses, squares, params)] == want.bits[:3]
+    got = gradient(kernels, problem._replace(weights=vectors[0]))
+    assert_same_bits(got, gradient(kernels, problem))
 
 
 # How samples are taken in for a gradient: by rows; by inputs where the first layer is made of halves; by rows where a
@@ -102,10 +108,10 @@ def test_the_samples_are_taken_in_as_the_name_says(intake, dtype):
     assert first == (intake if intake in ("halves", "columns", "widening") else "samples")
 
 
-def problem_to_take_in(intake, name, dtype):
+def problem_to_take_in(intake, name, dtype, weighted=False):
     shape, batch = TAKEN_IN[intake]
     names = *(name for _ in shape[2:]), "identity"
-    return problem_of(np.random.default_rng(3), shape, names, "squared_error", batch, dtype)
+    return problem_of(np.random.default_rng(3), shape, names, "squared_error", batch, dtype, weighted=weighted)
 
 
 @every_dtype
@@ -149,7 +155,8 @@ def test_sums_that_are_not_finite_are_not_put_down_to_the_samples(dtype):
 @every_dtype
 @every_intake
 def test_samples_in_the_other_dtype_give_the_same_gradient(intake, dtype):
-    problem = problem_to_take_in(intake, "tanh", dtype)
+    problem = problem_to_take_in(intake, "tanh", dtype, weighted=True)
+    assert_gradient_close(problem)
     want = gradient(kernels, problem)
     x = problem.x.astype(OTHER[dtype])
     for same in (x, np.asfortranarray(x), np.repeat(x, 2, axis=0)[::2]):

@@ -5,7 +5,17 @@ import pytest
 from helpers import LAYOUTS, NOJIT, dtypes, seeds
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from networks import EVERY, HIDDEN, SMOOTH, assert_gradient_close, assert_training_close, networks, problem_of
+from networks import (
+    EVERY,
+    HIDDEN,
+    NONE,
+    SMOOTH,
+    assert_gradient_close,
+    assert_training_close,
+    networks,
+    problem_of,
+    sums_of_weights,
+)
 from step_forms import arranged
 
 from fastfnn.kernels import OPTIMIZERS
@@ -23,6 +33,9 @@ def cases(draw, families, samples, batch_sizes, dtypes=dtypes):
         "optimizer": draw(st.sampled_from(OPTIMIZERS)),
         "steps_before": draw(st.sampled_from([0, 1, 100_000])),
         "l2": draw(st.sampled_from([0.0, 0.25])),
+        "batch_l2": draw(st.sampled_from([0.0, 0.25])),
+        "batch_weights": sums_of_weights(problem, batch_size, order) if draw(st.booleans()) else NONE,
+        "squared": draw(st.booleans()),
         "clip_norm": draw(st.sampled_from([0.0, 0.25, 4.0])),
         "book": draw(st.sampled_from([0.0, 1.0])),
         "dropout": dropout,

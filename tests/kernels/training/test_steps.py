@@ -48,15 +48,20 @@ def test_nothing_outside_the_outputs_is_written(network, batch, dtype, normalize
     vectors = problem.params.shape, problem.statistics.shape
     with framed(*vectors, dtype=dtype) as (grad_params, statistics), np.errstate(divide="ignore", invalid="ignore"):
         statistics[...] = 0
-        kernels.network_gradient(grad_params, statistics, problem.params, problem.x, problem.targets, *description, 1)
+        data = problem.params, problem.x, problem.targets, problem.weights
+        kernels.network_gradient(grad_params, statistics, *data, *description, 1)
     order = np.arange(batch + 1) // 2 if batch else EVERY
     batch_size = max(1, len(order) - 1)
     rates, none = np.full(-(-len(order) // batch_size), 0.125), np.empty(0, dtype)
-    with framed(*vectors, dtype=dtype) as (params, statistics), framed(rates.shape, dtype=np.float64) as (losses,):
+    of_steps = [rates.shape] * 2
+    with (
+        framed(*vectors, dtype=dtype) as (params, statistics),
+        framed(*of_steps, dtype=np.float64) as (losses, squares),
+    ):
         params[...], statistics[...] = problem.params, problem.statistics
         kernels.train_steps(
-            params, none, none, statistics, losses, problem.x, problem.targets, problem.weights, order, rates,
-            *description, SGD, batch_size, 0,
+            params, none, none, statistics, losses, squares, problem.x, problem.targets, problem.weights, rates, order,
+            rates, *description, SGD, batch_size, 0,
         )  # fmt: skip
 
 

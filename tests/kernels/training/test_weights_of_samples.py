@@ -1,9 +1,17 @@
-"""Weights of samples in training steps."""
+"""Weights of samples in training steps and in gradients."""
 
 import numpy as np
 import pytest
-from helpers import assert_chain_close
-from networks import assert_losses_close, assert_training_close, lift, problem_of, train
+from helpers import assert_chain_close, assert_same_bits
+from networks import (
+    assert_gradient_close,
+    assert_losses_close,
+    assert_training_close,
+    gradient,
+    lift,
+    problem_of,
+    train,
+)
 from step_forms import every_dtype, every_form, problem_in
 
 from fastfnn import kernels, reference
@@ -23,6 +31,32 @@ def test_samples_of_weight_zero_do_not_count(batch_size, dtype):
     want = train(reference, lift(others), batch_size // 2)
     assert_losses_close(got.losses, want.losses, dtype)
     assert_chain_close(got.params, want.params)
+
+
+@every_dtype
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("batch", [1, 17, pytest.param(1026, marks=pytest.mark.jit)])
+def test_the_gradient_of_weighted_samples_matches_the_reference(batch, loss, dtype):
+    for normalized in (False, True):
+        rng = np.random.default_rng(27)
+        problem = problem_of(
+            rng, (5, 9, 4), ("tanh", "identity"), loss, batch, dtype, weighted=True, normalized=normalized
+        )
+        assert_gradient_close(problem)
+        none = problem._replace(weights=np.empty(0, dtype))
+        assert_same_bits(gradient(kernels, problem._replace(weights=np.ones(batch, dtype))), gradient(kernels, none))
+
+
+@every_dtype
+@pytest.mark.parametrize("batch", [2, 8, pytest.param(1026, marks=pytest.mark.jit)])
+def test_samples_of_weight_zero_do_not_count_in_a_gradient(batch, dtype):
+    rng = np.random.default_rng(28)
+    problem = problem_of(rng, (5, 9, 4), ("tanh", "identity"), "softmax_cross_entropy", 2 * batch, dtype)
+    value, grad, _ = gradient(kernels, problem._replace(weights=np.tile([0, 2], batch).astype(dtype)))
+    others = problem._replace(x=problem.x[1::2], targets=problem.targets[1::2])
+    want, want_grad, _ = gradient(reference, lift(others))
+    assert_losses_close(value, want, dtype)
+    assert_chain_close(grad, want_grad)
 
 
 @every_dtype

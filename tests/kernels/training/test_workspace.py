@@ -69,7 +69,7 @@ def test_each_form_has_its_function(form, step):
 
 
 @pytest.mark.parametrize("optimizer", [GRADIENT, *range(len(OPTIMIZERS))])
-@pytest.mark.parametrize("option", ["nothing", "drops", "clips", "normalized"])
+@pytest.mark.parametrize("option", ["nothing", "drops", "clips", "normalized", "squared"])
 def test_only_gradient_descent_alone_takes_steps_on_one_sample_in_groups(option, optimizer):
     options = {} if option == "nothing" else {option: True}
     step, *_ = form_of_step(shape_of(TALL_NETWORK, 1, DTYPES[0], optimizer=optimizer, **options))
@@ -116,6 +116,7 @@ def regions_of_job(job, shape, capacity, groups):
         "terms": 8 * capacity * int(job["terms_per_sample"]),
         "gradient": size,
         "squares": 8 * -(-shape.parameters // NORM_PIECE),
+        "weight_squares": 8 * int(job["weight_pieces"]),
         "group_losses": 8 * groups,
         "group_gradients": groups * whole_lines,
         "group_samples": SAMPLES_PER_GROUP * int(job["group_samples_stride"]),
@@ -140,13 +141,14 @@ CALLS = {
     "a deep batch to be converted, on many threads": ((520, 520, 5), DEEP_BATCH + 1, {"source": "u1", "threads": 9}),
     "a deep and normalized batch to be converted": (TALL_NETWORK, DEEP_BATCH + 1, {"source": "u1", "normalized": True}),
     "a tall batch": (TALL_NETWORK, 1200, {"weighted": True, "drops": True, "clips": True, "threads": 3}),
+    "a tall batch whose weights are squared": (TALL_NETWORK, 1200, {"divided": True, "squared": True}),
     "a tall batch of a tiny network": ((2, 1), 60_000, {"labelled": False, "ordered": True}),
     "a deep batch": ((520, 520, 5), DEEP_BATCH + 1, {"optimizer": OPTIMIZERS.index("adam"), "threads": 2}),
     "all but a tall batch": (
         (9, 33, 16, 20), 130,
         {
             "optimizer": OPTIMIZERS.index("adamw"), "labelled": False, "ordered": True, "weighted": True, "drops": True,
-            "clips": True, "normalized": True, "threads": 4, "source": "i8",
+            "divided": True, "squared": True, "clips": True, "normalized": True, "threads": 4, "source": "i8",
             "loss": LOSSES.index("sigmoid_cross_entropy"),
         },
     ),
@@ -190,6 +192,7 @@ def test_a_workspace_has_what_its_call_needs(laid_out):
         "batch_targets": shape.ordered and not shape.labelled,
         "batch_weights": shape.weighted,
         "squares": shape.clips,
+        "weight_squares": shape.squared,
         "gradient": updates and (shape.clips or shape.batch > DEEP_BATCH),
         "apply_gradient": updates and (shape.clips or shape.batch > DEEP_BATCH),
         "check": not updates and shape.source == IN_PLACE,

@@ -40,8 +40,8 @@ every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)
 
 
 @numba.njit
-def compiled_factors(function, factors, settings, rate, step, one):
-    call_factors(function, factors, settings, rate, step, one)
+def compiled_factors(function, factors, settings, rate, l2, step, one):
+    call_factors(function, factors, settings, rate, l2, step, one)
 
 
 @numba.njit
@@ -54,17 +54,17 @@ def compiled_penalty(grad, param, count, factors, one):
     add_penalty(grad, param, count, factors, one)
 
 
-def factors_of(name, dtype, **settings):
+def factors_of(name, dtype, l2=PENALTY, **settings):
     vector = np.array([settings.get(setting, 0.0) for setting in SETTINGS])
     factors = np.full(FACTORS + 1, np.nan, dtype)
     rule = rule_of(OPTIMIZERS.index(name), dtype)
-    compiled_factors(rule.factors, factors.ctypes.data, vector.ctypes.data, RATE, STEP, dtype.type(1))
+    compiled_factors(rule.factors, factors.ctypes.data, vector.ctypes.data, RATE, l2, STEP, dtype.type(1))
     assert np.all(np.isfinite(factors[:-1])) and np.isnan(factors[-1])
     return factors[:-1]
 
 
 def settings_of(**more):
-    return {"beta1": BETAS[0], "beta2": BETAS[1], "epsilon": SMALL, "decay": DECAY, "l2": PENALTY} | more
+    return {"beta1": BETAS[0], "beta2": BETAS[1], "epsilon": SMALL, "decay": DECAY} | more
 
 
 @every_rule
@@ -95,7 +95,7 @@ def test_the_epsilon_of_the_book_is_not_corrected_and_none_is_rounded_to_0(dtype
 def test_an_update_of_a_vector_has_the_bits_of_the_public_kernel(dtype, name):
     rng = np.random.default_rng(1)
     param, *state = (np.abs(normal(rng, 50, dtype)) for _ in range(1 + STATES.get(name, 1)))
-    grad, factors = normal(rng, 50, dtype), factors_of(name, dtype, **settings_of(l2=0.0))
+    grad, factors = normal(rng, 50, dtype), factors_of(name, dtype, 0.0, **settings_of())
     want = [values.copy() for values in (param, *state)]
     getattr(kernels, f"{name}_update")(want[0], *want[1:], grad, RATE, *ARGUMENTS[name])
     got = [values.copy() for values in (param, *state)]
@@ -114,7 +114,7 @@ def test_an_update_of_a_vector_has_the_bits_of_the_public_kernel(dtype, name):
 def test_the_penalty_is_added_to_the_gradient(dtype):
     rng = np.random.default_rng(2)
     for penalty in (0.5, 0.0):
-        factors = factors_of("momentum", dtype, **settings_of(l2=penalty))
+        factors = factors_of("momentum", dtype, penalty, **settings_of())
         param, grad = normal(rng, 33, dtype), normal(rng, 33, dtype)
         want = grad + dtype.type(penalty) * param  # the product is exact
         want[-1] = grad[-1]
