@@ -30,6 +30,8 @@ SCALARS = {
     "layer": 1,
     "dropout": 0.5,
     "scale": 2.0,
+    "smoothing": 0.0,
+    "delta": 1.0,
     "seed": 1,
 }
 
@@ -86,7 +88,8 @@ def _of_rows(name, batch, outputs, dtype):
     filled = ("x", "out", "logits", "grad_out", "grad_x", "grad_logits", "mask", "targets")
     arrays = {key: random(seed) for seed, key in enumerate(filled)}
     return arrays | {
-        "targets": labels if name == "softmax_cross_entropy" else random(1),
+        "targets": labels if name == "softmax_cross_entropy" else lambda: np.abs(random(1)()),
+        "levels": lambda: np.linspace(0.1, 0.9, outputs),
         "code": lambda: kernels.ACTIVATIONS.index("sigmoid"),
     }
 
@@ -131,6 +134,7 @@ def _of_network(case_name, dtype):
         "sizes": lambda: np.array(case.layers, np.int64),
         "activations": lambda: np.array(codes, np.int64),
         "settings": _settings,
+        "loss_parameters": lambda: np.zeros(1 if case.loss.endswith("cross_entropy") else 0),
         "loss": lambda: kernels.LOSSES.index(case.loss),
         "optimizer": lambda: kernels.OPTIMIZERS.index("sgd"),
         "batch_size": lambda: case.batch_size,

@@ -54,7 +54,7 @@ def errors(got, want, scale_of):
 class Activation(Compiled):
     """Activations, each element in its own ulps."""
 
-    params = [[kernel for kernel in (*ELEMENTWISE, "softmax") if not kernel.endswith("_backward")]]
+    params = [[kernel for kernel in (*ELEMENTWISE, "softmax", "exp_forward") if not kernel.endswith("_backward")]]
     param_names = ["kernel"]
 
     def setup(self, kernel):

@@ -12,7 +12,9 @@ from .measure import bandwidth, peak, rate, ratio, share_of_bandwidth, share_of_
 
 ACTIVATIONS = ["identity", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "softplus", "silu", "gelu"]
 ELEMENTWISE = [f"{name}_{way}" for name in (*ACTIVATIONS, "activation") for way in ("forward", "backward")]
-LOSSES = ["softmax_cross_entropy", "sigmoid_cross_entropy", "squared_error"]
+LOSSES = [
+    "softmax_cross_entropy", "sigmoid_cross_entropy", "squared_error", "poisson", "huber", "absolute_error", "quantile"
+]  # fmt: skip
 UPDATES = [f"{name}_update" for name in ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw")]
 NORMALIZATIONS = ["batch_norm_forward", "batch_norm_backward"]
 
@@ -50,6 +52,11 @@ class Activation(_Kernel):
 class Softmax(_Kernel):
     params = [["softmax"], [(100, 10), (10_000, 10), MEDIUM], DTYPES]
     regress = [("softmax", (10_000, 10), "float32")]
+
+
+class Exp(_Kernel):
+    params = [["exp_forward"], ROWS, DTYPES]
+    regress = [("exp_forward", MEDIUM, "float32")]
 
 
 class Loss(_Kernel):
@@ -121,7 +128,7 @@ class Affine(_Kernel):
 class Bandwidth(Compiled):
     """Kernels that do little arithmetic per element, on arrays larger than any cache."""
 
-    params = [[*ELEMENTWISE, "softmax", *LOSSES, *UPDATES, *NORMALIZATIONS, "dropout_mask"]]
+    params = [[*ELEMENTWISE, "softmax", "exp_forward", *LOSSES, *UPDATES, *NORMALIZATIONS, "dropout_mask"]]
     param_names = ["kernel"]
 
     def setup(self, kernel):

@@ -10,7 +10,7 @@ Examples
 True
 """
 
-from fastfnn import callbacks, datasets, functions, layers, optimizers, schedules, threadpools
+from fastfnn import callbacks, datasets, functions, layers, losses, optimizers, schedules, threadpools
 from fastfnn.activation import Activation
 from fastfnn.backend import get_num_threads, set_num_threads, show_config
 from fastfnn.callbacks import Callback, EarlyStopping
@@ -46,6 +46,7 @@ __all__ = [
     "get_num_threads",
     "layers",
     "load",
+    "losses",
     "optimizers",
     "schedules",
     "set_num_threads",

@@ -14,9 +14,9 @@ from fastfnn.activation import Activation
 from fastfnn.backend import ACTIVATIONS, BACKENDS, LOSSES, WORK_PER_PREDICTION, aligned_zeros
 from fastfnn.folding import folded_parameters
 from fastfnn.initialization import draw_weights
+from fastfnn.losses import Loss, checked_loss
 from fastfnn.metrics import accuracy
 from fastfnn.options import (
-    OUTPUT_ACTIVATION,
     activation_name,
     checked_activations,
     checked_dtype,
@@ -41,7 +41,7 @@ class NetworkBase:
         layer_sizes: Sequence[int],
         *,
         activation: str | Activation | Sequence[str | Activation] = "relu",
-        loss: str = "softmax_cross_entropy",
+        loss: str | Loss = "softmax_cross_entropy",
         init: float | str = "he",
         dtype: npt.DTypeLike = "float32",
         seed: int | None = None,
@@ -74,7 +74,7 @@ class NetworkBase:
         layer_sizes: Sequence[int],
         *,
         activation: str | Activation | Sequence[str | Activation],
-        loss: str,
+        loss: str | Loss,
         dtype: npt.DTypeLike,
         weight_decay: float,
         dropout: float,
@@ -86,7 +86,8 @@ class NetworkBase:
         """Check the options and create the arrays."""
         self.layer_sizes = checked_layer_sizes(layer_sizes)
         self.activation = checked_activations(activation, len(self.layer_sizes) - 2)
-        self.loss_name = validation.choice("loss", loss, tuple(OUTPUT_ACTIVATION))
+        self.loss_function = checked_loss(loss)
+        self._loss_parameters = self.loss_function.parameters(self.layer_sizes[-1])
         self.dtype = checked_dtype(dtype)
         self.backend = validation.choice("backend", backend, tuple(BACKENDS))
         self.weight_decay = validation.nonnegative("weight_decay", weight_decay)
@@ -119,7 +120,12 @@ class NetworkBase:
     def __repr__(self) -> str:
         sizes = "-".join(map(str, self.layer_sizes))
         names = ", ".join(map(activation_name, self.activation)) or "no hidden layer"
-        return f"FNN({sizes}, {names}; {self.loss_name}; {self.dtype})"
+        return f"FNN({sizes}, {names}; {self.loss_function}; {self.dtype})"
+
+    @property
+    def loss_name(self) -> str:
+        """Name of the loss."""
+        return self.loss_function.name
 
     # Arguments of the kernels besides samples and parameters
 
@@ -151,7 +157,7 @@ class NetworkBase:
         """Return the arguments of the constructor that predictions and training depend on, but the first."""
         return {
             "activation": self.activation,
-            "loss": self.loss_name,
+            "loss": self.loss_function,
             "dtype": self.dtype.name,
             "weight_decay": self.weight_decay,
             "dropout": self.dropout,
@@ -229,31 +235,39 @@ class NetworkBase:
     def _prediction_loss(self, rows: np.ndarray, targets: np.ndarray) -> float:
         """Return the mean loss of the predictions; NaN if a sample is not finite."""
         loss: float = self._kernels.network_loss(
-            self._prediction_params(), rows, targets, self._sizes, self._codes("identity"), self._loss_code
-        )
+            self._prediction_params(), rows, targets, self._sizes, self._codes("identity"), self._loss_parameters,
+            self._loss_code,
+        )  # fmt: skip
         return loss
 
     def _evaluate(self, rows: np.ndarray, targets: np.ndarray) -> dict[str, float]:
         """Return loss and, for cross-entropies, accuracy from one forward pass."""
         out = self._forward(rows, "identity")
         loss = getattr(self._kernels, self.loss_name)
-        result = {"loss": float(loss(np.empty_like(out), out, targets))}
-        if self.loss_name != "squared_error":
+        arguments = self.loss_function.arguments(out.shape[1])
+        result = {"loss": float(loss(np.empty_like(out), out, targets, *arguments))}
+        if self.loss_function.has_accuracy:
             result["accuracy"] = accuracy(self.loss_name, out, targets)
         return result
 
     # Training
 
     def _training_gradient(
-        self, grad: np.ndarray, statistics: np.ndarray, rows: np.ndarray, targets: np.ndarray, step: int
+        self,
+        grad: np.ndarray,
+        statistics: np.ndarray,
+        rows: np.ndarray,
+        targets: np.ndarray,
+        step: int,
+        weights: np.ndarray = NOTHING,
     ) -> float:
         """Write the gradient (P,) of step number `step`, update `statistics`, return the mean loss.
 
         The gradient is without weight decay. The loss is NaN if a sample is not finite.
         """
         loss: float = self._kernels.network_gradient(
-            grad, statistics, self._flat, rows, targets, NOTHING, self._sizes, self._codes("identity"),
-            self._settings({}), self._loss_code, step,
+            grad, statistics, self._flat, rows, targets, weights, self._sizes, self._codes("identity"),
+            self._settings({}), self._loss_parameters, self._loss_code, step,
         )  # fmt: skip
         return loss
 

@@ -24,9 +24,10 @@ FILE_FORMAT = "fastfnn-1"
 # Bytes of names, shapes and description: enough for thousands of layers, and whatever they hold is read in 150 MB.
 HEADER_LIMIT = 1 << 22
 
-# The entries of a description; the first version of the package wrote only those without a default.
+# The entries of a description; the first version of the package wrote only those without a default. `loss_options` are
+# the parameters of the loss, and missing where it has none.
 REQUIRED = ("layer_sizes", "activation", "loss", "dtype")
-DEFAULTS = {"weight_decay": 0.0, "dropout": 0.0, "batch_norm": False, "book": False}
+DEFAULTS: dict[str, Any] = {"loss_options": {}, "weight_decay": 0.0, "dropout": 0.0, "batch_norm": False, "book": False}
 
 SAFETENSORS_DTYPE = {"float32": "F32", "float64": "F64"}
 

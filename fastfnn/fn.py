@@ -58,7 +58,7 @@ class _Map(abc.ABC):
         -------
         FNN
             With copies of the weights. The last f determines the loss: "identity" the squared error, "sigmoid" and
-            "softmax" their cross-entropies.
+            "softmax" their cross-entropies, "exp" the Poisson deviance.
 
         Raises
         ------
@@ -67,7 +67,9 @@ class _Map(abc.ABC):
         """
         functions: list[Any] = [layer.f for layer in self.layers]
         *hidden, last = functions
-        losses = {activation: loss for loss, activation in OUTPUT_ACTIVATION.items()}
+        losses: dict[str, str] = {}
+        for loss, activation in OUTPUT_ACTIVATION.items():
+            losses.setdefault(activation, loss)
         if not isinstance(last, str) or last not in losses:
             raise ValueError(f"f of the last layer must be one of {', '.join(losses)} in an FNN, got {_name(last)}")
         if dtype is None:
@@ -94,7 +96,7 @@ class FN(_Map):
     b : (d_out,) array, (1, d_out) array, or a number if d_out is 1
         Biases; kept, not copied. The shape (1, d_out) is that of example 2.1 of the lecture notes.
     f : str, Activation or callable
-        Activation function: a name as in `FNN`, "softmax", an `Activation`, or any function of an array.
+        Activation function: a name as in `FNN`, "softmax", "exp", an `Activation`, or any function of an array.
 
     Notes
     -----

@@ -21,7 +21,8 @@ class History:
     val_loss : list of float
         Loss on the validation data after the epoch.
     val_accuracy : list of float
-        Accuracy on the validation data after the epoch. Like `accuracy` it is empty for the squared error.
+        Accuracy on the validation data after the epoch. Like `accuracy` it is empty if the loss is no
+        cross-entropy.
     seconds : list of float
         Wall time of the epoch's training, in seconds, without the measurements. Short epochs that share a compiled call
         get their mean time.

@@ -2,14 +2,16 @@
 
 import numpy as np
 
+from fastfnn.losses import Loss
 
-def loss_of_each(loss: str, out: np.ndarray, targets: np.ndarray) -> np.ndarray:
+
+def loss_of_each(loss: Loss, out: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """Return the loss E_i of each sample, in float64.
 
     Parameters
     ----------
-    loss : str
-        Name of the loss.
+    loss : Loss
+        With its parameters.
     out : (N, K) array
         Logits of the last layer, before the output activation.
     targets : (N,) int64 array of labels, or (N, K) array
@@ -18,15 +20,28 @@ def loss_of_each(loss: str, out: np.ndarray, targets: np.ndarray) -> np.ndarray:
     -------
     (N,) float64 array
     """
-    z = out.astype(np.float64)
-    if loss == "squared_error":
-        terms = 0.5 * np.square(z - targets)
-    elif loss == "sigmoid_cross_entropy":
-        terms = np.logaddexp(0, z) - z * targets
-    else:
-        rows = np.eye(z.shape[1])[targets] if targets.ndim == 1 else targets
-        minus_log = np.logaddexp.reduce(z, axis=1, keepdims=True) - z  # -log softmax(z)
-        terms = np.multiply(rows, minus_log, out=np.zeros_like(z), where=rows != 0)  # 0 log 0 is 0
+    z, parameters = out.astype(np.float64), loss.parameters(out.shape[1])
+    t = np.eye(z.shape[1])[targets] if targets.ndim == 1 else targets.astype(np.float64)
+    match loss.name:
+        case "softmax_cross_entropy":
+            t = (1 - parameters[0]) * t + parameters[0] / z.shape[1]
+            minus_log = np.logaddexp.reduce(z, axis=1, keepdims=True) - z  # -log softmax(z)
+            terms = np.multiply(t, minus_log, out=np.zeros_like(z), where=t != 0)  # 0 log 0 is 0
+        case "sigmoid_cross_entropy":
+            terms = np.logaddexp(0, z) - z * ((1 - parameters[0]) * t + parameters[0] / 2)
+        case "squared_error":
+            terms = 0.5 * np.square(z - t)
+        case "poisson":
+            with np.errstate(over="ignore"):
+                terms = np.exp(z) - t * z + t * np.log(np.where(t == 0, 1, t)) - t
+        case "huber":
+            distance = np.abs(z - t)
+            square = np.minimum(distance, parameters[0])
+            terms = 0.5 * np.square(square) + parameters[0] * (distance - square)
+        case "absolute_error":
+            terms = np.abs(z - t)
+        case _:  # "quantile"
+            terms = np.maximum(parameters * (t - z), (parameters - 1) * (t - z))
     return terms.sum(axis=1)  # type: ignore[no-any-return]
 
 

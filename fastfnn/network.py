@@ -23,6 +23,7 @@ from fastfnn.divergence import warn_if_diverged
 from fastfnn.fitting import TakeSteps, TrainingLoop, draw_orders
 from fastfnn.history import History
 from fastfnn.initialization import INIT_GAIN
+from fastfnn.losses import described_loss
 from fastfnn.optimizers import SGD, Optimizer
 from fastfnn.options import HIDDEN_ACTIVATIONS, OUTPUT_ACTIVATION, activation_name
 from fastfnn.penalty import add_l2_gradient
@@ -45,9 +46,10 @@ class FNN(NetworkBase):
     activation : str, Activation, or sequence of these, default "relu"
         Activation of the hidden layers, or one for each: "identity", "sigmoid", "tanh", "relu", "leaky_relu", "elu",
         "softplus", "silu", "gelu" or an `Activation`.
-    loss : str, default "softmax_cross_entropy"
+    loss : str or Loss, default "softmax_cross_entropy"
         "softmax_cross_entropy" for classes (softmax output), "sigmoid_cross_entropy" for binary or multi-label targets
-        (sigmoid output), "squared_error" for real targets (identity output).
+        (sigmoid output), "squared_error", "huber", "absolute_error" or "quantile" for real targets (identity output),
+        "poisson" for counts (exponential output); or an object of `fastfnn.losses`, which has parameters.
     init : float or {"he", "xavier", "glorot", "torch"}, default "he"
         Initial weights. A number is the standard deviation of normal weights, "he" stands for
         ``sqrt(2 / in_features)`` and "xavier" for ``sqrt(1 / in_features)``; biases are 0. With "torch" weights and
@@ -75,6 +77,8 @@ class FNN(NetworkBase):
     ----------
     params : Params
         W1, b1, W2, ... by name: writable views, W of shape (in_features, out_features).
+    loss_function : Loss
+        The loss, an object of `fastfnn.losses`; its name is `loss_name`.
     history : History or None
         That of the last `fit` or `partial_fit`, which fills it as it goes: what was measured up to an exception, such
         as KeyboardInterrupt, is here. None before the first one.
@@ -128,7 +132,8 @@ class FNN(NetworkBase):
         Returns
         -------
         (N, K) or (K,) array
-            Probabilities for the cross-entropies, values for the squared error, in the network's dtype.
+            Probabilities for the cross-entropies, expected counts for the Poisson deviance, else values, in the
+            network's dtype.
         """
         array = validation.as_array("x", x)
         single = array.ndim == 1
@@ -145,8 +150,8 @@ class FNN(NetworkBase):
             Samples.
         t : array
             Targets. Softmax cross-entropy takes integer labels (N,), or rows (N, K) that sum to 1. Sigmoid
-            cross-entropy takes rows (N, K) in [0, 1], the squared error rows (N, K) of real numbers; with K = 1 both
-            also take (N,).
+            cross-entropy takes rows (N, K) in [0, 1], the Poisson deviance rows of at least 0, the other losses rows of
+            real numbers; with K = 1 all of these also take (N,).
         sample_weight : (N,) array, optional
             Weights ``w_i`` of the samples, finite and not negative; 1 by default.
 
@@ -162,6 +167,12 @@ class FNN(NetworkBase):
             softmax_cross_entropy   E_i = -sum_k t_ik log y_ik
             sigmoid_cross_entropy   E_i = -sum_k (t_ik log y_ik + (1 - t_ik) log(1 - y_ik))
             squared_error           E_i = 1/2 sum_k (t_ik - y_ik)^2
+            poisson                 E_i = sum_k (y_ik - t_ik + t_ik log(t_ik / y_ik))
+            huber                   E_i = sum_k h(y_ik - t_ik)
+            absolute_error          E_i = sum_k |y_ik - t_ik|
+            quantile                E_i = sum_k max(q_k (t_ik - y_ik), (q_k - 1) (t_ik - y_ik))
+
+        The classes of `fastfnn.losses` tell more of each, and have its parameters.
 
         References
         ----------
@@ -176,7 +187,7 @@ class FNN(NetworkBase):
         rows = self._samples("x", x)
         targets = self._targets("t", t, len(rows))
         weights = self._sample_weights(sample_weight, None, targets)
-        losses = metrics.loss_of_each(self.loss_name, self._forward(rows, "identity"), targets)
+        losses = metrics.loss_of_each(self.loss_function, self._forward(rows, "identity"), targets)
         return float((weights * losses).sum() / len(rows))
 
     def accuracy(self, x: npt.ArrayLike, t: npt.ArrayLike) -> float:
@@ -195,15 +206,15 @@ class FNN(NetworkBase):
         Raises
         ------
         ValueError
-            If the loss is the squared error, which has no accuracy.
+            If the loss is not a cross-entropy: the others have no accuracy.
 
         Notes
         -----
         Softmax: the most probable class is the (most probable) target class. Sigmoid: all outputs of the sample are on
         the same side of 1/2 as their targets.
         """
-        if self.loss_name == "squared_error":
-            raise ValueError("accuracy needs a network with a cross-entropy loss, got loss 'squared_error'")
+        if not self.loss_function.has_accuracy:
+            raise ValueError(f"accuracy needs a network with a cross-entropy loss, got loss {self.loss_name!r}")
         rows = self._samples_to_predict("x", x)
         targets = self._targets("t", t, len(rows))
         return metrics.accuracy(self.loss_name, self._forward(rows, "identity"), targets)
@@ -219,7 +230,7 @@ class FNN(NetworkBase):
         Returns
         -------
         dict
-            ``{"loss": ..., "accuracy": ...}``, without "accuracy" for the squared error.
+            ``{"loss": ..., "accuracy": ...}``, "accuracy" only for the cross-entropies.
         """
         rows = self._samples_to_predict("x", x)
         return self._evaluate(rows, self._targets("t", t, len(rows)))
@@ -420,7 +431,7 @@ class FNN(NetworkBase):
             raise TypeError(f"optimizer must be an optimizer such as SGD(0.1), got {type(optimizer).__name__}")
         held_out = self._validation_data(validation_data)
         weights = self._sample_weights(sample_weight, class_weight, targets)
-        watchers = checked_callbacks(callbacks, held_out is not None, self.loss_name != "squared_error")
+        watchers = checked_callbacks(callbacks, held_out is not None, self.loss_function.has_accuracy)
         on_divergence = validation.choice("on_divergence", on_divergence, ("raise", "warn"))
 
         history = self.history = History()
@@ -467,12 +478,13 @@ class FNN(NetworkBase):
     ) -> TakeSteps:
         """Return a function (losses, orders, rates) that takes ``len(losses)`` compiled steps."""
         optimizer, (first, second) = state.optimizer, state.moments
-        codes, loss, train_steps = self._codes("identity"), self._loss_code, self._kernels.train_steps
+        codes, train_steps = self._codes("identity"), self._kernels.train_steps
+        loss = self._loss_parameters, self._loss_code
 
         def take_steps(losses: np.ndarray, orders: np.ndarray, rates: np.ndarray) -> None:
             train_steps(
                 self._flat, first, second, self._statistics, losses, NOTHING, rows, targets, weights, NOTHING, orders,
-                rates, self._sizes, codes, self._settings(optimizer.flat_settings()), loss, optimizer.code, batch,
+                rates, self._sizes, codes, self._settings(optimizer.flat_settings()), *loss, optimizer.code, batch,
                 optimizer.steps,
             )  # fmt: skip
 
@@ -532,7 +544,7 @@ class FNN(NetworkBase):
             inputs, outputs = self.layer_sizes[layer - 1 : layer + 1]
             count = sum(self.params[key].size for key in self.params if key.lstrip(string.ascii_letters) == str(layer))
             print(f"{layer:>5}  {f'{inputs} x {outputs}':>14}  {name:<10}  {count:>10,}")
-        print(f"total {self._flat.size:,} parameters of {self.dtype}, loss {self.loss_name}")
+        print(f"total {self._flat.size:,} parameters of {self.dtype}, loss {self.loss_function}")
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the parameters and the description of the network to a safetensors file.
@@ -555,7 +567,10 @@ class FNN(NetworkBase):
         file in one step. Whenever the process or the machine fails, the file is the old or the new one, whole.
         """
         names = list(map(activation_name, self.activation))
-        description = {"layer_sizes": list(self.layer_sizes)} | self._options() | {"activation": names}
+        loss = {"loss": self.loss_name, "loss_options": self.loss_function.options()}
+        description = {"layer_sizes": list(self.layer_sizes)} | self._options() | loss | {"activation": names}
+        if not loss["loss_options"]:
+            del description["loss_options"]  # earlier versions of the package do not know it
         files.write(path, {**self.params, **self._running()}, description)
 
 
@@ -597,6 +612,7 @@ def load(path: str | os.PathLike[str], *, activations: Sequence[Activation] = ()
                 raise ValueError(f"activations must hold the network's own activation {wanted} of {path}")
         options["activation"] = [own.get(name, name) for name in options["activation"]]
         with files.damage_reported(path):
+            options["loss"] = described_loss(options["loss"], options.pop("loss_options"))
             net = FNN._undrawn(**options)
         saved.copy_into({**net.params, **net._running()})
     return net

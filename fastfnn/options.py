@@ -9,18 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastfnn import validation
+from fastfnn import losses, validation
 from fastfnn.activation import Activation
 from fastfnn.backend import ACTIVATIONS
 
-HIDDEN_ACTIVATIONS = tuple(name for name in ACTIVATIONS if name != "softmax")
+HIDDEN_ACTIVATIONS = tuple(name for name in ACTIVATIONS if name not in ("softmax", "exp"))
 
 # The loss determines the output activation. Training computes both at once, from the logits of the last layer.
-OUTPUT_ACTIVATION = {
-    "softmax_cross_entropy": "softmax",
-    "sigmoid_cross_entropy": "sigmoid",
-    "squared_error": "identity",
-}
+OUTPUT_ACTIVATION = {name: loss.output_activation for name, loss in losses.BY_NAME.items()}
 
 
 def checked_layer_sizes(value: Any) -> tuple[int, ...]:

@@ -22,11 +22,13 @@ from typing import NamedTuple
 import numpy as np
 
 ACTIVATIONS = (
-    "identity", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "softplus", "silu", "gelu", "softmax"
+    "identity", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "softplus", "silu", "gelu", "softmax", "exp"
 )  # fmt: skip
 LEAK = 0.01  # slope of leaky ReLU for x < 0
 FIRST_GIVEN = 1000  # the first code that `compile_activation` returns
-LOSSES = ("softmax_cross_entropy", "sigmoid_cross_entropy", "squared_error")
+LOSSES = (
+    "softmax_cross_entropy", "sigmoid_cross_entropy", "squared_error", "poisson", "huber", "absolute_error", "quantile"
+)  # fmt: skip
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw")
 SETTINGS = (
     "beta1", "beta2", "epsilon", "decay", "book", "l2", "batch_l2", "clip_norm",
@@ -185,6 +187,12 @@ def softmax(out: np.ndarray, x: np.ndarray) -> None:
     out[...] = power / power.sum(axis=1, keepdims=True)
 
 
+def exp_forward(out: np.ndarray, x: np.ndarray) -> None:
+    """out = e^x."""
+    with np.errstate(over="ignore"):
+        out[...] = np.exp(x)
+
+
 def compile_activation(forward: Callable[..., float], derivative: Callable[..., float], dtype: np.dtype) -> int:
     """Return a code for an activation f that is given by two scalar functions.
 
@@ -221,7 +229,7 @@ def activation_backward(grad_x: np.ndarray, grad_out: np.ndarray, x: np.ndarray,
     grad_x    (B, O)  written
     grad_out  (B, O)  read
     x         (B, O)  read
-    code              an index into ACTIVATIONS but for softmax, or a result of `compile_activation`
+    code              an index into ACTIVATIONS but for softmax and exp, or a result of `compile_activation`
     """
     out = np.empty_like(x)
     activation_forward(out, x, code)
@@ -236,18 +244,23 @@ def _activation_backward(grad_x: np.ndarray, grad_out: np.ndarray, x: np.ndarray
         BACKWARD[code](grad_x, grad_out, x if ACTIVATIONS[code] in ("softplus", "silu", "gelu") else out)
 
 
-def softmax_cross_entropy(grad_logits: np.ndarray, logits: np.ndarray, targets: np.ndarray) -> float:
+def softmax_cross_entropy(
+    grad_logits: np.ndarray, logits: np.ndarray, targets: np.ndarray, smoothing: float = 0.0
+) -> float:
     """Mean over the batch of E_i = -sum_k t_ik log softmax(z_i)_k, and its gradient.
 
     grad_logits  (B, K)  written: (softmax(z) sum_k t_k - t) / B, which is (softmax(z) - t) / B for rows that sum to 1
     logits       (B, K)  read: z
     targets      (B,) int64 labels or (B, K) rows, read: t
+    smoothing    s: t becomes (1 - s) t + s / K
 
     Returns the mean loss; NaN for an empty batch.
     """
     batch, classes = logits.shape
     if targets.ndim == 1:
         targets = np.eye(classes)[targets]
+    if smoothing:
+        targets = (1 - smoothing) * targets.astype(np.float64) + smoothing / classes
     z = logits.astype(np.float64)
     z -= z.max(axis=1, keepdims=True)
     power = np.exp(z)
@@ -259,12 +272,15 @@ def softmax_cross_entropy(grad_logits: np.ndarray, logits: np.ndarray, targets: 
     return float(losses.sum() / batch) if batch else np.nan
 
 
-def sigmoid_cross_entropy(grad_logits: np.ndarray, logits: np.ndarray, targets: np.ndarray) -> float:
+def sigmoid_cross_entropy(
+    grad_logits: np.ndarray, logits: np.ndarray, targets: np.ndarray, smoothing: float = 0.0
+) -> float:
     """Mean over the batch of E_i = -sum_k (t log y + (1 - t) log(1 - y)) with y = sigmoid(z), and its gradient.
 
     grad_logits  (B, K)  written: (sigmoid(z) - t) / B
     logits       (B, K)  read: z
     targets      (B, K)  read: t, each in [0, 1]
+    smoothing    s: t becomes (1 - s) t + s / 2
 
     Each term is computed as max(z, 0) - z t + log(1 + e^-|z|), which cannot overflow.
     Returns the mean loss; NaN for an empty batch.
@@ -272,6 +288,8 @@ def sigmoid_cross_entropy(grad_logits: np.ndarray, logits: np.ndarray, targets: 
     batch = len(logits)
     z = logits.astype(np.float64)
     e = np.exp(-np.abs(z))
+    if smoothing:
+        targets = (1 - smoothing) * targets.astype(np.float64) + smoothing / 2
     grad_logits[...] = (np.where(z < 0, e, 1) / (1 + e) - targets) / max(batch, 1)
     losses = (np.maximum(z, 0) - z * targets + np.log1p(e)).sum(axis=1)
     return float(losses.sum() / batch) if batch else np.nan
@@ -290,6 +308,73 @@ def squared_error(grad_out: np.ndarray, out: np.ndarray, targets: np.ndarray) ->
     difference = out.astype(np.float64) - targets
     grad_out[...] = difference / max(batch, 1)
     return float(0.5 * (difference * difference).sum() / batch) if batch else np.nan
+
+
+def poisson(grad_logits: np.ndarray, logits: np.ndarray, targets: np.ndarray) -> float:
+    """Mean over the batch of E_i = sum_k (e^z - t z + t log t - t) with 0 log 0 = 0, and its gradient.
+
+    grad_logits  (B, K)  written: (e^z - t) / B
+    logits       (B, K)  read: z
+    targets      (B, K)  read: t, not negative
+
+    Returns the mean loss, half the Poisson deviance; NaN for an empty batch.
+    """
+    batch, zero = len(logits), targets == 0
+    z, t = logits.astype(np.float64), targets.astype(np.float64)
+    with np.errstate(over="ignore"):
+        power = np.exp(z)
+        grad_logits[...] = (power - t) / max(batch, 1)
+    losses = power - t * np.where(zero, 0, z) + (t * np.log(np.where(zero, 1, t)) - t)
+    return float(losses.sum() / batch) if batch else np.nan
+
+
+def huber(grad_out: np.ndarray, out: np.ndarray, targets: np.ndarray, delta: float) -> float:
+    """Mean over the batch of E_i = sum_o h(y - t) with h(r) = r^2 / 2 if |r| <= delta, else delta (|r| - delta / 2).
+
+    grad_out  (B, K)  written: h'(y - t) / B, which is y - t between -delta and delta
+    out       (B, K)  read: y
+    targets   (B, K)  read: t
+    delta             > 0
+
+    Returns the mean loss; NaN for an empty batch.
+    """
+    batch = len(out)
+    r = out.astype(np.float64) - targets
+    grad_out[...] = np.clip(r, -delta, delta) / max(batch, 1)
+    losses = np.where(np.abs(r) <= delta, 0.5 * r * r, delta * (np.abs(r) - 0.5 * delta))
+    return float(losses.sum() / batch) if batch else np.nan
+
+
+def absolute_error(grad_out: np.ndarray, out: np.ndarray, targets: np.ndarray) -> float:
+    """Mean over the batch of E_i = sum_o |y - t|, and its gradient.
+
+    grad_out  (B, K)  written: sign(y - t) / B, 0 where y = t
+    out       (B, K)  read: y
+    targets   (B, K)  read: t
+
+    Returns the mean loss; NaN for an empty batch.
+    """
+    batch = len(out)
+    r = out.astype(np.float64) - targets
+    grad_out[...] = np.sign(r) / max(batch, 1)
+    return float(np.abs(r).sum() / batch) if batch else np.nan
+
+
+def quantile(grad_out: np.ndarray, out: np.ndarray, targets: np.ndarray, levels: np.ndarray) -> float:
+    """Mean over the batch of E_i = sum_o max(q (t - y), (q - 1) (t - y)), and its gradient.
+
+    grad_out  (B, K)  written: (1 - q) / B where y > t, -q / B where y < t, 0 where y = t
+    out       (B, K)  read: y
+    targets   (B, K)  read: t
+    levels    (K,)    float64, read: q, in (0, 1)
+
+    Returns the mean loss; NaN for an empty batch.
+    """
+    batch = len(out)
+    r = out.astype(np.float64) - targets
+    slope = np.select([r > 0, r < 0], [1 - levels, -levels], r)  # 0 at 0; NaN stays
+    grad_out[...] = slope / max(batch, 1)
+    return float((slope * r).sum() / batch) if batch else np.nan
 
 
 # Update rules. Parameters w, their gradient g and the state of a rule have one shape; parameters and state are read and
@@ -458,13 +543,19 @@ def dropout_mask(mask: np.ndarray, layer: int, step: int, dropout: float, scale:
 # The functions by their codes, the indices into ACTIVATIONS and LOSSES.
 FORWARD = (
     identity_forward, sigmoid_forward, tanh_forward, relu_forward, leaky_relu_forward, elu_forward,
-    softplus_forward, silu_forward, gelu_forward, softmax,
+    softplus_forward, silu_forward, gelu_forward, softmax, exp_forward,
 )  # fmt: skip
 BACKWARD = (
     identity_backward, sigmoid_backward, tanh_backward, relu_backward, leaky_relu_backward, elu_backward,
     softplus_backward, silu_backward, gelu_backward,
 )  # fmt: skip
-LOSS = (softmax_cross_entropy, sigmoid_cross_entropy, squared_error)
+LOSS = (softmax_cross_entropy, sigmoid_cross_entropy, squared_error, poisson, huber, absolute_error, quantile)
+
+
+def _loss(grad: np.ndarray, out: np.ndarray, targets: np.ndarray, parameters: np.ndarray, loss: int) -> float:
+    """Write the gradient of the loss with this index into LOSSES and return its value."""
+    arguments = [parameters] if LOSSES[loss] == "quantile" else parameters.tolist()
+    return LOSS[loss](grad, out, targets, *arguments)
 
 
 class _Layer(NamedTuple):
@@ -514,7 +605,13 @@ def network_forward(
 
 
 def network_loss(
-    params: np.ndarray, x: np.ndarray, targets: np.ndarray, sizes: np.ndarray, activations: np.ndarray, loss: int
+    params: np.ndarray,
+    x: np.ndarray,
+    targets: np.ndarray,
+    sizes: np.ndarray,
+    activations: np.ndarray,
+    loss_parameters: np.ndarray,
+    loss: int,
 ) -> float:
     """Mean loss of the predictions of a network.
 
@@ -523,6 +620,7 @@ def network_loss(
     targets      (N,) int64 labels or (N, K) rows, read
     sizes        (L + 1,)  int64, read
     activations  (L,)      int64, read; the last is the identity if the loss includes the output activation
+    loss_parameters  (H,)  float64, read: what the function of the loss takes after its targets; (0,) for none
     loss                   an index into LOSSES
 
     Returns the mean loss; NaN if there are no samples or an element of x is not finite.
@@ -532,7 +630,7 @@ def network_loss(
         return float("nan")
     out = np.empty((len(x), sizes[-1]), params.dtype)
     network_forward(out, params, x, sizes, activations)
-    return LOSS[loss](np.empty_like(out), out, targets)
+    return _loss(np.empty_like(out), out, targets, loss_parameters, loss)
 
 
 def network_gradient(
@@ -545,6 +643,7 @@ def network_gradient(
     sizes: np.ndarray,
     activations: np.ndarray,
     settings: np.ndarray,
+    loss_parameters: np.ndarray,
     loss: int,
     step: int,
 ) -> float:
@@ -553,17 +652,18 @@ def network_gradient(
     With u_l = x_{l-1} W_l + b_l, x_l = f_l(u_l) and delta_l = dE/du_l:
         delta_l = f_l'(u_l) * (delta_{l+1} W_{l+1}^T),   dE/dW_l = x_{l-1}^T delta_l,   dE/db_l = sum_b delta_l
 
-    grad_params     (P,)          written, laid out like params
-    statistics      (Q,)          read and written, see train_steps; (0,) without batch normalization
-    params          (P,)          read
-    x               (B, I)        read; of any real dtype, converted to that of params
-    targets         (B,) int64 labels or (B, K) rows, read
-    sample_weights  (B,) or (0,)  read: w; empty if all are 1
-    sizes           (L + 1,)      int64, read
-    activations     (L,)          int64, read; the last is the identity if the loss includes the output activation
-    settings        (13,)         float64, read, see train_steps
-    loss                          an index into LOSSES
-    step                          number of the step, from 1, which chooses the masks of dropout
+    grad_params      (P,)          written, laid out like params
+    statistics       (Q,)          read and written, see train_steps; (0,) without batch normalization
+    params           (P,)          read
+    x                (B, I)        read; of any real dtype, converted to that of params
+    targets          (B,) int64 labels or (B, K) rows, read
+    sample_weights   (B,) or (0,)  read: w; empty if all are 1
+    sizes            (L + 1,)      int64, read
+    activations      (L,)          int64, read; the last is the identity if the loss includes the output activation
+    settings         (13,)         float64, read, see train_steps
+    loss_parameters  (H,)          float64, read, see network_loss
+    loss                           an index into LOSSES
+    step                           number of the step, from 1, which chooses the masks of dropout
 
     Returns the mean loss; NaN for an empty batch or if an element of x is not finite.
     """
@@ -571,19 +671,9 @@ def network_gradient(
     finite = bool(np.isfinite(x).all())
     with np.errstate(invalid=None if finite else "ignore"):
         value = _gradient(
-            grad_params,
-            statistics,
-            params,
-            x,
-            targets,
-            sample_weights,
-            len(x),
-            sizes,
-            activations,
-            settings,
-            loss,
-            step,
-        )
+            grad_params, statistics, params, x, targets, sample_weights, len(x), sizes, activations, settings,
+            loss_parameters, loss, step,
+        )  # fmt: skip
     return value if finite else float("nan")
 
 
@@ -614,6 +704,7 @@ def _gradient(
     sizes: np.ndarray,
     activations: np.ndarray,
     settings: np.ndarray,
+    loss_parameters: np.ndarray,
     loss: int,
     step: int,
 ) -> float:
@@ -635,9 +726,9 @@ def _gradient(
         passes.append(kept)
         x = kept.activated * kept.mask
     grad = np.empty_like(x)
-    value = LOSS[loss](grad, x, targets)
+    value = _loss(grad, x, targets, loss_parameters, loss)
     if len(weights):
-        value = _weighted_loss(x, targets, weights, loss)
+        value = _weighted_loss(x, targets, weights, loss_parameters, loss)
         grad *= weights[:, np.newaxis]
     if divisor != len(x):
         value *= len(x) / divisor
@@ -680,9 +771,12 @@ def _backward_pass(
     return grad_x
 
 
-def _weighted_loss(out: np.ndarray, targets: np.ndarray, weights: np.ndarray, loss: int) -> float:
+def _weighted_loss(
+    out: np.ndarray, targets: np.ndarray, weights: np.ndarray, loss_parameters: np.ndarray, loss: int
+) -> float:
     """Return sum_i w_i E_i / B."""
-    each = [LOSS[loss](np.empty_like(out[i : i + 1]), out[i : i + 1], targets[i : i + 1]) for i in range(len(out))]
+    samples = [(out[i : i + 1], targets[i : i + 1]) for i in range(len(out))]
+    each = [_loss(np.empty_like(y), y, t, loss_parameters, loss) for y, t in samples]
     return float(weights.astype(np.float64) @ each) / len(out)
 
 
@@ -734,6 +828,7 @@ def train_steps(
     sizes: np.ndarray,
     activations: np.ndarray,
     settings: np.ndarray,
+    loss_parameters: np.ndarray,
     loss: int,
     optimizer: int,
     batch_size: int,
@@ -767,6 +862,7 @@ def train_steps(
         dropout, dropout_scale        probability of 0 for an output of a hidden layer; factor of the others
         norm_epsilon, norm_momentum   of batch normalization: added to the variance; share of running statistics kept
         seed                          of dropout, in [0, 2^32)
+    loss_parameters (H,)          float64, read, see network_loss
     loss, optimizer               indices into LOSSES and OPTIMIZERS
     steps_before                  number of steps that were taken with this state before
     """
@@ -784,6 +880,7 @@ def train_steps(
         step_losses[step] = _gradient(
             grad_params, statistics, params, _converted(x[samples], params.dtype), targets[samples],
             sample_weights[samples] if len(sample_weights) else sample_weights, divisor, sizes, activations, settings,
+            loss_parameters,
             loss, number,
         )  # fmt: skip
         for grad, layer in zip(_layers(grad_params, sizes, statistics.size > 0), layers, strict=True):

@@ -217,7 +217,8 @@ def targets(name: str, value: Any, count: int, width: int, loss: str, dtype: npt
     Returns
     -------
     (count,) int64 array or (count, width) array
-        Labels from 0 to width - 1; or rows, in [0, 1] for the cross-entropies, which sum to 1 for softmax.
+        Labels from 0 to width - 1; or rows, in [0, 1] for the cross-entropies, which sum to 1 for softmax, and at least
+        0 for the Poisson deviance.
     """
     array = as_array(name, value)
     if array.ndim == 1 and loss == "softmax_cross_entropy":
@@ -234,8 +235,10 @@ def targets(name: str, value: Any, count: int, width: int, loss: str, dtype: npt
         if are_distributions(rows, ROW_SUM_TOLERANCE):  # one pass for correct rows; the checks below find what is wrong
             return rows
     rows = real_array(name, array, dtype)
-    if loss != "squared_error":
+    if loss in ("softmax_cross_entropy", "sigmoid_cross_entropy"):
         _unit_interval(name, rows)
+    if loss == "poisson" and (least := rows.min(initial=0)) < 0:
+        raise ValueError(f"{name} must hold numbers of at least 0 for the loss poisson, got {least}")
     if loss == "softmax_cross_entropy":
         sums = rows.sum(axis=1, dtype=np.float64)
         worst = int(np.argmax(np.abs(sums - 1)))

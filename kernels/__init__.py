@@ -31,6 +31,7 @@ if __name__ != "fastfnn.kernels":
     )
 
 from .elementwise.activations.elu import elu_backward, elu_forward
+from .elementwise.activations.exp import exp_forward
 from .elementwise.activations.gelu import gelu_backward, gelu_forward
 from .elementwise.activations.identity import identity_backward, identity_forward
 from .elementwise.activations.kernels import activation_backward, activation_forward
@@ -43,6 +44,10 @@ from .elementwise.activations.softplus import softplus_backward, softplus_forwar
 from .elementwise.activations.table import ACTIVATIONS
 from .elementwise.activations.tanh import tanh_backward, tanh_forward
 from .elementwise.dropout import dropout_mask
+from .elementwise.losses.absolute_error import absolute_error
+from .elementwise.losses.huber import huber
+from .elementwise.losses.poisson import poisson
+from .elementwise.losses.quantile import quantile
 from .elementwise.losses.sigmoid_cross_entropy import sigmoid_cross_entropy
 from .elementwise.losses.softmax_cross_entropy import softmax_cross_entropy
 from .elementwise.losses.squared_error import squared_error
@@ -65,6 +70,7 @@ __all__ = [
     "LOSSES",
     "OPTIMIZERS",
     "SETTINGS",
+    "absolute_error",
     "activation_backward",
     "activation_forward",
     "adagrad_update",
@@ -78,8 +84,10 @@ __all__ = [
     "dropout_mask",
     "elu_backward",
     "elu_forward",
+    "exp_forward",
     "gelu_backward",
     "gelu_forward",
+    "huber",
     "identity_backward",
     "identity_forward",
     "leaky_relu_backward",
@@ -89,6 +97,8 @@ __all__ = [
     "network_forward",
     "network_gradient",
     "network_loss",
+    "poisson",
+    "quantile",
     "relu_backward",
     "relu_forward",
     "rmsprop_update",

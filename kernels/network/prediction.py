@@ -22,7 +22,7 @@ from ..compiler.memory import (
     row_at,
     whole_lines,
 )
-from ..compiler.signature import Integers, Matrix2D, Real, Vector, WrittenMatrix
+from ..compiler.signature import Doubles, Integers, Matrix2D, Real, Vector, WrittenMatrix
 from ..elementwise.checks import finite
 from ..elementwise.conversion import IN_PLACE, call_convert, converter, enter_samples, source_of
 from ..elementwise.losses.contract import Targets, call_loss, split_targets, total
@@ -65,6 +65,7 @@ class Prediction:
     out_row: int
     out_column: int
     loss: int  # if the loss is wanted: the address of its function
+    loss_parameters: int  # float64
     labels: int
     targets: int  # 0 if there are labels
     targets_stride: int
@@ -130,7 +131,7 @@ def predicted_loss_part(arguments: int, parts: int, part: int, one: Real) -> Non
         targets, terms = Targets(job.labels + 8 * top, rows), job.terms + 8 * top * job.terms_per_sample
         gradients = Rows(job.loss_gradients + first * last.stride, last.stride)
         out = outputs_from(last, first)
-        call_loss(job.loss, gradients, out, count, last.outputs, targets, terms, 1.0, one)
+        call_loss(job.loss, gradients, out, count, last.outputs, targets, job.loss_parameters, terms, 1.0, one)
 
 
 @entry
@@ -151,6 +152,7 @@ def _predicted_loss(
     x: Matrix2D,
     labels: Integers,
     targets: Matrix2D,
+    loss_parameters: Doubles,
     packed: int,
     pack: int,
     job_address: int,
@@ -159,6 +161,7 @@ def _predicted_loss(
     one = params.dtype.type(1)
     job = bind(params, x, packed, pack, job_address, threads, one)
     job.labels, job.targets, job.targets_stride = labels.ctypes.data, 0, targets.strides[0]
+    job.loss_parameters = loss_parameters.ctypes.data
     if targets.shape[0] > 0:
         job.targets = targets.ctypes.data
     terms = np.empty(job.samples * job.terms_per_sample, np.float64)
@@ -307,7 +310,13 @@ def network_forward(
 
 
 def network_loss(
-    params: np.ndarray, x: np.ndarray, targets: np.ndarray, sizes: np.ndarray, activations: np.ndarray, loss: int
+    params: np.ndarray,
+    x: np.ndarray,
+    targets: np.ndarray,
+    sizes: np.ndarray,
+    activations: np.ndarray,
+    loss_parameters: np.ndarray,
+    loss: int,
 ) -> float:
     """The mean loss of the network's outputs for the rows of x, as the loss of that name gives it for them.
 
@@ -317,6 +326,7 @@ def network_loss(
     sizes        (L + 1,)  int64, read; contiguous
     activations  (L,)      int64, read; contiguous; the last is the identity where the loss contains the output
                            activation
+    loss_parameters  (H,)  float64, read; contiguous: what the kernel of the loss takes after its targets, or (0,)
     loss         an index into LOSSES
 
     Returns the mean, accumulated in float64; NaN if there are no rows, or if an element of x is not finite.
@@ -331,6 +341,6 @@ def network_loss(
     if source != IN_PLACE:
         x = enter_samples(workspace.record, x, params.dtype)
     loss_of_all = workspace.predict(
-        params, x, labels, rows, packing.address, packing.function, workspace.job, threads
+        params, x, labels, rows, loss_parameters, packing.address, packing.function, workspace.job, threads
     )  # fmt: skip
     return float(loss_of_all)

@@ -24,6 +24,7 @@ def network_gradient(
     sizes: np.ndarray,
     activations: np.ndarray,
     settings: np.ndarray,
+    loss_parameters: np.ndarray,
     loss: int,
     step: int,
 ) -> float:
@@ -34,18 +35,20 @@ def network_gradient(
     With u_l = x_{l-1} W_l + b_l, x_l = f_l(u_l) and delta_l = dE/du_l:
         delta_l = f_l'(u_l) * (delta_{l+1} W_{l+1}^T),   dE/dW_l = x_{l-1}^T delta_l,   dE/db_l = sum_b delta_l
 
-    grad_params     (P,)          written; contiguous, laid out like params
-    statistics      (Q,)          read and written, contiguous: see train_steps; (0,) without batch normalization
-    params          (P,)          read; contiguous
-    x               (B, I)        read; of a dtype that `is_convertible` accepts, with any strides
-    targets         (B,) int64 labels or (B, K) rows, as the loss takes them; read
-    sample_weights  (B,) or (0,)  read
-    sizes           (L + 1,)      int64, read; contiguous
-    activations     (L,)          int64, read; contiguous; the last is the identity where the loss contains the output
-                                  activation
-    settings        (13,)         float64, read; contiguous: those of dropout and batch normalization, see train_steps
-    loss            an index into LOSSES
-    step            the number of the step, from 1, which dropout depends on
+    grad_params      (P,)          written; contiguous, laid out like params
+    statistics       (Q,)          read and written, contiguous: see train_steps; (0,) without batch normalization
+    params           (P,)          read; contiguous
+    x                (B, I)        read; of a dtype that `is_convertible` accepts, with any strides
+    targets          (B,) int64 labels or (B, K) rows, as the loss takes them; read
+    sample_weights   (B,) or (0,)  read
+    sizes            (L + 1,)      int64, read; contiguous
+    activations      (L,)          int64, read; contiguous; the last is the identity where the loss contains the output
+                                   activation
+    settings         (13,)         float64, read; contiguous: those of dropout and batch normalization, see train_steps
+    loss_parameters  (H,)          float64, read; contiguous: what the kernel of the loss takes after its targets, or
+                                   (0,)
+    loss             an index into LOSSES
+    step             the number of the step, from 1, which dropout depends on
 
     Returns the mean loss, accumulated in float64; NaN for an empty batch, or if an element of x is not finite.
     Source: section 5 of the notes, whose recursion has n + 1 where it must have l + 1.
@@ -67,8 +70,8 @@ def network_gradient(
     if source != IN_PLACE:
         x = enter_samples(workspace.record, x, params.dtype)
     workspace.run(
-        params, grad_params, x, np.ascontiguousarray(labels), contiguous_rows(rows), settings, workspace.step_losses,
-        workspace.job, step - 1, threads,
+        params, grad_params, x, np.ascontiguousarray(labels), contiguous_rows(rows), settings, loss_parameters,
+        workspace.step_losses, workspace.job, step - 1, threads,
     )  # fmt: skip
     return float(workspace.step_losses[0])
 
@@ -89,6 +92,7 @@ def train_steps(
     sizes: np.ndarray,
     activations: np.ndarray,
     settings: np.ndarray,
+    loss_parameters: np.ndarray,
     loss: int,
     optimizer: int,
     batch_size: int,
@@ -128,6 +132,7 @@ def train_steps(
                                         are multiplied by the scale
         norm_epsilon, norm_momentum     of batch normalization: added to the variance; what running statistics keep
         seed                            of dropout: an integer in [0, 2^32)
+    loss_parameters (H,)          float64, read; contiguous; as in network_gradient
     loss, optimizer               indices into LOSSES and OPTIMIZERS
     steps_before                  the number of steps already made with this state
 
@@ -167,8 +172,8 @@ def train_steps(
     if source != IN_PLACE:
         x = enter_samples(workspace.record, x, params.dtype)
     workspace.run(
-        params, params, x, np.ascontiguousarray(labels), contiguous_rows(rows), settings, losses, workspace.job,
-        steps_before, threads,
+        params, params, x, np.ascontiguousarray(labels), contiguous_rows(rows), settings, loss_parameters, losses,
+        workspace.job, steps_before, threads,
     )  # fmt: skip
     if losses is not step_losses:
         step_losses[...] = losses

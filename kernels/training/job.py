@@ -40,6 +40,7 @@ class Job:
     batch_weights: int
     # The loss.
     loss: int  # the address of its function
+    loss_parameters: int  # float64, see elementwise/losses/contract.py
     terms: int  # float64: what the batch's loss is the sum of
     terms_per_sample: int
     step_losses: int  # (S,) float64

@@ -139,12 +139,13 @@ def bind_training(
 @entry
 def run(
     params: Vector, gradient: WrittenVector, x: Matrix2D, labels: Integers, targets: Matrix2D, settings: Doubles,
-    step_losses: WrittenDoubles, job_address: int, steps_before: int, threads: int,
+    loss_parameters: Doubles, step_losses: WrittenDoubles, job_address: int, steps_before: int, threads: int,
 ) -> None:  # fmt: skip
     """Take the steps of a job with these arrays, on up to `threads` threads."""
     job, one = job_at(job_address), params.dtype.type(1)
     network, pace = network_of(job), pace_at(job.pace)
     network.params, network.settings = params.ctypes.data, settings.ctypes.data
+    job.loss_parameters = loss_parameters.ctypes.data
     job.steps_before, job.not_finite = steps_before, 0
     if job.gradient_only != 0:
         job.gradient = gradient.ctypes.data

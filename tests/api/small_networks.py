@@ -9,7 +9,8 @@ import pytest
 import fastfnn as fnn
 
 ACTIVATIONS = ("identity", "sigmoid", "tanh", "relu")
-LOSSES = ("softmax_cross_entropy", "sigmoid_cross_entropy", "squared_error")
+CROSS_ENTROPIES = ("softmax_cross_entropy", "sigmoid_cross_entropy")
+LOSSES = (*CROSS_ENTROPIES, "squared_error", "poisson", "huber", "absolute_error", "quantile")
 DTYPES = ("float32", "float64")
 BACKENDS = pytest.mark.parametrize("backend", ["kernels", "reference"])
 
@@ -22,6 +23,7 @@ NUMPY = {
     "sigmoid": lambda u: 1 / (1 + np.exp(-u)),
     "tanh": np.tanh,
     "relu": lambda u: np.maximum(u, 0),
+    "exp": np.exp,
     "softmax": lambda u: np.exp(u) / np.exp(u).sum(axis=1, keepdims=True),
 }
 
@@ -32,6 +34,8 @@ def samples(loss="softmax_cross_entropy", count=7, inputs=4, outputs=3, seed=0):
     x = rng.standard_normal((count, inputs))
     if loss == "softmax_cross_entropy":
         return x, rng.integers(outputs, size=count)
+    if loss == "poisson":
+        return x, rng.poisson(1.5, (count, outputs))
     return x, rng.random((count, outputs)) if loss == "sigmoid_cross_entropy" else rng.standard_normal((count, outputs))
 
 

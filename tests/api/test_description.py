@@ -18,7 +18,9 @@ def test_summary_describes_every_layer(capsys):
     ]
 
 
-@pytest.mark.parametrize(("loss", "output"), [("sigmoid_cross_entropy", "sigmoid"), ("squared_error", "identity")])
+@pytest.mark.parametrize(
+    ("loss", "output"), [("sigmoid_cross_entropy", "sigmoid"), ("squared_error", "identity"), ("poisson", "exp")]
+)
 def test_summary_names_the_output_activation(capsys, loss, output):
     fnn.FNN((3, 2), loss=loss, dtype="float64").summary()
     lines = capsys.readouterr().out.splitlines()

@@ -26,8 +26,12 @@ IN_NUMPY = {
     "silu": lambda z: z / (1 + np.exp(-z)),
     "gelu": lambda z: z * np.vectorize(lambda value: math.erfc(-value / math.sqrt(2)) / 2, otypes=[z.dtype])(z),
     "softmax": lambda z: np.exp(z) / np.exp(z).sum(axis=-1, keepdims=True),
+    "exp": np.exp,
 }
-LOSSES = {"identity": "squared_error", "sigmoid": "sigmoid_cross_entropy", "softmax": "softmax_cross_entropy"}
+LOSSES = {
+    "identity": "squared_error", "sigmoid": "sigmoid_cross_entropy", "softmax": "softmax_cross_entropy",
+    "exp": "poisson",
+}  # fmt: skip
 
 
 def slip(z):
@@ -375,7 +379,7 @@ def test_the_fnn_has_copies_of_the_weights_and_can_be_trained():
         (
             ("relu", "relu"),
             ValueError,
-            "^f of the last layer must be one of softmax, sigmoid, identity in an FNN, got relu",
+            "^f of the last layer must be one of softmax, sigmoid, identity, exp in an FNN, got relu",
         ),
         (("relu", slip), ValueError, "^f of the last layer must be one of .* in an FNN, got slip"),
         (
@@ -408,7 +412,7 @@ def test_weights_that_are_not_finite_are_rejected_for_an_fnn():
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("activation", ["sigmoid", ("tanh", "relu")])
-@pytest.mark.parametrize("loss", ["softmax_cross_entropy", "sigmoid_cross_entropy", "squared_error"])
+@pytest.mark.parametrize("loss", ["softmax_cross_entropy", "sigmoid_cross_entropy", "squared_error", "poisson"])
 def test_conversion_from_an_fnn_and_back_keeps_the_outputs(loss, activation, dtype):
     sizes = (4, 3, 2) if isinstance(activation, str) else (4, 5, 3, 2)
     net = fnn.FNN(sizes, activation=activation, loss=loss, dtype=dtype, seed=0)

@@ -16,7 +16,7 @@ def test_gradient_agrees_with_the_numerical_gradient(activation, loss, backend):
     want = net.numerical_gradient(x, t)
     got = net.gradient(x, t)
     assert list(got) == list(net.params)
-    assert_same_params(got, want, rtol=3e-8)
+    assert_same_params(got, want, rtol=3e-7 if loss == "poisson" else 3e-8)  # the powers have large third derivatives
 
 
 @pytest.mark.parametrize("loss", LOSSES)

@@ -130,6 +130,10 @@ HOSTILE = {
         f"{name} {value!r}": lambda name=name, value=value: told(**{name: value})
         for name, values in {
             "loss": ("mse", None, 3, ["softmax_cross_entropy"]),
+            "loss_options": (
+                None, 3, "x", [], {"delta": 1.0}, {"label_smoothing": 1.0}, {"label_smoothing": "0"}, {"self": 1},
+                {"label_smoothing": None}, {"label_smoothing": 10**400}, {"label_smoothing": [0.1]}, {"": 0},
+            ),
             "dropout": (1, 2, -0.5, "0.5", True, None, float("nan"), float("inf"), 10**400),
             "weight_decay": (-1, "0", False, None, [0], float("nan"), float("inf"), 10**400),
             "batch_norm": (True, 0, 1, "false", None),
@@ -224,7 +228,7 @@ SMALL = {
         {name: np.array(value) for name, value in {**net.params, **net._running()}.items()},
         {
             "format": "fastfnn-1",
-            "network": json.dumps({"layer_sizes": list(net.layer_sizes)} | net._options()),
+            "network": json.dumps({"layer_sizes": list(net.layer_sizes)} | net._options() | {"loss": net.loss_name}),
         },
     )
     for kind, net in {

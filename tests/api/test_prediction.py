@@ -10,6 +10,8 @@ from small_networks import ACTIVATIONS, DTYPES, LOSSES, NUMPY, network, samples
 import fastfnn as fnn
 from fastfnn import base
 
+LAST = {"softmax_cross_entropy": "softmax", "sigmoid_cross_entropy": "sigmoid", "poisson": "exp"}
+
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("backend", ["kernels", "reference"])
@@ -20,7 +22,7 @@ def test_predict_is_the_chain_of_layers(activation, loss, backend, dtype):
     x, _ = samples()
     p = {name: param.astype(np.float64) for name, param in net.params.items()}
     f = NUMPY[activation]
-    last = NUMPY[{"softmax_cross_entropy": "softmax", "sigmoid_cross_entropy": "sigmoid"}.get(loss, "identity")]
+    last = NUMPY[LAST.get(loss, "identity")]
     want = last(f(f(x @ p["W1"] + p["b1"]) @ p["W2"] + p["b2"]) @ p["W3"] + p["b3"])
     got = net.predict(x)
     assert (got.dtype, got.shape) == (np.dtype(dtype), (7, 3))
@@ -35,7 +37,7 @@ def test_each_layer_has_its_own_activation(loss):
     z = np.tanh(x @ p["W1"] + p["b1"])
     z = np.maximum(z @ p["W2"] + p["b2"], 0)
     z = NUMPY["sigmoid"](z @ p["W3"] + p["b3"]) @ p["W4"] + p["b4"]
-    last = NUMPY[{"softmax_cross_entropy": "softmax", "sigmoid_cross_entropy": "sigmoid"}.get(loss, "identity")]
+    last = NUMPY[LAST.get(loss, "identity")]
     np.testing.assert_allclose(net.predict(x), last(z), rtol=1e-12)
 
 

@@ -21,6 +21,7 @@ TARGETS = {
     "softmax_cross_entropy": LABELS,
     "sigmoid_cross_entropy": np.array([[0, 1], [1, 1], [0.5, 0], [1, 0]]),
     "squared_error": np.array([[0, 1], [-1, 1], [0.5, 7], [1, 0]]),
+    "poisson": np.array([[0, 1], [1, 1], [0.5, 7], [1, 0]]),
 }
 LOSSES = tuple(TARGETS)
 
@@ -220,6 +221,10 @@ BAD_T = {
         "larger than one": (with_element(ROWS, (1, 1), 1.5), ValueError, "from 0 to 1, got 1.5"),
         "labels": (LABELS, ValueError, r"rows of shape \(samples, 2\), got shape \(4,\)"),
     },
+    "poisson": {
+        "negative": (with_element(ROWS, (1, 1), -0.25), ValueError, "at least 0 for the loss poisson, got -0.25"),
+        "labels": (LABELS, ValueError, r"rows of shape \(samples, 2\), got shape \(4,\)"),
+    },
     "squared_error": {
         "one axis": (ROWS[:, 0], ValueError, r"rows of shape \(samples, 2\), got shape \(4,\)"),
     },
@@ -242,7 +247,7 @@ BAD_TARGETS = [
     pytest.param(method, loss, *bad, id=f"{method}-{loss}-{case}")
     for method in WITH_TARGETS
     for loss in LOSSES
-    if (method, loss) != ("accuracy", "squared_error")  # the squared error has no accuracy
+    if method != "accuracy" or loss.endswith("cross_entropy")  # the others have no accuracy
     for case, bad in (BAD_ROWS | BAD_T[loss]).items()
 ]
 
@@ -476,14 +481,18 @@ BAD_OPTIONS = [
     ("activation", {"activation": "swish"}, ValueError, "one of identity, sigmoid, tanh, relu, .*, gelu; got 'swish'"),
     ("activation", {"activation": "ReLU"}, ValueError, "one of identity, sigmoid, tanh, relu, .*, gelu; got 'ReLU'"),
     ("activation", {"activation": "softmax"}, ValueError, "one of identity, .*, gelu; got 'softmax'"),
+    ("activation", {"activation": "exp"}, ValueError, "one of identity, .*, gelu; got 'exp'"),
     ("activation", {"activation": None}, TypeError, "a name, an Activation or a sequence of these, got NoneType"),
     ("activation", {"activation": np.tanh}, TypeError, "a name, an Activation or a sequence of these, got ufunc"),
     ("activation", {"activation": ()}, ValueError, "one name per hidden layer, 1, got 0"),
     ("activation", {"activation": ("relu", "relu")}, ValueError, "one name per hidden layer, 1, got 2"),
     ("activation[0]", {"activation": ["swish"]}, ValueError, "one of .*; got 'swish'"),
     ("activation[0]", {"activation": [1]}, TypeError, "one of .*, or an Activation; got int"),
-    ("loss", {"loss": "mse"}, ValueError, "one of softmax_cross_entropy, .*, squared_error; got 'mse'"),
-    ("loss", {"loss": None}, TypeError, "a str, one of .*; got NoneType"),
+    ("loss", {"loss": "mse"}, ValueError, "one of softmax_cross_entropy, .*, quantile; got 'mse'"),
+    ("loss", {"loss": None}, TypeError, "one of .*, or an object of fastfnn.losses; got NoneType"),
+    ("loss", {"loss": fnn.losses.Huber}, TypeError, "one of .*, or an object of fastfnn.losses; got the class Huber"),
+    ("loss", {"loss": fnn.losses.Loss()}, TypeError, "one of .*, or an object of fastfnn.losses; got Loss"),
+    ("levels", {"loss": fnn.losses.Quantile((0.1, 0.5, 0.9))}, ValueError, "one for all .* each of 2 outputs, got 3"),
     ("init", {"init": "lecun"}, ValueError, "one of he, xavier, glorot, torch; got 'lecun'"),
     ("init", {"init": -0.01}, ValueError, "finite and not negative, got -0.01"),
     ("init", {"init": math.nan}, ValueError, "finite and not negative, got nan"),
@@ -623,7 +632,7 @@ def test_masked_samples_are_rejected_and_unmasked_ones_accepted(method):
 @pytest.mark.parametrize("method", WITH_TARGETS)
 def test_masked_targets_are_rejected_and_unmasked_ones_accepted(method, loss):
     net = network(loss)
-    if method == "accuracy" and loss == "squared_error":
+    if method == "accuracy" and not loss.endswith("cross_entropy"):
         pytest.skip("has no accuracy")
     call, _, name = METHODS[method]
     with rejected(net, ValueError, rf"^{re.escape(name)} must have no masked elements, got 1 of {TARGETS[loss].size}"):

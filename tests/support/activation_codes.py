@@ -9,8 +9,8 @@ from fastfnn import kernels, reference
 from fastfnn.kernels import ACTIVATIONS
 
 GIVEN = "given"
-# The activations that work on single elements: all but softmax, which works on rows.
-ELEMENTWISE = (*(name for name in ACTIVATIONS if name != "softmax"), GIVEN)
+# The activations that layers of any place may have: not softmax and exp, which are for outputs only.
+ELEMENTWISE = (*(name for name in ACTIVATIONS if name not in ("softmax", "exp")), GIVEN)
 
 
 def bent(x):

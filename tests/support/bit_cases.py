@@ -13,6 +13,7 @@ from helpers import OTHER, normal, poisoned
 from whole_team import use_whole_teams
 
 from fastfnn import kernels
+from fastfnn.kernels.elementwise.losses.table import parameters_of
 from fastfnn.kernels.workers import threads
 
 # The identity is NumPy's copy, on one thread; an activation that is given has no functions of its own.
@@ -64,11 +65,11 @@ def activation_backward(name):
     return case
 
 
-def loss(name, labels=False):
+def loss(name, *arguments, labels=False):
     def case(dtype):
         logits, targets = inputs(dtype, (40_011, 10), (40_011, 10))
-        grad = poisoned(logits.shape, dtype)
-        return [getattr(kernels, name)(grad, logits, targets.argmax(axis=1) if labels else abs(targets)), grad]
+        grad, targets = poisoned(logits.shape, dtype), targets.argmax(axis=1) if labels else abs(targets)
+        return [getattr(kernels, name)(grad, logits, targets, *arguments), grad]
 
     return case
 
@@ -109,6 +110,7 @@ def batch_norm_backward(dtype):
 
 
 class Network(NamedTuple):
+    loss: str
     params: np.ndarray
     statistics: np.ndarray
     x: np.ndarray
@@ -118,10 +120,13 @@ class Network(NamedTuple):
     settings: np.ndarray
 
 
-def random_network(dtype, sizes, samples, names=("tanh",), normalized=False, labels=False, given=None, **settings):
+def random_network(
+    dtype, sizes, samples, names=("tanh",), normalized=False, labels=False, given=None, loss="squared_error", **settings
+):
     """A network whose hidden layers have these activations in turn, and its last one the identity.
 
     given  makes its samples from those that it would have
+    loss   of rows; labels have the softmax cross-entropy
     """
     hidden = sizes[1:-1] if normalized else ()
     count = sum((inputs + 1) * outputs for inputs, outputs in itertools.pairwise(sizes)) + 2 * sum(hidden)
@@ -131,10 +136,11 @@ def random_network(dtype, sizes, samples, names=("tanh",), normalized=False, lab
     values = {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "l2": 0.01, "norm_epsilon": 1e-5, "norm_momentum": 0.9}
     values |= settings
     return Network(
+        "softmax_cross_entropy" if labels else loss,
         params,
         np.ones(2 * sum(hidden), dtype),
         x if given is None else given(x),
-        targets.argmax(axis=1) if labels else targets,
+        targets.argmax(axis=1) if labels else targets if loss == "squared_error" else abs(targets),
         np.array(sizes),
         np.array([code_of(name, dtype) for name in activations]),
         np.array([values.get(name, 0.0) for name in kernels.SETTINGS]),
@@ -146,7 +152,10 @@ def in_other_dtype(x):
 
 
 def loss_of(network):
-    return kernels.LOSSES.index("softmax_cross_entropy" if network.targets.ndim == 1 else "squared_error")
+    """The parameters and the code of a network's loss; labels are not smoothed."""
+    code = kernels.LOSSES.index(network.loss)
+    value = 0.0 if network.targets.ndim == 1 else 0.25
+    return np.full(parameters_of(code, int(network.sizes[-1])), value), code
 
 
 def forward(sizes, samples, **options):
@@ -164,7 +173,7 @@ def prediction_loss(sizes, samples, **options):
         network = random_network(dtype, sizes, samples, **options)
         return [
             kernels.network_loss(
-                network.params, network.x, network.targets, network.sizes, network.codes, loss_of(network)
+                network.params, network.x, network.targets, network.sizes, network.codes, *loss_of(network)
             )
         ]
 
@@ -178,7 +187,7 @@ def gradient(sizes, samples, weighted=False, **options):
         (weights,) = inputs(dtype, samples if weighted else 0)
         value = kernels.network_gradient(
             grad_params, network.statistics, network.params, network.x, network.targets, abs(weights), network.sizes,
-            network.codes, network.settings, loss_of(network), 3,
+            network.codes, network.settings, *loss_of(network), 3,
         )  # fmt: skip
         return [value, grad_params, network.statistics]
 
@@ -204,7 +213,8 @@ def training(optimizer, sizes, samples, batch_size, weighted=False, divided=Fals
         batch_weights = np.linspace(0.5, 1.5, len(step_losses) if divided else 0) * batch_size
         kernels.train_steps(
             network.params, first, second, network.statistics, step_losses, half_squares, network.x, network.targets,
-            abs(weights), batch_weights, order, rates, network.sizes, network.codes, network.settings, loss_of(network),
+            abs(weights), batch_weights, order, rates, network.sizes, network.codes, network.settings,
+            *loss_of(network),
             kernels.OPTIMIZERS.index(optimizer), batch_size, 3,
         )  # fmt: skip
         return [network.params, first, second, network.statistics, step_losses, half_squares]
@@ -225,12 +235,20 @@ CASES = {
     **{f"{name}_backward": activation_backward(f"{name}_backward") for name in ACTIVATION_NAMES},
     "an activation that is given": activation_by_code,
     "softmax": activation_forward("softmax"),
+    "exp_forward": activation_forward("exp_forward"),
     "batch_norm_forward": batch_norm_forward,
     "batch_norm_backward": batch_norm_backward,
     "softmax_cross_entropy": loss("softmax_cross_entropy"),
     "softmax_cross_entropy of labels": loss("softmax_cross_entropy", labels=True),
     "sigmoid_cross_entropy": loss("sigmoid_cross_entropy"),
+    "softmax_cross_entropy, smoothed": loss("softmax_cross_entropy", 0.1),
+    "softmax_cross_entropy of labels, smoothed": loss("softmax_cross_entropy", 0.1, labels=True),
+    "sigmoid_cross_entropy, smoothed": loss("sigmoid_cross_entropy", 0.1),
     "squared_error": loss("squared_error"),
+    "poisson": loss("poisson"),
+    "huber": loss("huber", 0.5),
+    "absolute_error": loss("absolute_error"),
+    "quantile": loss("quantile", np.linspace(0.1, 0.9, 10)),
     "sgd_update": sgd_update,
     "adamw_update": adamw_update,
     "network_forward": forward(NETWORK, 301, names=("relu",)),
@@ -243,10 +261,16 @@ CASES = {
         (784, 50, 10), 90, names=SLOPES, given=in_other_dtype
     ),
     "network_loss, in panels on few threads": prediction_loss((120, 100, 1), 1000, names=SLOPES),
+    "network_loss, quantile": prediction_loss(NETWORK, 301, loss="quantile"),
     "network_gradient": gradient(NETWORK, 201, names=("relu",), labels=True),
     "network_gradient, wide": gradient(WIDE, 90, normalized=True, names=SLOPES, **DROPOUT),
     "network_gradient of a tall batch": gradient((4, 32, 16, 4), 2001, names=SLOPES, **DROPOUT),
     "train_steps": training("adam", NETWORK, 301, 67, names=("relu",), labels=True),
+    **{
+        f"train_steps, {name}": training("adam", NETWORK, 301, 67, names=("relu",), loss=name)
+        for name in ("softmax_cross_entropy", "sigmoid_cross_entropy", "poisson", "huber", "absolute_error", "quantile")
+    },
+    "train_steps on one sample, quantile": training("sgd", (610, 640, 10), 19, 1, loss="quantile"),
     "train_steps, two epochs": training("adam", NETWORK, 201, 67, names=("relu",), labels=True, epochs=2),
     "train_steps, dropout": training("sgd", NETWORK, 301, 67, labels=True, **DROPOUT),
     "train_steps, batch normalization": training("sgd", NETWORK, 301, 67, normalized=True),

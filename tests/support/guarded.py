@@ -29,6 +29,7 @@ from whole_team import use_whole_teams
 
 from fastfnn import kernels, reference
 from fastfnn.kernels.compiler.memory import Memory
+from fastfnn.kernels.elementwise.losses.table import parameters_of
 from fastfnn.kernels.workers import threads
 
 THREADS = (1, 4)
@@ -254,7 +255,7 @@ def activation_cases(kernel, options=()):
 
 
 def activation_by_code_cases(kernel):
-    names = (*ELEMENTWISE, *(() if kernel.endswith("backward") else ("softmax",)))
+    names = (*ELEMENTWISE, *(() if kernel.endswith("backward") else ("softmax", "exp")))
     for turn in range(len(names)):  # the cases are divided among the activations
         yield from itertools.islice(activation_cases(kernel, (names[turn],)), turn, None, len(names))
 
@@ -305,7 +306,7 @@ def dropout_mask(case, dtype, rng):
 
 
 def targets_for(kind, rng, samples, outputs, dtype):
-    if kind == "labels":
+    if kind.endswith("labels"):
         labels = rng.integers(0, outputs, samples)
         labels[:1], labels[-1:] = outputs - 1, 0
         return labels
@@ -316,20 +317,29 @@ def loss(case, dtype, rng):
     batch, outputs = case.shape
     targets = targets_for(case.options[0], rng, batch, outputs, dtype)
     rows = np.eye(outputs)[targets] if targets.ndim == 1 else targets
+    scalars = (0.25,) if "parameter" in case.options else ()
+    vectors = [np.linspace(0.25, 0.75, outputs)] if case.kernel == "quantile" else []
+    sizes = rows + sum(scalars)  # of what is subtracted from probabilities, at most
 
     def bounds(want, value):
         error = (outputs + SUM_SLACK + 24) * TOLERANCES[dtype].eps
-        return [error * (np.abs(want) + rows / max(batch, 1)), error * (1 + np.abs(value))]
+        return [error * (np.abs(want) + sizes / max(batch, 1)), error * (1 + np.abs(value))]
 
-    return Call([blank((batch, outputs), dtype)], [normal(rng, (batch, outputs), dtype, 2), targets], (), bounds)
+    return Call(
+        [blank((batch, outputs), dtype)], [normal(rng, (batch, outputs), dtype, 2), targets, *vectors], scalars, bounds
+    )
 
 
 def loss_cases(kernel):
     if kernel == "softmax_cross_entropy":  # it needs at least one class
-        for kind in ("labels", "rows"):
-            yield from matrix_cases(kernel, 3, (kind,), smallest=1)
-    else:
+        for kind, more in itertools.product(("labels", "rows"), ((), ("parameter",))):
+            yield from matrix_cases(kernel, 3, (kind, *more), smallest=1)
+        return
+    count = parameters_of(kernels.LOSSES.index(kernel), 2)
+    if count != 1 or kernel == "sigmoid_cross_entropy":
         yield from matrix_cases(kernel, 3, ("rows",))
+    if count == 1:
+        yield from matrix_cases(kernel, 3, ("rows", "parameter"))
 
 
 # Number of state arrays and scalars of each update rule. An epsilon of 1 keeps quotients about as large as grad.
@@ -385,7 +395,8 @@ PLACE_OF_X = {"network_forward": 2, "network_loss": 1, "network_gradient": 3, "t
 CONVERTED_CASES = (*(((7, 5, 3), layout) for layout in LAYOUTS), ((700, 50, 3), "C"), ((700, 50, 3), "F"))
 
 # Kinds of targets and their losses: two for the softmax. The last activation is the identity if the loss contains one.
-KINDS = {"labels": 0, "rows": 0, "sigmoid": 1, "squared": 2}
+KINDS = {"labels": 0, "rows": 0, "sigmoid": 1, "squared": 2, "poisson": 3, "huber": 4, "absolute": 5, "quantile": 6}
+KINDS |= {"smooth labels": 0, "smooth rows": 0, "smooth sigmoid": 1}
 ENDINGS = (*(("identity", kind) for kind in KINDS), *((name, "squared") for name in ("sigmoid", "gelu", GIVEN)))
 HIDDEN = {
     "smooth": ("sigmoid", "tanh"),
@@ -397,6 +408,13 @@ HIDDEN = {
 KINKED = ("relu", "mixed")  # these need exact sums, see `grid`
 FEATURES = ((), ("dropout",), ("norm",), ("weights",), ("divided", "squares"), ("clip",))
 FEATURES += (tuple(itertools.chain(*FEATURES)),)
+
+
+def loss_of(kind, outputs):
+    """The parameters and the code of the loss of a kind of targets."""
+    count = parameters_of(KINDS[kind], outputs)
+    plain = kind in ("labels", "rows", "sigmoid")  # with targets that are not smoothed
+    return np.zeros(count) if plain else np.linspace(0.25, 0.75, count), KINDS[kind]
 
 
 def grid(rng, shape, dtype, terms=1):
@@ -457,10 +475,11 @@ def network_loss(case, dtype, rng):
     kind = case.options[2]
     (params, sizes, codes), _ = network(case, dtype, rng)
     x = samples_of(case, case.shape[0], sizes[0], dtype, rng)
+    parameters, code = loss_of(kind, sizes[-1])
     return Call(
         [],
-        [params, x, targets_for(kind, rng, len(x), sizes[-1], dtype), sizes, codes],
-        (KINDS[kind],),
+        [params, x, targets_for(kind, rng, len(x), sizes[-1], dtype), sizes, codes, parameters],
+        (code,),
         lambda value: [TOLERANCES[dtype].chain * (1 + np.abs(value))],
     )
 
@@ -477,8 +496,9 @@ def network_gradient(case, dtype, rng):
         return [np.full(want.shape, chain * largest), *(chain * (1 + np.abs(value)) for value in rest)]
 
     weights = rng.uniform(0, 2, len(x) if "weights" in case.options else 0).astype(dtype)
-    inputs = [params, x, targets, weights, sizes, codes, settings(case)]
-    return Call([blank(params.shape, dtype), statistics], inputs, (KINDS[kind], 3), bounds)
+    parameters, code = loss_of(kind, sizes[-1])
+    inputs = [params, x, targets, weights, sizes, codes, settings(case), parameters]
+    return Call([blank(params.shape, dtype), statistics], inputs, (code, 3), bounds)
 
 
 def train_steps(case, dtype, rng):
@@ -500,14 +520,15 @@ def train_steps(case, dtype, rng):
     state = [np.zeros(params.size if UPDATES[f"{optimizer}_update"][0] > number else 0, dtype) for number in range(2)]
     batch_weights = rng.uniform(0.5, 2, steps if "divided" in options else 0) * batch_size
     squares = blank((steps if "squares" in options else 0,), np.dtype(float))
+    parameters, code = loss_of(kind, sizes[-1])
     chain = TOLERANCES[dtype].chain
     return Call(
         [params, *state, statistics, blank((steps,), np.dtype(float)), squares],
         [
             x, targets_for(kind, rng, samples, sizes[-1], dtype), weights, batch_weights, order, rates, sizes, codes,
-            settings(case),
+            settings(case), parameters,
         ],
-        (KINDS[kind], kernels.OPTIMIZERS.index(optimizer), batch_size, 3),
+        (code, kernels.OPTIMIZERS.index(optimizer), batch_size, 3),
         lambda *want: [np.full(array.shape, chain * (1 + np.max(np.abs(array), initial=0))) for array in want],
     )  # fmt: skip
 
@@ -684,8 +705,9 @@ def wrong_call(case, dtype, rng):
 
 BY_INPUT = ("softplus", "silu", "gelu")  # their derivative is a function of the input
 ACTIVATION_KERNELS = (
-    *(f"{name}_{way}" for name in kernels.ACTIVATIONS[:-1] for way in ("forward", "backward")),
+    *(f"{name}_{way}" for name in ELEMENTWISE if name != GIVEN for way in ("forward", "backward")),
     "softmax",
+    "exp_forward",
 )
 KERNELS: dict[str, tuple[Callable[[str], Iterator[Case]], Callable[..., Call]]] = {
     "affine_forward": (lambda kernel: affine_cases(kernel, 4), affine_forward),

@@ -11,20 +11,18 @@ from hypothesis import strategies as st
 
 from fastfnn import kernels, reference
 from fastfnn.kernels import ACTIVATIONS, LOSSES, OPTIMIZERS, SETTINGS
+from fastfnn.kernels.elementwise.losses.table import parameters_of
 
 # Activations that a user defines, with the derivative as a function of x, or of x and y.
 GIVEN = {
     "sine": (lambda x: math.sin(x), lambda x: math.cos(x)),
     "softsign": (lambda x: x / (1 + abs(x)), lambda x, y: (1 - abs(y)) ** 2),
 }
-HIDDEN = (*(name for name in ACTIVATIONS if name != "softmax"), *GIVEN)
+HIDDEN = (*(name for name in ACTIVATIONS if name not in ("softmax", "exp")), *GIVEN)
 
-# Activations of the last layer that each loss allows. The cross-entropies contain their output activation.
-LAST = {
-    "softmax_cross_entropy": ["identity"],
-    "sigmoid_cross_entropy": ["identity"],
-    "squared_error": HIDDEN,
-}
+# Activations of the last layer that each loss allows. The cross-entropies and Poisson's loss contain their output
+# activation; the gradients of the absolute error and of quantiles jump, so that outputs must not meet their targets.
+LAST = {name: HIDDEN if name in ("squared_error", "huber") else ["identity"] for name in LOSSES}
 # Rounding can turn a ReLU on or off, and with it a whole path of the gradient. So ReLU is combined with layers that are
 # exact on numbers of few bits only, never with smooth functions. In float64 this is too rare to happen.
 SMOOTH, EXACT = [name for name in HIDDEN if name not in ("relu", "leaky_relu")], ["identity", "relu"]
@@ -113,6 +111,20 @@ def targets_for(rng, loss, batch, outputs, dtype, labels=True):
     return (rng.integers(0, 5, (batch, outputs)) / 4).astype(dtype)
 
 
+def loss_parameters(loss, outputs):
+    """Parameters of a loss that are not those by default; for some numbers of outputs the targets are not smoothed."""
+    count = parameters_of(LOSSES.index(loss), outputs)
+    if loss == "quantile":
+        return np.linspace(0.25, 0.75, count)
+    return np.full(count, 0.0 if loss.endswith("cross_entropy") and outputs % 2 == 0 else 0.25)
+
+
+def loss_arguments(loss, outputs):
+    """These parameters as what the kernel of the loss takes after its targets."""
+    parameters = loss_parameters(loss, outputs)
+    return (parameters,) if loss == "quantile" else tuple(parameters)
+
+
 class Problem(NamedTuple):
     """A network, its parameters and its training data."""
 
@@ -141,6 +153,9 @@ class Problem(NamedTuple):
 def problem_of(rng, shape, names, loss, samples, dtype, labels=True, weighted=False, normalized=False, exact=False):
     """A problem with random numbers, which have few bits if `exact`."""
     params = parameters(rng, shape, dtype) if exact else random_parameters(rng, shape, dtype, normalized)
+    if loss == "poisson":  # powers of large outputs would overflow
+        for part in places(shape, normalized)[-1]:
+            params[part] *= params.dtype.type(2**-5)
     x = few_bits(rng, (samples, shape[0]), dtype)
     targets = targets_for(rng, loss, samples, shape[-1], dtype, labels)
     weights = rng.integers(0, 9, samples).astype(dtype) / 4 if weighted else np.empty(0, dtype)
@@ -160,17 +175,22 @@ def forward(module, params, x, shape, names, layout="C"):
     return out
 
 
+def loss_of_problem(problem):
+    """The parameters and the code of a problem's loss."""
+    return loss_parameters(problem.loss, problem.shape[-1]), LOSSES.index(problem.loss)
+
+
 def loss_of(module, problem):
     """The mean loss of the predictions for a problem."""
     sizes, names = np.array(problem.shape, np.int64), codes(module, problem.names, problem.dtype)
     with np.errstate(invalid="ignore"):  # no samples have no mean
-        return module.network_loss(problem.params, problem.x, problem.targets, sizes, names, LOSSES.index(problem.loss))
+        return module.network_loss(problem.params, problem.x, problem.targets, sizes, names, *loss_of_problem(problem))
 
 
 def described(module, problem, settings):
     """The arguments of `network_gradient` and `train_steps` that describe the network of a problem."""
     network = np.array(problem.shape, np.int64), codes(module, problem.names, problem.dtype)
-    return *network, settings_of(**NORM | settings), LOSSES.index(problem.loss)
+    return *network, settings_of(**NORM | settings), *loss_of_problem(problem)
 
 
 def gradient(module, problem, step=1, **settings):
@@ -253,7 +273,7 @@ def assert_gradient_close(problem, step=1, **settings):
     exact = lift(problem)
     want_value, want, want_statistics = gradient(reference, exact, step, **settings)
     scale = want
-    if problem.loss == "squared_error":  # if y is near t, y - t is small but has the rounding error of y
+    if problem.loss in ("squared_error", "huber"):  # if y is near t, y - t is small but has the rounding error of y
         _, scale, _ = gradient(reference, exact._replace(targets=exact.targets + 1), step, **settings)
     assert_losses_close(value, want_value, problem.dtype)
     assert_chain_close(got, want, scale)

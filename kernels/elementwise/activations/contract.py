@@ -31,7 +31,8 @@ class ActivationFunctions(NamedTuple):
     activate       the address of a function that replaces a block by its activation, 0 for the identity. If
                    `other.address` is not 0 it writes the slopes f'(x) there
     differentiate  the address of a function that multiplies a block of gradients by the derivative, computed from
-                   `other`: the outputs of the activation or, with `by_slope`, its slopes. 0 for identity and softmax
+                   `other`: the outputs of the activation or, with `by_slope`, its slopes. 0 for identity, softmax,
+                   exp
     by_slope       whether the derivative cannot be computed from the output
     """
 

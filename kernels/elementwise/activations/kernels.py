@@ -39,7 +39,7 @@ def activation_forward(out: np.ndarray, x: np.ndarray, code: int) -> None:
 
 
 def activation_backward(grad_x: np.ndarray, grad_out: np.ndarray, x: np.ndarray, code: int) -> None:
-    """Gradient of any activation but softmax: grad_x = grad_out * f'(x).
+    """Gradient of any activation but softmax and exp: grad_x = grad_out * f'(x).
 
     grad_x    (B, O)  written; may be grad_out
     grad_out  (B, O)  read

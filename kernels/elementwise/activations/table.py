@@ -8,6 +8,7 @@ import numpy as np
 from ...compiler.decorators import address_of
 from .contract import ActivationFunctions
 from .elu import elu_backward, elu_block, elu_derivative, elu_forward
+from .exp import exp_block, exp_forward
 from .gelu import gelu_backward, gelu_block, gelu_forward
 from .identity import identity_backward, identity_forward
 from .leaky_relu import leaky_relu_backward, leaky_relu_block, leaky_relu_derivative, leaky_relu_forward
@@ -46,7 +47,9 @@ _TABLE = {
     "softplus": Activation(softplus_forward, softplus_backward, softplus_block, multiply_by_slopes, True),
     "silu": Activation(silu_forward, silu_backward, silu_block, multiply_by_slopes, True),
     "gelu": Activation(gelu_forward, gelu_backward, gelu_block, multiply_by_slopes, True),
-    "softmax": Activation(softmax, None, softmax_block, None),  # for the output layer, forward only
+    # For the output layer, forward only.
+    "softmax": Activation(softmax, None, softmax_block, None),
+    "exp": Activation(exp_forward, None, exp_block, None),
 }
 
 ACTIVATIONS = tuple(_TABLE)

@@ -2,6 +2,10 @@
 
 Every loss is a mean over the batch of E_i, the loss of sample i; the gradient is that of the mean. E_i is computed and
 summed in float64, whatever the dtype of the arrays. A block has at least one column.
+
+The parameters of a loss, such as the delta of Huber's, are a vector of float64 that compiled code passes on by its
+address: `loss_parameters` of the public kernels. table.py says how many there are; of a loss without any, the vector is
+empty and nobody reads it.
 """
 
 from typing import Any, NamedTuple
@@ -22,17 +26,21 @@ class Targets(NamedTuple):
 
 @called_through
 def call_loss(
-    function: int, grad: Rows, out: Rows, rows: int, columns: int, targets: Targets, terms: int, scale: float, one: Real
-) -> None:
+    function: int, grad: Rows, out: Rows, rows: int, columns: int, targets: Targets, parameters: int, terms: int,
+    scale: float, one: Real,
+) -> None:  # fmt: skip
     """Call a loss function: write the gradient of a block's loss, times `scale`, and the terms of the loss.
 
-    grad   written
-    out    read: the outputs of the network, or logits
-    terms  the address of float64, written: as many a row as `terms_per_sample` says. Their sum is the block's loss
+    grad        written
+    out         read: the outputs of the network, or logits
+    parameters  the address of float64, read: as many as `parameters_of` says
+    terms       the address of float64, written: as many a row as `terms_per_sample` says. Their sum is the block's loss
     """
 
 
 NO_LABELS = np.empty(0, np.int64)
+NO_PARAMETERS = np.empty(0)
+NO_SMOOTHING = np.zeros(1)  # the parameters of a cross-entropy whose targets stay as they are
 
 
 def split_targets(targets: np.ndarray, dtype: np.dtype[Any]) -> tuple[np.ndarray, np.ndarray]:

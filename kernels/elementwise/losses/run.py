@@ -10,7 +10,7 @@ from ...compiler.signature import Real
 from ...workers.crew import share
 from ...workers.region import in_parts
 from ...workers.threads import threads_for
-from .contract import Targets, call_loss, split_targets, total
+from .contract import NO_PARAMETERS, Targets, call_loss, split_targets, total
 
 
 class LossWork:
@@ -26,6 +26,7 @@ class LossWork:
     labels: int
     targets: int  # 0 if there are labels
     targets_row: int
+    parameters: int
     terms: int
     bytes_per_sample: int  # of terms
     scale: float
@@ -44,14 +45,17 @@ def loss_part(arguments: int, parts: int, part: int, one: Real) -> None:
     out = Rows(work.out + start * work.out_row, work.out_row)
     rows = Rows(work.targets + start * work.targets_row if work.targets != 0 else 0, work.targets_row)
     targets, terms = Targets(work.labels + 8 * start, rows), work.terms + start * work.bytes_per_sample
-    call_loss(work.function, grad, out, stop - start, work.columns, targets, terms, work.scale, one)
+    call_loss(
+        work.function, grad, out, stop - start, work.columns, targets, work.parameters, terms, work.scale, one
+    )  # fmt: skip
 
 
 @inner
-def mean_loss(grad, out, labels, targets, function, per_sample, threads):
+def mean_loss(grad, out, labels, targets, parameters, function, per_sample, threads):
     """The mean loss of a batch, whose gradient is written to `grad`.
 
     labels, targets  one of them empty, see `split_targets`
+    parameters       of the loss, float64
     function         the address of a loss function, for `call_loss`
     per_sample       terms of the loss for each sample
     """
@@ -64,18 +68,26 @@ def mean_loss(grad, out, labels, targets, function, per_sample, threads):
     work.labels = labels.ctypes.data
     work.targets = targets.ctypes.data if targets.shape[0] > 0 else 0
     work.targets_row = targets.strides[0]
+    work.parameters = parameters.ctypes.data
     work.terms, work.bytes_per_sample = terms.ctypes.data, 8 * per_sample
     work.scale = 1.0 / max(batch, 1)
     in_parts(address_in_code(loss_part, one), address_of_record(work), threads, one)
     return total(terms) / np.float64(batch)
 
 
-def run_loss(kernel: Callable[..., float], grad: np.ndarray, out: np.ndarray, targets: np.ndarray, cost: int) -> float:
+def run_loss(
+    kernel: Callable[..., float],
+    grad: np.ndarray,
+    out: np.ndarray,
+    targets: np.ndarray,
+    cost: int,
+    parameters: np.ndarray = NO_PARAMETERS,
+) -> float:
     """Call the entry point of a loss; `cost` is that of an element, in multiply-adds."""
     labels, rows = split_targets(targets, out.dtype)
     result = contiguous_rows(grad)
     labels, rows = np.ascontiguousarray(labels), contiguous_rows(rows)
-    loss = kernel(result, contiguous_rows(out), labels, rows, threads_for(out.size * cost))
+    loss = kernel(result, contiguous_rows(out), labels, rows, parameters, threads_for(out.size * cost))
     if result is not grad:
         grad[...] = result
     return loss

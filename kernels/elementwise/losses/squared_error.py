@@ -4,15 +4,16 @@ import numpy as np
 
 from ...compiler.decorators import address_in_code, entry, shared
 from ...compiler.memory import Rows, array_at, row_at
-from ...compiler.signature import Integers, Matrix2D, Real, WrittenMatrix
+from ...compiler.signature import Doubles, Integers, Matrix2D, Real, WrittenMatrix
 from .contract import Targets, long_runs
 from .run import mean_loss, run_loss
 
 
 @shared
 def squared_error_block(
-    grad: Rows, out: Rows, rows: int, columns: int, targets: Targets, terms: int, scale: float, one: Real
-) -> None:
+    grad: Rows, out: Rows, rows: int, columns: int, targets: Targets, parameters: int, terms: int, scale: float,
+    one: Real,
+) -> None:  # fmt: skip
     """The loss and gradient of a block, see `call_loss`: a term for each element."""
     runs, length = long_runs(grad, out, targets.rows, rows, columns, one)
     for i in range(runs):
@@ -25,9 +26,11 @@ def squared_error_block(
 
 
 @entry
-def _loss(grad: WrittenMatrix, out: Matrix2D, labels: Integers, targets: Matrix2D, threads: int) -> float:
+def _loss(
+    grad: WrittenMatrix, out: Matrix2D, labels: Integers, targets: Matrix2D, parameters: Doubles, threads: int
+) -> float:
     function = address_in_code(squared_error_block, out.dtype.type(1))
-    return mean_loss(grad, out, labels, targets, function, out.shape[1], threads)
+    return mean_loss(grad, out, labels, targets, parameters, function, out.shape[1], threads)
 
 
 def squared_error(grad_out: np.ndarray, out: np.ndarray, targets: np.ndarray) -> float:

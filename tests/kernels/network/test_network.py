@@ -18,6 +18,7 @@ from networks import (
     few_bits,
     forward,
     lift,
+    loss_arguments,
     loss_of,
     networks,
     parameters,
@@ -151,7 +152,7 @@ def test_loss_is_that_of_the_forward_pass(rows, loss, dtype):
     shape, names = LARGE, ("tanh", "identity")
     problem = problem_of(np.random.default_rng(0), shape, names, loss, rows, dtype)
     out = forward(kernels, problem.params, problem.x, shape, names)
-    want = getattr(kernels, loss)(np.empty_like(out), out, problem.targets)
+    want = getattr(kernels, loss)(np.empty_like(out), out, problem.targets, *loss_arguments(loss, shape[-1]))
     got = loss_of(kernels, problem)
     assert isinstance(got, float) and got == want
     x, targets = np.asfortranarray(problem.x), np.repeat(problem.targets, 2, axis=0)[::2]

@@ -9,9 +9,10 @@ from helpers import DTYPES, normal, unchanged
 from fastfnn import kernels
 from fastfnn.kernels.compiler.memory import NO_ROWS, Rows
 from fastfnn.kernels.elementwise.activations.contract import CHUNK, call_on_block, with_padding
-from fastfnn.kernels.elementwise.activations.table import IDENTITY, SOFTMAX, functions_of
+from fastfnn.kernels.elementwise.activations.table import ACTIVATIONS, IDENTITY, SOFTMAX, functions_of
 
 FUNCTIONS = tuple(name for name in ELEMENTWISE if name != "identity")
+EXP = ACTIVATIONS.index("exp")
 OUTSIDE = 12345.0
 every_function = pytest.mark.parametrize("name", FUNCTIONS)
 every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)
@@ -95,23 +96,24 @@ def test_the_derivative_is_computed_from_outputs_or_slopes(dtype, name):
     assert_marked_outside(arrays, [target, other])
 
 
+@pytest.mark.parametrize("code", [SOFTMAX, EXP])
 @every_dtype
-def test_softmax_has_the_same_prototype(dtype):
+def test_what_is_for_outputs_has_the_same_prototype(dtype, code):
     x, _ = problem(dtype)
     want = np.empty_like(x)
-    kernels.softmax(want, x)
+    kernels.activation_forward(want, x, code)
     arrays, (block,) = blocks(1, *x.shape, dtype)
     block[...] = x
-    apply(functions_of(SOFTMAX, dtype).activate, block)
+    apply(functions_of(code, dtype).activate, block)
     np.testing.assert_array_equal(block, want)
     assert_marked_outside(arrays, [block])
-    apply(functions_of(SOFTMAX, dtype).activate, block[:, :0])
+    apply(functions_of(code, dtype).activate, block[:, :0])
 
 
 @every_dtype
 def test_what_has_nothing_to_do_has_the_address_0(dtype):
     assert functions_of(IDENTITY, dtype) == (0, 0, False)
-    assert functions_of(SOFTMAX, dtype).differentiate == 0
+    assert functions_of(SOFTMAX, dtype).differentiate == functions_of(EXP, dtype).differentiate == 0
 
 
 @every_dtype

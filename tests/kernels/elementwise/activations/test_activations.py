@@ -31,15 +31,19 @@ from hypothesis import strategies as st
 
 from fastfnn import kernels, reference
 
-NAMES = tuple(name for name in kernels.ACTIVATIONS if name != "softmax")
+NAMES = tuple(name for name in kernels.ACTIVATIONS if name not in ("softmax", "exp"))
 OF_INPUT = ("softplus", "silu", "gelu")  # backward takes x, where that of the others takes out
 ROUNDED = ("sigmoid", "tanh", "elu", "softplus", "silu", "gelu")  # of transcendental functions
 names = st.sampled_from(NAMES)
 
 
+def forward_of(module, name):
+    return getattr(module, name if name == "softmax" else f"{name}_forward")
+
+
 def forward(module, name, x, layout="C"):
     out = poisoned(x.shape, x.dtype, layout)
-    getattr(module, name if name == "softmax" else f"{name}_forward")(out, x)
+    forward_of(module, name)(out, x)
     return out
 
 
@@ -152,7 +156,7 @@ def test_one_nan_makes_one_nan(name, dtype):
     np.testing.assert_array_equal(np.isnan(backward(kernels, name, x, grad_out)), only_there)
 
 
-@given(names, sizes, sizes, dtypes, layouts(2), seeds)
+@given(st.sampled_from([*NAMES, "exp"]), sizes, sizes, dtypes, layouts(2), seeds)
 def test_forward_fills_every_shape_and_layout(name, batch, features, dtype, layout, seed):
     x = arrange(normal(np.random.default_rng(seed), (batch, features), dtype, scale=3), layout[0])
     with unchanged(x):
@@ -207,11 +211,11 @@ def test_the_derivative_of_relu_at_zero_is_zero():
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("layout", ["C", "strided"])
-@pytest.mark.parametrize("name", [*NAMES, "softmax"])
+@pytest.mark.parametrize("name", [*NAMES, "softmax", "exp"])
 def test_forward_may_overwrite_its_input(name, layout, dtype):
     x = arrange(normal(np.random.default_rng(1), (9, 33), dtype, scale=3), layout)
     want = forward(kernels, name, x)
-    getattr(kernels, name if name == "softmax" else f"{name}_forward")(x, x)
+    forward_of(kernels, name)(x, x)
     np.testing.assert_allclose(x, want, rtol=ELEMENTWISE_EPS * TOLERANCES[dtype].eps)
 
 
@@ -231,9 +235,9 @@ def test_backward_may_overwrite_the_gradient(name, layout, dtype):
 @given(sizes, sizes, dtypes, seeds)
 def test_nothing_outside_the_output_is_written(batch, features, dtype, seed):
     x = normal(np.random.default_rng(seed), (batch, features), dtype)
-    for name in (*NAMES, "softmax"):
+    for name in (*NAMES, "softmax", "exp"):
         with framed(x.shape, dtype=dtype) as (out,):
-            getattr(kernels, name if name == "softmax" else f"{name}_forward")(out, x)
+            forward_of(kernels, name)(out, x)
     for name in NAMES:
         with framed(x.shape, dtype=dtype) as (grad_x,):
             getattr(kernels, f"{name}_backward")(grad_x, x, x)
@@ -279,3 +283,13 @@ def test_softmax_makes_nan_of_exactly_the_poisoned_row(dtype, poison, column):
         got, want = forward(kernels, "softmax", x), forward(reference, "softmax", *up(x))
     assert np.all(np.isnan(got[5])) and np.sum(np.isnan(got)) == 17
     np.testing.assert_array_equal(np.isnan(got), np.isnan(want))
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_exp_of_special_values(dtype):
+    x = np.array([[0, -0.0, -np.inf, np.inf, np.nan, 1000, -1000]], dtype)
+    with np.errstate(all="ignore"):
+        got = forward(kernels, "exp", x)
+        want = forward(reference, "exp", x)
+    np.testing.assert_array_equal(got, [[1, 1, 0, np.inf, np.nan, np.inf, 0]])
+    np.testing.assert_array_equal(got, want)
