@@ -23,7 +23,9 @@ COUNTS = (1, 2, 3, 5, 15, 16, 17, 33, 63, 64, 65, 100, 128, 255, 256, 257, 269, 
 
 ACTIVATIONS = ("identity", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "softplus", "silu", "gelu")
 GIVEN = ("own sine", "own softsign")  # activations that a user defines, see fuzz_network.py
-LOSSES = ("softmax_cross_entropy", "sigmoid_cross_entropy", "squared_error")
+# Losses of networks, and those whose gradient jumps: the rounding of an output may take it to the other side.
+LOSSES = ("softmax_cross_entropy", "sigmoid_cross_entropy", "squared_error", "poisson", "huber")
+JUMPING_LOSSES = ("absolute_error", "quantile")
 DTYPES = ("float32", "float64")
 LAYOUTS = ("F", "strided", "reversed", "sliced", "readonly", "repeated", "unaligned", "list")
 INPUT_DTYPES = ("float16", "float32", "float64", "uint8", "int8", "int64", "bool")
@@ -210,7 +212,9 @@ def _kernel(rng: np.random.Generator) -> Case:
     if name in ("activation", "network_forward"):
         case["activation"] = activation(rng)
     if name == "loss":
-        case |= {"loss": pick(rng, *LOSSES), "targets": pick(rng, "labels", "rows")}
+        case |= {"loss": pick(rng, *LOSSES, *JUMPING_LOSSES), "targets": pick(rng, "labels", "rows")}
+        if chance(rng, 0.5):
+            case["smoothing"] = pick(rng, 0.1, 0.5)  # of the targets of cross-entropies
     if name == "update":
         case["rule"] = pick(rng, *OPTIMIZERS).lower()
     if chance(rng, 0.1):

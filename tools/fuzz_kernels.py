@@ -117,7 +117,8 @@ def computed(module: Any, backend: str, case: Case, given: dict[str, Any], out: 
             grad = out.new(rows, inputs)
             code = kernels.LOSSES.index(case["loss"])
             function = reference.LOSS[code] if backend == "reference" else getattr(module, case["loss"])
-            found = {"loss": np.array(function(grad, x, given["targets"])), "grad": grad}
+            arguments = _loss_arguments(case, inputs)
+            found = {"loss": np.array(function(grad, x, given["targets"], *arguments)), "grad": grad}
         case "update":
             found = _updated(module, backend, case, given)
         case "batch_norm":
@@ -138,6 +139,13 @@ def computed(module: Any, backend: str, case: Case, given: dict[str, Any], out: 
             codes = np.array([code_of(case["activation"], backend, dtype)])
             module.network_forward(found["out"], params, x, sizes, codes)
     return found
+
+
+def _loss_arguments(case: Case, outputs: int) -> tuple[Any, ...]:
+    """What the function of a loss takes after the targets."""
+    if case["loss"].endswith("cross_entropy"):
+        return (case.get("smoothing", 0.0),)
+    return {"huber": (0.5,), "quantile": (np.linspace(0.1, 0.9, outputs),)}.get(case["loss"], ())
 
 
 def _updated(module: Any, backend: str, case: Case, given: dict[str, Any]) -> Results:

@@ -136,10 +136,10 @@ def rounding(errors: Rounding) -> Iterator[None]:
             state *= 1 + STEP_EPS * errors.eps * errors.signs(state.shape)
 
     def loss(function: Callable[..., float]) -> Callable[..., float]:
-        def rounded(grad: Any, logits: Any, targets: Any) -> float:
+        def rounded(grad: Any, logits: Any, targets: Any, *arguments: Any) -> float:
             logits = logits.copy()
             errors.touch(logits)
-            value = function(grad, logits, targets)
+            value = function(grad, logits, targets, *arguments)
             rows = np.abs(targets) if targets.ndim == 2 else np.eye(logits.shape[1])[targets]
             errors.touch(grad, np.abs(grad) + rows / max(len(grad), 1))
             # In float64 for every dtype, and the logarithm of a number near 1.

@@ -73,6 +73,8 @@ MUTATIONS = [
     ("softmax_cross_entropy", 0, last_element, "kernel"),
     ("sigmoid_cross_entropy", 0, last_column, "kernel"),
     ("squared_error", 0, last_row, "kernel"),
+    ("poisson", 0, last_element, "kernel"),
+    ("quantile", 0, last_column, "kernel"),
     ("batch_norm_forward", 3, last_element, "kernel"),
     ("batch_norm_backward", 0, last_column, "kernel"),
     ("adam_update", 0, last_element, "kernel"),
@@ -85,8 +87,9 @@ MUTATIONS = [
 # What a case must have to show it.
 HAVING = {"train_steps 3": "batch_norm", "tanh_backward 0": "Tanh", "batch_norm_backward 1": "batch_norm"}
 HAVING |= {"softmax_cross_entropy 0": "softmax", "sigmoid_cross_entropy 0": "sigmoid", "squared_error 0": "squared"}
+HAVING |= {"poisson 0": "poisson", "quantile 0": "quantile"}
 HAVING |= {"adam_update 0": '"adam"', "adagrad_update 1": "adagrad", "batch_norm_backward 0": "batch_norm"}
-HAVING |= {"train_steps 16": "Adam", "train_steps 7": "sample_weight", "network_gradient 9": "dropout"}
+HAVING |= {"train_steps 17": "Adam", "train_steps 7": "sample_weight", "network_gradient 10": "dropout"}
 
 
 @pytest.mark.parametrize(("name", "argument", "change", "kind"), MUTATIONS)
@@ -109,10 +112,10 @@ ARGUMENTS = [
     ("network_gradient", 4, lambda targets: np.roll(targets, 1, axis=0)),
     ("train_steps", 6, lambda targets: np.roll(targets, 1, axis=0)),
     ("train_steps", 9, lambda rates: rates * 1.001),
-    ("train_steps", 15, lambda batch: max(batch - 1, 1)),
-    ("train_steps", 16, lambda steps: steps + 1),  # the steps before, which Adam and dropout depend on
+    ("train_steps", 16, lambda batch: max(batch - 1, 1)),
+    ("train_steps", 17, lambda steps: steps + 1),  # the steps before, which Adam and dropout depend on
     ("train_steps", 7, lambda weights: weights[:0]),
-    ("network_gradient", 9, lambda step: step + 1),
+    ("network_gradient", 10, lambda step: step + 1),
 ]
 
 
@@ -235,7 +238,15 @@ def test_a_case_depends_on_seed_and_number_alone():
 
 def test_cases_cover_what_they_should():
     text = " ".join(cases.describe(cases.draw(1, number)) for number in range(3000))
-    names = [*cases.ACTIVATIONS, *cases.GIVEN, *cases.LOSSES, *cases.DTYPES, *cases.LAYOUTS, *cases.OPTIMIZERS]
+    names = [
+        *cases.ACTIVATIONS,
+        *cases.GIVEN,
+        *cases.LOSSES,
+        *cases.JUMPING_LOSSES,
+        *cases.DTYPES,
+        *cases.LAYOUTS,
+        *cases.OPTIMIZERS,
+    ]
     names += [*cases.INPUT_DTYPES, *cases.LABEL_DTYPES, *cases.SCHEDULES, *cases.KERNELS]
     assert [name for name in names if f'"{name}"' not in text] == []
 
