@@ -1,0 +1,72 @@
+"""Samples and targets in the form that the kernels take, dense or sparse.
+
+Kernels read dense rows. Sparse samples are made dense as a whole if that is small, else some rows at a time.
+"""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.sparse
+
+from fastfnn import FNN, validation
+from fastfnn.backend import CONVERT_ONCE_BYTES
+
+
+class Data(NamedTuple):
+    """What a network is trained on, or measured on.
+
+    x        (N, I) array of any dtype and layout that kernels read, or a sparse CSR array
+    targets  (N,) int64 labels or (N, K) rows of the network's dtype
+    weights  (N,) weights of the samples, float64, or None
+    """
+
+    x: Any
+    targets: np.ndarray
+    weights: np.ndarray | None
+
+    @property
+    def samples(self) -> int:
+        """The number of samples."""
+        return int(self.x.shape[0])
+
+    def at(self, indices: np.ndarray) -> "Data":
+        """The samples at these indices, copied."""
+        weights = None if self.weights is None else self.weights[indices]
+        return Data(self.x[indices], self.targets[indices], weights)
+
+
+def readable(net: FNN, x: Any, epochs: int = 1) -> Any:
+    """Return samples for several epochs, checked to be finite in the network's dtype; only small ones are copied."""
+    if scipy.sparse.issparse(x):
+        x = x.tocsr()
+        if x.shape[0] * x.shape[1] * net.dtype.itemsize > CONVERT_ONCE_BYTES:
+            return x
+        x = x.toarray()
+    return validation.samples_for_epochs(validation.samples("X", x, net.layer_sizes[0], net.dtype), epochs, net.dtype)
+
+
+def dense_rows(x: Any, dtype: np.dtype[Any]) -> int:
+    """Return how many rows of sparse samples may be dense at a time."""
+    return max(CONVERT_ONCE_BYTES // (int(x.shape[1]) * dtype.itemsize), 1)
+
+
+def dense_parts(x: Any, dtype: np.dtype[Any]) -> Iterator[tuple[slice, np.ndarray]]:
+    """Yield samples as dense rows, with the place of each part; dense samples are one part."""
+    if not scipy.sparse.issparse(x):
+        yield slice(0, len(x)), x
+        return
+    x = x.tocsr()
+    at_once = dense_rows(x, dtype)
+    for first in range(0, x.shape[0], at_once):
+        part = slice(first, first + at_once)
+        yield part, x[part].toarray()
+
+
+def outputs(net: FNN, x: Any, activation: str) -> np.ndarray:
+    """Return the outputs (N, K) of samples, with this output activation."""
+    out = np.empty((x.shape[0], net.layer_sizes[-1]), net.dtype)
+    for part, rows in dense_parts(x, net.dtype):
+        samples = validation.unchecked_samples("X", rows, net.layer_sizes[0], net.dtype)
+        out[part] = net._forward(samples, activation)
+    return out

@@ -1,0 +1,293 @@
+"""What both estimators share: `fit`, `partial_fit`, prediction, pickling.
+
+Classifier and regressor add what they do with y. Parameters are documented at `MLPClassifier`.
+"""
+
+import contextlib
+import warnings
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from joblib.parallel import get_active_backend
+from sklearn.base import BaseEstimator, _fit_context
+from sklearn.utils import check_random_state
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from fastfnn import FNN, DivergenceError
+from fastfnn.backend import thread_limit
+from fastfnn.callbacks import checked_callbacks
+from fastfnn.initialization import draw_weights
+from fastfnn.options import checked_dtype
+from fastfnn.sklearn import ensemble, holder, lbfgs, validation_data
+from fastfnn.sklearn.data import Data, outputs, readable
+from fastfnn.sklearn.parameters import (
+    CONSTRAINTS,
+    activations,
+    check_combination,
+    hidden_layer_sizes,
+    new_optimizer,
+    uses_lbfgs,
+)
+from fastfnn.sklearn.training import Training
+
+
+class BaseMLP(BaseEstimator):
+    """Base class of the estimators; the methods without a body are what classifier and regressor define."""
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = CONSTRAINTS
+
+    def _validated(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
+        """Return samples and targets as arrays, or sparse arrays, by scikit-learn's validation."""
+        raise NotImplementedError
+
+    def _learn_targets(self, y: Any, incremental: bool) -> None:
+        """Set the attributes that describe the targets."""
+
+    def _encoded(self, y: Any) -> np.ndarray:
+        """Return validated targets as labels from 0 (N,), or as rows (N, K)."""
+        raise NotImplementedError
+
+    def _class_weights(self, y: Any, incremental: bool) -> np.ndarray | None:
+        """Return the weight of each sample by its class, or None."""
+        return None
+
+    def _output_count(self, targets: np.ndarray) -> int:
+        """Return the number of outputs of the network."""
+        raise NotImplementedError
+
+    def _output_activation(self) -> str:
+        """Return the output activation by scikit-learn's name."""
+        raise NotImplementedError
+
+    def _network_loss(self) -> Any:
+        """Return the loss of the network, as `FNN` takes it."""
+        raise NotImplementedError
+
+    def _loss_divisor(self) -> int:
+        """Return what the loss of the network is divided by where it is reported."""
+        return 1
+
+    def _classes_to_stratify(self, targets: np.ndarray) -> np.ndarray | None:
+        """Return the classes whose shares the validation split keeps, or None."""
+        return None
+
+    def _score_of_outputs(self, out: np.ndarray, data: Data) -> float:
+        """Return the score of the network's outputs, before the output activation, on validation data."""
+        raise NotImplementedError
+
+    # Training
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, eval_set: tuple[Any, Any] | None = None) -> Self:
+        """Train the network.
+
+        Parameters
+        ----------
+        X : (n_samples, n_features) array, frame, or sparse CSR or CSC array
+            Samples of any real dtype.
+        y : (n_samples,) or (n_samples, n_outputs) array
+            Labels or targets.
+        sample_weight : (n_samples,) array, optional
+            Weights of the samples. Each step minimizes the weighted mean of the loss over its batch.
+        eval_set : (X, y), optional
+            Validation data of your own: training stops early, as with `early_stopping`, but by the score on them.
+
+        Returns
+        -------
+        self
+        """
+        return self._fit(X, y, sample_weight, eval_set, incremental=False)
+
+    def _is_stochastic(self) -> bool:
+        if uses_lbfgs(self):
+            raise AttributeError(
+                f"partial_fit is only available for stochastic optimizers. {self.solver} is not stochastic."
+            )
+        return True
+
+    @available_if(_is_stochastic)
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Train for one epoch on the given samples, with the optimizer's state of the calls before.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            See `fit`.
+
+        Returns
+        -------
+        self
+        """
+        return self._fit(X, y, sample_weight, None, incremental=True)
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any, eval_set: Any, incremental: bool) -> Self:
+        hidden = hidden_layer_sizes(self)
+        check_combination(self, len(hidden), eval_set, incremental)
+        trained = len(getattr(self, "estimators_", ())) or hasattr(self, "coefs_")  # the number of networks
+        first_pass = trained != self.n_estimators or (not self.warm_start and not incremental)
+        given = X, y
+        X, y = self._validated(X, y, first_pass)
+        self._learn_targets(y, incremental)
+        targets = self._encoded(y)
+        weights = None if sample_weight is None else _check_sample_weight(sample_weight, X, dtype=np.float64)
+        by_class = self._class_weights(y, incremental)
+        if by_class is not None:
+            weights = by_class if weights is None else by_class * weights
+        self._random_state = check_random_state(self.random_state)
+        if first_pass:
+            self._start_anew(X, targets, hidden)
+        with self._threads():
+            if self.n_estimators > 1:
+                ensemble.fit(self, X, targets, weights, given, eval_set, incremental)
+            else:
+                self._fit_network(X, targets, weights, given, eval_set, incremental)
+        return self
+
+    def _start_anew(self, X: Any, targets: np.ndarray, hidden: list[int]) -> None:
+        """Forget an earlier training, and set what the data of the first pass decide about the network."""
+        for name in ("estimators_", "coefs_", "intercepts_", "_net", "_optimizer", "_best", "_saved"):
+            self.__dict__.pop(name, None)
+        # A line search needs more precision than float32 has.
+        single = X.dtype == np.float32 and not uses_lbfgs(self)
+        self._dtype = checked_dtype(("float32" if single else "float64") if self.dtype is None else self.dtype)
+        self.n_outputs_ = self._output_count(targets)
+        self.n_layers_ = len(hidden) + 2
+        self.out_activation_ = self._output_activation()
+        self._layer_sizes = (int(X.shape[1]), *hidden, self.n_outputs_)
+
+    def _fit_network(
+        self, X: Any, targets: np.ndarray, weights: np.ndarray | None, given: tuple[Any, Any], eval_set: Any,
+        incremental: bool,
+    ) -> None:  # fmt: skip
+        """Train the one network of this estimator on checked data; `given` are X and y as they came."""
+        if not hasattr(self, "coefs_"):
+            self._draw_network()
+        net = holder.network_of(self)
+        holder.bind(self, net)
+        epochs = 1 if incremental else self.max_iter
+        data = Data(readable(net, X, epochs), net._targets("y", targets, X.shape[0]), weights)
+        try:
+            if uses_lbfgs(self):
+                self._minimize(net, data)
+            else:
+                self._descend(net, data, given, eval_set, incremental)
+            finite = bool(np.isfinite(net._flat).all())
+        except DivergenceError:
+            finite = False
+        if not finite:
+            raise ValueError(
+                "Solver produced non-finite parameter weights. The input data may contain large values and need to be"
+                " preprocessed."
+            )
+
+    def _draw_network(self) -> None:
+        """Draw the initial weights, in the order of scikit-learn, and set what training changes."""
+        net = self._undrawn_network()
+        draw_weights(net.params, self.init, net.activation, self._random_state)
+        if self.dropout:
+            net._seed = int(self._random_state.randint(2**32, dtype=np.uint32))
+        holder.bind(self, net)
+        self.n_iter_ = self.t_ = 0
+        if uses_lbfgs(self):
+            return
+        self.loss_curve_: list[float] = []
+        self._no_improvement_count = 0
+        self.validation_scores_: list[float] | None = None
+        self.best_validation_score_: float | None = None
+        self.best_loss_: float | None = np.inf
+
+    def _undrawn_network(self) -> FNN:
+        return FNN._undrawn(
+            self._layer_sizes, activation=activations(self, len(self._layer_sizes) - 2), loss=self._network_loss(),
+            dtype=self._dtype, weight_decay=0.0, dropout=float(self.dropout), batch_norm=bool(self.batch_norm),
+            book=False,
+        )  # fmt: skip
+
+    def _minimize(self, net: FNN, data: Data) -> None:
+        """Train by L-BFGS."""
+        result = lbfgs.minimize(
+            net, data, alpha=self.alpha, tol=self.tol, max_iter=self.max_iter, max_fun=self.max_fun,
+            divisor=self._loss_divisor(),
+        )  # fmt: skip
+        self.n_iter_, self.loss_ = result.nit, float(result.fun)
+
+    def _descend(self, net: FNN, data: Data, given: tuple[Any, Any], eval_set: Any, incremental: bool) -> None:
+        """Train by gradient descent."""
+        if not incremental or not hasattr(self, "_optimizer"):
+            self._optimizer = new_optimizer(self)
+        chosen, held_out, score = np.arange(data.samples), None, None
+        if self.early_stopping or eval_set is not None:
+            if self.validation_scores_ is None:
+                self.validation_scores_, self.best_validation_score_, self.best_loss_ = [], -np.inf, None
+                self._best = net._flat.copy(), net._statistics.copy()
+            if eval_set is not None:
+                held_out = self._evaluation_data(net, eval_set)
+            else:
+                classes = self._classes_to_stratify(data.targets)
+                chosen, held_out = validation_data.split(
+                    data, given, self.validation_fraction, self._random_state, classes
+                )
+            score = validation_data.scorer(self, net, held_out)
+        watchers = checked_callbacks(self.callbacks, held_out is not None, net.loss_function.has_accuracy)
+        training = Training(
+            self, net, self._optimizer, data, chosen, self._batch_size(len(chosen)), score, watchers,
+            lambda history: validation_data.measure(net, held_out, history),
+        )  # fmt: skip
+        training.run(1 if incremental else self.max_iter, incremental)
+        if score is not None:
+            net._flat[...], net._statistics[...] = self._best
+
+    def _batch_size(self, samples: int) -> int:
+        if isinstance(self.batch_size, str):
+            return min(200, samples)
+        if self.batch_size > samples:
+            message = "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped"
+            warnings.warn(message, stacklevel=2)
+        return int(min(self.batch_size, samples))
+
+    def _evaluation_data(self, net: FNN, eval_set: Any) -> validation_data.HeldOut:
+        """Return the `eval_set` of `fit` as validation data."""
+        if not isinstance(eval_set, (tuple, list)) or len(eval_set) != 2:
+            size = f" of {len(eval_set)}" if isinstance(eval_set, (tuple, list)) else ""
+            raise ValueError(f"eval_set must be a pair (X, y), got {type(eval_set).__name__}{size}")
+        X, y = self._validated(eval_set[0], eval_set[1], False)
+        data = Data(readable(net, X), net._targets("eval_set[1]", self._encoded(y), X.shape[0]), None)
+        return validation_data.HeldOut(data, (*eval_set, None))
+
+    def _threads(self) -> contextlib.AbstractContextManager[object]:
+        """Limit the threads of kernels: to `n_threads`; inside a worker of joblib, which has other workers beside it,
+        to one."""
+        if self.n_threads is not None:
+            return thread_limit(self.n_threads)
+        backend, _ = get_active_backend()
+        return thread_limit(1) if backend.nesting_level else contextlib.nullcontext()
+
+    # Prediction
+
+    def _outputs(self, X: Any) -> np.ndarray:
+        """Return the outputs of the network, (N, K); of an ensemble, their mean."""
+        check_is_fitted(self)
+        X = validate_data(self, X, accept_sparse=["csr", "csc"], dtype="numeric", reset=False)
+        activation = {"logistic": "sigmoid"}.get(self.out_activation_, self.out_activation_)
+        with self._threads():
+            if hasattr(self, "estimators_"):
+                return ensemble.mean_outputs(self, X, activation)
+            return outputs(holder.network_of(self), X, activation)
+
+    @property
+    def network_(self) -> FNN:
+        """The trained network, with what `coefs_` and `intercepts_` hold: for `FNN.save` and the like."""
+        check_is_fitted(self)
+        if hasattr(self, "estimators_"):
+            raise AttributeError(f"network_ is that of a single network, got an ensemble of {len(self.estimators_)}")
+        return holder.network_of(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return holder.state_of(self, super().__getstate__())
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags

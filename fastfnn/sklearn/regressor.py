@@ -1,0 +1,247 @@
+"""MLPRegressor."""
+
+from collections.abc import Sequence
+from numbers import Real
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import RegressorMixin
+from sklearn.metrics import d2_pinball_score, r2_score
+from sklearn.utils import column_or_1d
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import validate_data
+
+from fastfnn import Activation, losses
+from fastfnn.optimizers import Optimizer, Rate
+from fastfnn.sklearn.data import Data
+from fastfnn.sklearn.estimator import BaseMLP
+from fastfnn.sklearn.parameters import CONSTRAINTS
+
+
+class MLPRegressor(RegressorMixin, BaseMLP):
+    """A multilayer perceptron for regression, with the interface of scikit-learn's.
+
+    With the same parameters, `random_state` and dtype, the initial weights, the order of the samples and the validation
+    split are those of ``sklearn.neural_network.MLPRegressor``, so that the trained networks are equal to rounding.
+    Parameters after `max_fun` are additions.
+
+    Parameters
+    ----------
+    loss : {"squared_error", "poisson", "huber", "absolute_error", "quantile"}, default "squared_error"
+        "squared_error" is half the squared error; "poisson" half the Poisson deviance, for counts, with exponential
+        output; the others are those of `fastfnn.losses`, less sensitive to outliers or for quantiles.
+    hidden_layer_sizes, ..., max_fun
+        See `MLPClassifier`.
+    dropout, batch_norm
+        See `MLPClassifier`.
+    delta : float, default 1.0
+        With loss="huber", above 0: the size of the errors from which on the loss is linear.
+    quantile : float or sequence of float, default 0.5
+        With loss="quantile": the level in (0, 1) of the quantile to predict, or several for a single target, each of
+        which gets an output.
+    optimizer, ..., dtype
+        See `MLPClassifier`. An ensemble predicts the mean of its networks' predictions.
+
+    Attributes
+    ----------
+    coefs_, intercepts_, loss_, best_loss_, loss_curve_, validation_scores_, best_validation_score_, t_, n_iter_
+        See `MLPClassifier`.
+    n_layers_, n_outputs_, n_features_in_, feature_names_in_, estimators_, network_
+        See `MLPClassifier`.
+    out_activation_ : str
+        "exp" with loss="poisson", else "identity".
+
+    Notes
+    -----
+    The reported squared error is the mean over the outputs, as in scikit-learn; other losses are sums over them.
+
+    `score` is the coefficient of determination, but with several quantiles the mean of their D^2 pinball scores.
+
+    References
+    ----------
+    F. Pedregosa et al., "Scikit-learn: Machine Learning in Python", JMLR 12, 2011.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from fastfnn.sklearn import MLPRegressor
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> model = MLPRegressor(max_iter=300, learning_rate_init=0.01, random_state=0).fit(10 * X, y / 100)
+    >>> model.score(10 * X, y / 100) > 0.5
+    True
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = CONSTRAINTS | {
+        "loss": [StrOptions({"squared_error", "poisson", "huber", "absolute_error", "quantile"})],
+        "delta": [Interval(Real, 0, None, closed="neither")],
+        "quantile": [Interval(Real, 0, 1, closed="neither"), "array-like"],
+    }
+
+    def __init__(
+        self,
+        loss: str = "squared_error",
+        hidden_layer_sizes: int | Sequence[int] = (100,),
+        activation: str | Activation | Sequence[str | Activation] = "relu",
+        *,
+        solver: str = "adam",
+        alpha: float = 0.0001,
+        batch_size: int | str = "auto",
+        learning_rate: str = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        verbose: bool = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: float = 10,
+        max_fun: int = 15000,
+        dropout: float = 0.0,
+        batch_norm: bool = False,
+        delta: float = 1.0,
+        quantile: float | Sequence[float] = 0.5,
+        optimizer: Optimizer | None = None,
+        schedule: Rate | None = None,
+        clip_norm: float | None = None,
+        init: str | float = "glorot",
+        eval_metric: Any = None,
+        callbacks: Sequence[Any] | None = None,
+        progress: bool = False,
+        n_estimators: int = 1,
+        n_jobs: int | None = None,
+        n_threads: int | None = None,
+        dtype: Any = None,
+    ) -> None:
+        self.loss = loss
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.solver = solver
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.power_t = power_t
+        self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.tol = tol
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.n_iter_no_change = n_iter_no_change
+        self.max_fun = max_fun
+        self.dropout = dropout
+        self.batch_norm = batch_norm
+        self.delta = delta
+        self.quantile = quantile
+        self.optimizer = optimizer
+        self.schedule = schedule
+        self.clip_norm = clip_norm
+        self.init = init
+        self.eval_metric = eval_metric
+        self.callbacks = callbacks
+        self.progress = progress
+        self.n_estimators = n_estimators
+        self.n_jobs = n_jobs
+        self.n_threads = n_threads
+        self.dtype = dtype
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the predictions, (n_samples,), or (n_samples, n_outputs) for several outputs.
+
+        Parameters
+        ----------
+        X : (n_samples, n_features) array, frame or sparse array
+            Samples.
+        """
+        return self._predictions(self._outputs(X))
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the coefficient of determination of the predictions, see Notes of the class for quantiles.
+
+        Parameters
+        ----------
+        X : (n_samples, n_features) array, frame or sparse array
+            Samples.
+        y : (n_samples,) or (n_samples, n_outputs) array
+            Targets.
+        sample_weight : (n_samples,) array, optional
+            Weights of the samples.
+        """
+        return self._score(y, self.predict(X), sample_weight)
+
+    def _score(self, y: Any, predictions: np.ndarray, weights: Any) -> float:
+        if len(self._levels()) < 2:
+            return float(r2_score(y, predictions, sample_weight=weights))
+        pairs = zip(self._levels(), predictions.T, strict=True)
+        scores = [d2_pinball_score(y, column, sample_weight=weights, alpha=level) for level, column in pairs]
+        return float(np.mean(scores))
+
+    def _levels(self) -> tuple[float, ...]:
+        """Return the levels of the quantiles; none for other losses."""
+        if self.loss != "quantile":
+            return ()
+        levels: tuple[float, ...] = tuple(np.atleast_1d(self.quantile).tolist())
+        return levels
+
+    # What BaseMLP asks for
+
+    def _validated(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
+        X, y = validate_data(
+            self, X, y, accept_sparse=["csr", "csc"], multi_output=True, y_numeric=True, dtype="numeric", reset=reset
+        )  # fmt: skip
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        return X, y
+
+    def _encoded(self, y: Any) -> np.ndarray:
+        if self.loss == "poisson" and y.min(initial=0) < 0:
+            raise ValueError(f"y must not be negative with loss='poisson', got {y.min()}")
+        levels = self._levels()
+        if len(levels) < 2:
+            return y.reshape(len(y), -1)
+        if y.ndim != 1:
+            raise ValueError(f"y must have one column with several quantiles, got shape {y.shape}")
+        return np.tile(y[:, np.newaxis], len(levels))
+
+    def _output_count(self, targets: np.ndarray) -> int:
+        return targets.shape[1]
+
+    def _output_activation(self) -> str:
+        return "exp" if self.loss == "poisson" else "identity"
+
+    def _network_loss(self) -> losses.Loss:
+        if self.loss == "huber":
+            return losses.Huber(delta=self.delta)
+        if self.loss == "quantile":
+            return losses.Quantile(levels=self._levels())
+        kinds = {
+            "squared_error": losses.SquaredError,
+            "poisson": losses.Poisson,
+            "absolute_error": losses.AbsoluteError,
+        }
+        return kinds[self.loss]()
+
+    def _loss_divisor(self) -> int:
+        return self.n_outputs_ if self.loss == "squared_error" else 1
+
+    def _score_of_outputs(self, out: np.ndarray, data: Data) -> float:
+        targets = data.targets[:, 0] if len(self._levels()) > 1 else data.targets
+        return self._score(targets, np.exp(out) if self.loss == "poisson" else out, data.weights)
+
+    def _predictions(self, out: np.ndarray) -> np.ndarray:
+        return out.ravel() if out.shape[1] == 1 else out

@@ -1,0 +1,249 @@
+"""Gradient descent as scikit-learn's multilayer perceptrons do it: solver="sgd", "adam", or an optimizer of ours.
+
+The compiled loop takes the steps. This module draws the order of the samples, from the same random stream as
+scikit-learn, and decides after each epoch whether to go on. Some definitions are scikit-learn's, not `FNN.fit`'s:
+
+- The loss of a batch and its penalty ``alpha / 2 ||W||^2`` are divided by the sum of its samples' weights.
+- The reported loss contains the penalty.
+- The reported squared error is the mean over the outputs, but its gradient is that of the sum.
+"""
+
+import math
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import scipy.sparse
+from sklearn.exceptions import ConvergenceWarning
+
+from fastfnn import FNN
+from fastfnn.backend import SAMPLES_PER_GROUP, calls_are_atomic
+from fastfnn.callbacks import Callback
+from fastfnn.fitting import TrainingLoop
+from fastfnn.history import History
+from fastfnn.optimizers import Optimizer
+from fastfnn.progress import progress_bar
+from fastfnn.sklearn.data import Data, dense_rows
+from fastfnn.sklearn.parameters import scales_rate
+from fastfnn.snapshot import TrainingState
+
+# solver="sgd", learning_rate="adaptive": the rate is divided by this, and training stops once it is below the least.
+ADAPTIVE_DIVISOR, ADAPTIVE_LEAST_RATE = 5.0, 1e-6
+
+
+class Training:
+    """The epochs of one `fit` of an estimator.
+
+    Parameters
+    ----------
+    estimator : MLPClassifier or MLPRegressor
+        Holds the parameters, and gets the fitted attributes.
+    net : FNN
+    optimizer : Optimizer
+    data : Data
+    chosen : (M,) int64 array or None
+        Indices of the samples to train on; None for all.
+    batch_size : int
+        At most the number of samples to train on.
+    score : callable () -> float, or None
+        Measures the network on the validation data after each epoch; None without early stopping.
+    watchers : list of Callback
+    measure : callable (history) -> None
+        Appends to the history what is measured on the validation data for the callbacks.
+    """
+
+    def __init__(
+        self,
+        estimator: Any,
+        net: FNN,
+        optimizer: Optimizer,
+        data: Data,
+        chosen: np.ndarray | None,
+        batch_size: int,
+        score: Callable[[], float] | None,
+        watchers: list[Callback],
+        measure: Callable[[History], None],
+    ) -> None:
+        self.estimator, self.net, self.optimizer, self.data = estimator, net, optimizer, data
+        self.score, self.watchers, self.measure = score, watchers, measure
+        self.order = np.arange(data.samples) if chosen is None else chosen
+        self.batch_size = batch_size
+        self.state = TrainingState(net._flat, net._statistics, optimizer.flat_state(net.params), optimizer)
+        self.weights = np.empty(0, net.dtype) if data.weights is None else data.weights.astype(net.dtype)
+        self.settings = net._settings(optimizer.flat_settings() | {"batch_l2": estimator.alpha})
+        self.codes = net._codes("identity")
+        self.divisor = estimator._loss_divisor()
+        self.observed = bool(
+            estimator.verbose or estimator.progress or watchers or score is not None
+            or (estimator.learning_rate == "invscaling" and scales_rate(estimator))
+        )  # fmt: skip
+
+    def run(self, epochs: int, incremental: bool) -> None:
+        """Train until the criterion of the estimator is met, for at most `epochs` epochs."""
+        estimator, history, samples = self.estimator, History(), len(self.order)
+        loop = TrainingLoop(
+            self._take_steps, self.state, history, samples, self.batch_size, epochs, raises=True, goes_back=False,
+            keeps_copies=False, atomic=calls_are_atomic(self.net.backend),
+        )  # fmt: skip
+        for watcher in self.watchers:
+            watcher.begin(self.net, history)
+        estimator.n_iter_ = 0
+        try:
+            with progress_bar(estimator.progress, epochs * loop.steps, epochs) as shown:
+                loop.compile(ordered=True)
+                stops = False
+                while not stops and estimator.n_iter_ < epochs:
+                    loop.run(self._draw_orders(self._epochs_at_once(loop)), shown.advance)
+                    for loss in history.loss[estimator.n_iter_ :]:
+                        stops = self._after_epoch(loss, samples)
+                    if self.watchers:
+                        self.measure(history)
+                    shown.report(history)
+                    # A list, so that every callback is called even if an earlier one stops the training.
+                    stops = any([watcher.epoch(self.net, history) for watcher in self.watchers]) or stops
+                if not stops and not incremental:
+                    warnings.warn(
+                        f"Stochastic Optimizer: Maximum iterations ({epochs}) "
+                        "reached and the optimization hasn't converged yet.",
+                        ConvergenceWarning,
+                        stacklevel=2,
+                    )
+        except KeyboardInterrupt:
+            warnings.warn("Training interrupted by user.", stacklevel=2)
+        finally:
+            loop.settle()
+        for watcher in self.watchers:
+            watcher.end(self.net, history)
+
+    def _epochs_at_once(self, loop: TrainingLoop) -> int:
+        """Return how many epochs can be trained before there is anything to decide or to show.
+
+        Training stops after `n_iter_no_change` epochs without improvement, so it cannot stop before that many more.
+        """
+        if self.observed:
+            return 1
+        until_stop = self.estimator.n_iter_no_change + 1 - self.estimator._no_improvement_count
+        return int(max(1, min(until_stop, loop.epochs_at_once())))
+
+    def _draw_orders(self, count: int) -> np.ndarray:
+        """Return the order of the samples in each epoch, (count, samples) int64, from scikit-learn's random stream."""
+        orders = np.empty((count, len(self.order)), np.int64)
+        for row in orders:
+            if self.estimator.shuffle:
+                permutation = np.arange(len(self.order))
+                self.estimator._random_state.shuffle(permutation)
+                self.order = self.order[permutation]
+            row[:] = self.order
+        return orders
+
+    # Steps
+
+    def _take_steps(self, losses: np.ndarray, orders: np.ndarray, rates: np.ndarray) -> None:
+        """Take ``len(losses)`` compiled steps on samples in these orders, see `TrainingLoop`."""
+        sizes = self._batch_weights(orders)[: len(losses)]
+        half_squares = np.empty(len(losses) if self.estimator.alpha else 0)
+        if scipy.sparse.issparse(self.data.x):
+            self._take_sparse_steps(losses, half_squares, sizes, orders, rates)
+        else:
+            batch_weights = sizes if self.data.weights is not None else sizes[:0]
+            self._train_steps(losses, half_squares, batch_weights, self.data, orders, rates, 0)
+        losses /= self.divisor
+        if self.estimator.alpha:
+            losses += self.estimator.alpha * half_squares / sizes
+
+    def _batch_weights(self, orders: np.ndarray) -> np.ndarray:
+        """Return what the loss of each batch is divided by: the sum of its samples' weights, infinite if that is 0."""
+        edges = np.arange(0, orders.shape[1], self.batch_size)
+        if self.data.weights is None:
+            return np.tile(np.diff(edges, append=orders.shape[1]).astype(np.float64), len(orders))
+        sums = np.add.reduceat(self.data.weights[orders], edges, axis=1).ravel()
+        return np.where(sums == 0, np.inf, sums)
+
+    def _take_sparse_steps(
+        self, losses: np.ndarray, half_squares: np.ndarray, sizes: np.ndarray, orders: np.ndarray, rates: np.ndarray
+    ) -> None:
+        """Take steps on sparse samples, of which as many batches are dense at a time as fit."""
+        # Steps on single samples are computed in groups, which must not be divided.
+        multiple = self.batch_size * (SAMPLES_PER_GROUP if self.batch_size == 1 else 1)
+        at_once = max(dense_rows(self.data.x, self.net.dtype) // multiple, 1) * multiple
+        step = 0
+        for order in orders:
+            for first in range(0, len(order), at_once):
+                if step == len(losses):
+                    return
+                part = self.data.at(order[first : first + at_once])
+                steps = slice(step, step + math.ceil(part.samples / self.batch_size))
+                weights = sizes[steps] if self.data.weights is not None else sizes[:0]
+                rows = part._replace(x=part.x.toarray())
+                whole = np.arange(part.samples)[np.newaxis]
+                self._train_steps(losses[steps], half_squares[steps], weights, rows, whole, rates[steps], step)
+                step = steps.stop
+
+    def _train_steps(
+        self, losses: np.ndarray, half_squares: np.ndarray, batch_weights: np.ndarray, data: Data, orders: np.ndarray,
+        rates: np.ndarray, before: int,
+    ) -> None:  # fmt: skip
+        """Call the compiled loop; `before` are the steps since those that the optimizer has counted."""
+        net, (first, second) = self.net, self.state.moments
+        weights = self.weights if data is self.data or data.weights is None else data.weights.astype(net.dtype)
+        net._kernels.train_steps(
+            net._flat, first, second, net._statistics, losses, half_squares, data.x, data.targets, weights,
+            batch_weights, orders, rates, net._sizes, self.codes, self.settings, net._loss_parameters, net._loss_code,
+            self.optimizer.code, self.batch_size, self.optimizer.steps + before,
+        )  # fmt: skip
+
+    # Epochs
+
+    def _after_epoch(self, loss: float, samples: int) -> bool:
+        """Note an epoch in the estimator's attributes; return whether training stops."""
+        estimator = self.estimator
+        estimator.n_iter_ += 1
+        estimator.loss_ = loss
+        estimator.t_ += samples
+        estimator.loss_curve_.append(loss)
+        if estimator.verbose:
+            print(f"Iteration {estimator.n_iter_}, loss = {loss:.8f}")
+        if self.score is None:
+            self._note_loss(loss)
+        else:
+            self._note_score(self.score())
+        if estimator.learning_rate == "invscaling" and scales_rate(estimator):
+            self.optimizer.learning_rate = estimator.learning_rate_init / (estimator.t_ + 1) ** estimator.power_t
+        if estimator._no_improvement_count <= estimator.n_iter_no_change:
+            return False
+        what = "Training loss" if self.score is None else "Validation score"
+        message = f"{what} did not improve more than tol={estimator.tol:f} for {estimator.n_iter_no_change} consecutive"
+        return self._stops(f"{message} epochs.")
+
+    def _note_loss(self, loss: float) -> None:
+        estimator = self.estimator
+        improves = loss <= estimator.best_loss_ - estimator.tol
+        estimator._no_improvement_count = 0 if improves else estimator._no_improvement_count + 1
+        estimator.best_loss_ = min(estimator.best_loss_, loss)
+
+    def _note_score(self, score: float) -> None:
+        estimator = self.estimator
+        estimator.validation_scores_.append(score)
+        if estimator.verbose:
+            print(f"Validation score: {score:f}")
+        worse = score < estimator.best_validation_score_ + estimator.tol
+        estimator._no_improvement_count = estimator._no_improvement_count + 1 if worse else 0
+        if score > estimator.best_validation_score_:
+            estimator.best_validation_score_ = score
+            estimator._best = self.net._flat.copy(), self.net._statistics.copy()
+
+    def _stops(self, message: str) -> bool:
+        """Return whether training stops where it no longer improves; else the learning rate falls."""
+        estimator = self.estimator
+        rate: Any = self.optimizer.learning_rate
+        adaptive = estimator.learning_rate == "adaptive" and scales_rate(estimator)
+        if adaptive and rate > ADAPTIVE_LEAST_RATE:
+            rate = self.optimizer.learning_rate = rate / ADAPTIVE_DIVISOR
+            estimator._no_improvement_count = 0
+            ending = f"Setting learning rate to {rate:f}"
+        else:
+            ending = "Learning rate too small. Stopping." if adaptive else "Stopping."
+        if estimator.verbose:
+            print(f"{message} {ending}")
+        return not ending.startswith("Setting")

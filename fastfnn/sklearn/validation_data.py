@@ -1,0 +1,67 @@
+"""Early stopping: the validation data, and the score of the network on them."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.metrics import get_scorer
+from sklearn.model_selection import train_test_split
+from sklearn.utils import _safe_indexing
+
+from fastfnn import FNN, metrics
+from fastfnn.history import History
+from fastfnn.sklearn.data import Data, outputs
+
+
+class HeldOut(NamedTuple):
+    """Validation data.
+
+    data   as the kernels take them
+    given  X, y and weights as the user gave them, for scorers
+    """
+
+    data: Data
+    given: tuple[Any, Any, Any]
+
+
+def split(
+    data: Data, given: tuple[Any, Any], fraction: float, random_state: np.random.RandomState,
+    stratify: np.ndarray | None,
+) -> tuple[np.ndarray, HeldOut]:  # fmt: skip
+    """Return the indices of the training samples, and the validation data, as scikit-learn divides them."""
+    indices = np.arange(data.samples)
+    chosen, others = train_test_split(indices, random_state=random_state, test_size=fraction, stratify=stratify)
+    if len(others) < 2:
+        raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your dataset.")
+    held_out = data.at(others)
+    x, y = (_safe_indexing(value, others) for value in given)
+    return chosen, HeldOut(held_out, (x, y, held_out.weights))
+
+
+def scorer(estimator: Any, net: FNN, held_out: HeldOut) -> Callable[[], float]:
+    """Return a function that measures the network: higher is better."""
+    if estimator.eval_metric is None:
+        return lambda: _default_score(estimator, net, held_out.data)
+    metric = get_scorer(estimator.eval_metric) if isinstance(estimator.eval_metric, str) else estimator.eval_metric
+    x, y, weights = held_out.given
+    more = {} if weights is None else {"sample_weight": weights}
+    return lambda: float(metric(estimator, x, y, **more))
+
+
+def _default_score(estimator: Any, net: FNN, data: Data) -> float:
+    out = outputs(net, data.x, "identity")
+    if not np.isfinite(out).all():
+        return np.nan
+    return float(estimator._score_of_outputs(out, data))
+
+
+def measure(net: FNN, held_out: HeldOut | None, history: History) -> None:
+    """Append the loss and the accuracy on validation data to a history, for callbacks that read it."""
+    if held_out is None:
+        return
+    data = held_out.data
+    out = outputs(net, data.x, "identity")
+    losses = metrics.loss_of_each(net.loss_function, out, data.targets)
+    history._extend(val_loss=[float(np.average(losses, weights=data.weights))])
+    if net.loss_function.has_accuracy:
+        history._extend(val_accuracy=[metrics.accuracy(net.loss_name, out, data.targets)])
