@@ -1,4 +1,4 @@
-"""The notebooks run from beginning to end, and the saved ones hold the output of a run. The programs run too."""
+"""The notebooks run from beginning to end, and the saved ones hold the output of a run. So do programs and examples."""
 
 import copy
 import re
@@ -46,3 +46,29 @@ def test_program_beside_numpy(program):
     printed = programs.run(sys.executable, EXAMPLES / name, *arguments, cwd=EXAMPLES)
     differences = re.findall(r"largest difference of the losses (\S+)$", printed, re.MULTILINE)
     assert len(differences) == len(printed.splitlines()) and all(float(number) < 1e-5 for number in differences)
+
+
+def test_search_in_threads():
+    pytest.importorskip("sklearn")
+    printed = programs.run(sys.executable, EXAMPLES / "search_in_threads.py", cwd=EXAMPLES)
+    assert "120 fits one after the other" in printed and "the same scores" in printed
+    accuracies = re.search(r"test samples: (\S+), of 10 networks together (\S+)$", printed, re.MULTILINE)
+    assert min(map(float, accuracies.groups())) > 0.9
+
+
+def code_of(page):
+    """The examples of a page of docs/, one after the other as a program."""
+    return "".join(
+        re.findall(r"^```python\n(.*?)^```$", (programs.ROOT / "docs" / page).read_text(), re.MULTILINE | re.DOTALL)
+    )
+
+
+def test_the_examples_for_users_of_scikit_learn_run(tmp_path):
+    pytest.importorskip("sklearn")
+    program = code_of("scikit-learn.md")
+    assert program.count("fit(") >= 4
+    quiet = "import warnings\nwarnings.simplefilter('ignore')\n"  # few epochs, so that they are fast
+    check = (
+        "assert low.shape == median.shape and search.best_score_ > 0.8 and model.predict_proba(X).shape == (1797, 10)"
+    )
+    programs.run(sys.executable, "-c", f"{quiet}{program}\n{check}", cwd=tmp_path)
