@@ -91,7 +91,8 @@ def metadata(wheel: dict[str, bytes]) -> Message:
 
 def test_wheel_holds_the_package_and_nothing_else(wheel):
     package = {f"fastfnn/{path.name}" for path in (ROOT / "fastfnn").glob("*.py")}
-    package |= {path.relative_to(ROOT).as_posix() for path in (ROOT / "fastfnn/bench").rglob("*.py")}
+    for folder in ("bench", "sklearn"):
+        package |= {path.relative_to(ROOT).as_posix() for path in (ROOT / "fastfnn" / folder).rglob("*.py")}
     kernels = {f"fastfnn/{path.relative_to(ROOT).as_posix()}" for path in (ROOT / "kernels").rglob("*.py")}
     data = {"fastfnn/py.typed", "fastfnn/data/mnist10k.npz", "fastfnn/data/README.md"}
     info = {"METADATA", "RECORD", "WHEEL", "entry_points.txt", "top_level.txt", "licenses/LICENSE"}
@@ -110,7 +111,7 @@ def test_metadata(metadata):
     assert metadata["Requires-Python"] == ">=3.11"
     requirements = [line for line in metadata.get_all("Requires-Dist") if "extra ==" not in line]
     assert {line.split("<")[0].split(">")[0] for line in requirements} == {"numpy", "numba", "safetensors", "tqdm"}
-    assert set(metadata.get_all("Provides-Extra")) == {"plot", "peers", "dev"}
+    assert set(metadata.get_all("Provides-Extra")) == {"plot", "sklearn", "peers", "dev"}
 
 
 def test_command(wheel):
