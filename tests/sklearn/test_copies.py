@@ -1,0 +1,157 @@
+"""Copies of estimators: cloned, copied, pickled, stored and loaded in another process."""
+
+import copy
+import pickle
+
+import joblib
+import numpy as np
+import pytest
+from estimator_twins import BOTH, PROBLEMS, SMALL, X, assert_same_weights, quiet, weights
+from estimators_under_test import MLPClassifier
+from helpers import run_python
+from sklearn.base import clone
+
+import fastfnn as fnn
+
+pytestmark = pytest.mark.jit
+
+both = pytest.mark.parametrize("estimator", BOTH)
+Y = PROBLEMS["multiclass"].y
+
+COPIERS = {
+    "pickle": lambda estimator: pickle.loads(pickle.dumps(estimator)),
+    "old pickle": lambda estimator: pickle.loads(pickle.dumps(estimator, protocol=2)),
+    "deepcopy": copy.deepcopy,
+}
+OBJECTS = {
+    "optimizer": fnn.Adam(0.01),
+    "schedule": fnn.schedules.Exponential(0.1, 0.9),
+    "activation": ["tanh", "relu"],
+    "callbacks": [fnn.EarlyStopping(3, monitor="loss")],
+}
+
+copiers = pytest.mark.parametrize("copier", list(COPIERS.values()), ids=COPIERS)
+
+
+def fit(estimator, **params):
+    return quiet(estimator(**(SMALL | params)).fit, X, Y)
+
+
+@both
+@copiers
+@pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
+def test_a_copy_predicts_the_same_and_is_independent(estimator, copier, solver):
+    original = fit(estimator, solver=solver)
+    duplicate = copier(original)
+    assert_same_weights(duplicate, original)
+    assert duplicate.predict(X).tobytes() == original.predict(X).tobytes()
+    before = weights(original)
+    duplicate.coefs_[0][...] = 0
+    assert weights(original).tobytes() == before.tobytes()
+    assert not np.array_equal(duplicate.predict(X), original.predict(X))
+
+
+@both
+@copiers
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+def test_a_copy_goes_on_as_the_original_would(estimator, copier, solver):
+    """With the state of the solver."""
+    original = fit(estimator, solver=solver, random_state=np.random.RandomState(0))
+    duplicate = copier(original)
+    for each in (original, duplicate):
+        each.partial_fit(X, Y).partial_fit(X, Y)
+    assert_same_weights(duplicate, original)
+    assert duplicate.loss_curve_ == original.loss_curve_
+
+
+@both
+@copiers
+def test_an_untrained_estimator_is_copied(estimator, copier):
+    assert copier(estimator(alpha=3)).get_params() == estimator(alpha=3).get_params()
+
+
+@both
+def test_a_clone_is_untrained_and_has_equal_parameters(estimator):
+    original = fit(estimator, alpha=0.5)
+    duplicate = clone(original)
+    assert duplicate.get_params() == original.get_params()
+    assert not hasattr(duplicate, "coefs_")
+    assert_same_weights(quiet(duplicate.fit, X, Y), original)
+
+
+@both
+@pytest.mark.parametrize("name", OBJECTS)
+def test_a_clone_keeps_objects_of_our_own(estimator, name):
+    """scikit-learn copies them; the copies must be as good."""
+    original = estimator(**SMALL, **{name: OBJECTS[name]})
+    assert getattr(original, name) is OBJECTS[name]
+    duplicate = clone(original)
+    assert type(getattr(duplicate, name)) is type(OBJECTS[name])
+    assert_same_weights(quiet(duplicate.fit, X, Y), quiet(original.fit, X, Y))
+
+
+@both
+@copiers
+def test_a_trained_estimator_with_an_optimizer_is_copied(estimator, copier):
+    original = fit(estimator, optimizer=fnn.Momentum(0.05), dropout=0.2, batch_norm=True)
+    duplicate = copier(original)
+    assert duplicate.predict(X).tobytes() == original.predict(X).tobytes()
+
+
+def twice(x):
+    return 2 * x
+
+
+def two(x):
+    return 2.0 + 0 * x
+
+
+@both
+def test_a_trained_estimator_with_an_activation_of_a_user_is_copied(estimator):
+    original = fit(estimator, activation=fnn.Activation(twice, two))
+    duplicate = COPIERS["pickle"](original)
+    assert duplicate.predict(X).tobytes() == original.predict(X).tobytes()
+
+
+@both
+@pytest.mark.parametrize("compress", [0, 3])
+def test_joblib_stores_an_estimator(estimator, tmp_path, compress):
+    original = fit(estimator)
+    joblib.dump(original, tmp_path / "mlp", compress=compress)
+    loaded = joblib.load(tmp_path / "mlp")
+    assert_same_weights(loaded, original)
+    assert loaded.predict(X).tobytes() == original.predict(X).tobytes()
+
+
+@both
+def test_weights_may_be_mapped_into_memory(estimator, tmp_path):
+    """As joblib hands large estimators to its workers: read-only."""
+    original = fit(estimator)
+    joblib.dump(original, tmp_path / "mlp")
+    loaded = joblib.load(tmp_path / "mlp", mmap_mode="r")
+    assert loaded.predict(X).tobytes() == original.predict(X).tobytes()
+    quiet(loaded.set_params(warm_start=True).fit, X, Y)  # trains a copy
+
+
+@both
+def test_another_process_loads_an_estimator(estimator, tmp_path):
+    original = fit(estimator)
+    joblib.dump(original, tmp_path / "mlp")
+    np.save(tmp_path / "x.npy", X)
+    code = """
+import sys, joblib, numpy as np
+folder = sys.argv[1]
+mlp = joblib.load(folder + "/mlp")
+np.save(folder + "/predictions.npy", mlp.predict(np.load(folder + "/x.npy")))
+mlp.partial_fit(np.load(folder + "/x.npy"), np.arange(len(np.load(folder + "/x.npy"))) % 3)
+"""
+    run_python(code, tmp_path)
+    assert np.load(tmp_path / "predictions.npy").tobytes() == original.predict(X).tobytes()
+
+
+def test_a_pickle_holds_the_weights_once():
+    """Not the samples, nor buffers of training."""
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((2000, 50)), rng.integers(2, size=2000)
+    mlp = quiet(MLPClassifier((100,), max_iter=1, solver="sgd", momentum=0).fit, x, y)
+    assert len(pickle.dumps(mlp)) < 4 * weights(mlp).nbytes  # the best weights of early stopping, too

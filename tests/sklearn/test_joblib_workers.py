@@ -1,0 +1,91 @@
+"""Trainings side by side in the workers of joblib have the bits of trainings one by one."""
+
+import joblib
+import numpy as np
+import pytest
+from estimator_twins import BOTH, PROBLEMS, SMALL, X, quiet, weights
+from estimators_under_test import MLPClassifier
+from sklearn.model_selection import GridSearchCV, cross_val_score
+
+import fastfnn as fnn
+
+pytestmark = [pytest.mark.jit, pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")]
+
+both = pytest.mark.parametrize("estimator", BOTH)
+Y = PROBLEMS["multiclass"].y
+SEEDS = range(4)
+
+
+def train(estimator, seed):
+    """The weights of a small training, as bytes, and how many threads it could use."""
+    mlp = quiet(estimator(**(SMALL | {"random_state": seed})).fit, X, Y)
+    return weights(mlp).tobytes(), fnn.get_num_threads()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def end_of_workers():
+    yield
+    from joblib.externals.loky import get_reusable_executor
+
+    get_reusable_executor().shutdown(wait=True)
+
+
+@both
+@pytest.mark.parametrize("backend", ["loky", "threading", "multiprocessing"])
+def test_trainings_in_workers_have_the_same_bits(estimator, backend):
+    want = [train(estimator, seed)[0] for seed in SEEDS]
+    tasks = (joblib.delayed(train)(estimator, seed) for seed in SEEDS)
+    got = joblib.Parallel(n_jobs=2, backend=backend)(tasks)
+    assert [bits for bits, _ in got] == want
+
+
+def test_a_worker_of_loky_uses_its_share_of_the_cores():
+    """joblib sets OMP_NUM_THREADS in its processes: one thread per network if there is a worker for every core."""
+    tasks = (joblib.delayed(train)(MLPClassifier, seed) for seed in SEEDS)
+    with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
+        got = joblib.Parallel(n_jobs=2)(tasks)
+    assert {threads for _, threads in got} == {1}
+
+
+@pytest.mark.parametrize("backend", ["loky", "threading"])
+def test_a_search_in_workers_finds_the_same(backend):
+    grid = {"alpha": [1e-4, 1.0], "hidden_layer_sizes": [(3,), (5, 4)]}
+    one = GridSearchCV(MLPClassifier(**SMALL), grid, cv=2).fit(X, Y)
+    with joblib.parallel_config(backend=backend):
+        two = GridSearchCV(MLPClassifier(**SMALL), grid, cv=2, n_jobs=2).fit(X, Y)
+    np.testing.assert_array_equal(one.cv_results_["mean_test_score"], two.cv_results_["mean_test_score"])
+    assert weights(one.best_estimator_).tobytes() == weights(two.best_estimator_).tobytes()
+
+
+def test_large_samples_reach_workers_as_read_only_memory_maps():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((30_000, 8))  # joblib maps arrays of 1 MB and more
+    y = (x[:, 0] > 0).astype(int)
+    mlp = MLPClassifier((4,), max_iter=1, random_state=0)
+    alone, together = (cross_val_score(mlp, x, y, cv=2, n_jobs=n_jobs) for n_jobs in (None, 2))
+    np.testing.assert_array_equal(alone, together)
+
+
+def test_threads_may_share_a_trained_estimator():
+    mlp = quiet(MLPClassifier(**SMALL).fit, X, Y)
+    want = mlp.predict_proba(X)
+    results = joblib.Parallel(n_jobs=4, backend="threading")(
+        joblib.delayed(mlp.predict_proba)(X[i:]) for i in range(20)
+    )
+    for i, got in enumerate(results):
+        np.testing.assert_allclose(got, want[i:], rtol=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_cluster_of_dask_trains_the_same():
+    distributed = pytest.importorskip("distributed")
+    grid = {"alpha": [1e-4, 1.0]}
+    want = GridSearchCV(MLPClassifier(**SMALL), grid, cv=2).fit(X, Y)
+    with (
+        distributed.LocalCluster(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None) as cluster,
+        distributed.Client(cluster),
+        joblib.parallel_config(backend="dask"),
+    ):
+        got = GridSearchCV(MLPClassifier(**SMALL), grid, cv=2).fit(X, Y)
+    np.testing.assert_array_equal(got.cv_results_["mean_test_score"], want.cv_results_["mean_test_score"])
+    assert weights(got.best_estimator_).tobytes() == weights(want.best_estimator_).tobytes()
