@@ -249,7 +249,7 @@ class Momentum(Optimizer):
     learning_rate, lr, clip_norm
         See `Optimizer`.
     momentum : float, default 0.9
-        In [0, 1).
+        In [0, 1].
 
     Notes
     -----
@@ -273,7 +273,7 @@ class Momentum(Optimizer):
         lr: Rate | None = None,
         clip_norm: float | None = None,
     ) -> None:
-        super().__init__(learning_rate, lr, clip_norm, momentum=validation.fraction("momentum", momentum))
+        super().__init__(learning_rate, lr, clip_norm, momentum=validation.unit_interval("momentum", momentum))
 
 
 class Nesterov(Optimizer):
@@ -284,7 +284,7 @@ class Nesterov(Optimizer):
     learning_rate, lr, clip_norm
         See `Optimizer`.
     momentum : float, default 0.9
-        In [0, 1).
+        In [0, 1].
 
     Notes
     -----
@@ -309,7 +309,7 @@ class Nesterov(Optimizer):
         lr: Rate | None = None,
         clip_norm: float | None = None,
     ) -> None:
-        super().__init__(learning_rate, lr, clip_norm, momentum=validation.fraction("momentum", momentum))
+        super().__init__(learning_rate, lr, clip_norm, momentum=validation.unit_interval("momentum", momentum))
 
 
 class AdaGrad(Optimizer):

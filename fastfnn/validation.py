@@ -64,6 +64,14 @@ def fraction(name: str, value: Any) -> float:
     return number
 
 
+def unit_interval(name: str, value: Any) -> float:
+    """Return `value` as a float in [0, 1]."""
+    number = nonnegative(name, value)
+    if number > 1:
+        raise ValueError(f"{name} must be at most 1, got {value}")
+    return number
+
+
 def boolean(name: str, value: Any) -> bool:
     """Return `value`, which must be True or False."""
     if not isinstance(value, (bool, np.bool_)):

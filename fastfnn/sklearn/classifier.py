@@ -16,7 +16,7 @@ from sklearn.utils.validation import validate_data
 
 from fastfnn import Activation, losses
 from fastfnn.optimizers import Optimizer, Rate
-from fastfnn.sklearn.data import Data
+from fastfnn.sklearn.data import Data, dtypes_to_keep
 from fastfnn.sklearn.estimator import BaseMLP
 from fastfnn.sklearn.parameters import CONSTRAINTS
 
@@ -299,7 +299,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     def _validated(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
         X, y = validate_data(
-            self, X, y, accept_sparse=["csr", "csc"], multi_output=True, dtype="numeric", reset=reset
+            self, X, y, accept_sparse=["csr", "csc"], multi_output=True, dtype=dtypes_to_keep(X), reset=reset
         )  # fmt: skip
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
@@ -333,6 +333,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             raise ValueError(
                 "class_weight must be a dict for partial_fit, which does not see all samples; got 'balanced'"
             )
+        if isinstance(self.class_weight, list) and not all(isinstance(item, Mapping) for item in self.class_weight):
+            raise TypeError(f"class_weight must hold dicts if it is a list, got {self.class_weight}")
         weights: np.ndarray = compute_sample_weight(self.class_weight, y)
         return weights
 
@@ -348,7 +350,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return losses.SigmoidCrossEntropy(label_smoothing=self.label_smoothing)
 
     def _classes_to_stratify(self, targets: np.ndarray) -> np.ndarray | None:
-        return targets[:, 0] if self.n_outputs_ == 1 else None
+        return self.classes_[targets[:, 0].astype(int)] if self.n_outputs_ == 1 else None
 
     def _score_of_outputs(self, out: np.ndarray, data: Data) -> float:
         if data.targets.ndim == 1:

@@ -10,7 +10,15 @@ import numpy as np
 import scipy.sparse
 
 from fastfnn import FNN, validation
-from fastfnn.backend import CONVERT_ONCE_BYTES
+from fastfnn.backend import CONVERT_ONCE_BYTES, is_convertible
+
+
+def dtypes_to_keep(x: Any) -> Any:
+    """Return what scikit-learn's validation is told of the dtype: the kernels convert most numbers themselves."""
+    dtype = getattr(x, "dtype", None)
+    if isinstance(dtype, np.dtype) and (is_convertible(dtype) or dtype.kind == "b"):
+        return "numeric"
+    return np.float64, np.float32
 
 
 class Data(NamedTuple):

@@ -20,7 +20,7 @@ from fastfnn.callbacks import checked_callbacks
 from fastfnn.initialization import draw_weights
 from fastfnn.options import checked_dtype
 from fastfnn.sklearn import ensemble, holder, lbfgs, validation_data
-from fastfnn.sklearn.data import Data, outputs, readable
+from fastfnn.sklearn.data import Data, dtypes_to_keep, outputs, readable
 from fastfnn.sklearn.parameters import (
     CONSTRAINTS,
     activations,
@@ -252,8 +252,11 @@ class BaseMLP(BaseEstimator):
         if not isinstance(eval_set, (tuple, list)) or len(eval_set) != 2:
             size = f" of {len(eval_set)}" if isinstance(eval_set, (tuple, list)) else ""
             raise ValueError(f"eval_set must be a pair (X, y), got {type(eval_set).__name__}{size}")
-        X, y = self._validated(eval_set[0], eval_set[1], False)
-        data = Data(readable(net, X), net._targets("eval_set[1]", self._encoded(y), X.shape[0]), None)
+        try:
+            X, y = self._validated(eval_set[0], eval_set[1], False)
+            data = Data(readable(net, X), net._targets("y", self._encoded(y), X.shape[0]), None)
+        except ValueError as error:
+            raise ValueError(f"eval_set must be samples and targets like those of fit: {error}") from error
         return validation_data.HeldOut(data, (*eval_set, None))
 
     def _threads(self) -> contextlib.AbstractContextManager[object]:
@@ -269,7 +272,7 @@ class BaseMLP(BaseEstimator):
     def _outputs(self, X: Any) -> np.ndarray:
         """Return the outputs of the network, (N, K); of an ensemble, their mean."""
         check_is_fitted(self)
-        X = validate_data(self, X, accept_sparse=["csr", "csc"], dtype="numeric", reset=False)
+        X = validate_data(self, X, accept_sparse=["csr", "csc"], dtype=dtypes_to_keep(X), reset=False)
         activation = {"logistic": "sigmoid"}.get(self.out_activation_, self.out_activation_)
         with self._threads():
             if hasattr(self, "estimators_"):

@@ -29,7 +29,8 @@ def network_of(estimator: Any) -> FNN:
         _restore(estimator)
     net: FNN = estimator._net
     for attribute, letter in (("coefs_", "W"), ("intercepts_", "b")):
-        views, values = _arrays(net, letter), getattr(estimator, attribute)
+        views, values = _arrays(net, letter), list(getattr(estimator, attribute))
+        setattr(estimator, attribute, values)
         if len(values) != len(views):
             raise ValueError(f"{attribute} must hold {len(views)} arrays, one for each layer, got {len(values)}")
         for i, (view, value) in enumerate(zip(views, values, strict=True)):
@@ -38,6 +39,10 @@ def network_of(estimator: Any) -> FNN:
             array = np.asarray(value)
             if array.shape != view.shape:
                 raise ValueError(f"{attribute}[{i}] must have shape {view.shape}, got {array.shape}")
+            if np.may_share_memory(
+                array, net._flat
+            ):  # such as a view that is reversed: it would change with the network
+                array = values[i] = array.copy()
             view[...] = array
     return net
 

@@ -6,12 +6,14 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+from sklearn.base import is_classifier
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
 from fastfnn import Activation, optimizers
+from fastfnn.callbacks import checked_callbacks
 from fastfnn.initialization import INITS
 from fastfnn.optimizers import Optimizer
-from fastfnn.options import HIDDEN_ACTIVATIONS, checked_activations
+from fastfnn.options import HIDDEN_ACTIVATIONS, checked_activations, checked_dtype
 
 # scikit-learn's names of activations that have other names here.
 ALIASES = {"logistic": "sigmoid"}
@@ -81,7 +83,10 @@ def hidden_layer_sizes(estimator: Any) -> list[int]:
     """Return the units of each hidden layer."""
     sizes = estimator.hidden_layer_sizes
     sizes = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
-    if np.any(np.array(sizes) <= 0):
+    for i, size in enumerate(sizes):
+        if not isinstance(size, Integral):
+            raise TypeError(f"hidden_layer_sizes[{i}] must be an int, got {type(size).__name__}")
+    if any(size <= 0 for size in sizes):
         raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
     return sizes
 
@@ -101,6 +106,9 @@ def _our_name(value: Any) -> Any:
 def check_combination(estimator: Any, hidden_layers: int, eval_set: Any, incremental: bool) -> None:
     """Raise ValueError if parameters that are valid by themselves contradict each other."""
     activations(estimator, hidden_layers)
+    if estimator.dtype is not None:
+        checked_dtype(estimator.dtype)
+    checked_callbacks(estimator.callbacks, estimator.early_stopping or eval_set is not None, is_classifier(estimator))
     if uses_lbfgs(estimator):
         for name, harmless in ONLY_STOCHASTIC.items():
             value = getattr(estimator, name)

@@ -13,7 +13,7 @@ from sklearn.utils.validation import validate_data
 
 from fastfnn import Activation, losses
 from fastfnn.optimizers import Optimizer, Rate
-from fastfnn.sklearn.data import Data
+from fastfnn.sklearn.data import Data, dtypes_to_keep
 from fastfnn.sklearn.estimator import BaseMLP
 from fastfnn.sklearn.parameters import CONSTRAINTS
 
@@ -30,7 +30,11 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     loss : {"squared_error", "poisson", "huber", "absolute_error", "quantile"}, default "squared_error"
         "squared_error" is half the squared error; "poisson" half the Poisson deviance, for counts, with exponential
         output; the others are those of `fastfnn.losses`, less sensitive to outliers or for quantiles.
-    hidden_layer_sizes, ..., max_fun
+    hidden_layer_sizes, activation, solver, alpha, batch_size, learning_rate, learning_rate_init, power_t, max_iter
+        See `MLPClassifier`.
+    shuffle, random_state, tol, verbose, warm_start, momentum, nesterovs_momentum, early_stopping, validation_fraction
+        See `MLPClassifier`.
+    beta_1, beta_2, epsilon, n_iter_no_change, max_fun
         See `MLPClassifier`.
     dropout, batch_norm
         See `MLPClassifier`.
@@ -39,7 +43,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     quantile : float or sequence of float, default 0.5
         With loss="quantile": the level in (0, 1) of the quantile to predict, or several for a single target, each of
         which gets an output.
-    optimizer, ..., dtype
+    optimizer, schedule, clip_norm, init, eval_metric, callbacks, progress, n_estimators, n_jobs, n_threads, dtype
         See `MLPClassifier`. An ensemble predicts the mean of its networks' predictions.
 
     Attributes
@@ -195,14 +199,17 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         """Return the levels of the quantiles; none for other losses."""
         if self.loss != "quantile":
             return ()
-        levels: tuple[float, ...] = tuple(np.atleast_1d(self.quantile).tolist())
-        return levels
+        levels = np.atleast_1d(np.asarray(self.quantile, np.float64))
+        if levels.ndim != 1 or not levels.size or not ((levels > 0) & (levels < 1)).all():
+            raise ValueError(f"quantile must be a number above 0 and below 1, or several, got {self.quantile!r}")
+        return tuple(levels.tolist())
 
     # What BaseMLP asks for
 
     def _validated(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
         X, y = validate_data(
-            self, X, y, accept_sparse=["csr", "csc"], multi_output=True, y_numeric=True, dtype="numeric", reset=reset
+            self, X, y, accept_sparse=["csr", "csc"], multi_output=True, y_numeric=True, dtype=dtypes_to_keep(X),
+            reset=reset,
         )  # fmt: skip
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)

@@ -471,7 +471,7 @@ def test_fit_rejects_the_class_of_an_optimizer():
 
 NOT_NUMBERS = ["0.1", None, True, 1j, [0.1], np.ones(2)]
 NOT_NONNEGATIVE = [-1e-9, -1, math.nan, math.inf, -math.inf, 10**400]
-FRACTIONS = ("momentum", "decay_rate", "beta1", "beta2")
+FRACTIONS = ("decay_rate", "beta1", "beta2")
 every_setting = pytest.mark.parametrize(
     ("name", "setting"), [(name, setting) for name, settings in SETTINGS.items() for setting in settings]
 )
@@ -498,8 +498,15 @@ def test_only_fractions_must_be_less_than_one(name, setting):
         if setting in FRACTIONS:
             with pytest.raises(ValueError, match=f"^{setting} must be less than 1, got {value}$"):
                 CLASSES[name](**(SETTINGS[name] | {setting: value}))
-        else:
+        elif setting != "momentum" or value == 1:
             CLASSES[name](**(SETTINGS[name] | {setting: value}))
+
+
+@pytest.mark.parametrize("kind", [fnn.Momentum, fnn.Nesterov])
+def test_a_momentum_is_at_most_one(kind):
+    kind(0.1, momentum=1)
+    with pytest.raises(ValueError, match=r"^momentum must be at most 1, got 1\.5$"):
+        kind(0.1, momentum=1.5)
 
 
 @every_setting
