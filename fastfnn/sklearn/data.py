@@ -44,14 +44,14 @@ class Data(NamedTuple):
         return Data(self.x[indices], self.targets[indices], weights)
 
 
-def readable(net: FNN, x: Any, epochs: int = 1) -> Any:
-    """Return samples for several epochs, checked to be finite in the network's dtype; only small ones are copied."""
+def readable(x: Any, width: int, dtype: np.dtype[Any], epochs: int = 1) -> Any:
+    """Return samples for several epochs, checked to be finite in a network's dtype; only small ones are copied."""
     if scipy.sparse.issparse(x):
         x = x.tocsr()
-        if x.shape[0] * x.shape[1] * net.dtype.itemsize > CONVERT_ONCE_BYTES:
+        if x.shape[0] * x.shape[1] * dtype.itemsize > CONVERT_ONCE_BYTES:
             return x
         x = x.toarray()
-    return validation.samples_for_epochs(validation.samples("X", x, net.layer_sizes[0], net.dtype), epochs, net.dtype)
+    return validation.samples_for_epochs(validation.samples("X", x, width, dtype), epochs, dtype)
 
 
 def dense_rows(x: Any, dtype: np.dtype[Any]) -> int:

@@ -138,6 +138,9 @@ class BaseMLP(BaseEstimator):
         self._random_state = check_random_state(self.random_state)
         if first_pass:
             self._start_anew(X, targets, hidden)
+        elif hidden != list(self._layer_sizes[1:-1]):
+            raise ValueError(f"hidden_layer_sizes must stay {self._layer_sizes[1:-1]} to train on, got {tuple(hidden)}")
+        X = readable(X, self._layer_sizes[0], self._dtype, 1 if incremental else self.max_iter)
         with self._threads():
             if self.n_estimators > 1:
                 ensemble.fit(self, X, targets, weights, given, eval_set, incremental)
@@ -164,10 +167,8 @@ class BaseMLP(BaseEstimator):
         """Train the one network of this estimator on checked data; `given` are X and y as they came."""
         if not hasattr(self, "coefs_"):
             self._draw_network()
-        net = holder.network_of(self)
-        holder.bind(self, net)
-        epochs = 1 if incremental else self.max_iter
-        data = Data(readable(net, X, epochs), net._targets("y", targets, X.shape[0]), weights)
+        net = holder.current_network(self)
+        data = Data(X, net._targets("y", targets, X.shape[0]), weights)
         try:
             if uses_lbfgs(self):
                 self._minimize(net, data)
@@ -254,7 +255,8 @@ class BaseMLP(BaseEstimator):
             raise ValueError(f"eval_set must be a pair (X, y), got {type(eval_set).__name__}{size}")
         try:
             X, y = self._validated(eval_set[0], eval_set[1], False)
-            data = Data(readable(net, X), net._targets("y", self._encoded(y), X.shape[0]), None)
+            X = readable(X, self._layer_sizes[0], self._dtype)
+            data = Data(X, net._targets("y", self._encoded(y), X.shape[0]), None)
         except ValueError as error:
             raise ValueError(f"eval_set must be samples and targets like those of fit: {error}") from error
         return validation_data.HeldOut(data, (*eval_set, None))

@@ -47,6 +47,19 @@ def network_of(estimator: Any) -> FNN:
     return net
 
 
+def current_network(estimator: Any) -> FNN:
+    """Return the network to train on, by the parameters as they are now; `coefs_` and `intercepts_` are its views."""
+    net, now = network_of(estimator), estimator._undrawn_network()
+    if now._options() != net._options():  # a parameter was changed since the last training
+        old, new = {**net.params, **net._running()}, {**now.params, **now._running()}
+        for name in old.keys() & new.keys():
+            new[name][...] = old[name]
+        now._seed, net = net._seed, now
+        vars(estimator).pop("_optimizer", None)
+    bind(estimator, net)
+    return net
+
+
 def state_of(estimator: Any, state: dict[str, Any]) -> dict[str, Any]:
     """Return what is pickled of an estimator: without its network, with what `_restore` needs to build it again."""
     state = {name: value for name, value in state.items() if name not in UNPICKLED}
