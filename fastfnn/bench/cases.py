@@ -8,10 +8,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastfnn import validation
-from fastfnn.network import FNN, INIT_GAIN, OUTPUT_ACTIVATION
+from fastfnn.network import FNN, INIT_GAIN
 from fastfnn.optimizers import SGD, Adam, Optimizer
 
-ACTIVATIONS = ("identity", "sigmoid", "tanh", "relu")  # those that every library in the comparison has
+# Those that every library in the comparison has.
+ACTIVATIONS = ("identity", "sigmoid", "tanh", "relu")
+LOSSES = ("softmax_cross_entropy", "sigmoid_cross_entropy", "squared_error")
 OPTIMIZERS: dict[str, type[SGD] | type[Adam]] = {"sgd": SGD, "adam": Adam}
 LEARNING_RATE = {"sgd": 0.01, "adam": 0.001}
 
@@ -121,7 +123,7 @@ def custom(
     sizes = tuple(validation.integer("--layers", size, 1) for size in layers)
     validation.integer("--batch-size", batch_size, 1)
     validation.choice("--activation", activation, ACTIVATIONS)
-    validation.choice("--loss", loss, tuple(OUTPUT_ACTIVATION))
+    validation.choice("--loss", loss, LOSSES)
     validation.choice("--optimizer", optimizer, tuple(OPTIMIZERS))
     _check_dtype(dtype)
     init = "he" if activation == "relu" else "xavier"

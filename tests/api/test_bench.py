@@ -377,6 +377,7 @@ BAD = {
     "batch size": (["--layers", "3,2", "--batch-size", "0"], "--batch-size must be at least 1, got 0"),
     "activation": (["--layers", "3,2", "--activation", "gelu"], "--activation must be one of .*'gelu'"),
     "loss": (["--layers", "3,2", "--loss", "hinge"], "--loss must be one of .*'hinge'"),
+    "loss of no other library": (["--layers", "3,2", "--loss", "huber"], "--loss must be one of .*'huber'"),
     "optimizer": (["--layers", "3,2", "--optimizer", "lion"], "--optimizer must be one of sgd, adam; got 'lion'"),
     "json": (["--json", "no-such-folder/file"], "--json must name a file in an existing folder"),
     "plot": (["--plot", "."], "--plot must name a file, got the folder"),

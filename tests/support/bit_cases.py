@@ -270,7 +270,7 @@ CASES = {
         f"train_steps, {name}": training("adam", NETWORK, 301, 67, names=("relu",), loss=name)
         for name in ("softmax_cross_entropy", "sigmoid_cross_entropy", "poisson", "huber", "absolute_error", "quantile")
     },
-    "train_steps on one sample, quantile": training("sgd", (610, 640, 10), 19, 1, loss="quantile"),
+    "train_steps on one sample, quantile": training("sgd", (810, 830, 10), 19, 1, loss="quantile"),
     "train_steps, two epochs": training("adam", NETWORK, 201, 67, names=("relu",), labels=True, epochs=2),
     "train_steps, dropout": training("sgd", NETWORK, 301, 67, labels=True, **DROPOUT),
     "train_steps, batch normalization": training("sgd", NETWORK, 301, 67, normalized=True),
