@@ -7,11 +7,11 @@ import joblib
 import numpy as np
 import pytest
 from estimator_twins import BOTH, PROBLEMS, SMALL, X, assert_same_weights, quiet, weights
-from estimators_under_test import MLPClassifier
 from helpers import run_python
 from sklearn.base import clone
 
 import fastfnn as fnn
+from fastfnn.sklearn import MLPClassifier
 
 pytestmark = pytest.mark.jit
 
@@ -34,7 +34,7 @@ copiers = pytest.mark.parametrize("copier", list(COPIERS.values()), ids=COPIERS)
 
 
 def fit(estimator, **params):
-    return quiet(estimator(**(SMALL | params)).fit, X, Y)
+    return quiet(estimator(**(SMALL | {"learning_rate_init": 0.1} | params)).fit, X, Y)
 
 
 @both
@@ -46,9 +46,11 @@ def test_a_copy_predicts_the_same_and_is_independent(estimator, copier, solver):
     assert_same_weights(duplicate, original)
     assert duplicate.predict(X).tobytes() == original.predict(X).tobytes()
     before = weights(original)
-    duplicate.coefs_[0][...] = 0
+    for array in duplicate.coefs_:
+        array[...] = 0
     assert weights(original).tobytes() == before.tobytes()
-    assert not np.array_equal(duplicate.predict(X), original.predict(X))
+    assert len(np.unique(duplicate.predict(X))) == 1
+    assert len(np.unique(original.predict(X))) > 1
 
 
 @both
@@ -83,7 +85,7 @@ def test_a_clone_is_untrained_and_has_equal_parameters(estimator):
 @pytest.mark.parametrize("name", OBJECTS)
 def test_a_clone_keeps_objects_of_our_own(estimator, name):
     """scikit-learn copies them; the copies must be as good."""
-    original = estimator(**SMALL, **{name: OBJECTS[name]})
+    original = estimator(**(SMALL | {name: OBJECTS[name]}))
     assert getattr(original, name) is OBJECTS[name]
     duplicate = clone(original)
     assert type(getattr(duplicate, name)) is type(OBJECTS[name])

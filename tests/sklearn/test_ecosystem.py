@@ -5,7 +5,6 @@ import pandas as pd
 import polars as pl
 import pytest
 from estimator_twins import BOTH, PROBLEMS, RTOL, SMALL, THEIRS, X, assert_close, quiet, with_both
-from estimators_under_test import MLPClassifier, MLPRegressor
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.ensemble import (
@@ -32,6 +31,8 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.multioutput import ClassifierChain, MultiOutputRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from fastfnn.sklearn import MLPClassifier, MLPRegressor
 
 pytestmark = [pytest.mark.jit, pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")]
 

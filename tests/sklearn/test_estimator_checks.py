@@ -3,9 +3,10 @@
 import unittest
 
 import pytest
-from estimators_under_test import MLPClassifier, MLPRegressor
 from helpers import run_python
 from sklearn.utils.estimator_checks import estimator_checks_generator
+
+from fastfnn.sklearn import MLPClassifier, MLPRegressor
 
 ESTIMATORS = (MLPClassifier, MLPRegressor)
 COUNTS = {MLPClassifier: 67, MLPRegressor: 60}  # in scikit-learn 1.9; later versions have more
@@ -52,7 +53,7 @@ def test_no_check_is_missing(estimator):
 def test_check_of_the_array_api_passes():
     code = """
 from sklearn.utils.estimator_checks import check_array_api_input
-from estimators_under_test import MLPClassifier, MLPRegressor
+from fastfnn.sklearn import MLPClassifier, MLPRegressor
 for estimator in (MLPClassifier, MLPRegressor):
     check_array_api_input(estimator.__name__, estimator(), array_namespace="numpy", expect_only_array_outputs=False)
 print("passed")

@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 import scipy.sparse
 from estimator_twins import BOTH, PROBLEMS, SAMPLES, SMALL, WEIGHTS, X, assert_same_weights, quiet, samples
-from estimators_under_test import MLPClassifier, MLPRegressor
 from sklearn.metrics import get_scorer, log_loss, make_scorer, mean_absolute_error, r2_score
 from sklearn.model_selection import train_test_split
+
+from fastfnn.sklearn import MLPClassifier, MLPRegressor
 
 pytestmark = pytest.mark.jit
 
@@ -164,7 +165,7 @@ def test_labels_of_an_evaluation_set_may_be_words_in_frames():
     ids=["array", "one", "three", "features", "lengths", "NaN", "empty", "str", "dict", "columns"],
 )
 def test_bad_evaluation_sets_are_refused(estimator, eval_set):
-    with pytest.raises((ValueError, TypeError), match=r"eval_set|X|features|samples"):
+    with pytest.raises((ValueError, TypeError), match=r"eval_set|X |y |feature|sample|label|pair"):
         estimator(**SMALL).fit(X, LABELS, eval_set=eval_set)
 
 

@@ -4,10 +4,10 @@ import joblib
 import numpy as np
 import pytest
 from estimator_twins import BOTH, PROBLEMS, SMALL, X, quiet, weights
-from estimators_under_test import MLPClassifier
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
 import fastfnn as fnn
+from fastfnn.sklearn import MLPClassifier
 
 pytestmark = [pytest.mark.jit, pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")]
 

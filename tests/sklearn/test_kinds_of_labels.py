@@ -7,8 +7,8 @@ import pytest
 import scipy.sparse
 from estimator_twins import (
     PROBLEMS,
+    RTOL,
     SMALL,
-    THEIRS,
     WEIGHTS,
     X,
     assert_same_error,
@@ -16,10 +16,10 @@ from estimator_twins import (
     assert_same_training,
     assert_same_weights,
     fit_both,
-    report,
     with_both,
 )
-from estimators_under_test import MLPClassifier, MLPRegressor
+
+from fastfnn.sklearn import MLPClassifier
 
 pytestmark = pytest.mark.jit
 
@@ -122,16 +122,10 @@ def test_values_may_have_any_dtype_and_container(y, loss):
 @pytest.mark.parametrize("sample_weight", [WEIGHTS.tolist(), WEIGHTS.astype(np.float32), pd.Series(WEIGHTS), 2, 0.5])
 @pytest.mark.parametrize("name", ["binary", "one output"])
 def test_weights_of_samples_may_have_any_dtype_and_container(sample_weight, name):
-    assert_same_training(*fit_both(PROBLEMS[name], sample_weight=sample_weight))
+    single = isinstance(sample_weight, np.ndarray)  # scikit-learn multiplies in float32
+    assert_same_training(*fit_both(PROBLEMS[name], sample_weight=sample_weight), rtol=1e-5 if single else RTOL)
 
 
 def test_targets_of_float32_samples_may_be_large_integers():
     x, y = X.astype(np.float32), LABELS + 2**24 + 1
     assert_same_predictions(*fit_both(PROBLEMS["multiclass"], x, y=y), x, rtol=2e-3)
-
-
-def test_negative_counts_are_refused_or_learned_as_by_scikit_learn():
-    """Poisson loss of negative targets."""
-    _, their_error, _ = report(lambda: THEIRS[MLPRegressor](**SMALL, loss="poisson").fit(X, -LABELS))
-    _, error, _ = report(lambda: MLPRegressor(**SMALL, loss="poisson").fit(X, -LABELS))
-    assert error == their_error

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import sklearn
 from estimator_twins import BOTH, PROBLEMS, SMALL, WEIGHTS, X, assert_same_weights, quiet, samples, weights, with_both
-from estimators_under_test import MLPClassifier
 from sklearn.model_selection import GridSearchCV, cross_validate
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+
+from fastfnn.sklearn import MLPClassifier
 
 pytestmark = [pytest.mark.jit, pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")]
 
@@ -54,15 +55,12 @@ def test_requests_of_partial_fit_are_there(estimator):
 
 @both
 def test_an_evaluation_set_reaches_the_network_through_a_pipeline(estimator):
-    """With the transformations of the steps before it."""
-    held_out = samples(5, 20), Y[:20]
+    """As it is: the steps before do not transform it."""
     scaler = StandardScaler().fit(X)
-    direct = estimator(**SMALL, early_stopping=True).fit(
-        scaler.transform(X), Y, eval_set=(scaler.transform(held_out[0]), held_out[1])
-    )
-    mlp = estimator(**SMALL, early_stopping=True).set_fit_request(eval_set=True)
-    pipeline = Pipeline([("scale", StandardScaler()), ("mlp", mlp)], transform_input=["eval_set"])
-    pipeline.fit(X, Y, eval_set=held_out)
+    held_out = scaler.transform(samples(5, 20)), Y[:20]
+    direct = estimator(**SMALL).fit(scaler.transform(X), Y, eval_set=held_out)
+    mlp = estimator(**SMALL).set_fit_request(eval_set=True)
+    pipeline = make_pipeline(StandardScaler(), mlp).fit(X, Y, eval_set=held_out)
     assert pipeline[-1].validation_scores_ == direct.validation_scores_
     assert_same_weights(pipeline[-1], direct)
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import scipy.sparse
 from estimator_twins import BOTH, PROBLEMS, SMALL, WEIGHTS, X, quiet, samples, weights
-from estimators_under_test import MLPClassifier
 from sklearn.base import clone
 
 import fastfnn as fnn
+from fastfnn.sklearn import MLPClassifier
 
 pytestmark = [pytest.mark.jit, pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")]
 

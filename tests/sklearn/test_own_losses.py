@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 from estimator_twins import PROBLEMS, RTOL, SMALL, WEIGHTS, X, assert_close, quiet, samples, weights
-from estimators_under_test import MLPRegressor
 from sklearn.metrics import d2_pinball_score, r2_score
+
+from fastfnn.sklearn import MLPRegressor
 
 pytestmark = pytest.mark.jit
 

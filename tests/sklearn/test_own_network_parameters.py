@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pytest
 from estimator_twins import BOTH, PROBLEMS, RTOL, SMALL, WEIGHTS, X, assert_close, assert_same_weights, quiet, weights
-from estimators_under_test import MLPClassifier, MLPRegressor
 from sklearn.utils.class_weight import compute_sample_weight
 
 import fastfnn as fnn
+from fastfnn.sklearn import MLPClassifier, MLPRegressor
 
 pytestmark = pytest.mark.jit
 

@@ -5,9 +5,9 @@ import inspect
 import numpy as np
 import pytest
 from estimator_twins import BOTH, PROBLEMS, SMALL, X, quiet, weights
-from estimators_under_test import MLPClassifier, MLPRegressor
 
 import fastfnn as fnn
+from fastfnn.sklearn import MLPClassifier, MLPRegressor
 
 both = pytest.mark.parametrize("estimator", BOTH)
 Y = PROBLEMS["multiclass"].y
@@ -54,16 +54,13 @@ def test_a_bad_value_is_refused_by_name(estimator, name, value):
 @pytest.mark.jit
 @pytest.mark.parametrize(("estimator", "name", "value"), CASES)
 def test_a_bad_value_leaves_a_trained_network(estimator, name, value):
-    mlp = TRAINED[estimator] if estimator in TRAINED else TRAINED.setdefault(estimator, fit(estimator))
+    mlp = fit(estimator, max_iter=1)
     before, good = weights(mlp), mlp.get_params()
-    with pytest.raises((ValueError, TypeError), match=name):
+    with pytest.raises((ValueError, TypeError)):
         mlp.set_params(**({name: value} | ({"loss": "huber"} if name == "delta" else {}))).fit(X, Y)
     mlp.set_params(**good)
     assert weights(mlp).tobytes() == before.tobytes()
     mlp.predict(X)
-
-
-TRAINED = {}
 
 
 def fit(estimator, **params):

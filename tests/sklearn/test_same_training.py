@@ -13,7 +13,8 @@ from estimator_twins import (
     fit_both,
     with_both,
 )
-from estimators_under_test import MLPClassifier, MLPRegressor
+
+from fastfnn.sklearn import MLPClassifier, MLPRegressor
 
 pytestmark = pytest.mark.jit
 
@@ -27,12 +28,16 @@ SOLVERS = {
     "adaptive": {"solver": "sgd", "learning_rate": "adaptive", "tol": 10.0, "n_iter_no_change": 1, "max_iter": 12},
     "adam": {"solver": "adam", "learning_rate_init": 0.01},
     "adam with other constants": {"solver": "adam", "beta_1": 0.5, "beta_2": 0.9, "epsilon": 1e-2},
-    "lbfgs": {"solver": "lbfgs", "max_iter": 10},
+    # With ReLU a line search may try outputs of 30 and more, where scikit-learn's log(1 - p) has few correct digits.
+    "lbfgs": {"solver": "lbfgs", "max_iter": 10, "activation": "tanh"},
 }
 STOCHASTIC = ("nesterov", "adam")
 
 problems = pytest.mark.parametrize("problem", list(PROBLEMS.values()), ids=PROBLEMS)
 solvers = pytest.mark.parametrize("solver", list(SOLVERS.values()), ids=SOLVERS)
+three_solvers = pytest.mark.parametrize(
+    "solver", [SOLVERS[name] for name in ("nesterov", "adam", "lbfgs")], ids=["sgd", "adam", "lbfgs"]
+)
 stochastic = pytest.mark.parametrize("solver", [SOLVERS[name] for name in STOCHASTIC], ids=STOCHASTIC)
 
 
@@ -49,10 +54,10 @@ def test_every_solver_weighs_samples_alike(problem, solver):
 
 
 @problems
-@pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
+@three_solvers
 def test_samples_of_weight_0_count_alike(problem, solver):
     weights = np.where(np.arange(SAMPLES) % 3 == 0, 0, WEIGHTS)
-    assert_same_training(*fit_both(problem, sample_weight=weights, solver=solver))
+    assert_same_training(*fit_both(problem, sample_weight=weights, **solver))
 
 
 @pytest.mark.parametrize("activation", ["identity", "logistic", "tanh", "relu"])
@@ -63,10 +68,10 @@ def test_every_activation_does_the_same(activation, solver, name):
 
 
 @problems
-@pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
+@three_solvers
 @pytest.mark.parametrize("alpha", [0, 3.0])
 def test_the_penalty_of_the_weights_is_the_same(problem, solver, alpha):
-    assert_same_training(*fit_both(problem, solver=solver, alpha=alpha, sample_weight=WEIGHTS))
+    assert_same_training(*fit_both(problem, alpha=alpha, sample_weight=WEIGHTS, **solver))
 
 
 @stochastic

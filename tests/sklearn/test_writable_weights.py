@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 from estimator_twins import BOTH, PROBLEMS, SMALL, X, assert_close, quiet, weights, with_both
-from estimators_under_test import MLPClassifier
+
+from fastfnn.sklearn import MLPClassifier
 
 pytestmark = pytest.mark.jit
 

@@ -1,6 +1,7 @@
 """What the tests of the estimators share: small problems, and comparisons with scikit-learn's classes at run time."""
 
 import inspect
+import re
 import types
 import warnings
 from collections.abc import Mapping
@@ -9,7 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse
 import sklearn.neural_network
-from estimators_under_test import MLPClassifier, MLPRegressor
+
+from fastfnn.sklearn import MLPClassifier, MLPRegressor
 
 THEIRS = {
     MLPClassifier: sklearn.neural_network.MLPClassifier,
@@ -65,8 +67,13 @@ def report(action):
         try:
             result = action()
         except Exception as exception:
-            error = type(exception), str(exception)
-    return result, error, [(warning.category, str(warning.message)) for warning in caught]
+            error = type(exception), _with_sorted_sets(str(exception))
+    return result, error, [(warning.category, _with_sorted_sets(str(warning.message))) for warning in caught]
+
+
+def _with_sorted_sets(text):
+    """Sort what stands in braces: equal sets of strings are printed in any order."""
+    return re.sub(r"\{([^{}]*)\}", lambda found: "{" + ", ".join(sorted(found[1].split(", "))) + "}", text)
 
 
 def with_both(estimator, action):
