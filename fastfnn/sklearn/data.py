@@ -21,10 +21,29 @@ def dtypes_to_keep(x: Any) -> Any:
     return np.float64, np.float32
 
 
+class Chosen(NamedTuple):
+    """Rows of dense samples that are copied only when they are needed, some at a time."""
+
+    x: np.ndarray
+    indices: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the rows together."""
+        return len(self.indices), *self.x.shape[1:]
+
+
+def choose(x: Any, indices: np.ndarray) -> Any:
+    """Return rows of samples: copied if they are small or sparse, else as `Chosen`."""
+    if scipy.sparse.issparse(x) or len(indices) * x.shape[1] * x.dtype.itemsize <= CONVERT_ONCE_BYTES:
+        return x[indices]
+    return Chosen(x, indices)
+
+
 class Data(NamedTuple):
     """What a network is trained on, or measured on.
 
-    x        (N, I) array of any dtype and layout that kernels read, or a sparse CSR array
+    x        (N, I) array of any dtype and layout that kernels read, a sparse CSR array, or `Chosen`
     targets  (N,) int64 labels or (N, K) rows of the network's dtype
     weights  (N,) weights of the samples, float64, or None
     """
@@ -39,9 +58,9 @@ class Data(NamedTuple):
         return int(self.x.shape[0])
 
     def at(self, indices: np.ndarray) -> "Data":
-        """The samples at these indices, copied."""
+        """The samples at these indices."""
         weights = None if self.weights is None else self.weights[indices]
-        return Data(self.x[indices], self.targets[indices], weights)
+        return Data(choose(self.x, indices), self.targets[indices], weights)
 
 
 def readable(x: Any, width: int, dtype: np.dtype[Any], epochs: int = 1) -> Any:
@@ -55,20 +74,20 @@ def readable(x: Any, width: int, dtype: np.dtype[Any], epochs: int = 1) -> Any:
 
 
 def dense_rows(x: Any, dtype: np.dtype[Any]) -> int:
-    """Return how many rows of sparse samples may be dense at a time."""
+    """Return how many rows may be copied at a time."""
     return max(CONVERT_ONCE_BYTES // (int(x.shape[1]) * dtype.itemsize), 1)
 
 
 def dense_parts(x: Any, dtype: np.dtype[Any]) -> Iterator[tuple[slice, np.ndarray]]:
-    """Yield samples as dense rows, with the place of each part; dense samples are one part."""
-    if not scipy.sparse.issparse(x):
+    """Yield samples as dense rows, with the place of each part; an array is one part."""
+    if isinstance(x, np.ndarray):
         yield slice(0, len(x)), x
         return
-    x = x.tocsr()
+    x = x if isinstance(x, Chosen) else x.tocsr()
     at_once = dense_rows(x, dtype)
     for first in range(0, x.shape[0], at_once):
         part = slice(first, first + at_once)
-        yield part, x[part].toarray()
+        yield part, x.x[x.indices[part]] if isinstance(x, Chosen) else x[part].toarray()
 
 
 def outputs(net: FNN, x: Any, activation: str) -> np.ndarray:

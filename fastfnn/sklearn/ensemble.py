@@ -4,45 +4,74 @@ Kernels release Python's lock, and all networks read the same samples, so that n
 network after the other has all threads of the kernels.
 """
 
-from collections.abc import Iterator
+import collections
+import threading
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-from joblib import Parallel, delayed, effective_n_jobs
+from joblib import effective_n_jobs
 from sklearn.base import clone
 
+from fastfnn.backend import thread_limit
 from fastfnn.sklearn import holder
 from fastfnn.sklearn.data import outputs
+from fastfnn.sklearn.parameters import uses_lbfgs
 
 # What members take from the ensemble instead of finding it out from the data.
 SHARED = ("classes_", "_label_binarizer", "n_features_in_", "feature_names_in_", "n_outputs_", "n_layers_",
           "out_activation_", "_dtype", "_layer_sizes")  # fmt: skip
 
 
-def fit(
-    estimator: Any, X: Any, targets: np.ndarray, weights: np.ndarray | None, given: tuple[Any, Any], eval_set: Any,
-    incremental: bool,
-) -> None:  # fmt: skip
-    """Train all networks of an ensemble, each from a seed of its own."""
-    members = getattr(estimator, "estimators_", None)
-    if members is None or len(members) != estimator.n_estimators:
-        members = [_new_member(estimator) for _ in range(estimator.n_estimators)]
-    arguments = X, targets, weights, given, eval_set, incremental
-    trained = _side_by_side(estimator, _fit_member, [(member, *arguments) for member in members])
-    if estimator.progress:
-        from tqdm import tqdm
+def prepared(estimator: Any, *arguments: Any) -> Callable[[], None]:
+    """Return the function that trains all networks of an ensemble, each from a seed of its own.
 
-        trained = tqdm(trained, total=len(members), unit="network", dynamic_ncols=True)
-    estimator.estimators_ = list(trained)
-    estimator.n_iter_ = max(member.n_iter_ for member in members)
-    estimator.loss_ = float(np.mean([member.loss_ for member in members]))
+    `arguments` are those of `_prepared_network`; the last one is the event that ends training.
+    """
+    members = getattr(estimator, "estimators_", None)
+    if members is None:
+        members = [_new_member(estimator) for _ in range(estimator.n_estimators)]
+    stop: threading.Event = arguments[-1]
+    first = members[0]._prepared_network(*arguments)  # raises what is wrong for all
+
+    def train_member(number: int) -> None:
+        if not stop.is_set():
+            train = first if number == 0 else members[number]._prepared_network(*arguments)
+            train()
+
+    def train() -> None:
+        done: Iterable[None] = _side_by_side(estimator, train_member, range(len(members)), stop)
+        if estimator.progress:
+            from tqdm import tqdm
+
+            done = tqdm(done, total=len(members), unit="network", dynamic_ncols=True)
+        try:
+            collections.deque(done, maxlen=0)
+        except KeyboardInterrupt:
+            if uses_lbfgs(estimator):
+                raise
+            warnings.warn("Training interrupted by user.", stacklevel=2)
+        trained = [member for member in members if hasattr(member, "loss_")]  # after Ctrl-C perhaps not all
+        if not trained:
+            raise KeyboardInterrupt
+        estimator.estimators_ = trained
+        estimator.n_iter_ = max(member.n_iter_ for member in trained)
+        estimator.loss_ = float(np.mean([member.loss_ for member in trained]))
+
+    return train
 
 
 def mean_outputs(estimator: Any, X: Any, activation: str) -> np.ndarray:
     """Return the mean of the members' outputs, always summed in their order."""
-    calls = [(member, X, activation) for member in estimator.estimators_]
-    total: np.ndarray = sum(_side_by_side(estimator, _outputs_of_member, calls))
-    return total / total.dtype.type(len(calls))
+    members = estimator.estimators_
+
+    def outputs_of(member: Any) -> np.ndarray:
+        return outputs(holder.network_of(member), X, activation)
+
+    total: np.ndarray = sum(_side_by_side(estimator, outputs_of, members, threading.Event()))
+    return total / total.dtype.type(len(members))
 
 
 def _new_member(estimator: Any) -> Any:
@@ -55,20 +84,28 @@ def _new_member(estimator: Any) -> Any:
     return member
 
 
-def _fit_member(member: Any, *arguments: Any) -> Any:
-    with member._threads():
-        member._fit_network(*arguments)
-    return member
+def _side_by_side(
+    estimator: Any, function: Callable[[Any], Any], items: Sequence[Any], stop: threading.Event
+) -> Iterator[Any]:
+    """Call a function with each item, in as many threads as `n_jobs` says; yield results in order.
 
+    If one call fails, or after Ctrl-C, `stop` is set, and nothing runs any more once the exception is raised.
+    """
+    jobs = min(effective_n_jobs(estimator.n_jobs), len(items))
+    if jobs == 1:
+        yield from map(function, items)
+        return
 
-def _outputs_of_member(member: Any, X: Any, activation: str) -> np.ndarray:
-    with member._threads():
-        return outputs(holder.network_of(member), X, activation)
+    def limited(item: Any) -> Any:
+        with thread_limit(estimator.n_threads or 1):
+            return function(item)
 
-
-def _side_by_side(estimator: Any, function: Any, calls: list[tuple[Any, ...]]) -> Iterator[Any]:
-    """Call a function with each tuple of arguments, in as many threads as `n_jobs` says; yield results in order."""
-    jobs = min(effective_n_jobs(estimator.n_jobs), len(calls))
-    parallel = Parallel(n_jobs=jobs, prefer="threads", require="sharedmem", return_as="generator")
-    results: Iterator[Any] = parallel(delayed(function)(*arguments) for arguments in calls)
-    return results
+    with ThreadPoolExecutor(jobs, "fastfnn-network") as pool:
+        futures = [pool.submit(limited, item) for item in items]
+        try:
+            for future in futures:
+                yield future.result()
+        except BaseException:
+            stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise

@@ -4,7 +4,10 @@ Classifier and regressor add what they do with y. Parameters are documented at `
 """
 
 import contextlib
+import functools
+import threading
 import warnings
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -123,6 +126,28 @@ class BaseMLP(BaseEstimator):
         return self._fit(X, y, sample_weight, None, incremental=True)
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, eval_set: Any, incremental: bool) -> Self:
+        stop = threading.Event()
+        with self._threads():
+            with self._unchanged_by_errors():
+                train = self._prepared(X, y, sample_weight, eval_set, incremental, stop)
+            train()
+        return self
+
+    @contextlib.contextmanager
+    def _unchanged_by_errors(self) -> Iterator[None]:
+        """Give the estimator its attributes back if an error is raised before the training begins."""
+        before = vars(self).copy()
+        try:
+            yield
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
+
+    def _prepared(
+        self, X: Any, y: Any, sample_weight: Any, eval_set: Any, incremental: bool, stop: threading.Event
+    ) -> Callable[[], None]:
+        """Check everything that training gets; return the function that trains."""
         hidden = hidden_layer_sizes(self)
         check_combination(self, len(hidden), eval_set, incremental)
         trained = len(getattr(self, "estimators_", ())) or hasattr(self, "coefs_")  # the number of networks
@@ -139,14 +164,12 @@ class BaseMLP(BaseEstimator):
         if first_pass:
             self._start_anew(X, targets, hidden)
         elif hidden != list(self._layer_sizes[1:-1]):
-            raise ValueError(f"hidden_layer_sizes must stay {self._layer_sizes[1:-1]} to train on, got {tuple(hidden)}")
+            raise ValueError(
+                f"hidden_layer_sizes must stay {self._layer_sizes[1:-1]} to train on, got {tuple(hidden)}"
+            )  # fmt: skip
         X = readable(X, self._layer_sizes[0], self._dtype, 1 if incremental else self.max_iter)
-        with self._threads():
-            if self.n_estimators > 1:
-                ensemble.fit(self, X, targets, weights, given, eval_set, incremental)
-            else:
-                self._fit_network(X, targets, weights, given, eval_set, incremental)
-        return self
+        arguments = X, targets, weights, given, eval_set, incremental, stop
+        return self._prepared_network(*arguments) if self.n_estimators == 1 else ensemble.prepared(self, *arguments)
 
     def _start_anew(self, X: Any, targets: np.ndarray, hidden: list[int]) -> None:
         """Forget an earlier training, and set what the data of the first pass decide about the network."""
@@ -160,28 +183,34 @@ class BaseMLP(BaseEstimator):
         self.out_activation_ = self._output_activation()
         self._layer_sizes = (int(X.shape[1]), *hidden, self.n_outputs_)
 
-    def _fit_network(
+    def _prepared_network(
         self, X: Any, targets: np.ndarray, weights: np.ndarray | None, given: tuple[Any, Any], eval_set: Any,
-        incremental: bool,
-    ) -> None:  # fmt: skip
-        """Train the one network of this estimator on checked data; `given` are X and y as they came."""
+        incremental: bool, stop: threading.Event,
+    ) -> Callable[[], None]:  # fmt: skip
+        """Return the function that trains the one network; `given` are X and y as they came. See `_prepared`."""
         if not hasattr(self, "coefs_"):
             self._draw_network()
         net = holder.current_network(self)
         data = Data(X, net._targets("y", targets, X.shape[0]), weights)
-        try:
-            if uses_lbfgs(self):
-                self._minimize(net, data)
-            else:
-                self._descend(net, data, given, eval_set, incremental)
-            finite = bool(np.isfinite(net._flat).all())
-        except DivergenceError:
-            finite = False
-        if not finite:
-            raise ValueError(
-                "Solver produced non-finite parameter weights. The input data may contain large values and need to be"
-                " preprocessed."
-            )
+        if uses_lbfgs(self):
+            run = functools.partial(self._minimize, net, data, stop)
+        else:
+            training = self._prepared_descent(net, data, given, eval_set, incremental, stop)
+            run = functools.partial(self._descend, net, training, 1 if incremental else self.max_iter, incremental)
+
+        def train() -> None:
+            try:
+                run()
+                finite = bool(np.isfinite(net._flat).all())
+            except DivergenceError:
+                finite = False
+            if not finite:
+                raise ValueError(
+                    "Solver produced non-finite parameter weights. The input data may contain large values and need to"
+                    " be preprocessed."
+                )
+
+        return train
 
     def _draw_network(self) -> None:
         """Draw the initial weights, in the order of scikit-learn, and set what training changes."""
@@ -206,16 +235,24 @@ class BaseMLP(BaseEstimator):
             book=False,
         )  # fmt: skip
 
-    def _minimize(self, net: FNN, data: Data) -> None:
+    def _minimize(self, net: FNN, data: Data, stop: threading.Event) -> None:
         """Train by L-BFGS."""
         result = lbfgs.minimize(
             net, data, alpha=self.alpha, tol=self.tol, max_iter=self.max_iter, max_fun=self.max_fun,
-            divisor=self._loss_divisor(),
+            divisor=self._loss_divisor(), stop=stop,
         )  # fmt: skip
         self.n_iter_, self.loss_ = result.nit, float(result.fun)
 
-    def _descend(self, net: FNN, data: Data, given: tuple[Any, Any], eval_set: Any, incremental: bool) -> None:
-        """Train by gradient descent."""
+    def _descend(self, net: FNN, training: Training, epochs: int, incremental: bool) -> None:
+        """Train by gradient descent; with early stopping, restore the weights that had the best score."""
+        training.run(epochs, incremental)
+        if training.score is not None:
+            net._flat[...], net._statistics[...] = self._best
+
+    def _prepared_descent(
+        self, net: FNN, data: Data, given: tuple[Any, Any], eval_set: Any, incremental: bool, stop: threading.Event
+    ) -> Training:
+        """Return what trains by gradient descent, on all samples or on those that are not held out."""
         if not incremental or not hasattr(self, "_optimizer"):
             self._optimizer = new_optimizer(self)
         chosen, held_out, score = np.arange(data.samples), None, None
@@ -228,17 +265,15 @@ class BaseMLP(BaseEstimator):
             else:
                 classes = self._classes_to_stratify(data.targets)
                 chosen, held_out = validation_data.split(
-                    data, given, self.validation_fraction, self._random_state, classes
-                )
+                    data, None if self.eval_metric is None else given, self.validation_fraction, self._random_state,
+                    classes,
+                )  # fmt: skip
             score = validation_data.scorer(self, net, held_out)
         watchers = checked_callbacks(self.callbacks, held_out is not None, net.loss_function.has_accuracy)
-        training = Training(
+        return Training(
             self, net, self._optimizer, data, chosen, self._batch_size(len(chosen)), score, watchers,
-            lambda history: validation_data.measure(net, held_out, history),
+            lambda history: validation_data.measure(net, held_out, history), stop,
         )  # fmt: skip
-        training.run(1 if incremental else self.max_iter, incremental)
-        if score is not None:
-            net._flat[...], net._statistics[...] = self._best
 
     def _batch_size(self, samples: int) -> int:
         if isinstance(self.batch_size, str):
@@ -259,7 +294,7 @@ class BaseMLP(BaseEstimator):
             data = Data(X, net._targets("y", self._encoded(y), X.shape[0]), None)
         except ValueError as error:
             raise ValueError(f"eval_set must be samples and targets like those of fit: {error}") from error
-        return validation_data.HeldOut(data, (*eval_set, None))
+        return validation_data.HeldOut(data, None if self.eval_metric is None else (*eval_set, None))
 
     def _threads(self) -> contextlib.AbstractContextManager[object]:
         """Limit the threads of kernels: to `n_threads`; inside a worker of joblib, which has other workers beside it,
@@ -273,7 +308,7 @@ class BaseMLP(BaseEstimator):
 
     def _outputs(self, X: Any) -> np.ndarray:
         """Return the outputs of the network, (N, K); of an ensemble, their mean."""
-        check_is_fitted(self)
+        check_is_fitted(self, ("coefs_", "estimators_"), all_or_any=any)
         X = validate_data(self, X, accept_sparse=["csr", "csc"], dtype=dtypes_to_keep(X), reset=False)
         activation = {"logistic": "sigmoid"}.get(self.out_activation_, self.out_activation_)
         with self._threads():
@@ -284,7 +319,7 @@ class BaseMLP(BaseEstimator):
     @property
     def network_(self) -> FNN:
         """The trained network, with what `coefs_` and `intercepts_` hold: for `FNN.save` and the like."""
-        check_is_fitted(self)
+        check_is_fitted(self, ("coefs_", "estimators_"), all_or_any=any)
         if hasattr(self, "estimators_"):
             raise AttributeError(f"network_ is that of a single network, got an ensemble of {len(self.estimators_)}")
         return holder.network_of(self)

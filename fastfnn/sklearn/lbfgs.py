@@ -1,5 +1,6 @@
 """solver="lbfgs": SciPy's L-BFGS-B on the loss and the gradient of all samples."""
 
+import threading
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,9 @@ from fastfnn.penalty import add_l2_gradient, l2_penalty
 from fastfnn.sklearn.data import Data, dense_parts
 
 
-def minimize(net: FNN, data: Data, *, alpha: float, tol: float, max_iter: int, max_fun: int, divisor: int) -> Any:
+def minimize(
+    net: FNN, data: Data, *, alpha: float, tol: float, max_iter: int, max_fun: int, divisor: int, stop: threading.Event
+) -> Any:
     """Train a network; return SciPy's result.
 
     Parameters
@@ -22,6 +25,8 @@ def minimize(net: FNN, data: Data, *, alpha: float, tol: float, max_iter: int, m
         The penalty ``alpha / 2 ||W||^2`` is divided by the weight of all samples, like the loss.
     tol, max_iter, max_fun
         See `MLPClassifier`.
+    stop : threading.Event
+        Raises KeyboardInterrupt before the next evaluation of the loss; set after Ctrl-C in another thread.
     divisor : int
         The loss that is minimized is that of the network divided by this; the gradient is not, see `training.py`.
 
@@ -35,6 +40,8 @@ def minimize(net: FNN, data: Data, *, alpha: float, tol: float, max_iter: int, m
     part_grad, grad = np.empty_like(net._flat), np.empty_like(net._flat)
 
     def loss_and_gradient(params: np.ndarray) -> tuple[float, np.ndarray]:
+        if stop.is_set():
+            raise KeyboardInterrupt
         net._flat[...] = params
         grad[...], loss = 0, 0.0
         for part, rows in dense_parts(data.x, net.dtype):

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import is_classifier
+from sklearn.metrics import get_scorer_names
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
-from fastfnn import Activation, optimizers
+from fastfnn import Activation, optimizers, validation
 from fastfnn.callbacks import checked_callbacks
 from fastfnn.initialization import INITS
 from fastfnn.optimizers import Optimizer
@@ -53,7 +54,7 @@ CONSTRAINTS: dict[str, Any] = {
     "callbacks": [list, tuple, None],
     "progress": ["boolean"],
     "n_estimators": [Interval(Integral, 1, None, closed="left")],
-    "n_jobs": [Integral, None],
+    "n_jobs": [Interval(Integral, None, -1, closed="right"), Interval(Integral, 1, None, closed="left"), None],
     "n_threads": [Interval(Integral, 1, None, closed="left"), None],
     "dtype": [StrOptions({"float32", "float64"}), type, np.dtype, None],
 }
@@ -109,6 +110,10 @@ def check_combination(estimator: Any, hidden_layers: int, eval_set: Any, increme
     if estimator.dtype is not None:
         checked_dtype(estimator.dtype)
     checked_callbacks(estimator.callbacks, estimator.early_stopping or eval_set is not None, is_classifier(estimator))
+    if isinstance(estimator.eval_metric, str) and estimator.eval_metric not in get_scorer_names():
+        raise ValueError(
+            f"eval_metric must be the name of a scorer, see get_scorer_names, got {estimator.eval_metric!r}"
+        )
     if uses_lbfgs(estimator):
         for name, harmless in ONLY_STOCHASTIC.items():
             value = getattr(estimator, name)
@@ -132,6 +137,8 @@ def new_optimizer(estimator: Any) -> Optimizer:
         optimizer.reset()
         return optimizer
     rate = estimator.learning_rate_init if estimator.schedule is None else estimator.schedule
+    if estimator.schedule is not None:
+        validation.nonnegative("schedule(0)", estimator.schedule(0))
     if estimator.solver == "adam":
         return optimizers.Adam(
             rate, estimator.beta_1, estimator.beta_2, estimator.epsilon, book=True, clip_norm=estimator.clip_norm

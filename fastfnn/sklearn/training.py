@@ -9,6 +9,7 @@ scikit-learn, and decides after each epoch whether to go on. Some definitions ar
 """
 
 import math
+import threading
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -51,6 +52,8 @@ class Training:
     watchers : list of Callback
     measure : callable (history) -> None
         Appends to the history what is measured on the validation data for the callbacks.
+    stop : threading.Event
+        Ends the training after the next compiled call; set after Ctrl-C.
     """
 
     def __init__(
@@ -64,9 +67,10 @@ class Training:
         score: Callable[[], float] | None,
         watchers: list[Callback],
         measure: Callable[[History], None],
+        stop: threading.Event,
     ) -> None:
         self.estimator, self.net, self.optimizer, self.data = estimator, net, optimizer, data
-        self.score, self.watchers, self.measure = score, watchers, measure
+        self.score, self.watchers, self.measure, self.stop = score, watchers, measure, stop
         self.order = np.arange(data.samples) if chosen is None else chosen
         self.batch_size = batch_size
         self.state = TrainingState(net._flat, net._statistics, optimizer.flat_state(net.params), optimizer)
@@ -93,7 +97,7 @@ class Training:
             with progress_bar(estimator.progress, epochs * loop.steps, epochs) as shown:
                 loop.compile(ordered=True)
                 stops = False
-                while not stops and estimator.n_iter_ < epochs:
+                while not stops and estimator.n_iter_ < epochs and not self.stop.is_set():
                     loop.run(self._draw_orders(self._epochs_at_once(loop)), shown.advance)
                     for loss in history.loss[estimator.n_iter_ :]:
                         stops = self._after_epoch(loss, samples)
@@ -102,7 +106,7 @@ class Training:
                     shown.report(history)
                     # A list, so that every callback is called even if an earlier one stops the training.
                     stops = any([watcher.epoch(self.net, history) for watcher in self.watchers]) or stops
-                if not stops and not incremental:
+                if not stops and not incremental and not self.stop.is_set():
                     warnings.warn(
                         f"Stochastic Optimizer: Maximum iterations ({epochs}) "
                         "reached and the optimization hasn't converged yet.",
@@ -110,6 +114,7 @@ class Training:
                         stacklevel=2,
                     )
         except KeyboardInterrupt:
+            self.stop.set()
             warnings.warn("Training interrupted by user.", stacklevel=2)
         finally:
             loop.settle()

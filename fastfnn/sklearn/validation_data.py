@@ -17,30 +17,35 @@ class HeldOut(NamedTuple):
     """Validation data.
 
     data   as the kernels take them
-    given  X, y and weights as the user gave them, for scorers
+    given  X, y and weights as the user gave them, for the scorer of `eval_metric`; None without one
     """
 
     data: Data
-    given: tuple[Any, Any, Any]
+    given: tuple[Any, Any, Any] | None
 
 
 def split(
-    data: Data, given: tuple[Any, Any], fraction: float, random_state: np.random.RandomState,
+    data: Data, given: tuple[Any, Any] | None, fraction: float, random_state: np.random.RandomState,
     stratify: np.ndarray | None,
 ) -> tuple[np.ndarray, HeldOut]:  # fmt: skip
-    """Return the indices of the training samples, and the validation data, as scikit-learn divides them."""
+    """Return the indices of the training samples, and the validation data, as scikit-learn divides them.
+
+    `given` are X and y as the user gave them, where a scorer needs them.
+    """
     indices = np.arange(data.samples)
     chosen, others = train_test_split(indices, random_state=random_state, test_size=fraction, stratify=stratify)
     if len(others) < 2:
         raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your dataset.")
     held_out = data.at(others)
+    if given is None:
+        return chosen, HeldOut(held_out, None)
     x, y = (_safe_indexing(value, others) for value in given)
     return chosen, HeldOut(held_out, (x, y, held_out.weights))
 
 
 def scorer(estimator: Any, net: FNN, held_out: HeldOut) -> Callable[[], float]:
     """Return a function that measures the network: higher is better."""
-    if estimator.eval_metric is None:
+    if held_out.given is None:
         return lambda: _default_score(estimator, net, held_out.data)
     metric = get_scorer(estimator.eval_metric) if isinstance(estimator.eval_metric, str) else estimator.eval_metric
     x, y, weights = held_out.given

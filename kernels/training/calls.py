@@ -117,7 +117,7 @@ def train_steps(
     x               (N, I)        read; as in network_gradient
     targets         (N,) int64 labels or (N, K) rows, as the loss takes them; read
     sample_weights  (N,) or (0,)  read
-    batch_weights   (S,) or (0,)  float64, read: positive, may be infinite
+    batch_weights   (S,) or (0,)  float64, read: not 0, may be infinite
     order           (E, M)        int64, read: a row for each epoch, of indices of samples; or (E, 0): all N, as they
                                   come. One epoch may be (M,)
     learning_rates  (S,)          float64, read

@@ -61,7 +61,7 @@ def loss_of_rows(job, place, start, stop, weight, one):
     terms, count = job.terms + 8 * start * job.terms_per_sample, (stop - start) * job.terms_per_sample
     call_loss(
         job.loss, deltas_from(last, start), outputs_from(last, start), stop - start, last.outputs, targets,
-        job.loss_parameters, terms, 1.0 / weight if weight > 0 else 1.0, one,
+        job.loss_parameters, terms, 1.0 / weight if weight != 0 else 1.0, one,
     )  # fmt: skip
     if job.weights != 0:
         weigh_losses(job, last, start, stop, array_at(terms, count, 1.0), one)

@@ -124,7 +124,7 @@ def test_balanced_weights_have_no_meaning_for_partial_fit():
 
 @both
 def test_a_schedule_that_gives_a_bad_rate_is_refused(estimator):
-    with pytest.raises(ValueError, match="learning_rate"):
+    with pytest.raises(ValueError, match=r"^schedule\(0\)"):
         fit(estimator, schedule=lambda step: -1.0)
 
 
