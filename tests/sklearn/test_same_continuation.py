@@ -43,6 +43,18 @@ def test_the_learning_rate_adapts_to_the_validation_score(name):
     assert_same_training(*fit_both(PROBLEMS[name], max_iter=30, **params))
 
 
+@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize("name", ["multiclass", "one output"])
+def test_what_stays_equal_is_no_worse_without_a_tolerance(name, early_stopping):
+    """A rate of 1e-300 changes neither loss nor score, and training does not stop."""
+    params = {"solver": "sgd", "momentum": 0, "learning_rate_init": 1e-300, "tol": 0, "n_iter_no_change": 2}
+    ours, theirs = fit_both(
+        PROBLEMS[name], early_stopping=early_stopping, shuffle=False, batch_size=100, max_iter=9, **params
+    )
+    assert_same_training(ours, theirs)
+    assert ours.n_iter_ == 9
+
+
 @problems
 def test_early_stopping_does_not_concern_lbfgs(problem):
     assert_same_training(*fit_both(problem, solver="lbfgs", early_stopping=True))
