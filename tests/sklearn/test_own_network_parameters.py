@@ -42,6 +42,17 @@ def test_dropout_begins_with_the_same_weights_and_repeats_its_choices(estimator)
 
 
 @both
+def test_the_random_state_decides_what_is_dropped(estimator):
+    """Of networks with equal weights, samples in the same order."""
+    params = UNMOVED | {"dropout": 0.4, "shuffle": False, "warm_start": True}
+    one, same, other = (fit(estimator, random_state=seed, **params) for seed in (3, 3, 4))
+    other.coefs_, other.intercepts_ = ([array.copy() for array in arrays] for arrays in (one.coefs_, one.intercepts_))
+    for mlp in (one, same, other):
+        quiet(mlp.fit, X, LABELS)
+    assert one.loss_ == same.loss_ != other.loss_
+
+
+@both
 def test_batch_normalization_makes_the_scale_of_a_layer_immaterial(estimator):
     """Also in prediction, by running statistics."""
     one, thousand = (fit(estimator, x=x, batch_norm=True, alpha=0, **UNMOVED) for x in (X, 1000 * X))
