@@ -34,11 +34,22 @@ from fastfnn.sklearn.parameters import (
 )
 from fastfnn.sklearn.training import Training
 
+# What training sets, and a new training must not find.
+TRAINED = (
+    "estimators_", "coefs_", "intercepts_", "_net", "_optimizer", "_best", "_saved", "_no_improvement_count",
+    "loss_curve_", "best_loss_", "validation_scores_", "best_validation_score_",
+)  # fmt: skip
+
 
 class BaseMLP(BaseEstimator):
     """Base class of the estimators; the methods without a body are what classifier and regressor define."""
 
     _parameter_constraints: ClassVar[dict[str, Any]] = CONSTRAINTS
+
+    loss_curve_: list[float]
+    best_loss_: float | None
+    validation_scores_: list[float] | None
+    best_validation_score_: float | None
 
     def _validated(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
         """Return samples and targets as arrays, or sparse arrays, by scikit-learn's validation."""
@@ -163,17 +174,25 @@ class BaseMLP(BaseEstimator):
         self._random_state = check_random_state(self.random_state)
         if first_pass:
             self._start_anew(X, targets, hidden)
-        elif hidden != list(self._layer_sizes[1:-1]):
-            raise ValueError(
-                f"hidden_layer_sizes must stay {self._layer_sizes[1:-1]} to train on, got {tuple(hidden)}"
-            )  # fmt: skip
+        else:
+            self._check_same_layers(targets, hidden)
         X = readable(X, self._layer_sizes[0], self._dtype, 1 if incremental else self.max_iter)
         arguments = X, targets, weights, given, eval_set, incremental, stop
         return self._prepared_network(*arguments) if self.n_estimators == 1 else ensemble.prepared(self, *arguments)
 
+    def _check_same_layers(self, targets: np.ndarray, hidden: list[int]) -> None:
+        """Raise if data or parameters ask for other layers than those that were trained."""
+        if hidden != list(self._layer_sizes[1:-1]):
+            sizes = self._layer_sizes[1:-1]
+            raise ValueError(f"hidden_layer_sizes must stay {sizes} to train on, got {tuple(hidden)}")
+        outputs = self._output_count(targets)
+        if outputs != self.n_outputs_:
+            what = "quantile" if self.loss == "quantile" else "y"
+            raise ValueError(f"{what} must stay that of {self.n_outputs_} outputs to train on, got {outputs}")
+
     def _start_anew(self, X: Any, targets: np.ndarray, hidden: list[int]) -> None:
         """Forget an earlier training, and set what the data of the first pass decide about the network."""
-        for name in ("estimators_", "coefs_", "intercepts_", "_net", "_optimizer", "_best", "_saved"):
+        for name in TRAINED:
             self.__dict__.pop(name, None)
         # A line search needs more precision than float32 has.
         single = X.dtype == np.float32 and not uses_lbfgs(self)
@@ -220,13 +239,6 @@ class BaseMLP(BaseEstimator):
             net._seed = int(self._random_state.randint(2**32, dtype=np.uint32))
         holder.bind(self, net)
         self.n_iter_ = self.t_ = 0
-        if uses_lbfgs(self):
-            return
-        self.loss_curve_: list[float] = []
-        self._no_improvement_count = 0
-        self.validation_scores_: list[float] | None = None
-        self.best_validation_score_: float | None = None
-        self.best_loss_: float | None = np.inf
 
     def _undrawn_network(self) -> FNN:
         return FNN._undrawn(
@@ -255,11 +267,10 @@ class BaseMLP(BaseEstimator):
         """Return what trains by gradient descent, on all samples or on those that are not held out."""
         if not incremental or not hasattr(self, "_optimizer"):
             self._optimizer = new_optimizer(self)
+        stops_early = self.early_stopping or eval_set is not None
+        self._begin_curves(net, stops_early)
         chosen, held_out, score = np.arange(data.samples), None, None
-        if self.early_stopping or eval_set is not None:
-            if self.validation_scores_ is None:
-                self.validation_scores_, self.best_validation_score_, self.best_loss_ = [], -np.inf, None
-                self._best = net._flat.copy(), net._statistics.copy()
+        if stops_early:
             if eval_set is not None:
                 held_out = self._evaluation_data(net, eval_set)
             else:
@@ -274,6 +285,18 @@ class BaseMLP(BaseEstimator):
             self, net, self._optimizer, data, chosen, self._batch_size(len(chosen)), score, watchers,
             lambda history: validation_data.measure(net, held_out, history), stop,
         )  # fmt: skip
+
+    def _begin_curves(self, net: FNN, stops_early: bool) -> None:
+        """Set what tells when to stop, unless an earlier training of the same kind has left it."""
+        if not hasattr(self, "loss_curve_"):
+            self.loss_curve_ = []
+        if not hasattr(self, "best_loss_") or (self.best_loss_ is None) != stops_early:
+            self._no_improvement_count = 0
+            self.best_loss_ = None if stops_early else np.inf
+            self.validation_scores_ = [] if stops_early else None
+            self.best_validation_score_ = -np.inf if stops_early else None
+            if stops_early:
+                self._best = net._flat.copy(), net._statistics.copy()
 
     def _batch_size(self, samples: int) -> int:
         if isinstance(self.batch_size, str):

@@ -11,7 +11,7 @@ import pytest
 from fastfnn.callbacks import Callback
 from fastfnn.sklearn import MLPClassifier, MLPRegressor
 
-pytestmark = pytest.mark.jit
+pytestmark = [pytest.mark.jit, pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")]
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(200, 10)), np.arange(200) % 3
