@@ -42,7 +42,7 @@ class NetworkBase:
         *,
         activation: str | Activation | Sequence[str | Activation] = "relu",
         loss: str | Loss = "softmax_cross_entropy",
-        init: float | str = "he",
+        init: float | str = "xavier",
         dtype: npt.DTypeLike = "float32",
         seed: int | None = None,
         backend: str = "kernels",

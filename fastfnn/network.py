@@ -50,11 +50,12 @@ class FNN(NetworkBase):
         "softmax_cross_entropy" for classes (softmax output), "sigmoid_cross_entropy" for binary or multi-label targets
         (sigmoid output), "squared_error", "huber", "absolute_error" or "quantile" for real targets (identity output),
         "poisson" for counts (exponential output); or an object of `fastfnn.losses`, which has parameters.
-    init : float or {"he", "xavier", "glorot", "torch"}, default "he"
-        Initial weights. A number is the standard deviation of normal weights, "he" stands for
-        ``sqrt(2 / in_features)`` and "xavier" for ``sqrt(1 / in_features)``; biases are 0. With "torch" weights and
+    init : float or {"he", "xavier", "glorot", "torch"}, default "xavier"
+        Initial weights. A number is the standard deviation of normal weights, "xavier" stands for
+        ``sqrt(1 / in_features)`` and "he" for ``sqrt(2 / in_features)``; biases are 0. With "torch" weights and
         biases are uniform within ``+-sqrt(1 / in_features)``, as PyTorch's, and with "glorot" within
         ``+-sqrt(6 / (in_features + out_features))``, with 2 instead of 6 for the sigmoid, as scikit-learn's.
+        docs/initialization.md compares them.
     dtype : {"float32", "float64"}, default "float32"
         Dtype of the parameters and of the arithmetic. Losses are accumulated in float64.
     seed : int, optional

@@ -130,8 +130,18 @@ def test_init_zero_gives_zero_weights():
     assert not any(param.any() for param in fnn.FNN((4, 3, 2), init=0).params.values())
 
 
-def test_he_is_the_default_initialization():
-    assert bits(fnn.FNN((4, 3, 2), seed=0)) == bits(fnn.FNN((4, 3, 2), init="he", seed=0))
+@pytest.mark.parametrize("activation", ["relu", "sigmoid"])
+def test_xavier_is_the_default_initialization(activation):
+    net = fnn.FNN((4, 3, 2), activation=activation, seed=0)
+    assert bits(net) == bits(fnn.FNN((4, 3, 2), activation=activation, init="xavier", seed=0))
+
+
+def test_networks_of_the_book_keep_the_weights_of_the_book():
+    assert bits(fnn.TwoLayerNet(4, 3, 2, seed=0)) == bits(fnn.FNN((4, 3, 2), init=0.01, seed=0))
+    for name, init in {"relu": "he", "he": "he", "sigmoid": "xavier", "xavier": "xavier"}.items():
+        net = fnn.MultiLayerNet(4, [3], 2, weight_init_std=name, seed=0)
+        assert bits(net) == bits(fnn.FNN((4, 3, 2), init=init, seed=0))
+    assert bits(fnn.MultiLayerNet(4, [3], 2, seed=0)) == bits(fnn.FNN((4, 3, 2), init="he", seed=0))
 
 
 @pytest.mark.parametrize("init", INITS)
