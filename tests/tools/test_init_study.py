@@ -101,6 +101,19 @@ def test_a_study_trains_every_task_with_every_init_and_reads_back_what_it_wrote(
     assert capsys.readouterr().out == printed
 
 
+@pytest.mark.parametrize("name", ["abalone", "credit_g"])
+def test_the_score_is_that_of_the_test_part(tmp_path, monkeypatch, name):
+    monkeypatch.setitem(study.OPTIMIZERS, "adamw", lambda: study.fnn.SGD(0.0))  # the initial weights stay
+    folder = write_tables(tmp_path)
+    x, t = data.split(data.load(name, folder), 1).test
+    loss = "squared_error" if name == "abalone" else "softmax_cross_entropy"
+    for run in study.train(study.Task(name, "relu", "adamw"), 1, folder, 1):
+        net = study.fnn.FNN((x.shape[1], 64, 64, 2 - (name == "abalone")), loss=loss, init=run.init, seed=1)
+        out = net.predict(x)
+        want = np.sqrt(np.mean((out[:, 0] - t) ** 2)) if name == "abalone" else np.mean(out.argmax(axis=1) != t)
+        assert run.score == pytest.approx(want, abs=1e-5)
+
+
 def test_a_training_that_diverges_has_an_infinite_score(tmp_path, monkeypatch):
     monkeypatch.setitem(study.OPTIMIZERS, "adamw", lambda: study.fnn.SGD(1e30))
     runs = study.train(study.Task("abalone", "relu", "adamw"), 0, write_tables(tmp_path), 1)
