@@ -234,7 +234,9 @@ class BaseMLP(BaseEstimator):
     def _draw_network(self) -> None:
         """Draw the initial weights, in the order of scikit-learn, and set what training changes."""
         net = self._undrawn_network()
-        draw_weights(net.params, self.init, net.activation, self._random_state)
+        # scikit-learn draws the weights of a network without hidden layers by its activation, too.
+        kinds = net.activation or activations(self, 1 if isinstance(self.activation, str) else 0)
+        draw_weights(net.params, self.init, kinds, self._random_state)
         if self.dropout:
             net._seed = int(self._random_state.randint(2**32, dtype=np.uint32))
         holder.bind(self, net)
