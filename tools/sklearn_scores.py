@@ -5,14 +5,16 @@
     python tools/sklearn_scores.py --data iris wine --json scores.json
 
 For each data set it fits MLPClassifier or MLPRegressor of both libraries with the same parameters, the default ones and
-a fixed random_state, on each fold of a cross-validation, in float64 and in float32. The four fits take turns in this
-process, after a fit of two epochs that loads all code; scikit-learn uses BLAS with as many threads as it comes with. A
-table says scores, seconds and their ratio, and a second one what a new process takes until its first fit is done. The
-exit status is 1 if scores differ by more than a standard error.
+a fixed random_state, on each fold of a cross-validation: on samples of float64, where fastfnn also trains a network of
+float32, and on samples of float32. The five fits take turns in this process, after a fit of two epochs that loads all
+code; scikit-learn uses BLAS with as many threads as it comes with. A table says scores, seconds and their ratio, and a
+second one what a new process takes until its first fit is done. The exit status is 1 if scores differ by more than a
+standard error.
 """
 
 import argparse
 import importlib
+import inspect
 import json
 import os
 import pathlib
@@ -32,7 +34,15 @@ from sklearn_machine import describe, line
 
 THEIRS, OURS = "scikit-learn", "fastfnn"
 MODULES = {THEIRS: "sklearn.neural_network", OURS: "fastfnn.sklearn"}
+
+# What is compared: the dtype of the samples, and parameters of ours.
 DTYPES = ("float64", "float32")
+SINGLE = 'dtype="float32"'
+WAYS: dict[str, tuple[str, dict[str, str]]] = {
+    "float64": ("float64", {}),
+    SINGLE: ("float64", {"dtype": "float32"}),
+    "float32": ("float32", {}),
+}
 DEFAULT_MAX_ITER = 200
 MAX_ITER = {MNIST: 30}  # scikit-learn takes minutes for the default
 
@@ -67,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if args.json:
         args.json.write_text(json.dumps(result, indent=1))
     print(report(result))
-    return 0 if all(row[dtype]["agree"] for row in rows for dtype in DTYPES) else 1
+    return 0 if all(row[way]["agree"] for row in rows for way in WAYS if way in row) else 1
 
 
 def parser() -> argparse.ArgumentParser:
@@ -101,31 +111,36 @@ def compare(table: Table, modules: dict[str, str], max_iter: int, count: int, re
         "rows": len(table.targets),
         **{dtype: {name: {"scores": [], "seconds": [], "epochs": []} for name in makers} for dtype in DTYPES},
     }
+    takes_dtype = "dtype" in inspect.signature(makers[OURS]).parameters
+    ways = {way: kind for way, kind in WAYS.items() if takes_dtype or not kind[1]}
+    if takes_dtype:
+        row[SINGLE] = {THEIRS: row["float64"][THEIRS], OURS: {"scores": [], "seconds": [], "epochs": []}}
+    fits = [(THEIRS, dtype, dtype, {}) for dtype in DTYPES] + [(OURS, way, *kind) for way, kind in ways.items()]
     for number, fold in enumerate(folds(table, count)):
         row["columns"] = fold.x.shape[1]
         by_dtype = {dtype: fold.as_dtype(dtype) for dtype in DTYPES}
         if not number:
-            for dtype, maker in [(dtype, maker) for dtype in DTYPES for maker in makers.values()]:
-                fit(maker, by_dtype[dtype], 2)
+            for name, _, dtype, options in fits:
+                fit(makers[name], by_dtype[dtype], 2, options)
         for repeat in range(repeats):
-            for dtype, (name, maker) in [(dtype, item) for dtype in DTYPES for item in makers.items()]:
+            for name, way, dtype, options in fits:
                 time.sleep(PAUSE)
-                model, seconds = fit(maker, by_dtype[dtype], max_iter)
-                seen = row[dtype][name]
+                model, seconds = fit(makers[name], by_dtype[dtype], max_iter, options)
+                seen = row[way][name]
                 seen["seconds"].append(seconds)
                 if not repeat:
                     seen["scores"].append(float(model.score(by_dtype[dtype].x_test, fold.y_test)))
                     seen["epochs"].append(model.n_iter_)
             if row[DTYPES[0]][THEIRS]["seconds"][-1] > LONG:
                 break
-    for dtype in DTYPES:
-        row[dtype] |= conclusion(row[dtype][THEIRS], row[dtype][OURS])
+    for way in ways:
+        row[way] |= conclusion(row[way][THEIRS], row[way][OURS])
     return row
 
 
-def fit(maker: type, fold: Fold, max_iter: int) -> tuple[Any, float]:
+def fit(maker: type, fold: Fold, max_iter: int, options: dict[str, str]) -> tuple[Any, float]:
     """A fitted estimator, and the seconds that `fit` took."""
-    model = maker(random_state=SEED, max_iter=max_iter)
+    model = maker(random_state=SEED, max_iter=max_iter, **options)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # max_iter is that of both
         start = time.perf_counter()
@@ -169,22 +184,24 @@ def report(result: dict[str, Any]) -> str:
     rows = result["data"]
     lines = [
         "| data | rows x columns | score | scikit-learn | fastfnn "
-        "| fit: scikit-learn | fastfnn | its longest | times as fast | float32: score | fit | times as fast |",
-        "| --- | ---: | --- " + "| ---: " * 9 + "|",
+        "| fit: scikit-learn | fastfnn | its longest | times as fast "
+        f"| {SINGLE}: score | fit | times as fast | float32 samples: fit | times as fast |",
+        "| --- | ---: | --- " + "| ---: " * 11 + "|",
         *map(_line, rows),
         "",
         f"Score: mean of {result['settings']['folds']} folds ± standard error. `fit`: median of the times, and "
-        "fastfnn's longest. float32: fastfnn's score and time, and the ratio of times, both on float32 samples.",
+        f"fastfnn's longest. {SINGLE}: fastfnn's network is float32, the samples are float64 for both. "
+        "float32 samples: both networks are float32.",
     ]
     fewer = [f"{row['name']}: {row['max_iter']}" for row in rows if row["max_iter"] != DEFAULT_MAX_ITER]
     if fewer:
         lines.append(f"max_iter is smaller for both: {', '.join(fewer)}; else {DEFAULT_MAX_ITER}.")
-    for dtype in DTYPES:
-        ratios = {row["name"]: row[dtype]["ratio"] for row in rows}
+    for way in [way for way in WAYS if way in rows[0]]:
+        ratios = {row["name"]: row[way]["ratio"] for row in rows}
         least = min(ratios, key=ratios.__getitem__)
-        apart = [row["name"] for row in rows if not row[dtype]["agree"]]
+        apart = [row["name"] for row in rows if not row[way]["agree"]]
         lines.append(
-            f"{dtype}: scores within one standard error on {len(rows) - len(apart)} of {len(rows)}"
+            f"{way}: scores within one standard error on {len(rows) - len(apart)} of {len(rows)}"
             f"{''.join(f', not {name}' for name in apart)}; "
             f"{statistics.median(ratios.values()):.1f} times as fast (median), at least {ratios[least]:.1f} ({least})"
         )
@@ -197,13 +214,18 @@ def report(result: dict[str, Any]) -> str:
 
 def _line(row: dict[str, Any]) -> str:
     cells = [row["name"], f"{row['rows']:,} x {row['columns']}", row["metric"]]
-    double, single = (row[dtype] for dtype in DTYPES)
+    double = row["float64"]
     cells += [f"{np.mean(double[THEIRS]['scores']):.4f} ± {double['standard_error']:.4f}"]
     cells += [f"{np.mean(double[OURS]['scores']):.4f}"]
     cells += [seconds_text(statistics.median(double[name]["seconds"])) for name in (THEIRS, OURS)]
     cells += [seconds_text(max(double[OURS]["seconds"])), f"{double['ratio']:.1f}"]
-    cells += [f"{np.mean(single[OURS]['scores']):.4f}", seconds_text(statistics.median(single[OURS]["seconds"]))]
-    cells += [f"{single['ratio']:.1f}"]
+    if SINGLE in row:
+        cells.append(f"{np.mean(row[SINGLE][OURS]['scores']):.4f}")
+    for way in (SINGLE, "float32"):
+        if way in row:
+            cells += [seconds_text(statistics.median(row[way][OURS]["seconds"])), f"{row[way]['ratio']:.1f}"]
+        else:
+            cells += ["", "", ""]
     return f"| {' | '.join(cells)} |"
 
 

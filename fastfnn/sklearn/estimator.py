@@ -1,6 +1,7 @@
-"""What both estimators share: `fit`, `partial_fit`, prediction, pickling.
+"""BaseMLP: `fit` and `partial_fit` of both estimators, from the arguments to the training.
 
-Classifier and regressor add what they do with y. Parameters are documented at `MLPClassifier`.
+A `fit` checks everything and prepares a function that trains; an error up to there leaves the estimator as it was.
+Parameters are documented at `MLPClassifier`.
 """
 
 import contextlib
@@ -11,22 +12,19 @@ from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from joblib.parallel import get_active_backend
-from sklearn.base import BaseEstimator, _fit_context
+from sklearn.base import _fit_context
 from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight
 
 from fastfnn import FNN, DivergenceError
-from fastfnn.backend import thread_limit
 from fastfnn.callbacks import checked_callbacks
-from fastfnn.initialization import draw_weights
 from fastfnn.options import checked_dtype
 from fastfnn.sklearn import ensemble, holder, lbfgs, validation_data
-from fastfnn.sklearn.data import Data, dtypes_to_keep, outputs, readable
+from fastfnn.sklearn.base import NetworkEstimator
+from fastfnn.sklearn.data import Data, readable
 from fastfnn.sklearn.parameters import (
     CONSTRAINTS,
-    activations,
     check_combination,
     hidden_layer_sizes,
     new_optimizer,
@@ -41,8 +39,8 @@ TRAINED = (
 )  # fmt: skip
 
 
-class BaseMLP(BaseEstimator):
-    """Base class of the estimators; the methods without a body are what classifier and regressor define."""
+class BaseMLP(NetworkEstimator):
+    """Base class of the estimators: their training."""
 
     _parameter_constraints: ClassVar[dict[str, Any]] = CONSTRAINTS
 
@@ -50,45 +48,6 @@ class BaseMLP(BaseEstimator):
     best_loss_: float | None
     validation_scores_: list[float] | None
     best_validation_score_: float | None
-
-    def _validated(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
-        """Return samples and targets as arrays, or sparse arrays, by scikit-learn's validation."""
-        raise NotImplementedError
-
-    def _learn_targets(self, y: Any, incremental: bool) -> None:
-        """Set the attributes that describe the targets."""
-
-    def _encoded(self, y: Any) -> np.ndarray:
-        """Return validated targets as labels from 0 (N,), or as rows (N, K)."""
-        raise NotImplementedError
-
-    def _class_weights(self, y: Any, incremental: bool) -> np.ndarray | None:
-        """Return the weight of each sample by its class, or None."""
-        return None
-
-    def _output_count(self, targets: np.ndarray) -> int:
-        """Return the number of outputs of the network."""
-        raise NotImplementedError
-
-    def _output_activation(self) -> str:
-        """Return the output activation by scikit-learn's name."""
-        raise NotImplementedError
-
-    def _network_loss(self) -> Any:
-        """Return the loss of the network, as `FNN` takes it."""
-        raise NotImplementedError
-
-    def _loss_divisor(self) -> int:
-        """Return what the loss of the network is divided by where it is reported."""
-        return 1
-
-    def _classes_to_stratify(self, targets: np.ndarray) -> np.ndarray | None:
-        """Return the classes whose shares the validation split keeps, or None."""
-        return None
-
-    def _score_of_outputs(self, out: np.ndarray, data: Data) -> float:
-        """Return the score of the network's outputs, before the output activation, on validation data."""
-        raise NotImplementedError
 
     # Training
 
@@ -231,24 +190,6 @@ class BaseMLP(BaseEstimator):
 
         return train
 
-    def _draw_network(self) -> None:
-        """Draw the initial weights, in the order of scikit-learn, and set what training changes."""
-        net = self._undrawn_network()
-        # scikit-learn draws the weights of a network without hidden layers by its activation, too.
-        kinds = net.activation or activations(self, 1 if isinstance(self.activation, str) else 0)
-        draw_weights(net.params, self.init, kinds, self._random_state)
-        if self.dropout:
-            net._seed = int(self._random_state.randint(2**32, dtype=np.uint32))
-        holder.bind(self, net)
-        self.n_iter_ = self.t_ = 0
-
-    def _undrawn_network(self) -> FNN:
-        return FNN._undrawn(
-            self._layer_sizes, activation=activations(self, len(self._layer_sizes) - 2), loss=self._network_loss(),
-            dtype=self._dtype, weight_decay=0.0, dropout=float(self.dropout), batch_norm=bool(self.batch_norm),
-            book=False,
-        )  # fmt: skip
-
     def _minimize(self, net: FNN, data: Data, stop: threading.Event) -> None:
         """Train by L-BFGS."""
         result = lbfgs.minimize(
@@ -320,39 +261,3 @@ class BaseMLP(BaseEstimator):
         except ValueError as error:
             raise ValueError(f"eval_set must be samples and targets like those of fit: {error}") from error
         return validation_data.HeldOut(data, None if self.eval_metric is None else (*eval_set, None))
-
-    def _threads(self) -> contextlib.AbstractContextManager[object]:
-        """Limit the threads of kernels: to `n_threads`; inside a worker of joblib, which has other workers beside it,
-        to one."""
-        if self.n_threads is not None:
-            return thread_limit(self.n_threads)
-        backend, _ = get_active_backend()
-        return thread_limit(1) if backend.nesting_level else contextlib.nullcontext()
-
-    # Prediction
-
-    def _outputs(self, X: Any) -> np.ndarray:
-        """Return the outputs of the network, (N, K); of an ensemble, their mean."""
-        check_is_fitted(self, ("coefs_", "estimators_"), all_or_any=any)
-        X = validate_data(self, X, accept_sparse=["csr", "csc"], dtype=dtypes_to_keep(X), reset=False)
-        activation = {"logistic": "sigmoid"}.get(self.out_activation_, self.out_activation_)
-        with self._threads():
-            if hasattr(self, "estimators_"):
-                return ensemble.mean_outputs(self, X, activation)
-            return outputs(holder.network_of(self), X, activation)
-
-    @property
-    def network_(self) -> FNN:
-        """The trained network, with what `coefs_` and `intercepts_` hold: for `FNN.save` and the like."""
-        check_is_fitted(self, ("coefs_", "estimators_"), all_or_any=any)
-        if hasattr(self, "estimators_"):
-            raise AttributeError(f"network_ is that of a single network, got an ensemble of {len(self.estimators_)}")
-        return holder.network_of(self)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return holder.state_of(self, super().__getstate__())
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        return tags

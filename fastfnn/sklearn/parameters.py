@@ -17,7 +17,7 @@ from fastfnn.optimizers import Optimizer
 from fastfnn.options import HIDDEN_ACTIVATIONS, checked_activations, checked_dtype
 
 # scikit-learn's names of activations that have other names here.
-ALIASES = {"logistic": "sigmoid"}
+ALIASES: Mapping[str, str] = {"logistic": "sigmoid"}
 
 # What scikit-learn's validation of parameters accepts; its own parameters in its order, then ours.
 CONSTRAINTS: dict[str, Any] = {

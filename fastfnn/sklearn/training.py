@@ -8,6 +8,7 @@ scikit-learn, and decides after each epoch whether to go on. Some definitions ar
 - The reported squared error is the mean over the outputs, but its gradient is that of the sum.
 """
 
+import functools
 import math
 import threading
 import warnings
@@ -31,6 +32,13 @@ from fastfnn.snapshot import TrainingState
 
 # solver="sgd", learning_rate="adaptive": the rate is divided by this, and training stops once it is below the least.
 ADAPTIVE_DIVISOR, ADAPTIVE_LEAST_RATE = 5.0, 1e-6
+
+
+@functools.lru_cache
+def batch_sizes(epochs: int, samples: int, batch_size: int) -> np.ndarray:
+    """Return the number of samples in each batch of so many epochs, float64; cached since each call needs it."""
+    edges = np.arange(0, samples, batch_size)
+    return np.tile(np.diff(edges, append=samples).astype(np.float64), epochs)
 
 
 class Training:
@@ -159,9 +167,9 @@ class Training:
 
     def _batch_weights(self, orders: np.ndarray) -> np.ndarray:
         """Return what the loss of each batch is divided by: the sum of its samples' weights, infinite if that is 0."""
-        edges = np.arange(0, orders.shape[1], self.batch_size)
         if self.data.weights is None:
-            return np.tile(np.diff(edges, append=orders.shape[1]).astype(np.float64), len(orders))
+            return batch_sizes(*orders.shape, self.batch_size)
+        edges = np.arange(0, orders.shape[1], self.batch_size)
         sums = np.add.reduceat(self.data.weights[orders], edges, axis=1).ravel()
         return np.where(sums == 0, np.inf, sums)
 
