@@ -316,15 +316,26 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             )
 
     def _encoded(self, y: Any) -> np.ndarray:
-        classes = unique_labels(y)
+        if self._label_binarizer.y_type_.startswith("multilabel"):
+            self._check_classes(unique_labels(y))
+            rows: np.ndarray = self._label_binarizer.transform(y)
+            return rows
+        if y.ndim == 1 and y.dtype.kind == self.classes_.dtype.kind:
+            labels = np.searchsorted(self.classes_, y)
+            known = np.array_equal(self.classes_[np.minimum(labels, len(self.classes_) - 1)], y)
+        else:
+            known = False
+        if not known:
+            self._check_classes(unique_labels(y))
+            labels = np.searchsorted(self.classes_, y)
+        return labels if self._label_binarizer.y_type_ == "multiclass" else labels[:, np.newaxis]
+
+    def _check_classes(self, classes: np.ndarray) -> None:
+        """Raise if there are classes that the network does not know."""
         if len(np.setdiff1d(classes, self.classes_, assume_unique=True)):
             raise ValueError(
                 f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes_}. 'y' has {classes}."
             )
-        if self._label_binarizer.y_type_ == "multiclass":
-            return np.searchsorted(self.classes_, y)
-        binary: np.ndarray = self._label_binarizer.transform(y)
-        return binary
 
     def _class_weights(self, y: Any, incremental: bool) -> np.ndarray | None:
         if self.class_weight is None:
