@@ -1,12 +1,13 @@
 """How fast is a search of settings with fastfnn.sklearn, and what do two threads side by side gain?
 
     python tools/sklearn_grid.py                           60 settings x 5 folds on the table of breast cancer
+    python tools/sklearn_grid.py --batch-size 32           the same with smaller batches
     python tools/sklearn_grid.py --data digits --json grid.json
 
 GridSearchCV looks for the best MLPClassifier: scikit-learn's in two processes; fastfnn's one fit after the other, in
-two threads side by side, and in two processes. A short search before each starts processes and loads code. Then fastfnn
-trains an ensemble of 20 networks, one after the other and two at a time. The exit status is 1 if the results of fastfnn
-are not the same to the bit.
+two threads side by side, in two processes, and in two threads with networks of float32. A short search before each
+starts processes and loads code. Then fastfnn trains an ensemble of 20 networks, one after the other and two at a time.
+The exit status is 1 if the results of fastfnn in float64 are not the same to the bit.
 """
 
 import argparse
@@ -64,14 +65,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Way(f"fastfnn, {JOBS} threads", args.estimators, one_thread, "threading", JOBS),
         Way(f"fastfnn, {JOBS} processes", args.estimators, one_thread, "loky", JOBS),
     ]
+    if "dtype" in known:
+        single = one_thread | {"dtype": "float32"}
+        ways.append(Way(f"fastfnn in float32, {JOBS} threads", args.estimators, single, "threading", JOBS))
     grid = {key: values[: args.values] for key, values in GRID.items()}
-    searches = [search(way, x, y, grid, args.max_iter) for way in ways]
+    fixed = {"max_iter": args.max_iter, "batch_size": args.batch_size or "auto", "random_state": SEED}
+    searches = [search(way, x, y, grid, fixed) for way in ways]
     result = {
         **describe(),
-        "settings": {"data": args.data, "folds": FOLDS, "max_iter": args.max_iter, "seed": SEED, "grid": grid},
+        "settings": {"data": args.data, "folds": FOLDS, **fixed, "grid": grid},
         "searches": searches,
-        "same_searches": all(same(found, searches[1]) for found in searches[2:]),
-        "ensemble": ensembles(args.estimators, x, y, args.max_iter) if "n_estimators" in known else None,
+        "same_searches": all(same(found, searches[1]) for found in searches[2:4]),
+        "ensemble": ensembles(args.estimators, x, y, fixed) if "n_estimators" in known else None,
     }
     if args.json:
         args.json.write_text(json.dumps(result, indent=1))
@@ -86,6 +91,7 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--data", choices=WITH_SKLEARN[:4], default="breast_cancer", help="default: %(default)s")
     made.add_argument("--max-iter", type=int, default=200, metavar="N", help="epochs at most; default: 200")
+    made.add_argument("--batch-size", type=int, metavar="N", help="samples a step; default: that of scikit-learn")
     made.add_argument("--values", type=int, metavar="N", help="only the first N values of each parameter")
     made.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write all times and scores to this file")
     made.add_argument(
@@ -94,10 +100,10 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def search(way: Way, x: np.ndarray, y: np.ndarray, grid: dict[str, list[Any]], max_iter: int) -> dict[str, Any]:
+def search(way: Way, x: np.ndarray, y: np.ndarray, grid: dict[str, list[Any]], fixed: dict[str, Any]) -> dict[str, Any]:
     """The seconds of a search, the best parameters and all scores."""
     maker = importlib.import_module(way.module).MLPClassifier
-    model = maker(random_state=SEED, max_iter=max_iter, **way.options)
+    model = maker(**fixed, **way.options)
     with joblib.parallel_config(way.backend, n_jobs=way.jobs):
         run = functools.partial(_run, model, x, y)
         run(FEWER)
@@ -128,13 +134,13 @@ def same(a: dict[str, Any], b: dict[str, Any]) -> bool:
     return bool(a["best"] == b["best"] and a["scores"] == b["scores"])
 
 
-def ensembles(module: str, x: np.ndarray, y: np.ndarray, max_iter: int) -> dict[str, Any]:
+def ensembles(module: str, x: np.ndarray, y: np.ndarray, fixed: dict[str, Any]) -> dict[str, Any]:
     """The seconds of an ensemble with one job and with several, and whether all weights have the same bits."""
-    maker = functools.partial(importlib.import_module(module).MLPClassifier, random_state=SEED, n_estimators=NETWORKS)
+    maker = functools.partial(importlib.import_module(module).MLPClassifier, n_estimators=NETWORKS)
     seconds, weights = [], []
     for jobs in (1, JOBS):
-        maker(n_jobs=jobs, max_iter=2).fit(x, y)
-        taken, model = timed(lambda jobs=jobs: maker(n_jobs=jobs, max_iter=max_iter).fit(x, y))
+        maker(n_jobs=jobs, **(fixed | {"max_iter": 2})).fit(x, y)
+        taken, model = timed(lambda jobs=jobs: maker(n_jobs=jobs, **fixed).fit(x, y))
         seconds.append(taken)
         weights.append(
             [array.tobytes() for network in model.estimators_ for array in (*network.coefs_, *network.intercepts_)]
@@ -147,7 +153,8 @@ def report(result: dict[str, Any]) -> str:
     searches, settings = result["searches"], result["settings"]
     theirs, alone = searches[0]["seconds"], searches[1]["seconds"]
     lines = [
-        f"{searches[0]['fits']} fits ({FOLDS} folds) on {settings['data']}, max_iter {settings['max_iter']}",
+        f"{searches[0]['fits']} fits ({FOLDS} folds) on {settings['data']}, max_iter {settings['max_iter']}, "
+        f"batch_size {settings['batch_size']}",
         "",
         "| search | seconds | fits a second | rate to scikit-learn's | to one after the other | best score |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",
@@ -156,7 +163,10 @@ def report(result: dict[str, Any]) -> str:
         seconds = found["seconds"]
         cells = [found["name"], f"{seconds:.2f}", f"{found['fits'] / seconds:.1f}", f"{theirs / seconds:.1f}x"]
         lines.append(f"| {' | '.join([*cells, f'{alone / seconds:.2f}x', format(found['best_score'], '.4f')])} |")
-    lines += ["", f"fastfnn's three searches: {_sameness(result['same_searches'])} scores and best parameters."]
+    lines += [
+        "",
+        f"fastfnn's three searches in float64: {_sameness(result['same_searches'])} scores and best parameters.",
+    ]
     lines += [f"{found['name']}: {_settings(found['best'])}" for found in searches[:2]]
     ensemble = result["ensemble"]
     if ensemble:

@@ -166,9 +166,7 @@ class BaseMLP(NetworkEstimator):
         incremental: bool, stop: threading.Event,
     ) -> Callable[[], None]:  # fmt: skip
         """Return the function that trains the one network; `given` are X and y as they came. See `_prepared`."""
-        if not hasattr(self, "coefs_"):
-            self._draw_network()
-        net = holder.current_network(self)
+        net = holder.current_network(self) if hasattr(self, "coefs_") else self._draw_network()
         data = Data(X, net._targets("y", targets, X.shape[0]), weights)
         if uses_lbfgs(self):
             run = functools.partial(self._minimize, net, data, stop)

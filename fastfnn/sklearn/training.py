@@ -143,10 +143,8 @@ class Training:
         """Return the order of the samples in each epoch, (count, samples) int64, from scikit-learn's random stream."""
         orders = np.empty((count, len(self.order)), np.int64)
         for row in orders:
-            if self.estimator.shuffle:
-                permutation = np.arange(len(self.order))
-                self.estimator._random_state.shuffle(permutation)
-                self.order = self.order[permutation]
+            if self.estimator.shuffle:  # in place: the swaps are those of scikit-learn, which permutes the last order
+                self.estimator._random_state.shuffle(self.order)
             row[:] = self.order
         return orders
 

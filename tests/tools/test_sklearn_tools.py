@@ -147,10 +147,10 @@ def test_searches_of_equal_estimators_are_the_same(tmp_path, capsys, processes):
     result = json.loads(file.read_text())
     assert [found["fits"] for found in result["searches"]] == [grid.FOLDS] * 4
     assert result["same_searches"] and min(found["seconds"] for found in result["searches"]) > 0
-    assert "three searches: the same scores" in capsys.readouterr().out
+    assert "three searches in float64: the same scores" in capsys.readouterr().out
 
 
 def test_searches_that_differ_are_an_error(capsys, module, processes):
     options = ["--values=1", "--max-iter=5", f"--estimators={module('unsteady', UNSTEADY)}"]
     assert grid.main(options) == 1
-    assert "three searches: DIFFERENT scores" in capsys.readouterr().out
+    assert "three searches in float64: DIFFERENT scores" in capsys.readouterr().out

@@ -1,0 +1,123 @@
+"""NetworkEstimator: an estimator that holds a network: how it is drawn, limited to threads, asked and pickled.
+
+`estimator.BaseMLP` trains it. Classifier and regressor add what they do with y, in the methods without a body here.
+"""
+
+import contextlib
+from typing import Any
+
+import numpy as np
+from joblib.parallel import get_active_backend
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from fastfnn import FNN
+from fastfnn.backend import thread_limit
+from fastfnn.initialization import draw_weights
+from fastfnn.sklearn import ensemble, holder
+from fastfnn.sklearn.data import Data, dtypes_to_keep, outputs
+from fastfnn.sklearn.parameters import ALIASES, activations
+
+
+class NetworkEstimator(BaseEstimator):
+    """Base class of the estimators: all but their training."""
+
+    out_activation_: str
+
+    # What classifier and regressor define
+
+    def _validated(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
+        """Return samples and targets as arrays, or sparse arrays, by scikit-learn's validation."""
+        raise NotImplementedError
+
+    def _learn_targets(self, y: Any, incremental: bool) -> None:
+        """Set the attributes that describe the targets."""
+
+    def _encoded(self, y: Any) -> np.ndarray:
+        """Return validated targets as labels from 0 (N,), or as rows (N, K)."""
+        raise NotImplementedError
+
+    def _class_weights(self, y: Any, incremental: bool) -> np.ndarray | None:
+        """Return the weight of each sample by its class, or None."""
+        return None
+
+    def _output_count(self, targets: np.ndarray) -> int:
+        """Return the number of outputs of the network."""
+        raise NotImplementedError
+
+    def _output_activation(self) -> str:
+        """Return the output activation by scikit-learn's name."""
+        raise NotImplementedError
+
+    def _network_loss(self) -> Any:
+        """Return the loss of the network, as `FNN` takes it."""
+        raise NotImplementedError
+
+    def _loss_divisor(self) -> int:
+        """Return what the loss of the network is divided by where it is reported."""
+        return 1
+
+    def _classes_to_stratify(self, targets: np.ndarray) -> np.ndarray | None:
+        """Return the classes whose shares the validation split keeps, or None."""
+        return None
+
+    def _score_of_outputs(self, out: np.ndarray, data: Data) -> float:
+        """Return the score of the network's outputs, before the output activation, on validation data."""
+        raise NotImplementedError
+
+    # The network
+
+    def _draw_network(self) -> FNN:
+        """Return a network with initial weights, drawn in the order of scikit-learn, and make it the estimator's."""
+        net = self._undrawn_network()
+        # scikit-learn draws the weights of a network without hidden layers by its activation, too.
+        kinds = net.activation or activations(self, 1 if isinstance(self.activation, str) else 0)
+        draw_weights(net.params, self.init, kinds, self._random_state)
+        if self.dropout:
+            net._seed = int(self._random_state.randint(2**32, dtype=np.uint32))
+        holder.bind(self, net)
+        self.n_iter_ = self.t_ = 0
+        return net
+
+    def _undrawn_network(self) -> FNN:
+        return FNN._undrawn(
+            self._layer_sizes, activation=activations(self, len(self._layer_sizes) - 2), loss=self._network_loss(),
+            dtype=self._dtype, weight_decay=0.0, dropout=float(self.dropout), batch_norm=bool(self.batch_norm),
+            book=False,
+        )  # fmt: skip
+
+    def _threads(self) -> contextlib.AbstractContextManager[object]:
+        """Limit the threads of kernels: to `n_threads`; inside a worker of joblib, which has other workers beside it,
+        to one."""
+        if self.n_threads is not None:
+            return thread_limit(self.n_threads)
+        backend, _ = get_active_backend()
+        return thread_limit(1) if backend.nesting_level else contextlib.nullcontext()
+
+    # Prediction
+
+    def _outputs(self, X: Any) -> np.ndarray:
+        """Return the outputs of the network, (N, K); of an ensemble, their mean."""
+        check_is_fitted(self, ("coefs_", "estimators_"), all_or_any=any)
+        X = validate_data(self, X, accept_sparse=["csr", "csc"], dtype=dtypes_to_keep(X), reset=False)
+        activation = ALIASES.get(self.out_activation_, self.out_activation_)
+        with self._threads():
+            if hasattr(self, "estimators_"):
+                return ensemble.mean_outputs(self, X, activation)
+            return outputs(holder.network_of(self), X, activation)
+
+    @property
+    def network_(self) -> FNN:
+        """The trained network, with what `coefs_` and `intercepts_` hold: for `FNN.save` and the like."""
+        check_is_fitted(self, ("coefs_", "estimators_"), all_or_any=any)
+        if hasattr(self, "estimators_"):
+            raise AttributeError(f"network_ is that of a single network, got an ensemble of {len(self.estimators_)}")
+        return holder.network_of(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return holder.state_of(self, super().__getstate__())
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
