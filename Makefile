@@ -43,9 +43,9 @@ PYTEST := $(BIN)/pytest -n 2 --dist worksteal
 test: $(VENV)/.installed-dev
 	$(PYTEST) $(ARGS)
 
-# Without large shapes, tests that need the compiler, and tests that run no kernels. Coverage does not include the
-# subprocesses that tests start.
-NO_KERNELS := --ignore=tests/tools $(addprefix --ignore=tests/api/test_,\
+# Without large shapes, tests that need the compiler, those of the estimators, and those that run no kernels. Coverage
+# does not include the subprocesses that tests start.
+NO_KERNELS := --ignore=tests/tools --ignore=tests/sklearn $(addprefix --ignore=tests/api/test_,\
 	atomic.py bench_neighbours.py cli_stops.py hostile_files.py)
 
 test-nojit: $(VENV)/.installed-dev
