@@ -41,7 +41,7 @@ class _Estimator(Compiled):
         fit(self.model, self.x, self.y)
 
 
-class Fit(_Estimator):
+class EstimatorFit(_Estimator):
     """Some epochs of the default network, one hidden layer of 100, with Adam and batches of 200."""
 
     regress = [("small", "float64"), ("medium", "float32")]
@@ -53,7 +53,7 @@ class Fit(_Estimator):
         fit(self.model, self.x, self.y)
 
 
-class Predict(_Estimator):
+class EstimatorPredict(_Estimator):
     """`predict` of all samples: from classes to labels, with the checks of scikit-learn."""
 
     def setup(self, size, dtype):
