@@ -37,8 +37,10 @@ ADAPTIVE_DIVISOR, ADAPTIVE_LEAST_RATE = 5.0, 1e-6
 @functools.lru_cache
 def batch_sizes(epochs: int, samples: int, batch_size: int) -> np.ndarray:
     """Return the number of samples in each batch of so many epochs, float64; cached since each call needs it."""
-    edges = np.arange(0, samples, batch_size)
-    return np.tile(np.diff(edges, append=samples).astype(np.float64), epochs)
+    sizes = np.diff(np.arange(0, samples, batch_size), append=samples).astype(np.float64)
+    result = np.tile(sizes, epochs)
+    result.flags.writeable = False  # calls share it
+    return result
 
 
 class Training:
@@ -51,8 +53,8 @@ class Training:
     net : FNN
     optimizer : Optimizer
     data : Data
-    chosen : (M,) int64 array or None
-        Indices of the samples to train on; None for all.
+    chosen : (M,) int64 array
+        Indices of the samples to train on; `shuffle` changes their order.
     batch_size : int
         At most the number of samples to train on.
     score : callable () -> float, or None
@@ -70,7 +72,7 @@ class Training:
         net: FNN,
         optimizer: Optimizer,
         data: Data,
-        chosen: np.ndarray | None,
+        chosen: np.ndarray,
         batch_size: int,
         score: Callable[[], float] | None,
         watchers: list[Callback],
@@ -79,7 +81,7 @@ class Training:
     ) -> None:
         self.estimator, self.net, self.optimizer, self.data = estimator, net, optimizer, data
         self.score, self.watchers, self.measure, self.stop = score, watchers, measure, stop
-        self.order = np.arange(data.samples) if chosen is None else chosen
+        self.order = chosen
         self.batch_size = batch_size
         self.state = TrainingState(net._flat, net._statistics, optimizer.flat_state(net.params), optimizer)
         self.weights = np.empty(0, net.dtype) if data.weights is None else data.weights.astype(net.dtype)

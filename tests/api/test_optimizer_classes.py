@@ -781,7 +781,7 @@ def test_repr_shows_the_settings():
 @example("Adam", 0.1, 0.9999999, True)  # with six digits it would be 1
 @example("SGD", 0.12345678, 0.5, False)
 def test_repr_recreates_the_optimizer(name, number, fraction, more):
-    settings = {setting: fraction if setting in FRACTIONS else number for setting in SETTINGS[name]}
+    settings = {setting: fraction if setting in (*FRACTIONS, "momentum") else number for setting in SETTINGS[name]}
     options = {"clip_norm": number} | ({"book": True} if name == "Adam" else {}) if more else {}
     optimizer = CLASSES[name](**settings, **options)
     again = eval(repr(optimizer), dict(CLASSES))

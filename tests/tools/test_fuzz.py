@@ -89,7 +89,7 @@ HAVING = {"train_steps 3": "batch_norm", "tanh_backward 0": "Tanh", "batch_norm_
 HAVING |= {"softmax_cross_entropy 0": "softmax", "sigmoid_cross_entropy 0": "sigmoid", "squared_error 0": "squared"}
 HAVING |= {"poisson 0": "poisson", "quantile 0": "quantile"}
 HAVING |= {"adam_update 0": '"adam"', "adagrad_update 1": "adagrad", "batch_norm_backward 0": "batch_norm"}
-HAVING |= {"train_steps 17": "Adam", "train_steps 7": "sample_weight", "network_gradient 10": "dropout"}
+HAVING |= {"train_steps 19": "Adam", "train_steps 8": "sample_weight", "network_gradient 11": "dropout"}
 
 
 @pytest.mark.parametrize(("name", "argument", "change", "kind"), MUTATIONS)
@@ -110,12 +110,12 @@ def test_a_small_mistake_in_a_kernel_is_found(monkeypatch, name, argument, chang
 ARGUMENTS = [
     ("network_loss", 2, lambda targets: np.roll(targets, 1, axis=0)),  # targets of other samples
     ("network_gradient", 4, lambda targets: np.roll(targets, 1, axis=0)),
-    ("train_steps", 6, lambda targets: np.roll(targets, 1, axis=0)),
-    ("train_steps", 9, lambda rates: rates * 1.001),
-    ("train_steps", 16, lambda batch: max(batch - 1, 1)),
-    ("train_steps", 17, lambda steps: steps + 1),  # the steps before, which Adam and dropout depend on
-    ("train_steps", 7, lambda weights: weights[:0]),
-    ("network_gradient", 10, lambda step: step + 1),
+    ("train_steps", 7, lambda targets: np.roll(targets, 1, axis=0)),
+    ("train_steps", 11, lambda rates: rates * 1.001),
+    ("train_steps", 18, lambda batch: max(batch - 1, 1)),
+    ("train_steps", 19, lambda steps: steps + 1),  # the steps before, which Adam and dropout depend on
+    ("train_steps", 8, lambda weights: weights[:0]),
+    ("network_gradient", 11, lambda step: step + 1),
 ]
 
 
