@@ -397,6 +397,7 @@ CONVERTED_CASES = (*(((7, 5, 3), layout) for layout in LAYOUTS), ((700, 50, 3), 
 # Kinds of targets and their losses: two for the softmax. The last activation is the identity if the loss contains one.
 KINDS = {"labels": 0, "rows": 0, "sigmoid": 1, "squared": 2, "poisson": 3, "huber": 4, "absolute": 5, "quantile": 6}
 KINDS |= {"smooth labels": 0, "smooth rows": 0, "smooth sigmoid": 1}
+OFTEN = ("labels", "rows", "sigmoid", "squared")
 ENDINGS = (*(("identity", kind) for kind in KINDS), *((name, "squared") for name in ("sigmoid", "gelu", GIVEN)))
 HIDDEN = {
     "smooth": ("sigmoid", "tanh"),
@@ -592,9 +593,12 @@ def network_cases(kernel):
     turns = itertools.cycle(options)
     for number, shape in enumerate(pairwise(SOME, head + 4)):
         yield Case(kernel, shape[: head + 2 + number % 3], (), next(turns))
-    for start, option in itertools.product(STARTS, options):
+    # Losses other than these differ in their blocks alone, which have cases of their own: see `loss_cases`.
+    often = [option for option in options if kernel == "network_forward" or option[2] in OFTEN]
+    seldom = [option for option in options if option not in often]
+    for start, option in (*itertools.product(STARTS, often), *zip(itertools.cycle(STARTS), seldom, strict=False)):
         yield Case(kernel, start[:head] + SMALL_NETWORK, (), option)
-    for option, depth in itertools.product(options, (2, 3)):
+    for option, depth in (*itertools.product(often, (2, 3)), *zip(seldom, itertools.cycle((2, 3)), strict=False)):
         yield Case(kernel, STARTS[0][:head] + SMALL_NETWORK[:depth], (), option)
     if kernel in PREDICTIONS:
         for layouts in ((), *layouts_for(free)):
