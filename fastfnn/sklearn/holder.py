@@ -25,7 +25,8 @@ def bind(estimator: Any, net: FNN) -> None:
 
 def network_of(estimator: Any) -> FNN:
     """Return the network of an estimator, with what `coefs_` and `intercepts_` hold now."""
-    if "_net" not in vars(estimator):
+    restored = "_net" not in vars(estimator)
+    if restored:
         _restore(estimator)
     net: FNN = estimator._net
     for attribute, letter in (("coefs_", "W"), ("intercepts_", "b")):
@@ -39,11 +40,12 @@ def network_of(estimator: Any) -> FNN:
             array = np.asarray(value)
             if array.shape != view.shape:
                 raise ValueError(f"{attribute}[{i}] must have shape {view.shape}, got {array.shape}")
-            if np.may_share_memory(
-                array, net._flat
-            ):  # such as a view that is reversed: it would change with the network
+            # A view of the network's memory, such as one that is reversed, would change with the network.
+            if np.may_share_memory(array, net._flat):
                 array = values[i] = array.copy()
             view[...] = array
+    if restored:
+        bind(estimator, net)
     return net
 
 
@@ -75,18 +77,14 @@ def state_of(estimator: Any, state: dict[str, Any]) -> dict[str, Any]:
 
 
 def _restore(estimator: Any) -> None:
-    """Build the network of an estimator that was copied or unpickled, and its optimizer."""
+    """Build the network of an estimator that was copied or unpickled, and its optimizer; `network_of` adds weights."""
     net = estimator._undrawn_network()
     saved = vars(estimator).pop("_saved")
     named = {**net.params, **net._running()}
     for name, array in saved["arrays"].items():
         named[name][...] = array
     net._seed = saved["seed"]
-    coefs, intercepts = estimator.coefs_, estimator.intercepts_
-    bind(estimator, net)
-    for views, values in ((estimator.coefs_, coefs), (estimator.intercepts_, intercepts)):
-        for view, value in zip(views, values, strict=True):
-            view[...] = value
+    estimator._net = net
     if "optimizer" in saved:
         moments, steps, rate = saved["optimizer"]
         optimizer = estimator._optimizer = new_optimizer(estimator)

@@ -157,3 +157,11 @@ def test_a_pickle_holds_the_weights_once():
     x, y = rng.standard_normal((2000, 50)), rng.integers(2, size=2000)
     mlp = quiet(MLPClassifier((100,), max_iter=1, solver="sgd", momentum=0).fit, x, y)
     assert len(pickle.dumps(mlp)) < 4 * weights(mlp).nbytes  # the best weights of early stopping, too
+
+
+@both
+def test_weights_of_a_wrong_shape_in_a_copy_are_refused(estimator):
+    duplicate = pickle.loads(pickle.dumps(fit(estimator)))
+    duplicate.coefs_[0] = np.ones(1)  # which NumPy would spread over all weights
+    with pytest.raises(ValueError, match=r"^coefs_\[0\] must have shape"):
+        duplicate.predict(X)
