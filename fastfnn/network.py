@@ -1,7 +1,7 @@
 """FNN, a feed-forward neural network: prediction, loss, gradient, training, files.
 
 A minibatch goes through `fit`: `fitting.draw_orders` draws it, `_step_taker` hands it to the compiled loop, which
-computes the forward pass, the loss, the backward pass and the update. `reference.py` shows the same computation in
+computes the forward pass, the loss, the backward pass and the update. `reference/` shows the same computation in
 NumPy. `base.NetworkBase` holds the parameters and calls the kernels.
 """
 
@@ -257,6 +257,8 @@ class FNN(NetworkBase):
             delta_l = f_l'(u_l) * (delta_{l+1} W_{l+1}^T)
             dE/dW_l = x_{l-1}^T delta_l
             dE/db_l = sum of the rows of delta_l
+
+        `fastfnn.reference.back_propagation` is this recursion in NumPy, in a few lines.
 
         The gradient includes that of the L2 penalty. Dropout draws a new mask at each call. Batch normalization uses
         the statistics of the rows of x and updates its running statistics.

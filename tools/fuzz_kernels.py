@@ -14,6 +14,7 @@ from fuzz_rounding import Comparison, Results
 
 import fastfnn as fnn
 from fastfnn import kernels, reference
+from fastfnn.reference import update_rules
 
 MARK = 12345.0
 MARGIN = 17
@@ -115,10 +116,9 @@ def computed(module: Any, backend: str, case: Case, given: dict[str, Any], out: 
             module.activation_forward(found["out"], x, kernels.ACTIVATIONS.index("softmax"))
         case "loss":
             grad = out.new(rows, inputs)
-            code = kernels.LOSSES.index(case["loss"])
-            function = reference.LOSS[code] if backend == "reference" else getattr(module, case["loss"])
             arguments = _loss_arguments(case, inputs)
-            found = {"loss": np.array(function(grad, x, given["targets"], *arguments)), "grad": grad}
+            loss = getattr(module, case["loss"])(grad, x, given["targets"], *arguments)
+            found = {"loss": np.array(loss), "grad": grad}
         case "update":
             found = _updated(module, backend, case, given)
         case "batch_norm":
@@ -159,7 +159,7 @@ def _updated(module: Any, backend: str, case: Case, given: dict[str, Any]) -> Re
     settings = np.array([named.get(name, 0.0) for name in reference.SETTINGS])
     state = [*list(arrays.values())[1:], np.zeros(0), np.zeros(0)][:2]
     optimizer = reference.OPTIMIZERS.index(case["rule"])
-    reference._update(arrays["param"], *state, given["grad"].copy(), scalars[0], settings, optimizer, 3)
+    update_rules.update(arrays["param"], *state, given["grad"].copy(), scalars[0], settings, optimizer, 3)
     return arrays
 
 

