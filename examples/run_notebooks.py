@@ -2,8 +2,11 @@
 
 What differs from run to run is not saved: when a cell ran, the version of Python, the pieces in which output arrived,
 and whether kernels had to be compiled.
+
+The Japanese notebooks in ja/ are not run: they have the same code, so code and output are copied from the English ones.
 """
 
+import copy
 import pathlib
 import re
 import sys
@@ -48,13 +51,31 @@ def joined(outputs):
     return result
 
 
+def in_step(translated, notebook):
+    """`notebook` with the text of `translated`, cell by cell, and the ids of the cells that have no translation yet."""
+    texts = {cell.id: cell.source for cell in translated.cells if cell.cell_type == "markdown"}
+    result = copy.deepcopy(notebook)
+    result.metadata = translated.metadata
+    text_cells = [cell for cell in result.cells if cell.cell_type == "markdown"]
+    for cell in text_cells:
+        cell.source = texts.get(cell.id, cell.source)
+    return result, [cell.id for cell in text_cells if cell.id not in texts]
+
+
 def main(paths):
-    """Run each notebook and write it back to its file."""
+    """Run each notebook and write it back to its file, and its code and output to its translation."""
     for path in map(pathlib.Path, paths or sorted(HERE.glob("*.ipynb"))):
+        if path.parent.name == "ja":
+            sys.exit(f"{path} is a translation: run {path.parents[1] / path.name}, whose output is copied to it")
         notebook = nbformat.read(path, as_version=4)
         run(notebook)
         nbformat.write(notebook, path)
         print(path.name)
+        translation = path.parent / "ja" / path.name
+        if translation.exists():
+            translated, missing = in_step(nbformat.read(translation, as_version=4), notebook)
+            nbformat.write(translated, translation)
+            print(f"ja/{path.name}" + (f": still in English: {', '.join(missing)}" if missing else ""))
 
 
 if __name__ == "__main__":

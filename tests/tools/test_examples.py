@@ -40,6 +40,37 @@ def test_notebook_runs(path):
     assert not said, "a warning"
 
 
+def test_running_keeps_the_japanese_notebook_in_step(tmp_path, monkeypatch, capsys):
+    (tmp_path / "ja").mkdir()
+    cell, text = nbformat.v4.new_code_cell, nbformat.v4.new_markdown_cell
+    english = [text("Sum", id="a"), cell("1 + 1", id="b"), text("More", id="c"), cell("2 + 2", id="d")]
+    japanese = [cell("3 + 3", id="d"), text("和", id="a"), text("前の章", id="e"), cell("1 + 1", id="b")]
+    for folder, cells in ((tmp_path, english), (tmp_path / "ja", japanese)):
+        nbformat.write(nbformat.v4.new_notebook(cells=cells), folder / "sums.ipynb")
+    runs = []
+
+    def run(notebook):
+        runs.append(notebook)
+        for number, index in enumerate((1, 3), 1):
+            notebook.cells[index].execution_count = number
+            notebook.cells[index].outputs = [nbformat.v4.new_output("stream", text=f"{2 * number}")]
+
+    monkeypatch.setattr(run_notebooks, "run", run)
+    run_notebooks.main([tmp_path / "sums.ipynb"])
+    want, got = (nbformat.read(folder / "sums.ipynb", as_version=4) for folder in (tmp_path, tmp_path / "ja"))
+    assert len(runs) == 1
+    assert [cell.source for cell in want.cells] == ["Sum", "1 + 1", "More", "2 + 2"]
+    assert [cell.source for cell in got.cells] == ["和", "1 + 1", "More", "2 + 2"]
+    assert got.cells[1] == want.cells[1] and got.cells[3] == want.cells[3] and want.cells[3].outputs[0].text == "4"
+    assert "和" in (tmp_path / "ja/sums.ipynb").read_text(encoding="utf-8")
+    assert capsys.readouterr().out == "sums.ipynb\nja/sums.ipynb: still in English: c\n"
+
+
+def test_a_translation_cannot_be_run(tmp_path):
+    with pytest.raises(SystemExit, match=r"ja/sums\.ipynb is a translation: run .*sums\.ipynb"):
+        run_notebooks.main([tmp_path / "ja/sums.ipynb"])
+
+
 @pytest.mark.parametrize("program", ["main_job_against_numpy.py", "notes_loop_against_numpy.py 3"])
 def test_program_beside_numpy(program):
     name, *arguments = program.split()
