@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastfnn import validation
+from fastfnn import names, validation
 from fastfnn.arrays import activate, real_array, real_arrays
 from fastfnn.backend import ACTIVATIONS, BACKENDS
 from fastfnn.network import FNN, OUTPUT_ACTIVATION
@@ -228,7 +228,7 @@ def _function(f: str | Function) -> Function:
         return f
     if not isinstance(f, str):
         raise TypeError(f"f must be a function or one of {', '.join(ACTIVATIONS)}; got {type(f).__name__}")
-    return functools.partial(activate, validation.choice("f", f, ACTIVATIONS))
+    return functools.partial(activate, validation.choice("f", f, ACTIVATIONS, names.ACTIVATIONS))
 
 
 def _name(f: str | Function) -> str:

@@ -5,6 +5,10 @@
     fnn.FNN((8, 64, 1), loss="huber")
     fnn.FNN((8, 64, 1), loss=fnn.losses.Huber(delta=2.0))
 
+The names of Keras, PyTorch and scikit-learn, such as "mse", stand for these losses, too (`fastfnn.names`). Mind that
+"mse" there is the mean over the outputs without the factor 1/2, here half the sum over them: with one output, loss and
+gradient are half as large. The minimum is the same.
+
 The loss of a network is the mean of E_i over the samples i. The equations below leave out the i: for one sample they
 give E from its outputs ``y_k`` and targets ``t_k``, k = 1 to K. The kernels compute E and its gradient together with
 the output activation, from what goes into it.
@@ -16,7 +20,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastfnn import validation
+from fastfnn import names, validation
 
 
 @dataclass(frozen=True)
@@ -283,7 +287,7 @@ def checked_loss(value: Any) -> Loss:
     if not isinstance(value, str):
         got = f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
         raise TypeError(f"loss must be one of {', '.join(BY_NAME)}, or an object of fastfnn.losses; got {got}")
-    return BY_NAME[validation.choice("loss", value, tuple(BY_NAME))]()
+    return BY_NAME[validation.choice("loss", value, tuple(BY_NAME), names.LOSSES)]()
 
 
 def described_loss(name: Any, options: Any) -> Loss:

@@ -24,7 +24,7 @@ from fastfnn.fitting import TakeSteps, TrainingLoop, draw_orders
 from fastfnn.history import History
 from fastfnn.initialization import INIT_GAIN
 from fastfnn.losses import described_loss
-from fastfnn.optimizers import SGD, Optimizer
+from fastfnn.optimizers import SGD, Optimizer, checked_optimizer
 from fastfnn.options import HIDDEN_ACTIVATIONS, OUTPUT_ACTIVATION, activation_name
 from fastfnn.penalty import add_l2_gradient
 from fastfnn.progress import progress_bar
@@ -45,11 +45,12 @@ class FNN(NetworkBase):
         Units of the input, of each hidden layer and of the output; at least two.
     activation : str, Activation, or sequence of these, default "relu"
         Activation of the hidden layers, or one for each: "identity", "sigmoid", "tanh", "relu", "leaky_relu", "elu",
-        "softplus", "silu", "gelu" or an `Activation`.
+        "softplus", "silu", "gelu" or an `Activation`. Case does not count; "linear", "logistic" and "swish" are known.
     loss : str or Loss, default "softmax_cross_entropy"
         "softmax_cross_entropy" for classes (softmax output), "sigmoid_cross_entropy" for binary or multi-label targets
         (sigmoid output), "squared_error", "huber", "absolute_error" or "quantile" for real targets (identity output),
-        "poisson" for counts (exponential output); or an object of `fastfnn.losses`, which has parameters.
+        "poisson" for counts (exponential output); or an object of `fastfnn.losses`, which has parameters. Names of
+        other libraries, such as "mse" or "binary_crossentropy", are known; their losses may be multiples of ours.
     init : float or {"he", "xavier", "glorot", "torch"}, default "xavier"
         Initial weights. A number is the standard deviation of normal weights, "xavier" stands for
         ``sqrt(1 / in_features)`` and "he" for ``sqrt(2 / in_features)``; biases are 0. With "torch" weights and
@@ -120,6 +121,7 @@ class FNN(NetworkBase):
 
     history: History | None = None
     _optimizer: Optimizer | None = None  # of the last training
+    _optimizer_name: str | None = None  # what it was given as, if that was a name
     _compiled_for: tuple[object, ...] | None = None  # what decides which kernels it used
 
     def predict(self, x: npt.ArrayLike) -> np.ndarray:
@@ -325,7 +327,7 @@ class FNN(NetworkBase):
         *,
         epochs: int = 10,
         batch_size: int | None = 100,
-        optimizer: Optimizer | None = None,
+        optimizer: Optimizer | str | None = None,
         sampling: str = "shuffle",
         validation_data: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
         sample_weight: npt.ArrayLike | None = None,
@@ -345,8 +347,9 @@ class FNN(NetworkBase):
         batch_size : int or None, default 100
             Samples per step: 1 is stochastic gradient descent, None is full-batch gradient descent. The last batch of
             an epoch may be smaller.
-        optimizer : Optimizer, optional
-            From `fastfnn.optimizers`; SGD(0.1) by default. It keeps its state: a second `fit` with it continues.
+        optimizer : Optimizer or str, optional
+            From `fastfnn.optimizers`; SGD(0.1) by default. It keeps its state: a second `fit` with it continues. A name
+            such as "adam" stands for a new object of that class with its default settings.
         sampling : {"shuffle", "replacement"}, default "shuffle"
             "shuffle" visits every sample once per epoch in random order. "replacement" draws each batch from all
             samples, as the code of the lecture notes does.
@@ -411,7 +414,7 @@ class FNN(NetworkBase):
         t: npt.ArrayLike,
         epochs: int,
         batch_size: int | None,
-        optimizer: Optimizer | None,
+        optimizer: Optimizer | str | None,
         on_divergence: str,
         *,
         goes_back: bool,
@@ -429,9 +432,7 @@ class FNN(NetworkBase):
         rows = validation.samples_for_epochs(rows, epochs, self.dtype)
         batch = len(rows) if batch_size is None else min(validation.integer("batch_size", batch_size, 1), len(rows))
         sampling = validation.choice("sampling", sampling, ("shuffle", "replacement"))
-        optimizer = SGD(0.1) if optimizer is None else optimizer
-        if not isinstance(optimizer, Optimizer):
-            raise TypeError(f"optimizer must be an optimizer such as SGD(0.1), got {type(optimizer).__name__}")
+        named, optimizer = optimizer, SGD(0.1) if optimizer is None else checked_optimizer(optimizer)
         held_out = self._validation_data(validation_data)
         weights = self._sample_weights(sample_weight, class_weight, targets)
         watchers = checked_callbacks(callbacks, held_out is not None, self.loss_function.has_accuracy)
@@ -440,7 +441,8 @@ class FNN(NetworkBase):
         history = self.history = History()
         for watcher in watchers:
             watcher.begin(self, history)
-        self._optimizer = optimizer
+        if optimizer is not self._optimizer:
+            self._optimizer, self._optimizer_name = optimizer, named if isinstance(named, str) else None
         state = TrainingState(self._flat, self._statistics, optimizer.flat_state(self.params), optimizer)
         take_steps = self._step_taker(rows, targets, weights, batch, state)
         loop = TrainingLoop(
@@ -510,7 +512,7 @@ class FNN(NetworkBase):
         t: npt.ArrayLike,
         *,
         batch_size: int | None = 100,
-        optimizer: Optimizer | None = None,
+        optimizer: Optimizer | str | None = None,
         on_divergence: str = "raise",
     ) -> History:
         """Train for one epoch on the given samples, shuffled: for data that arrive in parts.
@@ -519,9 +521,9 @@ class FNN(NetworkBase):
         ----------
         x, t, batch_size
             See `fit`.
-        optimizer : Optimizer, optional
+        optimizer : Optimizer or str, optional
             By default that of the last `fit` or `partial_fit` of this network, which continues from its state; SGD(0.1)
-            if there was none.
+            if there was none. The name that the last one got continues, too; another name begins anew.
         on_divergence : {"raise", "warn"}, default "raise"
             See `fit`; but the network stays as the step left it, since a copy would take long beside a few steps.
 
@@ -535,7 +537,7 @@ class FNN(NetworkBase):
         DivergenceError
             If training diverges and `on_divergence` is "raise".
         """
-        if optimizer is None:
+        if optimizer is None or (isinstance(optimizer, str) and optimizer == self._optimizer_name):
             optimizer = self._optimizer
         return self._train(x, t, 1, batch_size, optimizer, on_divergence, goes_back=False)
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastfnn import validation
+from fastfnn import names, validation
 from fastfnn.backend import BACKENDS, OPTIMIZERS, aligned_zeros
 from fastfnn.params import Params
 from fastfnn.schedules import Schedule
@@ -523,3 +523,19 @@ def _clipped(
     if norm <= longest:
         return pairs
     return [(name, param, grad * grad.dtype.type(longest / norm)) for name, param, grad in pairs]
+
+
+# The optimizers by their names.
+BY_NAME: dict[str, Callable[[], Optimizer]] = {
+    kind.__name__: kind for kind in (SGD, Momentum, Nesterov, AdaGrad, RMSprop, Adam, AdamW)
+}
+
+
+def checked_optimizer(value: Any) -> Optimizer:
+    """Return the optimizer that `value` is, or a new one with default settings of the class that it names."""
+    if isinstance(value, Optimizer):
+        return value
+    if not isinstance(value, str):
+        got = f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
+        raise TypeError(f"optimizer must be an optimizer such as SGD(0.1), or the name of one; got {got}")
+    return BY_NAME[validation.choice("optimizer", value, tuple(BY_NAME), names.OPTIMIZERS)]()

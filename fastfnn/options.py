@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastfnn import losses, validation
+from fastfnn import losses, names, validation
 from fastfnn.activation import Activation
 from fastfnn.backend import ACTIVATIONS
 
@@ -37,7 +37,8 @@ def checked_activations(value: Any, hidden_layers: int) -> tuple[str | Activatio
         kinds = "a name, an Activation or a sequence of these"
         raise TypeError(f"activation must be {kinds}, got {type(value).__name__}")
     if len(value) != hidden_layers:
-        raise ValueError(f"activation must have one name per hidden layer, {hidden_layers}, got {len(value)}")
+        hint = "; the output has the activation that belongs to the loss" if len(value) == hidden_layers + 1 else ""
+        raise ValueError(f"activation must have one name per hidden layer, {hidden_layers}, got {len(value)}{hint}")
     return tuple(_checked_activation(f"activation[{i}]", item) for i, item in enumerate(value))
 
 
@@ -45,9 +46,9 @@ def _checked_activation(name: str, value: Any) -> str | Activation:
     if isinstance(value, Activation):
         return value
     if not isinstance(value, str):
-        names = ", ".join(HIDDEN_ACTIVATIONS)
-        raise TypeError(f"{name} must be one of {names}, or an Activation; got {type(value).__name__}")
-    return validation.choice(name, value, HIDDEN_ACTIVATIONS)
+        known = ", ".join(HIDDEN_ACTIVATIONS)
+        raise TypeError(f"{name} must be one of {known}, or an Activation; got {type(value).__name__}")
+    return validation.choice(name, value, HIDDEN_ACTIVATIONS, names.ACTIVATIONS)
 
 
 def activation_name(activation: str | Activation) -> str:

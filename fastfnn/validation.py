@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fastfnn import names
 from fastfnn.backend import CONVERT_ONCE_BYTES, all_finite, all_finite_as, are_distributions, is_convertible
 
 # Largest distance from 1 of the sum of a row of target probabilities; rows computed in float32 are this accurate.
@@ -79,13 +80,15 @@ def boolean(name: str, value: Any) -> bool:
     return bool(value)
 
 
-def choice(name: str, value: Any, options: tuple[str, ...]) -> str:
-    """Return `value`, which must be one of `options`."""
+def choice(name: str, value: Any, options: tuple[str, ...], others: Mapping[str, str] | None = None) -> str:
+    """Return `value`, which must be one of `options`; with `others`, names that stand for them, see `names`."""
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a str, one of {', '.join(options)}; got {type(value).__name__}")
-    if value not in options:
-        raise ValueError(f"{name} must be one of {', '.join(options)}; got {value!r}")
-    return value
+    found = value if others is None else names.canonical(value, options, others)
+    if found not in options:
+        hint = names.did_you_mean(value, options, others)
+        raise ValueError(f"{name} must be one of {', '.join(options)}; got {value!r}{hint}")
+    return found
 
 
 def as_array(name: str, value: Any) -> np.ndarray:

@@ -11,12 +11,12 @@ from joblib.parallel import get_active_backend
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from fastfnn import FNN
+from fastfnn import FNN, names
 from fastfnn.backend import thread_limit
 from fastfnn.initialization import draw_weights
 from fastfnn.sklearn import ensemble, holder
 from fastfnn.sklearn.data import Data, dtypes_to_keep, outputs
-from fastfnn.sklearn.parameters import ALIASES, activations
+from fastfnn.sklearn.parameters import activations
 
 
 class NetworkEstimator(BaseEstimator):
@@ -100,7 +100,7 @@ class NetworkEstimator(BaseEstimator):
         """Return the outputs of the network, (N, K); of an ensemble, their mean."""
         check_is_fitted(self, ("coefs_", "estimators_"), all_or_any=any)
         X = validate_data(self, X, accept_sparse=["csr", "csc"], dtype=dtypes_to_keep(X), reset=False)
-        activation = ALIASES.get(self.out_activation_, self.out_activation_)
+        activation = names.ACTIVATIONS.get(self.out_activation_, self.out_activation_)
         with self._threads():
             if hasattr(self, "estimators_"):
                 return ensemble.mean_outputs(self, X, activation)

@@ -84,8 +84,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         of multi-label targets, or "balanced". They multiply `sample_weight`.
     label_smoothing : float, default 0
         Share in [0, 1) of a label's probability that is spread evenly over the classes.
-    optimizer : Optimizer, optional
-        From `fastfnn.optimizers`, in place of `solver` and `learning_rate_init`. `fit` uses a copy.
+    optimizer : Optimizer or str, optional
+        From `fastfnn.optimizers`, in place of `solver` and `learning_rate_init`. `fit` uses a copy. A name such as
+        "adamw" stands for an object of that class with its default settings.
     schedule : callable, optional
         From `fastfnn.schedules`, or another function from the number of a step to its learning rate, in place of
         `learning_rate_init`.
@@ -192,7 +193,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         batch_norm: bool = False,
         class_weight: Mapping[Any, float] | Sequence[Mapping[Any, float]] | str | None = None,
         label_smoothing: float = 0.0,
-        optimizer: Optimizer | None = None,
+        optimizer: Optimizer | str | None = None,
         schedule: Rate | None = None,
         clip_norm: float | None = None,
         init: str | float = "glorot",

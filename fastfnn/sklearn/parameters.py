@@ -10,19 +10,29 @@ from sklearn.base import is_classifier
 from sklearn.metrics import get_scorer_names
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
-from fastfnn import Activation, optimizers, validation
+from fastfnn import Activation, names, optimizers, validation
 from fastfnn.callbacks import checked_callbacks
 from fastfnn.initialization import INITS
 from fastfnn.optimizers import Optimizer
 from fastfnn.options import HIDDEN_ACTIVATIONS, checked_activations, checked_dtype
 
-# scikit-learn's names of activations that have other names here.
-ALIASES: Mapping[str, str] = {"logistic": "sigmoid"}
+
+class Names(StrOptions):
+    """Names among `options`, or those by which other libraries know them."""
+
+    def __init__(self, options: set[str], others: Mapping[str, str]) -> None:
+        super().__init__(options)
+        self.others = others
+
+    def is_satisfied_by(self, val: Any) -> bool:
+        """Whether `val` is such a name."""
+        return isinstance(val, str) and names.canonical(val, self.options, self.others) in self.options
+
 
 # What scikit-learn's validation of parameters accepts; its own parameters in its order, then ours.
 CONSTRAINTS: dict[str, Any] = {
     "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
-    "activation": [StrOptions({*ALIASES, *HIDDEN_ACTIVATIONS}), Activation, list, tuple],
+    "activation": [Names({"logistic", *HIDDEN_ACTIVATIONS}, names.ACTIVATIONS), Activation, list, tuple],
     "solver": [StrOptions({"lbfgs", "sgd", "adam"})],
     "alpha": [Interval(Real, 0, None, closed="left")],
     "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
@@ -46,7 +56,7 @@ CONSTRAINTS: dict[str, Any] = {
     "max_fun": [Interval(Integral, 1, None, closed="left")],
     "dropout": [Interval(Real, 0, 1, closed="left")],
     "batch_norm": ["boolean"],
-    "optimizer": [Optimizer, None],
+    "optimizer": [Optimizer, Names(set(optimizers.BY_NAME), names.OPTIMIZERS), None],
     "schedule": [callable, None],
     "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
     "init": [StrOptions(set(INITS)), Interval(Real, 0, None, closed="left")],
@@ -94,14 +104,7 @@ def hidden_layer_sizes(estimator: Any) -> list[int]:
 
 def activations(estimator: Any, hidden_layers: int) -> tuple[str | Activation, ...]:
     """Return the activation of each hidden layer, by our names."""
-    value = estimator.activation
-    if isinstance(value, (list, tuple)):
-        value = [_our_name(item) for item in value]
-    return checked_activations(_our_name(value), hidden_layers)
-
-
-def _our_name(value: Any) -> Any:
-    return ALIASES.get(value, value) if isinstance(value, str) else value
+    return checked_activations(estimator.activation, hidden_layers)
 
 
 def check_combination(estimator: Any, hidden_layers: int, eval_set: Any, incremental: bool) -> None:
@@ -133,7 +136,7 @@ def check_combination(estimator: Any, hidden_layers: int, eval_set: Any, increme
 def new_optimizer(estimator: Any) -> Optimizer:
     """Return the optimizer that the parameters describe, without state."""
     if estimator.optimizer is not None:
-        optimizer: Optimizer = copy.deepcopy(estimator.optimizer)
+        optimizer = copy.deepcopy(optimizers.checked_optimizer(estimator.optimizer))
         optimizer.reset()
         return optimizer
     rate = estimator.learning_rate_init if estimator.schedule is None else estimator.schedule

@@ -112,7 +112,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         batch_norm: bool = False,
         delta: float = 1.0,
         quantile: float | Sequence[float] = 0.5,
-        optimizer: Optimizer | None = None,
+        optimizer: Optimizer | str | None = None,
         schedule: Rate | None = None,
         clip_norm: float | None = None,
         init: str | float = "glorot",

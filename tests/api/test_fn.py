@@ -226,7 +226,7 @@ def test_f_may_be_any_callable():
         (([["a"]], [1], "relu"), TypeError, "^W must hold real numbers"),
         (([[1]], ["a"], "relu"), TypeError, "^b must hold real numbers"),
         (([[1]], None, "relu"), TypeError, "^b must hold real numbers"),
-        (([[1]], [1], "swish"), ValueError, "^f must be one of identity, .*; got 'swish'"),
+        (([[1]], [1], "mish"), ValueError, "^f must be one of identity, .*; got 'mish'"),
         (([[1]], [1], 3), TypeError, "^f must be a function or one of identity, .*; got int"),
         (([[1]], [1], None), TypeError, "^f must be a function or one of identity, .*; got NoneType"),
     ],

@@ -465,7 +465,7 @@ def test_a_rejected_fit_leaves_the_state_as_it_was(name):
 
 
 def test_fit_rejects_the_class_of_an_optimizer():
-    with pytest.raises(TypeError, match=r"^optimizer must be an optimizer such as .*, got type"):
+    with pytest.raises(TypeError, match=r"^optimizer must be an optimizer such as .*; got the class Adam"):
         fitted(network(), fnn.Adam)
 
 

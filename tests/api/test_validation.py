@@ -342,9 +342,9 @@ BAD_FIT = {
         (True, TypeError, "a str, one of shuffle, replacement; got bool"),
     ],
     "optimizer": [
-        (0.1, TypeError, "an optimizer such as .*, got float"),
-        ("sgd", TypeError, "an optimizer such as .*, got str"),
-        (fnn.SGD, TypeError, "an optimizer such as .*, got "),
+        (0.1, TypeError, "an optimizer such as .*; got float"),
+        ("sdg", ValueError, "one of SGD, .*; got 'sdg'; did you mean 'SGD'?"),
+        (fnn.SGD, TypeError, "an optimizer such as .*; got the class SGD"),
     ],
     "validation_data": [
         (X, TypeError, r"a pair \(x, t\), got ndarray"),
@@ -478,17 +478,23 @@ BAD_OPTIONS = [
     ("layer_sizes[1]", {"layer_sizes": (3, None)}, TypeError, "an int, got NoneType"),
     ("layer_sizes[0]", {"layer_sizes": [[3, 2], [2, 1]]}, TypeError, "an int, got list"),
     ("layer_sizes[0]", {"layer_sizes": [[3, 2], [1]]}, TypeError, "an int, got list"),
-    ("activation", {"activation": "swish"}, ValueError, "one of identity, sigmoid, tanh, relu, .*, gelu; got 'swish'"),
-    ("activation", {"activation": "ReLU"}, ValueError, "one of identity, sigmoid, tanh, relu, .*, gelu; got 'ReLU'"),
+    ("activation", {"activation": "mish"}, ValueError, "one of identity, sigmoid, tanh, relu, .*, gelu; got 'mish'"),
+    ("activation", {"activation": "rleu"}, ValueError, "one of .*, gelu; got 'rleu'; did you mean 'relu'?"),
     ("activation", {"activation": "softmax"}, ValueError, "one of identity, .*, gelu; got 'softmax'"),
     ("activation", {"activation": "exp"}, ValueError, "one of identity, .*, gelu; got 'exp'"),
     ("activation", {"activation": None}, TypeError, "a name, an Activation or a sequence of these, got NoneType"),
     ("activation", {"activation": np.tanh}, TypeError, "a name, an Activation or a sequence of these, got ufunc"),
     ("activation", {"activation": ()}, ValueError, "one name per hidden layer, 1, got 0"),
-    ("activation", {"activation": ("relu", "relu")}, ValueError, "one name per hidden layer, 1, got 2"),
-    ("activation[0]", {"activation": ["swish"]}, ValueError, "one of .*; got 'swish'"),
+    (
+        "activation",
+        {"activation": ("relu", "relu")},
+        ValueError,
+        "one name .* 1, got 2; the output has .* loss$",
+    ),
+    ("activation", {"activation": ("relu",) * 3}, ValueError, "one name per hidden layer, 1, got 3$"),
+    ("activation[0]", {"activation": ["mish"]}, ValueError, "one of .*; got 'mish'"),
     ("activation[0]", {"activation": [1]}, TypeError, "one of .*, or an Activation; got int"),
-    ("loss", {"loss": "mse"}, ValueError, "one of softmax_cross_entropy, .*, quantile; got 'mse'"),
+    ("loss", {"loss": "hinge"}, ValueError, "one of softmax_cross_entropy, .*, quantile; got 'hinge'"),
     ("loss", {"loss": None}, TypeError, "one of .*, or an object of fastfnn.losses; got NoneType"),
     ("loss", {"loss": fnn.losses.Huber}, TypeError, "one of .*, or an object of fastfnn.losses; got the class Huber"),
     ("loss", {"loss": fnn.losses.Loss()}, TypeError, "one of .*, or an object of fastfnn.losses; got Loss"),
@@ -529,7 +535,7 @@ def test_an_invalid_option_of_fnn_is_rejected(name, options, error, message):
 
 def test_an_activation_that_no_layer_uses_is_checked():
     with pytest.raises(ValueError, match="activation must be one of"):
-        fnn.FNN((3, 2), activation="swish")
+        fnn.FNN((3, 2), activation="mish")
 
 
 @pytest.mark.parametrize(
