@@ -106,6 +106,9 @@ class FNN(NetworkBase):
     whole. Arrays of `dtype` whose rows are contiguous are read where they lie and train fastest; in Fortran order, each
     element of a random row lies on another cache line.
 
+    Frames of pandas and polars are converted as a whole, unless all of their columns have one dtype of NumPy. Nullable
+    and Boolean columns count as numbers.
+
     References
     ----------
     Lecture notes, sections 1 and 3, in the orientation of their code (``x W + b``).
@@ -152,9 +155,9 @@ class FNN(NetworkBase):
         x : (N, I) array
             Samples.
         t : array
-            Targets. Softmax cross-entropy takes integer labels (N,), or rows (N, K) that sum to 1. Sigmoid
-            cross-entropy takes rows (N, K) in [0, 1], the Poisson deviance rows of at least 0, the other losses rows of
-            real numbers; with K = 1 all of these also take (N,).
+            Targets. Softmax cross-entropy takes labels from 0 to K - 1, (N,) or (N, 1), as whole numbers (booleans for
+            K = 2), or rows (N, K) that sum to 1. Sigmoid cross-entropy takes rows (N, K) in [0, 1], the Poisson
+            deviance rows of at least 0, the other losses rows of real numbers; with K = 1 all of these also take (N,).
         sample_weight : (N,) array, optional
             Weights ``w_i`` of the samples, finite and not negative; 1 by default.
 

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastfnn import names
+from fastfnn import frames, names
 from fastfnn.backend import CONVERT_ONCE_BYTES, all_finite, all_finite_as, are_distributions, is_convertible
+from fastfnn.labels import NUMBER, checked_labels
 
 # Largest distance from 1 of the sum of a row of target probabilities; rows computed in float32 are this accurate.
 ROW_SUM_TOLERANCE = 1e-3
@@ -101,6 +102,10 @@ def as_array(name: str, value: Any) -> np.ndarray:
         for i, row in enumerate(value):
             if isinstance(row, np.ma.MaskedArray):
                 _refuse_masked(f"{name}[{i}]", row)
+    elif frames.is_frame(value):
+        return frames.frame_array(name, value)
+    elif frames.is_series(value):
+        return frames.series_array(name, value)
     try:
         return np.asarray(value)
     except ValueError as error:
@@ -124,7 +129,7 @@ def real_array(name: str, value: Any, dtype: npt.DTypeLike) -> np.ndarray:
     """Return `value` as a C-contiguous array of `dtype` with finite numbers, copied only if necessary."""
     array = as_array(name, value)
     if array.dtype.kind not in "biuf":
-        raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
+        raise TypeError(_not_real(name, array, f"convert numbers by {name}.astype(float)"))
     array = _converted(array, dtype)
     if not all_finite(array.reshape(-1)):
         _raise_not_finite(name, array)
@@ -195,8 +200,15 @@ def _readable(name: str, array: np.ndarray, dtype: npt.DTypeLike) -> np.ndarray:
     if array.dtype == dtype or is_convertible(array.dtype):
         return array
     if array.dtype.kind not in "biuf":
-        raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
+        cure = f"convert numbers by {name}.astype(float), and {frames.ENCODE}"
+        raise TypeError(_not_real(name, array, cure))
     return _converted(array, dtype)
+
+
+def _not_real(name: str, array: np.ndarray, cure: str) -> str:
+    """Return the message about an array that holds no real numbers; objects and text may be told a cure."""
+    hint = f"; {cure}" if array.dtype.kind in "OUST" and array.ndim else ""
+    return f"{name} must hold real numbers, got dtype {array.dtype}{hint}"
 
 
 def _rows(name: str, array: np.ndarray, width: int) -> np.ndarray:
@@ -217,7 +229,8 @@ def targets(name: str, value: Any, count: int, width: int, loss: str, dtype: npt
     name : str
         Name of the argument.
     value : array-like
-        Labels (count,) for softmax cross-entropy, or rows (count, width); (count,) also stands for one column.
+        Labels (count,) or (count, 1) for softmax cross-entropy, or rows (count, width); (count,) also stands for one
+        column.
     count, width : int
         Number of samples and of outputs.
     loss : str
@@ -232,19 +245,26 @@ def targets(name: str, value: Any, count: int, width: int, loss: str, dtype: npt
         0 for the Poisson deviance.
     """
     array = as_array(name, value)
-    if array.ndim == 1 and loss == "softmax_cross_entropy":
+    if loss == "softmax_cross_entropy" and array.ndim == 2 and array.shape[1] == 1 and width > 1:
+        array = array[:, 0]
+    if loss == "softmax_cross_entropy" and array.ndim == 1:
         _same_count(name, array, count)
-        return _labels(name, array, width)
+        return checked_labels(name, array, width)
     if array.ndim == 1 and width == 1:
         array = array[:, np.newaxis]
     if array.ndim != 2 or array.shape[1] != width:
         labels = "integer labels of shape (samples,) or " if loss == "softmax_cross_entropy" else ""
-        raise ValueError(f"{name} must be {labels}rows of shape (samples, {width}), got shape {array.shape}")
+        hint = (
+            f"; np.eye({width})[{name}] has the rows of labels" if array.ndim == 1 and width > 1 and not labels else ""
+        )
+        raise ValueError(f"{name} must be {labels}rows of shape (samples, {width}), got shape {array.shape}{hint}")
     _same_count(name, array, count)
     if loss == "softmax_cross_entropy" and array.dtype.kind in "biuf":
         rows = _converted(array, dtype)
         if are_distributions(rows, ROW_SUM_TOLERANCE):  # one pass for correct rows; the checks below find what is wrong
             return rows
+    if loss == "sigmoid_cross_entropy" and width == 1 and array.dtype.kind not in "biuf":
+        raise TypeError(_not_real(name, array, NUMBER))
     rows = real_array(name, array, dtype)
     if loss in ("softmax_cross_entropy", "sigmoid_cross_entropy"):
         _unit_interval(name, rows)
@@ -318,21 +338,8 @@ def _same_count(name: str, array: np.ndarray, count: int) -> None:
         raise ValueError(f"{name} must have one entry per row of x, {count}, got {len(array)}")
 
 
-def _labels(name: str, array: np.ndarray, classes: int) -> np.ndarray:
-    """Return labels from 0 to classes - 1 as int64."""
-    usable = array.dtype == np.int64 and array.flags.c_contiguous and array.flags.aligned
-    if usable and len(array) and array.view(np.uint64).max() < classes:  # as unsigned, a negative label is huge
-        return array
-    if array.dtype.kind not in "iu":
-        raise TypeError(f"{name} must hold integer labels if it has one axis, got dtype {array.dtype}")
-    if len(array):
-        for label in (array.min(), array.max()):
-            if not 0 <= label < classes:
-                raise ValueError(f"{name} must hold labels from 0 to {classes - 1}, got {label}")
-    return np.require(array, np.int64, ("C", "A"))
-
-
 def _unit_interval(name: str, rows: np.ndarray) -> None:
     for value in (rows.min(initial=0), rows.max(initial=1)):
         if not 0 <= value <= 1:
-            raise ValueError(f"{name} must hold numbers from 0 to 1, got {value}")
+            hint = f"; {NUMBER}" if rows.shape[1] == 1 and len(np.unique(rows)) <= 2 else ""
+            raise ValueError(f"{name} must hold numbers from 0 to 1, got {value}{hint}")

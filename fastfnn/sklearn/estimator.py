@@ -17,7 +17,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_sample_weight
 
-from fastfnn import FNN, DivergenceError
+from fastfnn import FNN, DivergenceError, frames
 from fastfnn.callbacks import checked_callbacks
 from fastfnn.options import checked_dtype
 from fastfnn.sklearn import ensemble, holder, lbfgs, validation_data
@@ -123,7 +123,11 @@ class BaseMLP(NetworkEstimator):
         trained = len(getattr(self, "estimators_", ())) or hasattr(self, "coefs_")  # the number of networks
         first_pass = trained != self.n_estimators or (not self.warm_start and not incremental)
         given = X, y
-        X, y = self._validated(X, y, first_pass)
+        try:
+            X, y = self._validated(X, y, first_pass)
+        except ValueError as error:
+            frames.explain(error, "X", X)
+            raise
         self._learn_targets(y, incremental)
         targets = self._encoded(y)
         weights = None if sample_weight is None else _check_sample_weight(sample_weight, X, dtype=np.float64)

@@ -190,9 +190,9 @@ def test_outputs_and_targets_are_converted_to_the_arrays_of_a_loss(value, t, los
         (np.ones((2, 3)), [0, 3], ValueError, "^t must hold labels from 0 to 2, got 3"),
         (np.ones((2, 3)), [0, -1], ValueError, "^t must hold labels from 0 to 2, got -1"),
         (np.ones(3), 3, ValueError, "^t must hold labels from 0 to 2, got 3"),
-        (np.ones((2, 3)), [0.0, 1.0], TypeError, "^t must hold integer labels"),
+        (np.ones((2, 3)), [0.5, 1.0], TypeError, "^t must hold integer labels"),
         (np.ones((2, 3)), [0], ValueError, "^t must have one entry per row of x, 2, got 1"),
-        (np.ones((2, 3)), [[0], [1]], ValueError, r"^t must be .*rows of shape \(samples, 3\), got shape \(2, 1\)"),
+        (np.ones((2, 3)), [[0, 1]], ValueError, r"^t must be .*rows of shape \(samples, 3\), got shape \(1, 2\)"),
         (np.ones((2, 2)), [[1, 1], [1, 0]], ValueError, "^t must have rows that sum to 1, got 2 in row 0"),
     ],
 )

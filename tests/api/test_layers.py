@@ -358,7 +358,7 @@ def test_the_loss_of_large_logits_is_correct():
     [
         (SoftmaxWithLoss, np.ones((2, 3)), [0, 3], ValueError, r"^t must hold labels from 0 to 2, got 3"),
         (SoftmaxWithLoss, np.ones((2, 3)), [0, 1, 2], ValueError, r"^t must have one entry per row of x, 2, got 3"),
-        (SoftmaxWithLoss, np.ones((2, 3)), [[0], [1]], ValueError, r"^t must be .*rows of shape \(samples, 3\)"),
+        (SoftmaxWithLoss, np.ones((2, 3)), [[0, 1]], ValueError, r"^t must be .*rows of shape \(samples, 3\)"),
         (SoftmaxWithLoss, np.ones((2, 3)), np.ones((2, 3)), ValueError, r"^t must have rows that sum to 1, got 3"),
         (SoftmaxWithLoss, np.ones((2, 2, 2)), [0, 1], ValueError, r"^x must have shape .* got \(2, 2, 2\)"),
         (SoftmaxWithLoss, np.ones((0, 2)), [], ValueError, r"^x must have shape .* got \(0, 2\)"),

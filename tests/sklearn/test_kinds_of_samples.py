@@ -1,5 +1,7 @@
 """Samples may be arrays of any layout, sparse matrices and frames."""
 
+import re
+
 import joblib
 import numpy as np
 import pandas as pd
@@ -233,3 +235,34 @@ def test_early_stopping_does_not_warn_of_names(estimator):
 def test_a_fit_without_names_forgets_them(estimator):
     ours = quiet(estimator(**SMALL).fit, pd.DataFrame(X, columns=NAMES), Y)
     assert not hasattr(quiet(ours.fit, X, Y), "feature_names_in_")
+
+
+@both
+def test_nullable_and_boolean_columns_are_numbers(estimator):
+    frame = pd.DataFrame(X, columns=NAMES).assign(sea=X[:, 0] > 0, rooms=np.arange(len(X)))
+    nullable = frame.astype({"sea": "boolean", "rooms": "Int64", NAMES[0]: "Float64"})
+    first, second = (quiet(estimator(**SMALL).fit, x, Y) for x in (frame, nullable))
+    for ours, theirs in zip(first.coefs_, second.coefs_, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@both
+@pytest.mark.parametrize(
+    ("columns", "note"),
+    [
+        (
+            {"city": "Kyoto", "sea": True},
+            "X must hold real numbers, got column 'city' of dtype .*: encode .*",
+        ),
+        ({"rooms": pd.NA}, f"X must have no missing values, got {len(X)} in column 'rooms', of {len(X)} rows: drop .*"),
+    ],
+)
+def test_a_note_names_the_columns_that_are_no_numbers(estimator, columns, note):
+    """The message is that of scikit-learn."""
+    frame = pd.DataFrame(X, columns=NAMES).assign(**{name: [value] * len(X) for name, value in columns.items()})
+    if "rooms" in columns:
+        frame = frame.astype({"rooms": "Int64"})
+    assert_same_error(estimator, lambda cls: cls(**SMALL).fit(frame, Y))
+    with pytest.raises(ValueError) as caught:
+        estimator(**SMALL).fit(frame, Y)
+    assert re.fullmatch(note, *caught.value.__notes__)
