@@ -1,5 +1,7 @@
 """Activation: an activation function that a user writes in Python, compiled and as fast as the built-in ones."""
 
+from __future__ import annotations
+
 import inspect
 from collections.abc import Callable
 from typing import Any

@@ -3,11 +3,13 @@
 `network.FNN` builds the public methods on it. Nothing here knows of training loops, callbacks or files.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import ArrayLike, DTypeLike
 
 from fastfnn import validation
 from fastfnn.activation import Activation
@@ -43,7 +45,7 @@ class NetworkBase:
         activation: str | Activation | Sequence[str | Activation] = "relu",
         loss: str | Loss = "softmax_cross_entropy",
         init: float | str = "xavier",
-        dtype: npt.DTypeLike = "float32",
+        dtype: DTypeLike = "float32",
         seed: int | None = None,
         backend: str = "kernels",
         weight_decay: float = 0.0,
@@ -75,7 +77,7 @@ class NetworkBase:
         *,
         activation: str | Activation | Sequence[str | Activation],
         loss: str | Loss,
-        dtype: npt.DTypeLike,
+        dtype: DTypeLike,
         weight_decay: float,
         dropout: float,
         batch_norm: bool,
@@ -167,16 +169,16 @@ class NetworkBase:
 
     # Checks of samples and targets
 
-    def _samples(self, name: str, value: npt.ArrayLike) -> np.ndarray:
+    def _samples(self, name: str, value: ArrayLike) -> np.ndarray:
         """Return samples as (N, I), all finite in the network's dtype, to which the kernels convert them."""
         return validation.samples(name, value, self.layer_sizes[0], self.dtype)
 
-    def _samples_to_predict(self, name: str, value: npt.ArrayLike) -> np.ndarray:
+    def _samples_to_predict(self, name: str, value: ArrayLike) -> np.ndarray:
         """Return samples as `_samples` does, but leave it to `_forward` to check those that kernels convert."""
         rows = validation.unchecked_samples(name, value, self.layer_sizes[0], self.dtype)
         return self._samples(name, rows) if rows.dtype == self.dtype else rows
 
-    def _targets(self, name: str, value: npt.ArrayLike, count: int) -> np.ndarray:
+    def _targets(self, name: str, value: ArrayLike, count: int) -> np.ndarray:
         """Return targets as (N,) int64 labels or as (N, K) of the network's dtype."""
         return validation.targets(name, value, count, self.layer_sizes[-1], self.loss_name, self.dtype)
 

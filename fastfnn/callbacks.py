@@ -6,6 +6,8 @@ A plain function (net, history) is called after each epoch; training stops when 
 does not import the network: `net` is an `FNN` in all signatures below.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable
 from typing import Any

@@ -1,5 +1,7 @@
 """Handwritten digits to train on: the digits in the package, or a folder of files in the format of MNIST."""
 
+from __future__ import annotations
+
 import gzip
 import math
 import os

@@ -4,6 +4,8 @@ Only here weights are oriented as in the mathematics of the notes: ``W x + b`` w
 of the notes and the rest of this package use ``x W + b``.
 """
 
+from __future__ import annotations
+
 import abc
 import functools
 import itertools
@@ -29,7 +31,7 @@ class _Map(abc.ABC):
 
     @property
     @abc.abstractmethod
-    def layers(self) -> "tuple[FN, ...]":
+    def layers(self) -> tuple[FN, ...]:
         """The layers, in the order in which x passes through them."""
 
     @property
@@ -42,7 +44,7 @@ class _Map(abc.ABC):
         """Dimension of the range."""
         return int(self.layers[-1].W.shape[0])
 
-    def __matmul__(self, first: "FN | MultilayerFN") -> "MultilayerFN":
+    def __matmul__(self, first: FN | MultilayerFN) -> MultilayerFN:
         """Compose two maps: ``(second @ first)(x) = second(first(x))``."""
         return MultilayerFN(*first.layers, *self.layers) if isinstance(first, _Map) else NotImplemented
 
@@ -134,7 +136,7 @@ class FN(_Map):
         _function(f)
 
     @property
-    def layers(self) -> "tuple[FN, ...]":
+    def layers(self) -> tuple[FN, ...]:
         """The network itself, as its only layer."""
         return (self,)
 
@@ -161,7 +163,7 @@ class FN(_Map):
         return out if x.ndim == 2 or bias.ndim == 2 else out[0]
 
     @staticmethod
-    def from_fnn(net: FNN) -> "FN | MultilayerFN":
+    def from_fnn(net: FNN) -> FN | MultilayerFN:
         """Return the map by which an `FNN` predicts, with copies of its weights.
 
         Batch normalization and the book's dropout become part of W and b.
@@ -199,7 +201,7 @@ class MultilayerFN(_Map):
         self._layers = layers
 
     @property
-    def layers(self) -> "tuple[FN, ...]":
+    def layers(self) -> tuple[FN, ...]:
         """The layers, in the order in which x passes through them."""
         return self._layers
 

@@ -22,6 +22,8 @@ References
 K. Saito, "Deep Learning from Scratch", O'Reilly Japan, 2016.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 
 import numpy as np

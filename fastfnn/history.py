@@ -1,5 +1,7 @@
 """The record of a training run."""
 
+from __future__ import annotations
+
 import io
 import os
 from dataclasses import dataclass, field

@@ -23,6 +23,8 @@ References
 K. Saito, "Deep Learning from Scratch", O'Reilly Japan, 2016.
 """
 
+from __future__ import annotations
+
 import math
 from typing import ClassVar, TypeVar
 

@@ -14,6 +14,8 @@ give E from its outputs ``y_k`` and targets ``t_k``, k = 1 to K. The kernels com
 the output activation, from what goes into it.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar

@@ -5,6 +5,8 @@ computes the forward pass, the loss, the backward pass and the update. `referenc
 NumPy. `base.NetworkBase` holds the parameters and calls the kernels.
 """
 
+from __future__ import annotations
+
 import math
 import os
 import string
@@ -12,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import ArrayLike
 
 from fastfnn import files, metrics, validation
 from fastfnn.activation import Activation
@@ -127,7 +129,7 @@ class FNN(NetworkBase):
     _optimizer_name: str | None = None  # what it was given as, if that was a name
     _compiled_for: tuple[object, ...] | None = None  # what decides which kernels it used
 
-    def predict(self, x: npt.ArrayLike) -> np.ndarray:
+    def predict(self, x: ArrayLike) -> np.ndarray:
         """Compute the output of the network.
 
         Parameters
@@ -147,7 +149,7 @@ class FNN(NetworkBase):
         out = self._forward(rows, OUTPUT_ACTIVATION[self.loss_name])
         return out[0] if single else out
 
-    def loss(self, x: npt.ArrayLike, t: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> float:
+    def loss(self, x: ArrayLike, t: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Compute the mean loss of the predictions.
 
         Parameters
@@ -196,7 +198,7 @@ class FNN(NetworkBase):
         losses = metrics.loss_of_each(self.loss_function, self._forward(rows, "identity"), targets)
         return float((weights * losses).sum() / len(rows))
 
-    def accuracy(self, x: npt.ArrayLike, t: npt.ArrayLike) -> float:
+    def accuracy(self, x: ArrayLike, t: ArrayLike) -> float:
         """Compute the fraction of samples that are predicted correctly.
 
         Parameters
@@ -225,7 +227,7 @@ class FNN(NetworkBase):
         targets = self._targets("t", t, len(rows))
         return metrics.accuracy(self.loss_name, self._forward(rows, "identity"), targets)
 
-    def evaluate(self, x: npt.ArrayLike, t: npt.ArrayLike) -> dict[str, float]:
+    def evaluate(self, x: ArrayLike, t: ArrayLike) -> dict[str, float]:
         """Compute loss and accuracy in one forward pass.
 
         Parameters
@@ -241,7 +243,7 @@ class FNN(NetworkBase):
         rows = self._samples_to_predict("x", x)
         return self._evaluate(rows, self._targets("t", t, len(rows)))
 
-    def gradient(self, x: npt.ArrayLike, t: npt.ArrayLike) -> dict[str, np.ndarray]:
+    def gradient(self, x: ArrayLike, t: ArrayLike) -> dict[str, np.ndarray]:
         """Compute the gradient of a training step by back-propagation.
 
         Parameters
@@ -287,7 +289,7 @@ class FNN(NetworkBase):
             add_l2_gradient(grads, self.params, self.weight_decay)
         return grads
 
-    def numerical_gradient(self, x: npt.ArrayLike, t: npt.ArrayLike) -> dict[str, np.ndarray]:
+    def numerical_gradient(self, x: ArrayLike, t: ArrayLike) -> dict[str, np.ndarray]:
         """Compute the gradient by central differences: slow, a check of `gradient`.
 
         Parameters
@@ -317,7 +319,7 @@ class FNN(NetworkBase):
             grad[i] = (above - below) / (2 * DIFFERENCE_STEP)
         return twin.params.views_of(grad)
 
-    def _in_float64(self) -> "FNN":
+    def _in_float64(self) -> FNN:
         """Return a copy of the network in float64, for predictions and losses of training."""
         twin = FNN._undrawn(self.layer_sizes, backend=self.backend, **(self._options() | {"dtype": "float64"}))
         twin._flat[...], twin._steps, twin._seed = self._flat, self._steps, self._seed
@@ -325,17 +327,17 @@ class FNN(NetworkBase):
 
     def fit(
         self,
-        x: npt.ArrayLike,
-        t: npt.ArrayLike,
+        x: ArrayLike,
+        t: ArrayLike,
         *,
         epochs: int = 10,
         batch_size: int | None = 100,
         optimizer: Optimizer | str | None = None,
         sampling: str = "shuffle",
-        validation_data: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
-        sample_weight: npt.ArrayLike | None = None,
+        validation_data: tuple[ArrayLike, ArrayLike] | None = None,
+        sample_weight: ArrayLike | None = None,
         class_weight: Mapping[int, float] | str | None = None,
-        callbacks: Sequence[Callback | Callable[["FNN", History], Any]] | None = None,
+        callbacks: Sequence[Callback | Callable[[FNN, History], Any]] | None = None,
         progress: bool = False,
         on_divergence: str = "raise",
     ) -> History:
@@ -413,8 +415,8 @@ class FNN(NetworkBase):
 
     def _train(
         self,
-        x: npt.ArrayLike,
-        t: npt.ArrayLike,
+        x: ArrayLike,
+        t: ArrayLike,
         epochs: int,
         batch_size: int | None,
         optimizer: Optimizer | str | None,
@@ -422,10 +424,10 @@ class FNN(NetworkBase):
         *,
         goes_back: bool,
         sampling: str = "shuffle",
-        validation_data: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
-        sample_weight: npt.ArrayLike | None = None,
+        validation_data: tuple[ArrayLike, ArrayLike] | None = None,
+        sample_weight: ArrayLike | None = None,
         class_weight: Mapping[int, float] | str | None = None,
-        callbacks: Sequence[Callback | Callable[["FNN", History], Any]] | None = None,
+        callbacks: Sequence[Callback | Callable[[FNN, History], Any]] | None = None,
         progress: bool = False,
     ) -> History:
         """`fit`, which goes back to the last good epoch where training diverges, and `partial_fit`, which does not."""
@@ -511,8 +513,8 @@ class FNN(NetworkBase):
 
     def partial_fit(
         self,
-        x: npt.ArrayLike,
-        t: npt.ArrayLike,
+        x: ArrayLike,
+        t: ArrayLike,
         *,
         batch_size: int | None = 100,
         optimizer: Optimizer | str | None = None,

@@ -5,6 +5,8 @@ same numbers. An optimizer keeps its state, for example velocities, from call to
 the same parameters; with other parameters it starts anew, as after `reset`.
 """
 
+from __future__ import annotations
+
 import math
 import numbers
 from collections.abc import Callable, Mapping

@@ -1,5 +1,7 @@
 """The parameters of a network by name, as views of one flat vector."""
 
+from __future__ import annotations
+
 import itertools
 import math
 from collections.abc import Iterator, MutableMapping, Sequence

@@ -16,6 +16,8 @@ schedule in epochs is written
 Any other function from the number of a step, an int, to its rate works too; it is called once for each step.
 """
 
+from __future__ import annotations
+
 import abc
 from dataclasses import dataclass, fields
 from typing import Any
@@ -33,7 +35,7 @@ class Schedule(abc.ABC):
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            whole = field.type is int
+            whole = field.type == "int"  # annotations are text in this module
             checked = validation.integer(field.name, value, 1) if whole else validation.nonnegative(field.name, value)
             object.__setattr__(self, field.name, checked)
 

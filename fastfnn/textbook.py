@@ -1,5 +1,7 @@
 """The networks of the lecture notes and of the book 'Deep Learning from Scratch', with their names and arguments."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Any
 

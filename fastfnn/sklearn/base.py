@@ -3,6 +3,8 @@
 `estimator.BaseMLP` trains it. Classifier and regressor add what they do with y, in the methods without a body here.
 """
 
+from __future__ import annotations
+
 import contextlib
 from typing import Any
 

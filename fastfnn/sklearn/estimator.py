@@ -4,6 +4,8 @@ A `fit` checks everything and prepares a function that trains; an error up to th
 Parameters are documented at `MLPClassifier`.
 """
 
+from __future__ import annotations
+
 import contextlib
 import functools
 import threading
