@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import io
+import json
+import math
 import os
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+# The lists with one entry per epoch.
+PER_EPOCH = ("loss", "accuracy", "val_loss", "val_accuracy", "seconds", "samples_per_second")
 
-@dataclass
+
+@dataclass(repr=False)
 class History:
     """What `FNN.fit` measured: lists with one entry per epoch, and the loss of each step.
 
@@ -32,6 +37,12 @@ class History:
         Training samples per second of that time.
     step_loss : (steps,) float64 array
         Mean loss of each batch, before its update.
+
+    Examples
+    --------
+    >>> import fastfnn as fnn
+    >>> fnn.History(loss=[0.9, 0.5, 0.4], val_loss=[0.8, 0.6, 0.7], seconds=[0.1, 0.1, 0.1])
+    History(3 epochs in 0.3 s: loss 0.4; val_loss 0.7, best 0.6 in epoch 2)
     """
 
     loss: list[float] = field(default_factory=list)
@@ -46,6 +57,54 @@ class History:
     def epochs(self) -> int:
         """Number of finished epochs."""
         return len(self.loss)
+
+    def __repr__(self) -> str:
+        measured = [_last_and_best(name, getattr(self, name)) for name in PER_EPOCH[:4] if getattr(self, name)]
+        time = f" in {sum(self.seconds):.3g} s" if self.seconds else ""
+        epochs = f"{self.epochs} epoch{'' if self.epochs == 1 else 's'}"
+        return f"History({epochs}{time}{': ' if measured else ''}{'; '.join(measured)})"
+
+    def to_frame(self) -> Any:
+        """Return what was measured as a table of pandas.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row for each epoch, whose number, from 1, is the index; a column for each quantity that was measured, NaN
+            where an exception came before the measurement.
+
+        Raises
+        ------
+        ImportError
+            If pandas is missing.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise ImportError("History.to_frame needs pandas: pip install pandas") from error
+        columns = {name: values for name in PER_EPOCH if (values := getattr(self, name)) or name == "loss"}
+        index = pandas.RangeIndex(1, self.epochs + 1, name="epoch")
+        padded = {name: [*values, *[math.nan] * (self.epochs - len(values))] for name, values in columns.items()}
+        return pandas.DataFrame(padded, index, dtype="float64")
+
+    def to_json(self) -> str:
+        """Return all lists and `step_loss` as the text of a JSON object.
+
+        Numbers that JSON does not have, NaN and infinity, become null.
+
+        Examples
+        --------
+        >>> import fastfnn as fnn
+        >>> import json
+        >>> json.loads(fnn.History(loss=[0.5, float("nan")]).to_json())["loss"]
+        [0.5, None]
+        """
+        lists = {name: getattr(self, name) for name in PER_EPOCH} | {"step_loss": self.step_loss.tolist()}
+        finite = {
+            name: [value if math.isfinite(value) else None for value in map(float, values)]
+            for name, values in lists.items()
+        }
+        return json.dumps(finite, allow_nan=False)
 
     def _extend(self, **values: list[float]) -> None:
         """Append values to the lists of these names: to all of them, or to none if an exception comes between."""
@@ -120,3 +179,13 @@ class History:
             "accuracy": {"training": self.accuracy, "validation": self.val_accuracy},
         }
         return {quantity: lines for quantity, lines in curves.items() if any(lines.values())}
+
+
+def _last_and_best(name: str, values: list[float]) -> str:
+    """Return the last value of a list, and the best one if that is another."""
+    text = f"{name} {values[-1]:.4g}"
+    known = [value for value in values if not math.isnan(value)]
+    if not known:
+        return text
+    best = max(known) if name.endswith("accuracy") else min(known)
+    return text if best == values[-1] else f"{text}, best {best:.4g} in epoch {values.index(best) + 1}"

@@ -361,7 +361,7 @@ def test_a_users_callback_may_name_what_it_monitors():
         ({"patience": 1.5}, TypeError, "patience must be an int, got float"),
         ({"min_delta": -1}, ValueError, "min_delta must be finite and not negative, got -1"),
         ({"min_delta": math.nan}, ValueError, "min_delta must be finite and not negative, got nan"),
-        ({"monitor": "test_loss"}, ValueError, "monitor must be one of loss, val_loss, .*; got 'test_loss'"),
+        ({"monitor": "test_loss"}, ValueError, "monitor must be one of loss, .*; got 'test_loss'; did you mean .*"),
         ({"monitor": None}, TypeError, "monitor must be a str, one of .*; got NoneType"),
     ],
 )

@@ -1,5 +1,9 @@
 """The record of a training run, and its plot."""
 
+import copy
+import json
+import math
+import pickle
 import sys
 
 import matplotlib.image
@@ -37,6 +41,72 @@ def test_new_histories_are_empty_and_share_nothing():
     assert (first.epochs, second.epochs) == (1, 0)
     assert second.loss == second.accuracy == second.val_loss == second.val_accuracy == []
     assert second.step_loss.shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("history", "text"),
+    [
+        (fnn.History(), "0 epochs"),
+        (fnn.History(loss=[0.123456], seconds=[0.01234]), "1 epoch in 0.0123 s: loss 0.1235"),
+        (
+            a_history(),
+            "3 epochs in 3 s: loss 0.5; accuracy 0.9; val_loss 1.2; val_accuracy 0.7",
+        ),
+        (
+            fnn.History(loss=[3.0, 1.0, 2.0], val_accuracy=[0.5, 0.75, 0.75, 0.25], val_loss=[math.nan, math.inf]),
+            "3 epochs: loss 2, best 1 in epoch 2; val_loss inf; val_accuracy 0.25, best 0.75 in epoch 2",
+        ),
+        (fnn.History(loss=[math.nan]), "1 epoch: loss nan"),
+    ],
+)
+def test_the_repr_is_one_line_with_the_last_and_the_best_values(history, text):
+    assert repr(history) == f"History({text})"
+
+
+def test_a_frame_has_a_row_for_each_epoch():
+    frame = a_history().to_frame()
+    assert (frame.index.tolist(), frame.index.name) == ([1, 2, 3], "epoch")
+    assert frame.columns.tolist() == [
+        "loss", "accuracy", "val_loss", "val_accuracy", "seconds", "samples_per_second"
+    ]  # fmt: skip
+    assert frame["val_loss"].tolist() == [2.1, 1.5, 1.2]
+    assert frame.loc[2, "accuracy"] == 0.6
+
+
+def test_a_frame_has_only_what_was_measured():
+    frame = fnn.History(loss=[2.0, 1.0, 0.5], val_loss=[3.0]).to_frame()
+    assert frame.columns.tolist() == ["loss", "val_loss"]
+    np.testing.assert_array_equal(frame["val_loss"], [3.0, np.nan, np.nan])
+    empty = fnn.History().to_frame()
+    assert (empty.shape, empty.columns.tolist()) == ((0, 1), ["loss"])
+
+
+def test_json_holds_everything_and_is_valid():
+    history = a_history()
+    got = json.loads(history.to_json())
+    assert got.pop("step_loss") == history.step_loss.tolist()
+    assert got == {name: getattr(history, name) for name in got}
+    assert len(got) == 6
+    values = [1.5, math.nan, math.inf, -math.inf, np.float32(0.5), 2]
+    text = fnn.History(loss=values).to_json()
+    assert json.loads(text, parse_constant=pytest.fail)["loss"] == [1.5, None, None, None, 0.5, 2.0]
+    json.loads(fnn.History().to_json(), parse_constant=pytest.fail)
+
+
+def test_the_history_of_a_training_and_its_copies_can_be_converted():
+    net = fnn.FNN((2, 3, 2), seed=0)
+    x, t = np.eye(2), [0, 1]
+    history = net.fit(x, t, epochs=3, validation_data=(x, t))
+    for item in (history, copy.deepcopy(history), pickle.loads(pickle.dumps(history))):
+        assert item.to_frame()["loss"].tolist() == history.loss
+        assert json.loads(item.to_json())["val_loss"] == history.val_loss
+        assert repr(item) == repr(history)
+
+
+def test_without_pandas_the_error_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError, match=r"^History\.to_frame needs pandas: pip install pandas$"):
+        a_history().to_frame()
 
 
 def test_plot_draws_loss_and_accuracy_over_epochs():
