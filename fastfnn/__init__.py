@@ -19,6 +19,7 @@ from fastfnn.fn import FN
 from fastfnn.history import History
 from fastfnn.network import FNN, load
 from fastfnn.optimizers import SGD, AdaGrad, Adam, AdamW, Momentum, Nesterov, RMSprop
+from fastfnn.scaling import UnscaledDataWarning
 from fastfnn.textbook import MultiLayerNet, TwoLayerNet
 
 __version__ = "0.2.0"
@@ -40,6 +41,7 @@ __all__ = [
     "Nesterov",
     "RMSprop",
     "TwoLayerNet",
+    "UnscaledDataWarning",
     "callbacks",
     "datasets",
     "functions",

@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastfnn import files, metrics, validation
+from fastfnn import files, metrics, scaling, validation
 from fastfnn.activation import Activation
 from fastfnn.backend import ACTIVATIONS, calls_are_atomic
 from fastfnn.base import NOTHING, NetworkBase
 from fastfnn.callbacks import Callback, checked_callbacks
-from fastfnn.divergence import warn_if_diverged
+from fastfnn.divergence import DivergenceError, warn_if_diverged
 from fastfnn.fitting import TakeSteps, TrainingLoop, draw_orders
 from fastfnn.history import History
 from fastfnn.initialization import INIT_GAIN
@@ -393,6 +393,9 @@ class FNN(NetworkBase):
         -----
         RuntimeWarning
             If the last training loss, or the parameters after it, are not finite and `on_divergence` is "warn".
+        UnscaledDataWarning
+            If, after ten steps or more, the loss is no better than that of a constant prediction, and the scales of two
+            features differ by more than a factor of 100, or values of a feature or of real targets are above 30.
 
         Notes
         -----
@@ -475,12 +478,18 @@ class FNN(NetworkBase):
                     # A list, so that every callback is called even if an earlier one stops the training.
                     if any([watcher.epoch(self, history) for watcher in watchers]):
                         break
+        except DivergenceError as error:
+            scaling.add_findings(error, rows, targets, self.loss_function)
+            raise
         finally:
             loop.settle()
         for watcher in watchers:
             watcher.end(self, history)
         if on_divergence == "warn":
             warn_if_diverged(history, state.finite())
+        if goes_back:
+            steps = history.step_loss.size
+            scaling.warn_if_unscaled(self, history.loss[-1], steps, rows, targets, weights, level=4)
         return history
 
     def _step_taker(

@@ -22,7 +22,7 @@ from sklearn.utils.validation import _check_sample_weight
 from fastfnn import FNN, DivergenceError, frames
 from fastfnn.callbacks import checked_callbacks
 from fastfnn.options import checked_dtype
-from fastfnn.sklearn import ensemble, holder, lbfgs, validation_data
+from fastfnn.sklearn import ensemble, holder, lbfgs, unscaled, validation_data
 from fastfnn.sklearn.base import NetworkEstimator
 from fastfnn.sklearn.data import Data, readable
 from fastfnn.sklearn.parameters import (
@@ -143,7 +143,15 @@ class BaseMLP(NetworkEstimator):
             self._check_same_layers(targets, hidden)
         X = readable(X, self._layer_sizes[0], self._dtype, 1 if incremental else self.max_iter)
         arguments = X, targets, weights, given, eval_set, incremental, stop
-        return self._prepared_network(*arguments) if self.n_estimators == 1 else ensemble.prepared(self, *arguments)
+        prepare = self._prepared_network if self.n_estimators == 1 else functools.partial(ensemble.prepared, self)
+        train = prepare(*arguments)
+
+        def train_and_look() -> None:
+            train()
+            if not stop.is_set():
+                unscaled.warn(self, X, targets, weights)
+
+        return train if incremental else train_and_look
 
     def _check_same_layers(self, targets: np.ndarray, hidden: list[int]) -> None:
         """Raise if data or parameters ask for other layers than those that were trained."""
@@ -187,10 +195,12 @@ class BaseMLP(NetworkEstimator):
             except DivergenceError:
                 finite = False
             if not finite:
-                raise ValueError(
+                error = ValueError(
                     "Solver produced non-finite parameter weights. The input data may contain large values and need to"
                     " be preprocessed."
                 )
+                unscaled.explain(self, error, data)
+                raise error
 
         return train
 

@@ -20,7 +20,8 @@ def public_callables():
         names = getattr(owner, "__all__", None) or [name for name in vars(owner) if not name.startswith("_")]
         for name in names:
             item = getattr(owner, name)
-            if callable(item) and getattr(item, "__module__", "").startswith("fastfnn"):
+            is_warning = inspect.isclass(item) and issubclass(item, Warning)  # these have no signature
+            if callable(item) and not is_warning and getattr(item, "__module__", "").startswith("fastfnn"):
                 found[name] = item
     for name, item in list(found.items()):
         if inspect.isclass(item):

@@ -38,6 +38,7 @@ X_FORMS = {
 
 
 @pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
+@pytest.mark.filterwarnings("ignore::fastfnn.UnscaledDataWarning")
 @pytest.mark.parametrize("form", X_FORMS)
 @pytest.mark.parametrize("batch_size", [4, 1, None])
 @pytest.mark.parametrize("once", [True, False], ids=["once", "by batches"])

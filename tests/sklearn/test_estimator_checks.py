@@ -17,6 +17,7 @@ SKIPPED = {"check_array_api_input", "check_classifiers_multilabel_output_format_
 
 pytestmark = [
     pytest.mark.jit,
+    pytest.mark.filterwarnings("ignore::fastfnn.UnscaledDataWarning"),  # values of the checks' samples are about 100
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),  # the checks train for few epochs
 ]
 

@@ -18,7 +18,7 @@ INVALID = {
     "class_weight": ["heavy", 3, [1.0]],
     "label_smoothing": [-0.1, 1.0, "some", None],
     "delta": [0, -1.0, "small", None],
-    "optimizer": ["adam", fnn.Adam, 0.1],
+    "optimizer": ["adma", fnn.Adam, 0.1],
     "schedule": [0.1, "cosine", fnn.Adam(0.1)],
     "clip_norm": [0, -1.0, "one"],
     "init": ["random", -0.1, None, np.nan],
