@@ -29,7 +29,8 @@ def series_array(name: str, series: Any) -> np.ndarray:
     missing = _missing(series)
     if missing:
         raise ValueError(f"{name} must have no missing values, got {missing} of {len(series)}: drop these samples")
-    return _array(series)
+    array: np.ndarray = series.to_numpy()
+    return array
 
 
 def frame_array(name: str, frame: Any) -> np.ndarray:
@@ -49,7 +50,7 @@ def frame_array(name: str, frame: Any) -> np.ndarray:
             f"{name} must have no missing values, got {found}, of {len(frame)} rows: drop these rows (dropna or "
             "drop_nulls) or fill the values (fillna or fill_null, scikit-learn's SimpleImputer)"
         )
-    arrays = [_array(column) for _, column in columns]
+    arrays: list[np.ndarray] = [column.to_numpy() for _, column in columns]
     others = [
         f"{label!r} of dtype {column.dtype}"
         for (label, column), array in zip(columns, arrays, strict=True)
@@ -77,13 +78,6 @@ def _missing(column: Any) -> int:
     if hasattr(column, "isna"):
         return int(column.isna().sum())
     return int(column.null_count()) if hasattr(column, "null_count") else 0
-
-
-def _array(column: Any) -> np.ndarray:
-    """Return a column without missing values as an array; nullable numbers keep their kind."""
-    kind = getattr(column.dtype, "numpy_dtype", None)
-    array: np.ndarray = column.to_numpy() if kind is None else column.to_numpy(dtype=kind)
-    return array
 
 
 def _listed(items: list[str]) -> str:

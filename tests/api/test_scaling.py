@@ -101,6 +101,18 @@ def test_unscaled_data_on_which_training_goes_well_do_not_warn():
     assert len(warned(x, T, optimizer=fnn.SGD(1e-9))) == 1
 
 
+def test_a_training_loss_that_is_high_by_itself_does_not_warn():
+    """It may contain dropout and a penalty: the loss of predictions decides."""
+    net = fnn.FNN((4, 8, 2), seed=0)
+    net.fit(X, T, epochs=20)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        x = X.astype(np.float32) * np.float32([1, 1, 1, 1000])
+        net.params["W1"][3] /= 1000
+        scaling.warn_if_unscaled(net, 1e9, 100, x, T, None, level=1)
+    assert scaling.findings(x, None) != ""
+
+
 def test_few_steps_and_partial_fit_do_not_warn():
     assert warned(UNSCALED, T, epochs=4) == []  # of two steps each
     assert len(warned(UNSCALED, T, epochs=5)) == 1
