@@ -7,12 +7,10 @@ grad_x = grad_out * f'(x); it computes f' from out = f(x), for softplus, SiLU an
 import inspect
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
-ACTIVATIONS = (
-    "identity", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "softplus", "silu", "gelu", "softmax", "exp"
-)  # fmt: skip
 LEAK = 0.01  # slope of leaky ReLU for x < 0
 FIRST_GIVEN = 1000  # the first code that `compile_activation` returns
 
@@ -151,15 +149,30 @@ def compile_activation(forward: Callable[..., float], derivative: Callable[..., 
 _compiled: list[tuple[Callable[..., np.ndarray], Callable[..., np.ndarray]]] = []
 
 
-# The functions by their codes, the indices into ACTIVATIONS.
-FORWARD = (
-    identity_forward, sigmoid_forward, tanh_forward, relu_forward, leaky_relu_forward, elu_forward,
-    softplus_forward, silu_forward, gelu_forward, softmax, exp_forward,
-)  # fmt: skip
-BACKWARD = (
-    identity_backward, sigmoid_backward, tanh_backward, relu_backward, leaky_relu_backward, elu_backward,
-    softplus_backward, silu_backward, gelu_backward,
-)  # fmt: skip
+class Activation(NamedTuple):
+    """The functions of an activation. One for the output layer only has no `backward`: the loss has its derivative."""
+
+    forward: Callable[[np.ndarray, np.ndarray], None]
+    backward: Callable[[np.ndarray, np.ndarray, np.ndarray], None] | None = None
+    by_input: bool = False  # `backward` takes x, not out = f(x)
+
+
+# In the order of the codes, which are those of the kernels.
+TABLE = {
+    "identity": Activation(identity_forward, identity_backward),
+    "sigmoid": Activation(sigmoid_forward, sigmoid_backward),
+    "tanh": Activation(tanh_forward, tanh_backward),
+    "relu": Activation(relu_forward, relu_backward),
+    "leaky_relu": Activation(leaky_relu_forward, leaky_relu_backward),
+    "elu": Activation(elu_forward, elu_backward),
+    "softplus": Activation(softplus_forward, softplus_backward, by_input=True),
+    "silu": Activation(silu_forward, silu_backward, by_input=True),
+    "gelu": Activation(gelu_forward, gelu_backward, by_input=True),
+    "softmax": Activation(softmax),
+    "exp": Activation(exp_forward),
+}
+ACTIVATIONS = tuple(TABLE)
+BY_CODE = tuple(TABLE.values())
 
 
 def activation_forward(out: np.ndarray, x: np.ndarray, code: int) -> None:
@@ -172,7 +185,7 @@ def activation_forward(out: np.ndarray, x: np.ndarray, code: int) -> None:
     if code >= FIRST_GIVEN:
         out[...] = _compiled[code - FIRST_GIVEN][0](x) if x.size else x
     else:
-        FORWARD[code](out, x)
+        BY_CODE[code].forward(out, x)
 
 
 def activation_backward(grad_x: np.ndarray, grad_out: np.ndarray, x: np.ndarray, code: int) -> None:
@@ -187,5 +200,7 @@ def activation_backward(grad_x: np.ndarray, grad_out: np.ndarray, x: np.ndarray,
     activation_forward(out, x, code)
     if code >= FIRST_GIVEN:
         grad_x[...] = grad_out * _compiled[code - FIRST_GIVEN][1](x, out) if x.size else grad_out
-    else:
-        BACKWARD[code](grad_x, grad_out, x if ACTIVATIONS[code] in ("softplus", "silu", "gelu") else out)
+        return
+    activation = BY_CODE[code]
+    assert activation.backward, f"{ACTIVATIONS[code]} has no derivative of its own"
+    activation.backward(grad_x, grad_out, x if activation.by_input else out)

@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from activation_codes import BUILT_IN, by_input
 from networks import EVERY, Problem, gradient, loss_of, train
 
 from fastfnn import kernels, reference
@@ -32,10 +33,11 @@ def test_every_public_name_is_a_kernel_or_a_table_of_codes():
 
 # The tables in the order of the codes, so that a code chooses the function of its name.
 def test_the_tables_are_in_the_order_of_the_codes():
-    forward = [function.__name__.removesuffix("_forward") for function in activations.FORWARD]
-    backward = [function.__name__.removesuffix("_backward") for function in activations.BACKWARD]
-    assert tuple(forward) == reference.ACTIVATIONS
-    assert (*backward, "softmax", "exp") == reference.ACTIVATIONS  # which have no derivative of their own
+    for name, activation in activations.TABLE.items():
+        assert activation.forward is getattr(reference, "softmax" if name == "softmax" else f"{name}_forward")
+        assert activation.backward is getattr(reference, f"{name}_backward", None)
+        assert activation.by_input == (name in BUILT_IN and by_input(name)), name
+    assert [name for name, activation in activations.TABLE.items() if not activation.backward] == ["softmax", "exp"]
     assert tuple(function.__name__ for function in losses.LOSS) == reference.LOSSES
 
 
@@ -116,10 +118,11 @@ def test_activations_whose_derivative_takes_the_input():
 
 def test_activations_by_their_codes():
     x, grad_out = np.array([[-1.5, 0.25]]), np.array([[2.0, -3]])
-    for code, name in enumerate(reference.ACTIVATIONS[: len(activations.BACKWARD)]):
+    for name in BUILT_IN:
+        code = reference.ACTIVATIONS.index(name)
         out = result(getattr(reference, f"{name}_forward"), (1, 2), x)
         np.testing.assert_array_equal(result(reference.activation_forward, (1, 2), x, code), out)
-        given = x if name in ("softplus", "silu", "gelu") else out
+        given = x if by_input(name) else out
         want = result(getattr(reference, f"{name}_backward"), (1, 2), grad_out, given)
         np.testing.assert_array_equal(result(reference.activation_backward, (1, 2), grad_out, x, code), want)
 

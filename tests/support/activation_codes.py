@@ -1,7 +1,11 @@
-"""Codes of activations, including one that a user defines: shared by the tests of several kernels."""
+"""The activations by name, including one that a user defines: shared by the tests of several kernels.
+
+All that can be found out about an activation is found out here, so that a new one needs no line in the tests.
+"""
 
 import ctypes
 import functools
+import inspect
 
 import numpy as np
 
@@ -10,7 +14,23 @@ from fastfnn.kernels import ACTIVATIONS
 
 GIVEN = "given"
 # The activations that layers of any place may have: not softmax and exp, which are for outputs only.
-ELEMENTWISE = (*(name for name in ACTIVATIONS if name not in ("softmax", "exp")), GIVEN)
+BUILT_IN = tuple(name for name in ACTIVATIONS if name not in ("softmax", "exp"))
+ELEMENTWISE = (*BUILT_IN, GIVEN)
+
+
+def by_input(name):
+    """Whether the backward kernel of a built-in activation takes x, where that of the others takes out."""
+    return "x" in inspect.signature(getattr(kernels, f"{name}_backward")).parameters
+
+
+@functools.cache
+def has_kink(name):
+    """Whether the derivative of a built-in activation jumps: rounding may take a number to the other side."""
+    x, distance = np.arange(-64, 65)[np.newaxis] / 8, 1e-9
+    slopes = np.empty((2, *x.shape))
+    for slope, side in zip(slopes, (-distance, distance), strict=True):
+        reference.activation_backward(slope, np.ones_like(x), x + side, ACTIVATIONS.index(name))
+    return bool(np.any(np.abs(slopes[1] - slopes[0]) > 1e-6))
 
 
 def bent(x):
