@@ -1,11 +1,12 @@
 """FN(W, b, f): the examples of the notes, shapes, dtypes, composition, conversion to FNN and back."""
 
 import copy
-import math
+import functools
 import pickle
 
 import numpy as np
 import pytest
+from exact_activations import EXACT, exact
 from helpers import DTYPES, TOLERANCES, assert_chain_close, assert_sums_close, unchanged
 
 import fastfnn as fnn
@@ -16,15 +17,7 @@ from fastfnn.fn import MultilayerFN
 F32, F64 = DTYPES
 
 IN_NUMPY = {
-    "identity": lambda z: z,
-    "sigmoid": lambda z: 1 / (1 + np.exp(-z)),
-    "tanh": np.tanh,
-    "relu": lambda z: np.maximum(z, 0),
-    "leaky_relu": lambda z: np.where(z < 0, 0.01 * z, z),
-    "elu": lambda z: np.where(z < 0, np.expm1(z), z),
-    "softplus": lambda z: np.log1p(np.exp(z)),
-    "silu": lambda z: z / (1 + np.exp(-z)),
-    "gelu": lambda z: z * np.vectorize(lambda value: math.erfc(-value / math.sqrt(2)) / 2, otypes=[z.dtype])(z),
+    **{name: lambda z, name=name: np.vectorize(functools.partial(exact, name), otypes=[z.dtype])(z) for name in EXACT},
     "softmax": lambda z: np.exp(z) / np.exp(z).sum(axis=-1, keepdims=True),
     "exp": np.exp,
 }

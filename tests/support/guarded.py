@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import numba
 import numpy as np
-from activation_codes import ELEMENTWISE, GIVEN, code_of, twin_of
+from activation_codes import ELEMENTWISE, GIVEN, by_input, code_of, twin_of
 from helpers import ELEMENTWISE_EPS, SUM_SLACK, TOLERANCES, assert_close, normal
 from whole_team import use_whole_teams
 
@@ -211,7 +211,7 @@ def activation(case, dtype, rng):
     x = normal(rng, case.shape, dtype, 2)
     if not case.kernel.endswith("backward"):
         return activation_call(case, [x], (), code, x)
-    given = x if name in BY_INPUT else image(x, code).astype(dtype)
+    given = x if by_input(name) else image(x, code).astype(dtype)
     return activation_call(case, [normal(rng, case.shape, dtype), given], (), code, x)
 
 
@@ -709,7 +709,6 @@ def wrong_call(case, dtype, rng):
     return Call([blank(case.shape, dtype)], [normal(rng, case.shape, dtype)], (), lambda want: [0 * want])
 
 
-BY_INPUT = ("softplus", "silu", "gelu")  # their derivative is a function of the input
 ACTIVATION_KERNELS = (
     *(f"{name}_{way}" for name in ELEMENTWISE if name != GIVEN for way in ("forward", "backward")),
     "softmax",

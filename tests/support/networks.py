@@ -6,6 +6,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+from activation_codes import BUILT_IN, has_kink
 from helpers import NOJIT, TOLERANCES, assert_chain_close, normal, poisoned, sizes, unchanged
 from hypothesis import strategies as st
 
@@ -15,17 +16,17 @@ from fastfnn.kernels.elementwise.losses.table import parameters_of
 
 # Activations that a user defines, with the derivative as a function of x, or of x and y.
 GIVEN = {
-    "sine": (lambda x: math.sin(x), lambda x: math.cos(x)),
-    "softsign": (lambda x: x / (1 + abs(x)), lambda x, y: (1 - abs(y)) ** 2),
+    "own sine": (lambda x: math.sin(x), lambda x: math.cos(x)),
+    "own softsign": (lambda x: x / (1 + abs(x)), lambda x, y: (1 - abs(y)) ** 2),
 }
-HIDDEN = (*(name for name in ACTIVATIONS if name not in ("softmax", "exp")), *GIVEN)
+HIDDEN = (*BUILT_IN, *GIVEN)
 
 # Activations of the last layer that each loss allows. The cross-entropies and Poisson's loss contain their output
 # activation; the gradients of the absolute error and of quantiles jump, so that outputs must not meet their targets.
 LAST = {name: HIDDEN if name in ("squared_error", "huber") else ["identity"] for name in LOSSES}
 # Rounding can turn a ReLU on or off, and with it a whole path of the gradient. So ReLU is combined with layers that are
 # exact on numbers of few bits only, never with smooth functions. In float64 this is too rare to happen.
-SMOOTH, EXACT = [name for name in HIDDEN if name not in ("relu", "leaky_relu")], ["identity", "relu"]
+SMOOTH, EXACT = [name for name in HIDDEN if name in GIVEN or not has_kink(name)], ["identity", "relu"]
 
 # Layers stay exact under dropout if the scale is a power of two.
 DROPOUT = {"dropout": 0.5, "dropout_scale": 2.0, "seed": 2**32 - 5}

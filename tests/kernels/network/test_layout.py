@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from activation_codes import BUILT_IN, by_input
 from helpers import DTYPES
 from memory_regions import assert_apart, layers_of, list_at, regions_of_network
 from networks import codes, places
@@ -14,7 +15,8 @@ from fastfnn.kernels.network.arena import Arena, allocate
 from fastfnn.kernels.network.layout import Form, lay_out_network, padded
 from fastfnn.kernels.tuning import UNPADDED_OUTPUTS
 
-BY_SLOPE = ("softplus", "silu", "gelu", "softsign")  # activations whose derivative does not follow from their output
+GIVEN = "own softsign"
+BY_SLOPE = {GIVEN, *filter(by_input, BUILT_IN)}  # activations whose derivative does not follow from their output
 
 # Sizes, activations, capacity, the rows for converted samples: last rows of less than a cache line and of exactly one,
 # wide layers of more than a page, activations with slopes and without, and no hidden layer at all.
@@ -22,7 +24,7 @@ NETWORKS = {
     "short last rows": ((5, 17, 3), ("tanh", "identity"), 9, 0),
     "last rows of a line": ((5, 17, 16), ("relu", "identity"), 9, 9),
     "slopes": ((20, 33, 64, 7), ("gelu", "softplus", "sigmoid"), 130, 0),
-    "a user's activation": ((20, 33, 3), ("softsign", "softmax"), 12, 40),
+    "a user's activation": ((20, 33, 3), (GIVEN, "softmax"), 12, 40),
     "one layer": ((3, 2), ("identity",), 1, 1),
     "wide": ((1, 900, 1, 512, 1), ("silu", "identity", "leaky_relu", "identity"), 33, 33),
 }
@@ -106,7 +108,7 @@ def test_layers_know_their_sizes_and_where_their_parameters_are(form, layers):
 
 
 def test_layers_have_the_buffers_and_functions_that_they_need(form, layers):
-    names = [ACTIVATIONS[code] if code < len(ACTIVATIONS) else "softsign" for code in form.activations]
+    names = [ACTIVATIONS[code] if code < len(ACTIVATIONS) else GIVEN for code in form.activations]
     for number, (layer, name) in enumerate(zip(layers[1:], names, strict=True), 1):
         hidden = number < len(names)
         drops, normalized = form.drops and hidden, form.normalized and hidden

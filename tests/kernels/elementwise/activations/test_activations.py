@@ -1,10 +1,11 @@
-"""Activations: accuracy over the whole range, gradients, special values, softmax."""
+"""Activations: accuracy over the whole range, gradients, layouts, softmax. Special numbers: test_special_values.py."""
 
 import functools
 
-import mpmath
 import numpy as np
 import pytest
+from activation_codes import BUILT_IN, by_input
+from exact_activations import exact
 from helpers import (
     DIFFERENCE_TOL,
     DTYPES,
@@ -31,11 +32,6 @@ from hypothesis import strategies as st
 
 from fastfnn import kernels, reference
 
-NAMES = tuple(name for name in kernels.ACTIVATIONS if name not in ("softmax", "exp"))
-OF_INPUT = ("softplus", "silu", "gelu")  # backward takes x, where that of the others takes out
-ROUNDED = ("sigmoid", "tanh", "elu", "softplus", "silu", "gelu")  # of transcendental functions
-names = st.sampled_from(NAMES)
-
 
 def forward_of(module, name):
     return getattr(module, name if name == "softmax" else f"{name}_forward")
@@ -54,23 +50,7 @@ def backward(module, name, grad_out, given, layout="C"):
 
 
 def given_to_backward(name, x):
-    return x if name in OF_INPUT else forward(kernels, name, x)
-
-
-EXACT = {
-    "sigmoid": lambda x: 1 / (1 + mpmath.exp(-x)),
-    "tanh": mpmath.tanh,
-    "elu": lambda x: x if x >= 0 else mpmath.expm1(max(x, -2000)),
-    "softplus": lambda x: x if x > 2000 else mpmath.log1p(mpmath.exp(max(x, -2000))),
-    "silu": lambda x: x / (1 + mpmath.exp(-max(x, -2000))),
-    "gelu": lambda x: x if x > 2000 else x * mpmath.ncdf(max(x, -2000)),
-}
-
-
-def exact(name, x):
-    """The value of one activation at one number, correctly rounded to float64."""
-    with mpmath.workdps(40):
-        return float(EXACT[name](mpmath.mpf(x)))
+    return x if by_input(name) else forward(kernels, name, x)
 
 
 def powers_of_two(dtype):
@@ -97,13 +77,13 @@ def exact_table(name, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("name", ROUNDED)
+@pytest.mark.parametrize("name", BUILT_IN)
 def test_every_order_of_magnitude_is_right_to_4_ulp(name, dtype):
     x, want = exact_table(name, dtype)
     assert_within_ulps(forward(kernels, name, x[np.newaxis])[0], want, x)
 
 
-@pytest.mark.parametrize("name", ROUNDED)
+@pytest.mark.parametrize("name", BUILT_IN)
 def test_a_sweep_of_float32_is_right_to_4_ulp(name):
     count = 4_000 if NOJIT else 100_000
     over_all = np.linspace(0, 2**32 - 1, count, dtype=np.uint64).astype(np.uint32)
@@ -125,29 +105,7 @@ def test_identity_and_relu_are_exact(name, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize(
-    ("name", "want"),
-    [
-        ("identity", [0.0, -0.0, np.inf, -np.inf, np.nan]),
-        ("sigmoid", [0.5, 0.5, 1.0, 0.0, np.nan]),
-        ("tanh", [0.0, -0.0, 1.0, -1.0, np.nan]),
-        ("relu", [0.0, 0.0, np.inf, 0.0, np.nan]),
-        ("leaky_relu", [0.0, -0.0, np.inf, -np.inf, np.nan]),
-        ("elu", [0.0, -0.0, np.inf, -1.0, np.nan]),
-        ("silu", [0.0, -0.0, np.inf, 0.0, np.nan]),
-        ("gelu", [0.0, -0.0, np.inf, 0.0, np.nan]),
-    ],
-)
-def test_special_values(name, want, dtype):
-    x = np.tile(np.array([0.0, -0.0, np.inf, -np.inf, np.nan], dtype), (3, 5))  # in vectors and in remainders
-    got = forward(kernels, name, x)
-    np.testing.assert_array_equal(got, np.tile(np.array(want, dtype), (3, 5)))
-    if name not in ("sigmoid", "relu"):
-        np.testing.assert_array_equal(np.signbit(got[x == 0]), np.signbit(x[x == 0]))
-
-
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", BUILT_IN)
 def test_one_nan_makes_one_nan(name, dtype):
     x, grad_out = np.full((9, 17), 0.5, dtype), np.ones((9, 17), dtype)
     x[7, 16] = np.nan
@@ -156,7 +114,8 @@ def test_one_nan_makes_one_nan(name, dtype):
     np.testing.assert_array_equal(np.isnan(backward(kernels, name, x, grad_out)), only_there)
 
 
-@given(st.sampled_from([*NAMES, "exp"]), sizes, sizes, dtypes, layouts(2), seeds)
+@pytest.mark.parametrize("name", [*BUILT_IN, "exp"])
+@given(sizes, sizes, dtypes, layouts(2), seeds)
 def test_forward_fills_every_shape_and_layout(name, batch, features, dtype, layout, seed):
     x = arrange(normal(np.random.default_rng(seed), (batch, features), dtype, scale=3), layout[0])
     with unchanged(x):
@@ -169,32 +128,22 @@ def test_forward_fills_every_shape_and_layout(name, batch, features, dtype, layo
         assert_within_ulps(got, want.astype(dtype), x)
 
 
-@given(names, sizes, sizes, dtypes, layouts(3), seeds)
+@pytest.mark.parametrize("name", BUILT_IN)
+@given(sizes, sizes, dtypes, layouts(3), seeds)
 def test_backward_matches_the_reference(name, batch, features, dtype, layout, seed):
     rng = np.random.default_rng(seed)
     grad_out = arrange(normal(rng, (batch, features), dtype), layout[0])
     x = normal(rng, (batch, features), dtype, scale=3)
-    given = arrange(x if name in OF_INPUT else forward(reference, name, x), layout[1])
+    given = arrange(x if by_input(name) else forward(reference, name, x), layout[1])
     with unchanged(grad_out, given):
         got = backward(kernels, name, grad_out, given, layout[2])
     grad_out, given = up(grad_out, given)
     want = backward(reference, name, grad_out, given)
-    size = np.abs(grad_out) if name in OF_INPUT else np.abs(want)  # slopes that cross 0 are right to eps
+    size = np.abs(grad_out) if by_input(name) else np.abs(want)  # slopes that cross 0 are right to eps
     assert_close(got, want, (ELEMENTWISE_EPS + 1) * TOLERANCES[dtype].eps * size)
 
 
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("name", NAMES)
-def test_backward_of_special_values_is_that_of_the_reference(name, dtype):
-    special = np.array([0.0, -0.0, 0.25, 1.0, -1.0, np.inf, -np.inf, np.nan], dtype)
-    out, grad_out = (np.ascontiguousarray(grid) for grid in np.meshgrid(special, special))
-    with np.errstate(invalid="ignore"):  # 0 times infinity
-        want, got = backward(reference, name, *up(grad_out, out)), backward(kernels, name, grad_out, out)
-    exact = name in ("identity", "sigmoid", "tanh", "relu")  # of such numbers
-    np.testing.assert_allclose(got, want, rtol=0 if exact else ELEMENTWISE_EPS * TOLERANCES[dtype].eps)
-
-
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", BUILT_IN)
 def test_backward_matches_central_differences(name):
     rng = np.random.default_rng(0)
     x, grad_out = normal(rng, (5, 9), np.float64, scale=2), normal(rng, (5, 9), np.float64)
@@ -211,7 +160,7 @@ def test_the_derivative_of_relu_at_zero_is_zero():
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("layout", ["C", "strided"])
-@pytest.mark.parametrize("name", [*NAMES, "softmax", "exp"])
+@pytest.mark.parametrize("name", [*BUILT_IN, "softmax", "exp"])
 def test_forward_may_overwrite_its_input(name, layout, dtype):
     x = arrange(normal(np.random.default_rng(1), (9, 33), dtype, scale=3), layout)
     want = forward(kernels, name, x)
@@ -221,7 +170,7 @@ def test_forward_may_overwrite_its_input(name, layout, dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("layout", ["C", "strided"])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", BUILT_IN)
 def test_backward_may_overwrite_the_gradient(name, layout, dtype):
     rng = np.random.default_rng(2)
     grad, x = arrange(normal(rng, (9, 33), dtype), layout), normal(rng, (9, 33), dtype)
@@ -232,13 +181,13 @@ def test_backward_may_overwrite_the_gradient(name, layout, dtype):
     np.testing.assert_allclose(grad, want, rtol=ELEMENTWISE_EPS * TOLERANCES[dtype].eps)
 
 
+@pytest.mark.parametrize("name", [*BUILT_IN, "softmax", "exp"])
 @given(sizes, sizes, dtypes, seeds)
-def test_nothing_outside_the_output_is_written(batch, features, dtype, seed):
+def test_nothing_outside_the_output_is_written(name, batch, features, dtype, seed):
     x = normal(np.random.default_rng(seed), (batch, features), dtype)
-    for name in (*NAMES, "softmax", "exp"):
-        with framed(x.shape, dtype=dtype) as (out,):
-            forward_of(kernels, name)(out, x)
-    for name in NAMES:
+    with framed(x.shape, dtype=dtype) as (out,):
+        forward_of(kernels, name)(out, x)
+    if name in BUILT_IN:
         with framed(x.shape, dtype=dtype) as (grad_x,):
             getattr(kernels, f"{name}_backward")(grad_x, x, x)
 
