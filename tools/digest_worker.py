@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from builds import check_origin
 from child import serve
+from names import ACTIVATIONS
 
 
 def networks() -> dict[str, dict[str, Any]]:
@@ -50,8 +51,7 @@ def networks() -> dict[str, dict[str, Any]]:
 
     # Activations, losses and update rules
     small = (7, 13, 9, 5)
-    names = ("identity", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "softplus", "silu", "gelu")
-    for name in names:
+    for name in ACTIVATIONS:
         add(name, small, net={"activation": name})
     own = fnn.Activation(lambda x: math.log1p(math.exp(x)), lambda x, y: 1 - math.exp(-y), name="own")
     add("own", small, net={"activation": own})

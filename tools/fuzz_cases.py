@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from names import ACTIVATIONS
 
 Case = dict[str, Any]
 
@@ -21,7 +22,6 @@ WIDE = (300, 403, 512, 784, 1024)
 # Numbers of samples: around groups of single samples (16), blocks (64, 256), four blocks, and deep batches (1024).
 COUNTS = (1, 2, 3, 5, 15, 16, 17, 33, 63, 64, 65, 100, 128, 255, 256, 257, 269, 512, 769, 1023, 1024, 1025, 1100, 2100)
 
-ACTIVATIONS = ("identity", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "softplus", "silu", "gelu")
 GIVEN = ("own sine", "own softsign")  # activations that a user defines, see fuzz_network.py
 # Losses of networks, and those whose gradient jumps: the rounding of an output may take it to the other side.
 LOSSES = ("softmax_cross_entropy", "sigmoid_cross_entropy", "squared_error", "poisson", "huber")
