@@ -10,13 +10,14 @@ BIN := $(VENV)/bin
 WEB := .asv/web
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help train notebooks test test-nojit test-cpus lint bench regress digest fuzz history dashboard peers \
+.PHONY: help train notebooks test test-kernel test-nojit test-cpus lint bench regress digest fuzz history dashboard peers \
 	neighbours clean
 
 help:
 	@echo "make train       train on handwritten digits and plot the loss into loss.png"
 	@echo "make notebooks   run the notebooks in examples/ and save their output"
 	@echo "make test        run all tests"
+	@echo "make test-kernel all checks of one kernel, in about a minute: make test-kernel KERNEL=softplus"
 	@echo "make test-nojit  run the tests of kernels as plain Python, without the compiler, with coverage"
 	@echo "make test-cpus   run the tests of kernels compiled for older processors: with AVX2, and without any extension"
 	@echo "make lint        check style and types"
@@ -42,6 +43,14 @@ PYTEST := $(BIN)/pytest -n 2 --dist worksteal
 
 test: $(VENV)/.installed-dev
 	$(PYTEST) $(ARGS)
+
+# What a change of one kernel can break: style, types, the lists of names, and the tests that concern it, with its
+# benchmarks.
+test-kernel: $(VENV)/.installed-dev
+	@test -n "$(KERNEL)" || { echo "name a kernel, as in 'make test-kernel KERNEL=softplus'" >&2; exit 2; }
+	@$(MAKE) --no-print-directory lint
+	$(BIN)/pytest --quiet tests/tools/test_names.py
+	$(PYTEST) --kernel $(KERNEL) tests/kernels tests/tools/test_benchmarks.py $(ARGS)
 
 # Without large shapes, tests that need the compiler, those of the estimators, and those that run no kernels. Coverage
 # does not include the subprocesses that tests start.

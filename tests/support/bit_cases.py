@@ -331,11 +331,14 @@ def digest(arrays):
     return hashlib.sha256(b"".join(np.asarray(array).tobytes() for array in arrays)).hexdigest()
 
 
-def print_digests(prefix="", varied=False):
-    """Run in a child: for each case, float32 and float64, the digest of the results for every number of threads."""
+def print_digests(part="", varied=False):
+    """Run in a child: the digests of the results for every number of threads, in float32 and float64.
+
+    part  only of cases with this in their names
+    """
     use_whole_teams(varied)
     results = {}
-    for name, case in [(name, case) for name, case in CASES.items() if name.startswith(prefix)]:
+    for name, case in [(name, case) for name, case in CASES.items() if part in name]:
         for dtype in ("float32", "float64"):
             results[f"{name} {dtype}"] = digests = {}
             for count in COUNTS:

@@ -1,6 +1,7 @@
 """The asv suite: that it covers what it should, and that it fails where it must. `tools/check.py` runs it."""
 
 import ast
+import collections
 import contextlib
 import importlib
 import importlib.util
@@ -78,6 +79,8 @@ def test_every_kernel_is_timed(suite):
         if methods(kind, "time") and "kernel" in getattr(kind, "param_names", [])
         for name in kind.params[kind.param_names.index("kernel")]
     }
+    missing = public_kernels() - timed
+    assert not missing, f"{', '.join(missing)}: add each to the list of its class in benchmarks/bench_kernels.py"
     assert timed == public_kernels()
 
 
@@ -85,17 +88,49 @@ def test_every_kernel_has_its_accuracy_tracked(suite):
     accuracy = suite.bench_accuracy
     tracked = {name for kind in (accuracy.Activation, accuracy.Slope, accuracy.Other) for name in kind.params[0]}
     products = {"affine_forward", "affine_backward"}  # by bench_accuracy.Product
+    missing = public_kernels() - tracked - products - {"compile_activation"}
+    assert not missing, f"{', '.join(missing)}: add each to a list that a class in benchmarks/bench_accuracy.py takes"
     assert tracked | products | {"compile_activation"} == public_kernels()
 
 
-def test_regression_check_times_every_kernel_and_every_case_but_the_largest(suite):
-    entries = [(kind, entry) for kind in suite.classes for entry in getattr(kind, "regress", [])]
-    timed = {entry[kind.param_names.index("kernel")] for kind, entry in entries if "kernel" in kind.param_names}
-    assert timed == public_kernels()
+def timed_by_regress(suite):
+    """(class, parameters) of the benchmarks that the regression check times, by kernel."""
+    found = collections.defaultdict(list)
+    for kind in suite.classes:
+        for entry in getattr(kind, "regress", []) if "kernel" in getattr(kind, "param_names", []) else []:
+            found[entry[kind.param_names.index("kernel")]].append((kind, entry))
+    return found
+
+
+def test_regression_check_times_every_kernel_once_or_twice(suite):
+    """So that it stays short: each benchmark takes about as long as any other."""
+    found = timed_by_regress(suite)
+    where = "the `regress` list of its class in benchmarks/bench_kernels.py"
+    missing, often = public_kernels() - set(found), [name for name, entries in found.items() if len(entries) > 2]
+    assert not missing, f"{', '.join(missing)}: add each to {where}"
+    assert not often, f"{', '.join(often)}: leave one or two combinations in {where}"
+    assert set(found) == public_kernels()
+
+
+@pytest.mark.jit
+@pytest.mark.parametrize("name", sorted(public_kernels()))
+def test_the_benchmarks_of_a_kernel_run(suite, name):
+    for kind, entry in timed_by_regress(suite)[name]:
+        for method in methods(kind, "time"):
+            life(kind(), method, *entry)
+    accuracy = suite.bench_accuracy
+    for kind in (accuracy.Activation, accuracy.Slope, accuracy.Other):
+        if name in kind.params[0]:
+            benchmark = kind()
+            benchmark.setup(name)
+            assert 0 <= benchmark.track_max_error_ulp(name) < math.inf
+            benchmark.teardown(name)
+
+
+def test_regression_check_times_every_case_but_the_largest(suite):
     assert {case for case, _ in suite.bench_training.Fit.regress} == set(suite.cases.CASES) - {"large", "all samples"}
     for benchmark in (suite.bench_training.Gradient, suite.bench_training.Loop, suite.bench_training.Predict):
         assert benchmark.regress
-    assert 45 <= len(entries) <= 70
 
 
 def test_regress_lists_combinations_of_parameters(suite):

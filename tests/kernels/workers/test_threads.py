@@ -9,6 +9,7 @@ import pytest
 from bit_cases import CASES, CLIP, COUNTS, NETWORK, WIDE, WIDENING_NETWORK, digest, training
 from divisions import divisions_of
 from helpers import DTYPES, in_a_thread, run_python
+from kernel_selection import operation_of
 
 from fastfnn.kernels.training.tall_step import _blocks_of
 from fastfnn.kernels.tuning import DEEP_BATCH, OPERATIONS_PER_THREAD
@@ -18,8 +19,10 @@ COUNT = 4  # threads of the child processes, whatever the machine has
 
 
 @pytest.fixture(scope="module")
-def digests():
-    return json.loads(run_python("import bit_cases; bit_cases.print_digests()", NUMBA_NUM_THREADS=COUNTS[-1]))
+def digests(request):
+    name = request.config.getoption("kernel")
+    code = f"import bit_cases; bit_cases.print_digests({operation_of(name) if name else ''!r})"
+    return json.loads(run_python(code, NUMBA_NUM_THREADS=COUNTS[-1]))
 
 
 @pytest.mark.jit
