@@ -17,7 +17,7 @@ from fastfnn.kernels.elementwise.losses.table import parameters_of
 # Activations that a user defines, with the derivative as a function of x, or of x and y.
 GIVEN = {
     "own sine": (lambda x: math.sin(x), lambda x: math.cos(x)),
-    "own softsign": (lambda x: x / (1 + abs(x)), lambda x, y: (1 - abs(y)) ** 2),
+    "own ratio": (lambda x: x / (1 + abs(x)), lambda x, y: (1 - abs(y)) ** 2),
 }
 HIDDEN = (*BUILT_IN, *GIVEN)
 

@@ -15,7 +15,7 @@ from fastfnn.kernels.network.arena import Arena, allocate
 from fastfnn.kernels.network.layout import Form, lay_out_network, padded
 from fastfnn.kernels.tuning import UNPADDED_OUTPUTS
 
-GIVEN = "own softsign"
+GIVEN = "own ratio"
 BY_SLOPE = {GIVEN, *filter(by_input, BUILT_IN)}  # activations whose derivative does not follow from their output
 
 # Sizes, activations, capacity, the rows for converted samples: last rows of less than a cache line and of exactly one,

@@ -150,7 +150,7 @@ def test_special_gradients_are_those_of_the_twin(name, dtype):
 
 # Networks. Without inputs their sums are the biases, which are special numbers here.
 
-IN_NETWORKS = (*BUILT_IN, "own softsign")
+IN_NETWORKS = (*BUILT_IN, "own ratio")
 every_name = pytest.mark.parametrize("name", IN_NETWORKS)
 
 
@@ -195,6 +195,7 @@ def lifted(problem):
 ARRAYS = ("params", "x", "targets", "weights", "statistics")
 
 
+@pytest.mark.jit
 @every_dtype
 @every_name
 @pytest.mark.parametrize("samples", [1, 9])
@@ -207,6 +208,7 @@ def test_gradients_at_special_sums_are_those_of_the_twin(name, dtype, samples):
         assert_agree(got, want, chain_bound(want, dtype), np.full(got.shape, value))
 
 
+@pytest.mark.jit
 @every_dtype
 @every_name
 @pytest.mark.parametrize("batch_size", [1, 9])
