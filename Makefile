@@ -10,8 +10,8 @@ BIN := $(VENV)/bin
 WEB := .asv/web
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help train notebooks test test-kernel test-nojit test-cpus lint bench regress digest fuzz history dashboard peers \
-	neighbours clean
+.PHONY: help train notebooks test test-kernel test-nojit test-cpus lint bench regress digest fuzz history dashboard \
+	docs peers neighbours clean
 
 help:
 	@echo "make train       train on handwritten digits and plot the loss into loss.png"
@@ -27,6 +27,7 @@ help:
 	@echo "make fuzz        compare random cases with the reference: make fuzz SECONDS=600 SEED=1"
 	@echo "make history     measure the versions in benchmarks/versions.txt that have no results: needs an idle machine"
 	@echo "make dashboard   build the pages that show the speed; ARGS=--open opens them in a browser"
+	@echo "make docs        build the documentation site, English and Japanese, into docs/_build/html"
 	@echo "make peers       install PyTorch, JAX and scikit-learn, and compare the speed with theirs"
 	@echo "make neighbours  time short calls while other processes want the same cores: needs an idle machine"
 	@echo "make clean       remove .venv and everything that the other targets made"
@@ -100,6 +101,9 @@ history: $(VENV)/.installed-dev
 dashboard: $(VENV)/.installed-dev $(WEB)/.installed
 	$(BIN)/python tools/dashboard.py $(ARGS)
 
+docs: $(VENV)/.installed-dev
+	$(BIN)/python tools/docs.py
+
 # The files that asv's pages load. Without npm or a network the pages are built too, and load them from the network.
 $(WEB)/.installed: tools/package.json tools/package-lock.json
 	mkdir -p $(WEB) && cp tools/package.json tools/package-lock.json $(WEB)
@@ -114,7 +118,7 @@ neighbours: $(VENV)/.installed
 	$(BIN)/fastfnn bench --neighbours --peers "" $(ARGS)
 
 clean:
-	rm -rf $(VENV) .asv .coverage htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info
+	rm -rf $(VENV) .asv .coverage htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist docs/_build *.egg-info
 	rm -f loss.png digits.png
 	find . -name __pycache__ -prune -exec rm -rf {} +
 

@@ -26,7 +26,7 @@ TOP_LEVEL = (
     *("NOTES.md", "README.ja.md", "README.md"),
     *("asv.conf.json", "benchmarks", "docs", "examples", "fastfnn", "kernels", "pyproject.toml", "tests", "tools"),
 )
-LITTER = shutil.ignore_patterns("__pycache__", ".*_checkpoints", ".*_cache", ".asv")
+LITTER = shutil.ignore_patterns("__pycache__", ".*_checkpoints", ".*_cache", ".asv", "_build")
 
 # Prints where a package was imported from, after a kernel has been found in it.
 IMPORT = "import fastfnn, fastfnn.kernels as k; k.affine_forward; print(fastfnn.__file__, k.__file__, sep='\\n')"
@@ -111,7 +111,7 @@ def test_metadata(metadata):
     assert metadata["Requires-Python"] == ">=3.11"
     requirements = [line for line in metadata.get_all("Requires-Dist") if "extra ==" not in line]
     assert {line.split("<")[0].split(">")[0] for line in requirements} == {"numpy", "numba", "safetensors", "tqdm"}
-    assert set(metadata.get_all("Provides-Extra")) == {"plot", "sklearn", "peers", "dev"}
+    assert set(metadata.get_all("Provides-Extra")) == {"plot", "sklearn", "peers", "docs", "dev"}
 
 
 def test_command(wheel):

@@ -1,0 +1,141 @@
+"""Build the documentation site, in English and in Japanese: make docs
+
+The pages are files of the repository, wherever they lie: those of docs/, the README, the notebooks, and so on. `stage`
+copies them into a folder for each language and makes their links lead to each other there; Sphinx, configured by
+docs/conf.py, builds a site from each folder. The Japanese site lies in the folder ja of the English one, and a page has
+the name of its translation.
+"""
+
+import json
+import pathlib
+import posixpath
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+BUILD = ROOT / "docs/_build"
+
+# Each page that is not in docs/, and its file.
+TUTORIALS = (
+    *("quick_start", "1_FN", "2_activation_functions"),
+    *("3_output_layer", "4_gradient_descent", "5_back_propagation"),
+)
+ELSEWHERE = {
+    "en": {
+        "readme.md": "README.md",
+        "notes.md": "NOTES.md",
+        "changelog.md": "CHANGELOG.md",
+        "contributing.md": "CONTRIBUTING.md",
+        **{f"tutorials/{name}.ipynb": f"examples/{name}.ipynb" for name in TUTORIALS},
+    },
+    "ja": {
+        "readme.md": "README.ja.md",
+        "notes.md": "NOTES.ja.md",
+        **{f"tutorials/{name}.ipynb": f"examples/ja/{name}.ipynb" for name in TUTORIALS},
+    },
+}
+DOCS = {"en": "docs", "ja": "docs/ja"}
+PREFIX = {"en": "", "ja": "ja/"}  # of an address on the site
+PAGE_OF_FOLDER = {"examples": "docs/tutorials.md", "examples/ja": "docs/ja/tutorials.md"}
+OTHER_FILES = "files"  # the folder of what pages show or link to without being a page: pictures, programs
+
+CODE_BLOCK = re.compile(r"(^```.*?^```[ \t]*$|^(?: {4}|\t)[^\n]*$)", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"(?P<text>!?\[(?:`[^`]*`|[^\[\]])*\])\((?P<target>[^()\s#]+)(?P<anchor>#[^()\s]*)?\)")
+
+
+def pages(language: str) -> dict[str, str]:
+    """Return the file of each page, as paths from the root of the site and of the repository."""
+    folder = ROOT / DOCS[language]
+    own = [path.name for path in sorted(folder.iterdir()) if path.suffix in (".md", ".rst")]
+    return {name: f"{DOCS[language]}/{name}" for name in own} | ELSEWHERE[language]
+
+
+def stage(language: str, out: pathlib.Path) -> None:
+    """Write the pages of a language, and the files that they show or link to, into the folder `out`."""
+    for page, file in pages(language).items():
+        target = out / page
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not (ROOT / file).is_file():
+            raise FileNotFoundError(f"{file} is a page of the site, and there is no such file")
+        text = (ROOT / file).read_text("utf-8")
+        link = link_writer(language, page, file, out)
+        if target.suffix == ".md":
+            text = with_links(text, link)
+        elif target.suffix == ".ipynb":
+            notebook = json.loads(text)
+            for cell in notebook["cells"]:
+                if cell["cell_type"] == "markdown":
+                    cell["source"] = with_links("".join(cell["source"]), link)
+            text = json.dumps(notebook)
+        target.write_text(text, "utf-8")
+
+
+def with_links(markdown: str, link: Callable[[re.Match[str]], str]) -> str:
+    """Return Markdown with each of its links replaced by what `link` returns for it, except in blocks of code."""
+    pieces = CODE_BLOCK.split(markdown)
+    pieces[::2] = [LINK.sub(link, piece) for piece in pieces[::2]]
+    return "".join(pieces)
+
+
+def link_writer(language: str, page: str, file: str, out: pathlib.Path) -> Callable[[re.Match[str]], str]:
+    """Return a function that rewrites a link of `file` for `page`, unless it leads to no file of the repository."""
+    other = "en" if language == "ja" else "ja"
+    here, there = ({file: page for page, file in pages(name).items()} for name in (language, other))
+    folder = posixpath.dirname(page)
+
+    def link(match: re.Match[str]) -> str:
+        text, anchor = match["text"], match["anchor"] or ""
+        wanted = posixpath.normpath(posixpath.join(posixpath.dirname(file), match["target"]))
+        wanted = PAGE_OF_FOLDER.get(wanted, wanted)
+        if wanted in here:
+            return f"{text}({posixpath.relpath(here[wanted], folder or '.')}{anchor})"
+        if wanted in there:  # Sphinx does not know the pages of the other language, so this is HTML
+            address = PREFIX[other] + str(pathlib.PurePosixPath(there[wanted]).with_suffix(".html"))
+            return f'<a href="{posixpath.relpath(address, PREFIX[language] + folder or ".")}{anchor}">{text[1:-1]}</a>'
+        if (ROOT / wanted).is_dir():  # no page shows a folder: only its name stays
+            return text[1:-1]
+        if not (ROOT / wanted).is_file():
+            return match[0]
+        copy = out / OTHER_FILES / wanted
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / wanted, copy)
+        return f"{text}({posixpath.relpath(f'{OTHER_FILES}/{wanted}', folder or '.')}{anchor})"
+
+    return link
+
+
+def build(out: pathlib.Path) -> int:
+    """Build both sites into `out`/html, from nothing; the exit status is that of Sphinx, which takes no warning."""
+    html, work = out / "html", out / "work"
+    for folder in (html, work):
+        shutil.rmtree(folder, ignore_errors=True)
+    for language in DOCS:
+        stage(language, work / "source" / language)
+    sphinx = [sys.executable, "-m", "sphinx", "-q", "-W", "-n", "--keep-going", "-c", ROOT / "docs"]
+    runs = [
+        subprocess.Popen(
+            [*sphinx, "-t", name, "-d", work / name / "doctrees", work / "source" / name, work / name / "html"]
+        )
+        for name in DOCS
+    ]
+    status = max(run.wait() for run in runs)
+    for language in DOCS:
+        built, target = work / language / "html", html / PREFIX[language]
+        if built.exists():
+            target.parent.mkdir(exist_ok=True)
+            shutil.move(built, target)
+    return status
+
+
+def main() -> int:
+    status = build(BUILD)
+    if not status:
+        print(f"{BUILD / 'html/index.html'} is the site")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
