@@ -1,9 +1,8 @@
 """The pages of tools/dashboard.py: what they say, and that a browser without a network shows them."""
 
+import contextlib
 import html
-import importlib.util
 import json
-import os
 import pathlib
 import re
 import shutil
@@ -11,9 +10,8 @@ import sys
 import threading
 
 import pytest
+from headless import absent, no_errors, phone, wait
 from programs import ROOT, TOOLS, environment_without, git, run, tool, write
-
-SECONDS = 30  # timeout of a page in the browser
 
 pytestmark = pytest.mark.skipif(not TOOLS.is_dir(), reason="the tools are not beside the tests")
 
@@ -388,11 +386,6 @@ def test_asv_page_leads_to_the_others():
 # In a browser
 
 
-def absent(what):
-    """Skip the test, or fail it in CI, where everything must be installed."""
-    (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"needs {what}")
-
-
 @pytest.fixture(scope="module")
 def packages():
     """Skip the test unless the files that asv's pages load are installed."""
@@ -401,67 +394,22 @@ def packages():
         absent("what npm installs into .asv/web: make .asv/web/.installed")
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    """Headless Chromium that can reach this machine only."""
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not (chromium and driver):
-        absent("Chromium and its driver: the Debian packages chromium and chromium-driver")
-    if not importlib.util.find_spec("selenium"):
-        absent("selenium: pip install 'fastfnn[dev]'")
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    # Chromium has no sandbox for root. The other flags keep it from using the network by itself.
-    for flag in ("headless=new", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-sync"):
-        options.add_argument(f"--{flag}")
-    options.add_argument("--disable-background-networking")
-    options.add_argument("--disable-component-update")
-    options.add_argument("--disable-dev-shm-usage")  # it is small in containers
-    options.add_argument("--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1")
-    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('browser')}")
-    options.add_argument("--window-size=1400,900")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SE_OFFLINE", "true")
-        running = webdriver.Chrome(options=options, service=Service(driver))
-        running.set_page_load_timeout(SECONDS)
-        yield running
-        running.quit()
-
-
 @pytest.fixture
 def visit(browser):
     """A function that builds the pages and returns another one, which opens an address below them in the browser.
 
     At the end there must be no errors in the browser's log.
     """
-    servers = []
 
     def build(config, peers, out):
         assert dashboard.main(arguments(config, peers, out)) == 0
-        server = dashboard.server(out)
+        server = servers.enter_context(dashboard.server(out))
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        servers.append(server)
+        servers.callback(server.shutdown)
         return lambda address: browser.get(f"http://127.0.0.1:{server.server_port}/{address}")
 
-    browser.get_log("browser")  # empties the log
-    yield build
-    severe = [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
-    browser.get("about:blank")
-    for server in servers:
-        server.shutdown()
-        server.server_close()
-    assert severe == []
-
-
-def wait(browser, code):
-    """Run JavaScript code until its value is true; returns the value."""
-    from selenium.webdriver.support.ui import WebDriverWait
-
-    return WebDriverWait(browser, SECONDS).until(lambda browser: browser.execute_script(f"return {code}"), code)
+    with contextlib.ExitStack() as servers, no_errors(browser):
+        yield build
 
 
 TEXTS = "Array.from(document.querySelectorAll('{}'), element => element.textContent)"
@@ -536,13 +484,9 @@ def test_comparison_in_a_browser(browser, packages, visit, peers, history, tmp_p
 def test_pages_fit_on_a_phone(browser, visit, peers, history, tmp_path, address):
     write(tmp_path, {"neighbours/here.json": json.dumps(beside_others())})
     page = visit(history, peers, tmp_path / "out")
-    metrics = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    try:
+    with phone(browser):
         page(address)
         assert browser.execute_script("return document.documentElement.scrollWidth") <= 390
-    finally:
-        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 def has_main_with_its_history():
