@@ -140,7 +140,7 @@ def constant_loss(loss: Loss, targets: np.ndarray, outputs: int, weights: np.nda
     if targets.ndim == 1 and weights is None:  # the entropy of the classes, without a row for each sample
         (smoothing,) = loss.parameters(outputs)
         shares = np.bincount(targets, minlength=outputs) * ((1 - smoothing) / len(targets)) + smoothing / outputs
-        return -float(shares @ np.log(np.maximum(shares, 1e-30)))
+        return -float((shares * np.log(np.maximum(shares, 1e-30))).sum())
     rows = np.eye(outputs)[targets] if targets.ndim == 1 else targets.astype(np.float64)
     mean = np.average(rows, axis=0, weights=weights)
     match loss.name:
