@@ -91,6 +91,9 @@ def _of_rows(name, batch, outputs, dtype):
         "targets": labels if name == "softmax_cross_entropy" else lambda: np.abs(random(1)()),
         "levels": lambda: np.linspace(0.1, 0.9, outputs),
         "code": lambda: kernels.ACTIVATIONS.index("sigmoid"),
+        "losses": lambda: np.empty(batch),
+        "loss_parameters": lambda: np.ones(1),
+        "loss": lambda: kernels.LOSSES.index("huber"),
     }
 
 

@@ -13,7 +13,8 @@ from .measure import bandwidth, peak, rate, ratio, share_of_bandwidth, share_of_
 ACTIVATIONS = ["identity", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "softplus", "silu", "gelu"]
 ELEMENTWISE = [f"{name}_{way}" for name in (*ACTIVATIONS, "activation") for way in ("forward", "backward")]
 LOSSES = [
-    "softmax_cross_entropy", "sigmoid_cross_entropy", "squared_error", "poisson", "huber", "absolute_error", "quantile"
+    "softmax_cross_entropy", "sigmoid_cross_entropy", "squared_error", "poisson", "huber", "absolute_error", "quantile",
+    "sample_losses",
 ]  # fmt: skip
 UPDATES = [f"{name}_update" for name in ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw")]
 NORMALIZATIONS = ["batch_norm_forward", "batch_norm_backward"]
@@ -192,6 +193,44 @@ class GivenActivation(Compiled):
     def time_kernel(self, kernel, dtype):
         """The call at the start of each fit, which finds the activation compiled."""
         kernels.compile_activation(softplus, softplus_slope, np.dtype(dtype))
+
+    def track_ratio_to_built_in(self, kernel, dtype):
+        return ratio(self.built_in, self.given)
+
+    track_ratio_to_built_in.unit = "times the built-in's speed"
+
+
+def huber(y, t):
+    """A loss as a user would write it."""
+    r = abs(y - t)
+    return r * r / 2 if r <= 1 else r - 0.5
+
+
+def huber_slope(y, t):
+    return min(max(y - t, -1), 1)
+
+
+class GivenLoss(Compiled):
+    """A user's loss and the built-in one that computes the same."""
+
+    params = [["compile_loss"], DTYPES]
+    param_names = ["kernel", "dtype"]
+    regress = [("compile_loss", "float32")]
+
+    def setup(self, kernel, dtype):
+        if not hasattr(kernels, "compile_loss"):
+            raise NotImplementedError("fastfnn.kernels has no compile_loss")
+        code = kernels.compile_loss(huber, huber_slope, np.dtype(dtype))
+        out, targets = (normal(*MEDIUM, dtype=dtype, seed=seed) for seed in (0, 1))
+        arrays = np.empty(len(out)), np.empty_like(out), out, targets
+        self.given = lambda: kernels.sample_losses(*arrays, np.empty(0), code)
+        self.built_in = lambda: kernels.sample_losses(*arrays, np.ones(1), kernels.LOSSES.index("huber"))
+        self.given()
+        self.built_in()
+
+    def time_kernel(self, kernel, dtype):
+        """The call at the start of each fit, which finds the loss compiled."""
+        kernels.compile_loss(huber, huber_slope, np.dtype(dtype))
 
     def track_ratio_to_built_in(self, kernel, dtype):
         return ratio(self.built_in, self.given)

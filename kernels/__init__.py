@@ -4,7 +4,7 @@ How to read this folder
 -----------------------
     compiler/     from Python to machine code: decorators, disk cache, the writer of LLVM, views of memory
     workers/      how many threads a piece of work gets, the team and its barriers, its pace
-    elementwise/  exp, log, tanh; activations and a user's; dropout; batch normalization; losses; update rules
+    elementwise/  exp, log, tanh; activations, losses, and a user's; dropout; batch normalization; update rules
     products/     the register tile, panels and packing, drivers, narrow columns, one row, column sums, affine
     network/      records of layers and the layout of their memory, who computes what, forward, backward, prediction
     training/     the job, its workspace, batches, the update, the forms of a step, the public calls
@@ -46,6 +46,7 @@ from .elementwise.activations.tanh import tanh_backward, tanh_forward
 from .elementwise.dropout import dropout_mask
 from .elementwise.losses.absolute_error import absolute_error
 from .elementwise.losses.huber import huber
+from .elementwise.losses.kernels import sample_losses
 from .elementwise.losses.poisson import poisson
 from .elementwise.losses.quantile import quantile
 from .elementwise.losses.sigmoid_cross_entropy import sigmoid_cross_entropy
@@ -61,6 +62,7 @@ from .elementwise.update_rules.rmsprop import rmsprop_update
 from .elementwise.update_rules.sgd import sgd_update
 from .elementwise.update_rules.table import OPTIMIZERS
 from .elementwise.user_activations import compile_activation
+from .elementwise.user_losses import compile_loss
 from .network.prediction import network_forward, network_loss
 from .products.affine import affine_backward, affine_forward
 from .training.calls import network_gradient, train_steps
@@ -81,6 +83,7 @@ __all__ = [
     "batch_norm_backward",
     "batch_norm_forward",
     "compile_activation",
+    "compile_loss",
     "dropout_mask",
     "elu_backward",
     "elu_forward",
@@ -102,6 +105,7 @@ __all__ = [
     "relu_backward",
     "relu_forward",
     "rmsprop_update",
+    "sample_losses",
     "sgd_update",
     "sigmoid_backward",
     "sigmoid_cross_entropy",

@@ -3,7 +3,11 @@
 B samples in a batch, K outputs.
 """
 
+from collections.abc import Callable
+
 import numpy as np
+
+from .activations import FIRST_GIVEN
 
 LOSSES = (
     "softmax_cross_entropy", "sigmoid_cross_entropy", "squared_error", "poisson", "huber", "absolute_error", "quantile"
@@ -143,20 +147,70 @@ def quantile(grad_out: np.ndarray, out: np.ndarray, targets: np.ndarray, levels:
     return float((slope * r).sum() / batch) if batch else np.nan
 
 
+def compile_loss(value: Callable[..., float], derivative: Callable[..., float], dtype: np.dtype) -> int:
+    """Return a code for a loss E_i = sum_k e(y_ik, t_ik) that is given by two scalar functions.
+
+    value       e(y, t)
+    derivative  de/dy, as a function of y and t
+    dtype       float32 or float64, of the outputs; the functions get float64
+    """
+    _compiled.append(tuple(np.vectorize(function, otypes=[np.float64]) for function in (value, derivative)))
+    return FIRST_GIVEN + len(_compiled) - 1
+
+
+# The losses of `compile_loss`: e and de/dy of float64 arrays, by code - FIRST_GIVEN.
+_compiled: list[tuple[Callable[..., np.ndarray], ...]] = []
+
+
+def _given_loss(grad_out: np.ndarray, out: np.ndarray, targets: np.ndarray, code: int) -> float:
+    """Mean over the batch of E_i = sum_k e(y, t) of a loss of `compile_loss`, and its gradient de/dy / B."""
+    if not out.size:
+        return np.nan if len(out) == 0 else 0.0
+    value, slope = _compiled[code - FIRST_GIVEN]
+    y, t = out.astype(np.float64), targets.astype(np.float64)
+    grad_out[...] = slope(y, t) / len(out)
+    return float(value(y, t).sum() / len(out))
+
+
 # The functions by their codes, the indices into LOSSES.
 LOSS = (softmax_cross_entropy, sigmoid_cross_entropy, squared_error, poisson, huber, absolute_error, quantile)
 
 
 def loss_by_code(grad: np.ndarray, out: np.ndarray, targets: np.ndarray, parameters: np.ndarray, loss: int) -> float:
-    """Write the gradient of the loss with this index into LOSSES and return its value."""
+    """Write the gradient of the loss with this code and return its value."""
+    if loss >= FIRST_GIVEN:
+        return _given_loss(grad, out, targets, loss)
     arguments = [parameters] if LOSSES[loss] == "quantile" else parameters.tolist()
     return LOSS[loss](grad, out, targets, *arguments)
+
+
+def sample_losses(
+    losses: np.ndarray,
+    grad_out: np.ndarray,
+    out: np.ndarray,
+    targets: np.ndarray,
+    loss_parameters: np.ndarray,
+    loss: int,
+) -> float:
+    """Write the loss E_i of each sample and its gradient, and return the mean of the losses.
+
+    losses           (B,)    float64, written: E_i
+    grad_out         (B, K)  written: dE_i / dy_ik, not divided by B
+    out              (B, K)  read: y
+    targets          (B,) int64 labels or (B, K) rows, as the loss takes them; read: t
+    loss_parameters  (H,)    float64, read: what the function of the loss takes after its targets, or (0,)
+    loss             an index into LOSSES, or what `compile_loss` returned
+    """
+    for i in range(len(out)):
+        one = slice(i, i + 1)
+        losses[i] = loss_by_code(grad_out[one], out[one], targets[one], loss_parameters, loss)
+    return loss_by_code(np.empty_like(out), out, targets, loss_parameters, loss)
 
 
 def weighted_loss(
     out: np.ndarray, targets: np.ndarray, weights: np.ndarray, loss_parameters: np.ndarray, loss: int
 ) -> float:
     """Return sum_i w_i E_i / B."""
-    samples = [(out[i : i + 1], targets[i : i + 1]) for i in range(len(out))]
-    each = [loss_by_code(np.empty_like(y), y, t, loss_parameters, loss) for y, t in samples]
+    each = np.empty(len(out))
+    sample_losses(each, np.empty_like(out), out, targets, loss_parameters, loss)
     return float(weights.astype(np.float64) @ each) / len(out)

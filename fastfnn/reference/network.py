@@ -52,7 +52,7 @@ def network_loss(
     sizes        (L + 1,)  int64, read
     activations  (L,)      int64, read; the last is the identity if the loss includes the output activation
     loss_parameters  (H,)  float64, read: what the function of the loss takes after its targets; (0,) for none
-    loss                   an index into LOSSES
+    loss                   an index into LOSSES, or what `compile_loss` returned
 
     Returns the mean loss; NaN if there are no samples or an element of x is not finite.
     """
@@ -93,7 +93,7 @@ def network_gradient(
     activations      (L,)          int64, read; the last is the identity if the loss includes the output activation
     settings         (13,)         float64, read, see train_steps
     loss_parameters  (H,)          float64, read, see network_loss
-    loss                           an index into LOSSES
+    loss                           an index into LOSSES, or what `compile_loss` returned
     step                           number of the step, from 1, which chooses the masks of dropout
 
     Returns the mean loss; NaN for an empty batch or if an element of x is not finite.

@@ -60,7 +60,7 @@ def train_steps(
         norm_epsilon, norm_momentum   of batch normalization: added to the variance; share of running statistics kept
         seed                          of dropout, in [0, 2^32)
     loss_parameters (H,)          float64, read, see network_loss
-    loss, optimizer               indices into LOSSES and OPTIMIZERS
+    loss, optimizer               indices into LOSSES, or what `compile_loss` returned, and into OPTIMIZERS
     steps_before                  number of steps that were taken with this state before
     """
     grad_params = np.empty_like(params)

@@ -7,8 +7,9 @@ primitives.py       two operations for other kernels: a fused multiply-add, a ch
 settings.py         the settings of a training step, as a record
 checks.py           whether numbers are finite, and rows distributions
 activations/        one file each, and a table of their codes
-user_activations.py, code_fingerprint.py    activations that a user writes in Python
-losses/             one file each, and a table
+losses/             one file each, and a table of their codes
+user_functions.py, code_fingerprint.py    functions that a user writes in Python, compiled
+user_activations.py, user_losses.py       activations and losses of a user, which consist of them
 update_rules/       one file each, and a table
 dropout.py          outputs set to 0 at random
 normalization.py    batch normalization

@@ -327,7 +327,7 @@ def network_loss(
     activations  (L,)      int64, read; contiguous; the last is the identity where the loss contains the output
                            activation
     loss_parameters  (H,)  float64, read; contiguous: what the kernel of the loss takes after its targets, or (0,)
-    loss         an index into LOSSES
+    loss         an index into LOSSES, or what `compile_loss` returned
 
     Returns the mean, accumulated in float64; NaN if there are no rows, or if an element of x is not finite.
     Source: section 3 of the notes, the error functions.

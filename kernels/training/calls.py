@@ -47,7 +47,7 @@ def network_gradient(
     settings         (13,)         float64, read; contiguous: those of dropout and batch normalization, see train_steps
     loss_parameters  (H,)          float64, read; contiguous: what the kernel of the loss takes after its targets, or
                                    (0,)
-    loss             an index into LOSSES
+    loss             an index into LOSSES, or what `compile_loss` returned
     step             the number of the step, from 1, which dropout depends on
 
     Returns the mean loss, accumulated in float64; NaN for an empty batch, or if an element of x is not finite.
@@ -133,7 +133,7 @@ def train_steps(
         norm_epsilon, norm_momentum     of batch normalization: added to the variance; what running statistics keep
         seed                            of dropout: an integer in [0, 2^32)
     loss_parameters (H,)          float64, read; contiguous; as in network_gradient
-    loss, optimizer               indices into LOSSES and OPTIMIZERS
+    loss, optimizer               indices into LOSSES, or what `compile_loss` returned, and into OPTIMIZERS
     steps_before                  the number of steps already made with this state
 
     Steps may be taken in several calls. Those of gradient descent on one sample each have the same bits then if every

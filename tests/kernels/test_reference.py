@@ -5,8 +5,8 @@ import math
 
 import numpy as np
 import pytest
-from activation_codes import BUILT_IN, by_input
 from networks import EVERY, Problem, gradient, loss_of, train
+from user_codes import BUILT_IN, by_input
 
 from fastfnn import kernels, reference
 from fastfnn.reference import activations, back_propagation, losses, parameters, regularized

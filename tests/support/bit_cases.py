@@ -8,8 +8,8 @@ import threading
 from typing import NamedTuple
 
 import numpy as np
-from activation_codes import ELEMENTWISE, GIVEN, code_of
 from helpers import OTHER, normal, poisoned
+from user_codes import ELEMENTWISE, GIVEN, code_of, loss_code_of
 from whole_team import use_whole_teams
 
 from fastfnn import kernels
@@ -80,6 +80,13 @@ def activation_by_code(dtype):
     kernels.activation_forward(out, x, code_of(GIVEN, dtype))
     kernels.activation_backward(grad_x, grad_out, x, code_of(GIVEN, dtype))
     return [out, grad_x]
+
+
+def loss_by_code(dtype):
+    out, targets = inputs(dtype, (40_011, 10), (40_011, 10))
+    losses, grad = np.full(len(out), np.nan), poisoned(out.shape, dtype)
+    mean = kernels.sample_losses(losses, grad, out, targets, np.empty(0), loss_code_of(GIVEN, dtype))
+    return [mean, losses, grad]
 
 
 def sgd_update(dtype):
@@ -153,7 +160,7 @@ def in_other_dtype(x):
 
 def loss_of(network):
     """The parameters and the code of a network's loss; labels are not smoothed."""
-    code = kernels.LOSSES.index(network.loss)
+    code = loss_code_of(network.loss, network.params.dtype)
     value = 0.0 if network.targets.ndim == 1 else 0.25
     return np.full(parameters_of(code, int(network.sizes[-1])), value), code
 
@@ -249,6 +256,7 @@ CASES = {
     "huber": loss("huber", 0.5),
     "absolute_error": loss("absolute_error"),
     "quantile": loss("quantile", np.linspace(0.1, 0.9, 10)),
+    "a loss that is given": loss_by_code,
     "sgd_update": sgd_update,
     "adamw_update": adamw_update,
     "network_forward": forward(NETWORK, 301, names=("relu",)),
@@ -262,15 +270,17 @@ CASES = {
     ),
     "network_loss, in panels on few threads": prediction_loss((120, 100, 1), 1000, names=SLOPES),
     "network_loss, quantile": prediction_loss(NETWORK, 301, loss="quantile"),
+    "network_loss, a loss that is given": prediction_loss(NETWORK, 301, loss=GIVEN),
     "network_gradient": gradient(NETWORK, 201, names=("relu",), labels=True),
     "network_gradient, wide": gradient(WIDE, 90, normalized=True, names=SLOPES, **DROPOUT),
     "network_gradient of a tall batch": gradient((4, 32, 16, 4), 2001, names=SLOPES, **DROPOUT),
     "train_steps": training("adam", NETWORK, 301, 67, names=("relu",), labels=True),
     **{
         f"train_steps, {name}": training("adam", NETWORK, 301, 67, names=("relu",), loss=name)
-        for name in ("softmax_cross_entropy", "sigmoid_cross_entropy", "poisson", "huber", "absolute_error", "quantile")
+        for name in (*(name for name in kernels.LOSSES if name != "squared_error"), GIVEN)
     },
     "train_steps on one sample, quantile": training("sgd", (810, 830, 10), 19, 1, loss="quantile"),
+    "train_steps on one sample, a loss that is given": training("sgd", (810, 830, 10), 19, 1, loss=GIVEN),
     "train_steps, two epochs": training("adam", NETWORK, 201, 67, names=("relu",), labels=True, epochs=2),
     "train_steps, dropout": training("sgd", NETWORK, 301, 67, labels=True, **DROPOUT),
     "train_steps, batch normalization": training("sgd", NETWORK, 301, 67, normalized=True),
@@ -288,6 +298,7 @@ CASES = {
     "train_steps, a first layer in halves": training("sgd", (301, 50, 10), 150, 67),
     "train_steps, a first layer in halves, all of these": training("adam", (301, 50, 50, 10), 150, 67, **ALL),
     "train_steps on tall batches": training("adam", (4, 32, 16, 4), 4101, 2000),  # the last is not tall
+    "train_steps on tall batches, a loss that is given": training("adam", (4, 32, 16, 4), 4101, 2000, loss=GIVEN),
     "train_steps on tall batches, sums": training("sgd", (4, 32, 16, 4), 4101, 2000, **SUMS),
     "network_gradient of a tall batch, sample weights": gradient((4, 32, 16, 4), 2001, weighted=True),
     "train_steps on tall batches, all but normalized": training(

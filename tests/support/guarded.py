@@ -23,8 +23,8 @@ from typing import NamedTuple
 
 import numba
 import numpy as np
-from activation_codes import ELEMENTWISE, GIVEN, by_input, code_of, twin_of
 from helpers import ELEMENTWISE_EPS, SUM_SLACK, TOLERANCES, assert_close, normal
+from user_codes import ELEMENTWISE, GIVEN, by_input, code_of, loss_code_of, twin_of
 from whole_team import use_whole_teams
 
 from fastfnn import kernels, reference
@@ -342,6 +342,29 @@ def loss_cases(kernel):
         yield from matrix_cases(kernel, 3, ("rows", "parameter"))
 
 
+def sample_losses(case, dtype, rng):
+    batch, outputs = case.shape
+    kind = case.options[0]
+    out, targets = normal(rng, (batch, outputs), dtype, 2), targets_for(kind, rng, batch, outputs, dtype)
+
+    def bounds(*want):
+        error = (outputs + SUM_SLACK + 24) * TOLERANCES[dtype].eps
+        return [error * (1 + np.abs(array)) for array in want]
+
+    parameters, code = loss_of(kind, outputs, dtype)
+    return Call(
+        [blank((batch,), np.dtype(float)), blank(out.shape, dtype)], [out, targets, parameters], (code,), bounds
+    )
+
+
+def sample_losses_cases(kernel):
+    kinds = ("labels", "huber", GIVEN)
+    for turn, kind in enumerate(kinds):  # the cases are divided among the losses
+        cases = matrix_cases(kernel, 3, (kind,), smallest=1)
+        for case in itertools.islice(cases, turn, None, len(kinds)):
+            yield case._replace(layouts=("C", *case.layouts))  # the losses of samples are contiguous
+
+
 # Number of state arrays and scalars of each update rule. An epsilon of 1 keeps quotients about as large as grad.
 UPDATES = {
     "sgd_update": (0, (0.125,)),
@@ -395,8 +418,10 @@ PLACE_OF_X = {"network_forward": 2, "network_loss": 1, "network_gradient": 3, "t
 CONVERTED_CASES = (*(((7, 5, 3), layout) for layout in LAYOUTS), ((700, 50, 3), "C"), ((700, 50, 3), "F"))
 
 # Kinds of targets and their losses: two for the softmax. The last activation is the identity if the loss contains one.
-KINDS = {"labels": 0, "rows": 0, "sigmoid": 1, "squared": 2, "poisson": 3, "huber": 4, "absolute": 5, "quantile": 6}
-KINDS |= {"smooth labels": 0, "smooth rows": 0, "smooth sigmoid": 1}
+KINDS = dict.fromkeys(("labels", "rows", "smooth labels", "smooth rows"), "softmax_cross_entropy")
+KINDS |= dict.fromkeys(("sigmoid", "smooth sigmoid"), "sigmoid_cross_entropy")
+KINDS |= {"squared": "squared_error", "poisson": "poisson", "huber": "huber", "absolute": "absolute_error"}
+KINDS |= {"quantile": "quantile", GIVEN: GIVEN}
 OFTEN = ("labels", "rows", "sigmoid", "squared")
 ENDINGS = (*(("identity", kind) for kind in KINDS), *((name, "squared") for name in ("sigmoid", "gelu", GIVEN)))
 HIDDEN = {
@@ -411,11 +436,12 @@ FEATURES = ((), ("dropout",), ("norm",), ("weights",), ("divided", "squares"), (
 FEATURES += (tuple(itertools.chain(*FEATURES)),)
 
 
-def loss_of(kind, outputs):
+def loss_of(kind, outputs, dtype):
     """The parameters and the code of the loss of a kind of targets."""
-    count = parameters_of(KINDS[kind], outputs)
+    code = loss_code_of(KINDS[kind], dtype)
+    count = parameters_of(code, outputs)
     plain = kind in ("labels", "rows", "sigmoid")  # with targets that are not smoothed
-    return np.zeros(count) if plain else np.linspace(0.25, 0.75, count), KINDS[kind]
+    return np.zeros(count) if plain else np.linspace(0.25, 0.75, count), code
 
 
 def grid(rng, shape, dtype, terms=1):
@@ -476,7 +502,7 @@ def network_loss(case, dtype, rng):
     kind = case.options[2]
     (params, sizes, codes), _ = network(case, dtype, rng)
     x = samples_of(case, case.shape[0], sizes[0], dtype, rng)
-    parameters, code = loss_of(kind, sizes[-1])
+    parameters, code = loss_of(kind, sizes[-1], dtype)
     return Call(
         [],
         [params, x, targets_for(kind, rng, len(x), sizes[-1], dtype), sizes, codes, parameters],
@@ -497,7 +523,7 @@ def network_gradient(case, dtype, rng):
         return [np.full(want.shape, chain * largest), *(chain * (1 + np.abs(value)) for value in rest)]
 
     weights = rng.uniform(0, 2, len(x) if "weights" in case.options else 0).astype(dtype)
-    parameters, code = loss_of(kind, sizes[-1])
+    parameters, code = loss_of(kind, sizes[-1], dtype)
     inputs = [params, x, targets, weights, sizes, codes, settings(case), parameters]
     return Call([blank(params.shape, dtype), statistics], inputs, (code, 3), bounds)
 
@@ -523,7 +549,7 @@ def train_steps(case, dtype, rng):
     state = [np.zeros(params.size if UPDATES[f"{optimizer}_update"][0] > number else 0, dtype) for number in range(2)]
     batch_weights = rng.uniform(0.5, 2, steps if "divided" in options else 0) * batch_size
     squares = blank((steps if "squares" in options else 0,), np.dtype(float))
-    parameters, code = loss_of(kind, sizes[-1])
+    parameters, code = loss_of(kind, sizes[-1], dtype)
     chain = TOLERANCES[dtype].chain
     return Call(
         [params, *state, statistics, blank((steps,), np.dtype(float)), squares],
@@ -723,6 +749,7 @@ KERNELS: dict[str, tuple[Callable[[str], Iterator[Case]], Callable[..., Call]]] 
     "batch_norm_backward": (batch_norm_cases, batch_norm_backward),
     "dropout_mask": (lambda kernel: matrix_cases(kernel, 1), dropout_mask),
     **dict.fromkeys(kernels.LOSSES, (loss_cases, loss)),
+    "sample_losses": (sample_losses_cases, sample_losses),
     **dict.fromkeys(UPDATES, (update_cases, update)),
     "network_forward": (network_cases, network_forward),
     "network_loss": (network_cases, network_loss),

@@ -6,9 +6,9 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from activation_codes import BUILT_IN, has_kink
 from helpers import NOJIT, TOLERANCES, assert_chain_close, normal, poisoned, sizes, unchanged
 from hypothesis import strategies as st
+from user_codes import BUILT_IN, has_kink, log_cosh, slope_of_log_cosh
 
 from fastfnn import kernels, reference
 from fastfnn.kernels import ACTIVATIONS, LOSSES, OPTIMIZERS, SETTINGS
@@ -20,10 +20,14 @@ GIVEN = {
     "own ratio": (lambda x: x / (1 + abs(x)), lambda x, y: (1 - abs(y)) ** 2),
 }
 HIDDEN = (*BUILT_IN, *GIVEN)
+# Losses that a user defines.
+GIVEN_LOSSES = {"log_cosh": (log_cosh, slope_of_log_cosh)}
+EVERY_LOSS = (*LOSSES, *GIVEN_LOSSES)
+NEAR = ("squared_error", "huber", *GIVEN_LOSSES)  # whose gradient is small where outputs are near their targets
 
 # Activations of the last layer that each loss allows. The cross-entropies and Poisson's loss contain their output
 # activation; the gradients of the absolute error and of quantiles jump, so that outputs must not meet their targets.
-LAST = {name: HIDDEN if name in ("squared_error", "huber") else ["identity"] for name in LOSSES}
+LAST = {name: HIDDEN if name in NEAR else ["identity"] for name in EVERY_LOSS}
 # Rounding can turn a ReLU on or off, and with it a whole path of the gradient. So ReLU is combined with layers that are
 # exact on numbers of few bits only, never with smooth functions. In float64 this is too rare to happen.
 SMOOTH, EXACT = [name for name in HIDDEN if name in GIVEN or not has_kink(name)], ["identity", "relu"]
@@ -48,7 +52,7 @@ batches = sizes if not NOJIT else st.sampled_from([0, 1, 3, 8])
 @st.composite
 def networks(draw, families=(SMOOTH, EXACT)):
     """A strategy for networks: sizes, names of activations, name of the loss."""
-    shape, loss = draw(layer_sizes), draw(st.sampled_from(LOSSES))
+    shape, loss = draw(layer_sizes), draw(st.sampled_from(EVERY_LOSS))
     family = draw(st.sampled_from(families))
     hidden = [draw(st.sampled_from(family)) for _ in shape[2:]]
     last = draw(st.sampled_from([name for name in LAST[loss] if name in family]))
@@ -58,6 +62,11 @@ def networks(draw, families=(SMOOTH, EXACT)):
 @functools.cache
 def code_of(module, name, dtype):
     return module.compile_activation(*GIVEN[name], dtype) if name in GIVEN else ACTIVATIONS.index(name)
+
+
+@functools.cache
+def loss_code_of(module, name, dtype):
+    return module.compile_loss(*GIVEN_LOSSES[name], dtype) if name in GIVEN_LOSSES else LOSSES.index(name)
 
 
 def codes(module, names, dtype):
@@ -114,7 +123,7 @@ def targets_for(rng, loss, batch, outputs, dtype, labels=True):
 
 def loss_parameters(loss, outputs):
     """Parameters of a loss that are not those by default; for some numbers of outputs the targets are not smoothed."""
-    count = parameters_of(LOSSES.index(loss), outputs)
+    count = 0 if loss in GIVEN_LOSSES else parameters_of(LOSSES.index(loss), outputs)
     if loss == "quantile":
         return np.linspace(0.25, 0.75, count)
     return np.full(count, 0.0 if loss.endswith("cross_entropy") and outputs % 2 == 0 else 0.25)
@@ -176,22 +185,23 @@ def forward(module, params, x, shape, names, layout="C"):
     return out
 
 
-def loss_of_problem(problem):
+def loss_of_problem(module, problem):
     """The parameters and the code of a problem's loss."""
-    return loss_parameters(problem.loss, problem.shape[-1]), LOSSES.index(problem.loss)
+    return loss_parameters(problem.loss, problem.shape[-1]), loss_code_of(module, problem.loss, problem.dtype)
 
 
 def loss_of(module, problem):
     """The mean loss of the predictions for a problem."""
     sizes, names = np.array(problem.shape, np.int64), codes(module, problem.names, problem.dtype)
     with np.errstate(invalid="ignore"):  # no samples have no mean
-        return module.network_loss(problem.params, problem.x, problem.targets, sizes, names, *loss_of_problem(problem))
+        loss = loss_of_problem(module, problem)
+        return module.network_loss(problem.params, problem.x, problem.targets, sizes, names, *loss)
 
 
 def described(module, problem, settings):
     """The arguments of `network_gradient` and `train_steps` that describe the network of a problem."""
     network = np.array(problem.shape, np.int64), codes(module, problem.names, problem.dtype)
-    return *network, settings_of(**NORM | settings), *loss_of_problem(problem)
+    return *network, settings_of(**NORM | settings), *loss_of_problem(module, problem)
 
 
 def gradient(module, problem, step=1, **settings):
@@ -274,7 +284,7 @@ def assert_gradient_close(problem, step=1, **settings):
     exact = lift(problem)
     want_value, want, want_statistics = gradient(reference, exact, step, **settings)
     scale = want
-    if problem.loss in ("squared_error", "huber"):  # if y is near t, y - t is small but has the rounding error of y
+    if problem.loss in NEAR:  # if y is near t, y - t is small but has the rounding error of y
         _, scale, _ = gradient(reference, exact._replace(targets=exact.targets + 1), step, **settings)
     assert_losses_close(value, want_value, problem.dtype)
     assert_chain_close(got, want, scale)

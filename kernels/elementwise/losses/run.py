@@ -59,8 +59,16 @@ def mean_loss(grad, out, labels, targets, parameters, function, per_sample, thre
     function         the address of a loss function, for `call_loss`
     per_sample       terms of the loss for each sample
     """
-    one, batch, work = out.dtype.type(1), out.shape[0], new_record(LOSS_WORK)
+    batch = out.shape[0]
     terms = np.empty(batch * per_sample, np.float64)
+    write_terms(terms, grad, out, labels, targets, parameters, function, per_sample, 1.0 / max(batch, 1), threads)
+    return total(terms) / np.float64(batch)
+
+
+@inner
+def write_terms(terms, grad, out, labels, targets, parameters, function, per_sample, scale, threads):
+    """The terms of the losses of a batch, and the gradient of their sum times `scale`; see `mean_loss`."""
+    one, work = out.dtype.type(1), new_record(LOSS_WORK)
     work.function = function
     work.rows, work.columns = out.shape
     work.grad, work.grad_row = grad.ctypes.data, grad.strides[0]
@@ -70,9 +78,8 @@ def mean_loss(grad, out, labels, targets, parameters, function, per_sample, thre
     work.targets_row = targets.strides[0]
     work.parameters = parameters.ctypes.data
     work.terms, work.bytes_per_sample = terms.ctypes.data, 8 * per_sample
-    work.scale = 1.0 / max(batch, 1)
+    work.scale = scale
     in_parts(address_in_code(loss_part, one), address_of_record(work), threads, one)
-    return total(terms) / np.float64(batch)
 
 
 def run_loss(

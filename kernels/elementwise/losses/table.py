@@ -36,19 +36,25 @@ _TABLE = {
 LOSSES = tuple(_TABLE)
 
 _BY_CODE = tuple(_TABLE.values())
+BUILT_IN = len(_BY_CODE)  # larger codes are addresses of users' losses
 
 
 def loss_function(code: int, dtype: np.dtype[Any]) -> int:
-    """The address of the function of a loss for a dtype, for `call_loss`; compiled when first asked for."""
+    """The address of the function of a loss for a dtype, for `call_loss`; compiled when first asked for.
+
+    code  an index into LOSSES, or what `compile_loss` returned for the dtype: the address itself
+    """
+    if code >= BUILT_IN:
+        return int(code)
     return address_of(_BY_CODE[code].function, dtype)
 
 
 def terms_per_sample(code: int, columns: int) -> int:
     """How many numbers the loss of one sample is the sum of."""
-    return 1 if _BY_CODE[code].one_term else columns
+    return 1 if code < BUILT_IN and _BY_CODE[code].one_term else columns
 
 
 def parameters_of(code: int, columns: int) -> int:
     """How many parameters a loss has, see contract.py."""
-    count = _BY_CODE[code].parameters
+    count = _BY_CODE[code].parameters if code < BUILT_IN else 0
     return columns if count == FOR_EACH_OUTPUT else count

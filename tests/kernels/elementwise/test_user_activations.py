@@ -570,7 +570,7 @@ def test_loops_are_vector_code(name, assembly):
 CACHED = """
 import json, sys
 import numpy as np
-from activation_codes import apply_at
+from user_codes import apply_at
 from fastfnn.kernels import compile_activation
 from fastfnn.kernels.compiler import cache
 sys.path.insert(0, sys.argv[1])
@@ -627,7 +627,7 @@ def test_the_module_of_an_activation_may_be_gone(tmp_path):
 
 STALE = """
 import numpy as np
-from activation_codes import apply_at
+from user_codes import apply_at
 from fastfnn.kernels import compile_activation
 number = 2.0
 

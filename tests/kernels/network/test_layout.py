@@ -4,10 +4,10 @@ import itertools
 
 import numpy as np
 import pytest
-from activation_codes import BUILT_IN, by_input
 from helpers import DTYPES
 from memory_regions import assert_apart, layers_of, list_at, regions_of_network
 from networks import codes, places
+from user_codes import BUILT_IN, by_input
 
 from fastfnn import kernels
 from fastfnn.kernels import ACTIVATIONS

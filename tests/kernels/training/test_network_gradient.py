@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from networks import (
     DROPOUT,
+    EVERY_LOSS,
     HIDDEN,
     assert_gradient_close,
     assert_training_close,
@@ -20,7 +21,6 @@ from networks import (
 from step_forms import every_dtype, every_extra
 
 from fastfnn import kernels, reference
-from fastfnn.kernels import LOSSES
 
 
 @given(networks(), batches, dtypes, st.booleans(), st.booleans(), st.sampled_from(LAYOUTS), seeds)
@@ -55,7 +55,7 @@ def test_gradient_matches_central_differences(extra, hidden, last):
     assert_gradient_is_the_difference(problem._replace(x=rng.standard_normal((6, 3))), **extra.settings)
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", EVERY_LOSS)
 @pytest.mark.parametrize("labels", [True, False])
 def test_gradient_of_every_loss_matches_central_differences(labels, loss):
     problem = problem_of(np.random.default_rng(7), (3, 5, 2), ("tanh", "identity"), loss, 4, np.float64, labels)
@@ -64,7 +64,7 @@ def test_gradient_of_every_loss_matches_central_differences(labels, loss):
 
 @every_dtype
 @every_extra
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", EVERY_LOSS)
 def test_an_empty_batch_has_loss_nan_and_gradient_zero(loss, extra, dtype):
     rng = np.random.default_rng(2)
     problem = problem_of(rng, (3, 5, 2), ("relu", "identity"), loss, 0, dtype, normalized=extra.normalized)

@@ -5,17 +5,16 @@ import itertools
 import numpy as np
 import pytest
 from helpers import DTYPES, LAYOUTS, NOJIT, arrange, normal
-from networks import EVERY, HIDDEN, LAST, assert_training_close, problem_of, train
+from networks import EVERY, EVERY_LOSS, HIDDEN, LAST, assert_training_close, problem_of, train
 from step_forms import WIDTHS, every_dtype
 
 from fastfnn import kernels
-from fastfnn.kernels import LOSSES
 from fastfnn.kernels.tuning import SAMPLES_PER_GROUP
 
 
 def one_sample_problem(rng, number, shape, dtype):
     """Activations, loss, layout and weights, each in turn."""
-    loss = LOSSES[number % len(LOSSES)]
+    loss = EVERY_LOSS[number % len(EVERY_LOSS)]
     hidden = HIDDEN[number // 3 % len(HIDDEN)]
     last = LAST[loss][number // 12 % len(LAST[loss])]
     names = (*[hidden] * (len(shape) - 2), last)

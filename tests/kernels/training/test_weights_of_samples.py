@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from helpers import assert_chain_close, assert_same_bits
 from networks import (
+    EVERY_LOSS,
     assert_gradient_close,
     assert_losses_close,
     assert_training_close,
@@ -15,7 +16,6 @@ from networks import (
 from step_forms import every_dtype, every_form, problem_in
 
 from fastfnn import kernels, reference
-from fastfnn.kernels import LOSSES
 from fastfnn.kernels.training.tall_step import _blocks_of
 
 
@@ -34,7 +34,7 @@ def test_samples_of_weight_zero_do_not_count(batch_size, dtype):
 
 
 @every_dtype
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", EVERY_LOSS)
 @pytest.mark.parametrize("batch", [1, 17, pytest.param(1026, marks=pytest.mark.jit)])
 def test_the_gradient_of_weighted_samples_matches_the_reference(batch, loss, dtype):
     for normalized in (False, True):
@@ -71,7 +71,7 @@ def test_a_step_on_one_sample_of_weight_zero_changes_nothing(dtype):
 
 
 @every_dtype
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", EVERY_LOSS)
 @every_form
 def test_weights_of_one_are_none_and_of_two_a_rate_twice_as_large(form, loss, dtype):
     # all bit for bit: products with powers of two are exact
@@ -86,7 +86,7 @@ def test_weights_of_one_are_none_and_of_two_a_rate_twice_as_large(form, loss, dt
 
 
 @every_dtype
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", EVERY_LOSS)
 @every_form
 def test_weights_go_with_their_samples(form, loss, dtype):
     rng = np.random.default_rng(30)

@@ -3,8 +3,8 @@
 import numba
 import numpy as np
 import pytest
-from activation_codes import BUILT_IN, ELEMENTWISE, GIVEN, by_input, code_of
 from helpers import DTYPES, normal, unchanged
+from user_codes import BUILT_IN, ELEMENTWISE, GIVEN, by_input, code_of
 
 from fastfnn import kernels
 from fastfnn.kernels.compiler.memory import NO_ROWS, Rows

@@ -4,7 +4,6 @@ import functools
 
 import numpy as np
 import pytest
-from activation_codes import BUILT_IN, by_input
 from exact_activations import exact
 from helpers import (
     DIFFERENCE_TOL,
@@ -29,6 +28,7 @@ from helpers import (
 )
 from hypothesis import given
 from hypothesis import strategies as st
+from user_codes import BUILT_IN, by_input
 
 from fastfnn import kernels, reference
 

@@ -6,10 +6,10 @@ epilogues of products, with the twins. A new activation needs no line here.
 
 import numpy as np
 import pytest
-from activation_codes import BUILT_IN, by_input, code_of, has_kink
 from exact_activations import EXACT, exact, exact_slopes, keeps_the_sign_of_zero
 from helpers import ACTIVATION_ULPS, DTYPES, ELEMENTWISE_EPS, TOLERANCES, arrange, assert_within_ulps, poisoned, up
 from networks import Problem, codes, gradient, places, train
+from user_codes import BUILT_IN, by_input, code_of, has_kink
 
 from fastfnn import kernels, reference
 

@@ -1,4 +1,4 @@
-"""The activations by name, including one that a user defines: shared by the tests of several kernels.
+"""Activations and losses by name, including one of each that a user defines: shared by the tests of several kernels.
 
 All that can be found out about an activation is found out here, so that a new one needs no line in the tests.
 """
@@ -6,11 +6,12 @@ All that can be found out about an activation is found out here, so that a new o
 import ctypes
 import functools
 import inspect
+import math
 
 import numpy as np
 
 from fastfnn import kernels, reference
-from fastfnn.kernels import ACTIVATIONS
+from fastfnn.kernels import ACTIVATIONS, LOSSES
 
 GIVEN = "given"
 # The activations that layers of any place may have: not softmax and exp, which are for outputs only.
@@ -41,21 +42,37 @@ def slope_of_bent(x):
     return 1 / (1 + abs(x)) ** 2
 
 
+def log_cosh(y, t):
+    return abs(y - t) + math.log1p(math.exp(-2 * abs(y - t))) - math.log(2)
+
+
+def slope_of_log_cosh(y, t):
+    return math.tanh(y - t)
+
+
 @functools.cache
 def _given(dtype):
+    """The codes of the activation and of the loss: pairs of one for the kernels and one for the reference."""
     pairs = (kernels, np.dtype(dtype)), (reference, np.dtype(np.float64))
-    return tuple(module.compile_activation(bent, slope_of_bent, kind) for module, kind in pairs)
+    activations = [module.compile_activation(bent, slope_of_bent, kind) for module, kind in pairs]
+    return activations, [module.compile_loss(log_cosh, slope_of_log_cosh, kind) for module, kind in pairs]
 
 
 def code_of(name, dtype):
     """The code of an activation for the kernels; the name `GIVEN` stands for an activation that a user defines."""
-    return _given(dtype)[0] if name == GIVEN else ACTIVATIONS.index(name)
+    return _given(dtype)[0][0] if name == GIVEN else ACTIVATIONS.index(name)
+
+
+def loss_code_of(name, dtype):
+    """The code of a loss for the kernels; the name `GIVEN` stands for a loss that a user defines."""
+    return _given(dtype)[1][0] if name == GIVEN else LOSSES.index(name)
 
 
 def twin_of(code, dtype):
     """Convert codes for the kernels to codes for the reference in float64. Other integers stay as they are."""
-    given, twin = _given(dtype)
-    return np.where(np.equal(code, given), twin, code)
+    for given, twin in _given(dtype):
+        code = np.where(np.equal(code, given), twin, code)
+    return code
 
 
 def apply_at(code, x):
