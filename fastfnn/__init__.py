@@ -17,6 +17,7 @@ from fastfnn.callbacks import Callback, EarlyStopping
 from fastfnn.divergence import DivergenceError
 from fastfnn.fn import FN
 from fastfnn.history import History
+from fastfnn.loss import Loss
 from fastfnn.network import FNN, load
 from fastfnn.optimizers import SGD, AdaGrad, Adam, AdamW, Momentum, Nesterov, RMSprop
 from fastfnn.scaling import UnscaledDataWarning
@@ -36,6 +37,7 @@ __all__ = [
     "DivergenceError",
     "EarlyStopping",
     "History",
+    "Loss",
     "Momentum",
     "MultiLayerNet",
     "Nesterov",

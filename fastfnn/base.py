@@ -13,11 +13,12 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from fastfnn import validation
 from fastfnn.activation import Activation
-from fastfnn.backend import ACTIVATIONS, BACKENDS, LOSSES, WORK_PER_PREDICTION, aligned_zeros
+from fastfnn.backend import ACTIVATIONS, BACKENDS, WORK_PER_PREDICTION, aligned_zeros
 from fastfnn.folding import folded_parameters
 from fastfnn.initialization import draw_weights
-from fastfnn.losses import Loss, checked_loss
-from fastfnn.metrics import accuracy
+from fastfnn.loss import LossBase
+from fastfnn.losses import checked_loss
+from fastfnn.metrics import accuracy, loss_of_each
 from fastfnn.options import (
     activation_name,
     checked_activations,
@@ -43,7 +44,7 @@ class NetworkBase:
         layer_sizes: Sequence[int],
         *,
         activation: str | Activation | Sequence[str | Activation] = "relu",
-        loss: str | Loss = "softmax_cross_entropy",
+        loss: str | LossBase = "softmax_cross_entropy",
         init: float | str = "xavier",
         dtype: DTypeLike = "float32",
         seed: int | None = None,
@@ -76,7 +77,7 @@ class NetworkBase:
         layer_sizes: Sequence[int],
         *,
         activation: str | Activation | Sequence[str | Activation],
-        loss: str | Loss,
+        loss: str | LossBase,
         dtype: DTypeLike,
         weight_decay: float,
         dropout: float,
@@ -106,7 +107,9 @@ class NetworkBase:
         # The masks of dropout depend on a seed of their own and on the number of the step.
         self._seed = int(self._rng.integers(2**32)) if self.dropout else 0
         self._steps = 0
-        self._codes("identity")  # compiles a user's activation, so that its errors are raised here
+        # These compile a user's functions, so that their errors are raised here.
+        self._codes("identity")
+        self.loss_function.code(self.backend, self.dtype)
 
     def _allocate(self) -> None:
         """Create the parameters and the running statistics with the values that training starts from."""
@@ -119,6 +122,9 @@ class NetworkBase:
             if name.startswith("gamma"):
                 values[...] = 1
 
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_codes_for": {}}  # codes of a user's activations are addresses in this process
+
     def __repr__(self) -> str:
         sizes = "-".join(map(str, self.layer_sizes))
         names = ", ".join(map(activation_name, self.activation)) or "no hidden layer"
@@ -127,7 +133,12 @@ class NetworkBase:
     @property
     def loss_name(self) -> str:
         """Name of the loss."""
-        return self.loss_function.name
+        return str(self.loss_function.name)
+
+    @property
+    def _built_in_loss(self) -> str:
+        """Name of the loss, but "" for a user's, which may have any name."""
+        return self.loss_name if self.loss_function.built_in else ""
 
     # Arguments of the kernels besides samples and parameters
 
@@ -137,7 +148,7 @@ class NetworkBase:
 
     @property
     def _loss_code(self) -> int:
-        return LOSSES.index(self.loss_name)
+        return self.loss_function.code(self.backend, self.dtype)
 
     def _codes(self, output_activation: str) -> np.ndarray:
         """Return the code of each layer's activation, (layers,) int64."""
@@ -180,7 +191,7 @@ class NetworkBase:
 
     def _targets(self, name: str, value: ArrayLike, count: int) -> np.ndarray:
         """Return targets as (N,) int64 labels or as (N, K) of the network's dtype."""
-        return validation.targets(name, value, count, self.layer_sizes[-1], self.loss_name, self.dtype)
+        return validation.targets(name, value, count, self.layer_sizes[-1], self._built_in_loss, self.dtype)
 
     def _sample_weights(self, sample_weight: Any, class_weight: Any, targets: np.ndarray) -> np.ndarray:
         """Return the weight of each sample (N,), or an empty array if all weights are 1."""
@@ -189,7 +200,7 @@ class NetworkBase:
             weights = validation.sample_weight("sample_weight", sample_weight, len(targets), self.dtype)
         if class_weight is None:
             return weights
-        if self.loss_name != "softmax_cross_entropy":
+        if self._built_in_loss != "softmax_cross_entropy":
             raise ValueError(f"class_weight needs a network with softmax cross-entropy, got loss {self.loss_name!r}")
         labels = targets if targets.ndim == 1 else validation.one_hot_labels("t", targets)
         by_class = validation.class_weight("class_weight", class_weight, labels, self.layer_sizes[-1])[labels]
@@ -245,12 +256,25 @@ class NetworkBase:
     def _evaluate(self, rows: np.ndarray, targets: np.ndarray) -> dict[str, float]:
         """Return loss and, for cross-entropies, accuracy from one forward pass."""
         out = self._forward(rows, "identity")
-        loss = getattr(self._kernels, self.loss_name)
-        arguments = self.loss_function.arguments(out.shape[1])
-        result = {"loss": float(loss(np.empty_like(out), out, targets, *arguments))}
+        result = {"loss": self._sample_losses(np.empty(len(out)), out, targets)}
         if self.loss_function.has_accuracy:
             result["accuracy"] = accuracy(self.loss_name, out, targets)
         return result
+
+    def _sample_losses(self, losses: np.ndarray, out: np.ndarray, targets: np.ndarray) -> float:
+        """Write the loss of each sample (N,), from the outputs before the output activation; return their mean."""
+        mean: float = self._kernels.sample_losses(
+            losses, np.empty_like(out), out, targets, self._loss_parameters, self._loss_code
+        )
+        return mean
+
+    def _loss_of_each(self, out: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """Return the loss of each sample (N,), computed in float64 from the outputs before the output activation."""
+        if self.loss_function.built_in:
+            return loss_of_each(self.loss_function, out, targets)
+        losses = np.empty(len(out))
+        self._sample_losses(losses, out, targets)
+        return losses
 
     # Training
 

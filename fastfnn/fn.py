@@ -173,7 +173,7 @@ class FN(_Map):
         params = Params(net._prediction_params(), net.layer_sizes)
         layers = [
             FN(params[f"W{number}"].T.copy(), params[f"b{number}"].copy(), f)
-            for number, f in enumerate((*net.activation, OUTPUT_ACTIVATION[net.loss_name]), 1)
+            for number, f in enumerate((*net.activation, net.loss_function.output_activation), 1)
         ]
         return layers[0] if len(layers) == 1 else MultilayerFN(*layers)
 

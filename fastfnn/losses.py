@@ -7,7 +7,7 @@
 
 The names of Keras, PyTorch and scikit-learn, such as "mse", stand for these losses, too (`fastfnn.names`). Mind that
 "mse" there is the mean over the outputs without the factor 1/2, here half the sum over them: with one output, loss and
-gradient are half as large. The minimum is the same.
+gradient are half as large. The minimum is the same. `fastfnn.Loss` makes a loss of two functions that a user writes.
 
 The loss of a network is the mean of E_i over the samples i. The equations below leave out the i: for one sample they
 give E from its outputs ``y_k`` and targets ``t_k``, k = 1 to K. The kernels compute E and its gradient together with
@@ -16,53 +16,18 @@ the output activation, from what goes into it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 import numpy as np
 
 from fastfnn import names, validation
+from fastfnn.loss import Loss, LossBase
 
 
 @dataclass(frozen=True)
-class Loss:
-    """Base class of the losses: immutable, compared by value.
-
-    Attributes
-    ----------
-    name : str
-        What `FNN.loss_name` and a saved network call the loss.
-    output_activation : str
-        Activation of the last layer of a network with this loss.
-    has_accuracy : bool
-        Whether the targets are classes, so that predictions are right or wrong.
-    """
-
-    name: ClassVar[str]
-    output_activation: ClassVar[str] = "identity"
-    has_accuracy: ClassVar[bool] = False
-
-    def __str__(self) -> str:
-        options = ", ".join(f"{name}={value}" for name, value in self.options().items())
-        return f"{self.name}({options})" if options else self.name
-
-    def options(self) -> dict[str, Any]:
-        """Return the arguments of the constructor by name, without a smoothing of 0, which changes nothing."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: value for name, value in values.items() if value}
-
-    def parameters(self, outputs: int) -> np.ndarray:
-        """Return what the kernels need to know of the loss, a float64 vector, for a network with `outputs` outputs."""
-        return np.array([getattr(self, field.name) for field in fields(self)], np.float64)
-
-    def arguments(self, outputs: int) -> tuple[Any, ...]:
-        """Return what the kernel of the name of the loss takes after its targets."""
-        return tuple(self.parameters(outputs).tolist())
-
-
-@dataclass(frozen=True)
-class SoftmaxCrossEntropy(Loss):
+class SoftmaxCrossEntropy(LossBase):
     """Cross-entropy of classes that exclude each other: ``E = -sum_k t_k log y_k`` with ``y = softmax(u)``.
 
     Parameters
@@ -95,7 +60,7 @@ class SoftmaxCrossEntropy(Loss):
 
 
 @dataclass(frozen=True)
-class SigmoidCrossEntropy(Loss):
+class SigmoidCrossEntropy(LossBase):
     """Cross-entropy of classes that do not exclude each other, or of two classes as one output.
 
     ``E = -sum_k (t_k log y_k + (1 - t_k) log(1 - y_k))`` with ``y = sigmoid(u)``.
@@ -129,7 +94,7 @@ class SigmoidCrossEntropy(Loss):
 
 
 @dataclass(frozen=True)
-class SquaredError(Loss):
+class SquaredError(LossBase):
     """Half the squared distance to the targets: ``E = 1/2 sum_k (y_k - t_k)^2``. It is least at their mean.
 
     References
@@ -148,7 +113,7 @@ class SquaredError(Loss):
 
 
 @dataclass(frozen=True)
-class Poisson(Loss):
+class Poisson(LossBase):
     """Half the Poisson deviance, for counts and other targets of at least 0: the network computes their logarithm.
 
     ``E = sum_k y_k - t_k + t_k log(t_k / y_k)`` with ``y = exp(u)`` and ``0 log 0 = 0``. It is 0 where ``y = t``.
@@ -170,7 +135,7 @@ class Poisson(Loss):
 
 
 @dataclass(frozen=True)
-class Huber(Loss):
+class Huber(LossBase):
     """The squared error where it is small, the absolute error where it is large: outliers weigh less.
 
     Parameters
@@ -203,7 +168,7 @@ class Huber(Loss):
 
 
 @dataclass(frozen=True)
-class AbsoluteError(Loss):
+class AbsoluteError(LossBase):
     """The sum of the distances to the targets: ``E = sum_k |y_k - t_k|``. It is least at their median.
 
     Examples
@@ -218,7 +183,7 @@ class AbsoluteError(Loss):
 
 
 @dataclass(frozen=True)
-class Quantile(Loss):
+class Quantile(LossBase):
     """The pinball loss, which is least where the outputs are quantiles of the targets.
 
     Parameters
@@ -269,42 +234,39 @@ class Quantile(Loss):
             )
         return np.full(outputs, levels)
 
-    def arguments(self, outputs: int) -> tuple[Any, ...]:
-        """Return the levels, as one array."""
-        return (self.parameters(outputs),)
-
 
 # The losses by their names, in the order of the kernels' codes.
-BY_NAME: dict[str, type[Loss]] = {
+BY_NAME: dict[str, type[LossBase]] = {
     kind.name: kind
     for kind in (SoftmaxCrossEntropy, SigmoidCrossEntropy, SquaredError, Poisson, Huber, AbsoluteError, Quantile)
 }
 
 
-def checked_loss(value: Any) -> Loss:
+def checked_loss(value: Any) -> LossBase:
     """Return the loss that `value` is or names."""
-    if type(value) in BY_NAME.values():
-        loss: Loss = value
+    if isinstance(value, Loss) or type(value) in BY_NAME.values():
+        loss: LossBase = value
         return loss
     if not isinstance(value, str):
         got = f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
-        raise TypeError(f"loss must be one of {', '.join(BY_NAME)}, or an object of fastfnn.losses; got {got}")
+        kinds = f"one of {', '.join(BY_NAME)}, an object of fastfnn.losses or a fastfnn.Loss"
+        raise TypeError(f"loss must be {kinds}; got {got}")
     return BY_NAME[validation.choice("loss", value, tuple(BY_NAME), names.LOSSES)]()
 
 
-def described_loss(name: Any, options: Any) -> Loss:
-    """Return the loss of this name with the `options` that a file tells."""
-    kind = BY_NAME[validation.choice("loss", name, tuple(BY_NAME))]
-    known = tuple(field.name for field in fields(kind))
+def described_loss(name: Any, options: Any, own: Mapping[str, Loss]) -> LossBase:
+    """Return the loss of this name, built in or one of `own`, with the `options` that a file tells."""
+    kind = BY_NAME.get(validation.choice("loss", name, (*BY_NAME, *own)))
+    known = () if kind is None else tuple(field.name for field in fields(kind))  # type: ignore[arg-type]
     if not isinstance(options, dict):
         raise TypeError(f"loss_options must be a mapping, got {type(options).__name__}")
     for option in options:
         if option not in known:
             raise ValueError(f"loss_options of {name} must be some of {', '.join(known) or 'none'}; got {option!r}")
-    return kind(**options)
+    return own[name] if kind is None else kind(**options)
 
 
-def _store(loss: Loss, **values: Any) -> None:
+def _store(loss: LossBase, **values: Any) -> None:
     """Set fields of an object that is immutable from now on."""
     for name, value in values.items():
         object.__setattr__(loss, name, value)

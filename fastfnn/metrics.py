@@ -2,15 +2,15 @@
 
 import numpy as np
 
-from fastfnn.losses import Loss
+from fastfnn.loss import LossBase
 
 
-def loss_of_each(loss: Loss, out: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Return the loss E_i of each sample, in float64.
+def loss_of_each(loss: LossBase, out: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Return the loss E_i of each sample, in float64, for a built-in loss.
 
     Parameters
     ----------
-    loss : Loss
+    loss : LossBase
         With its parameters.
     out : (N, K) array
         Logits of the last layer, before the output activation.

@@ -11,7 +11,7 @@ import math
 import os
 import string
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -25,9 +25,11 @@ from fastfnn.divergence import DivergenceError, warn_if_diverged
 from fastfnn.fitting import TakeSteps, TrainingLoop, draw_orders
 from fastfnn.history import History
 from fastfnn.initialization import INIT_GAIN
-from fastfnn.losses import described_loss
+from fastfnn.loss import Loss
+from fastfnn.losses import BY_NAME, described_loss
 from fastfnn.optimizers import SGD, Optimizer, checked_optimizer
-from fastfnn.options import HIDDEN_ACTIVATIONS, OUTPUT_ACTIVATION, activation_name
+from fastfnn.options import HIDDEN_ACTIVATIONS, OUTPUT_ACTIVATION, activation_name, check_saved_name, saved_names
+from fastfnn.own_functions import OwnFunctions
 from fastfnn.penalty import add_l2_gradient
 from fastfnn.progress import progress_bar
 from fastfnn.snapshot import TrainingState
@@ -48,11 +50,12 @@ class FNN(NetworkBase):
     activation : str, Activation, or sequence of these, default "relu"
         Activation of the hidden layers, or one for each: "identity", "sigmoid", "tanh", "relu", "leaky_relu", "elu",
         "softplus", "silu", "gelu" or an `Activation`. Case does not count; "linear", "logistic" and "swish" are known.
-    loss : str or Loss, default "softmax_cross_entropy"
+    loss : str, object of `fastfnn.losses`, or Loss, default "softmax_cross_entropy"
         "softmax_cross_entropy" for classes (softmax output), "sigmoid_cross_entropy" for binary or multi-label targets
         (sigmoid output), "squared_error", "huber", "absolute_error" or "quantile" for real targets (identity output),
-        "poisson" for counts (exponential output); or an object of `fastfnn.losses`, which has parameters. Names of
-        other libraries, such as "mse" or "binary_crossentropy", are known; their losses may be multiples of ours.
+        "poisson" for counts (exponential output); an object of `fastfnn.losses`, which has parameters; or a `Loss`.
+        Names of other libraries, such as "mse" or "binary_crossentropy", are known; their losses may be multiples of
+        ours.
     init : float or {"he", "xavier", "glorot", "torch"}, default "xavier"
         Initial weights. A number is the standard deviation of normal weights, "xavier" stands for
         ``sqrt(1 / in_features)`` and "he" for ``sqrt(2 / in_features)``; biases are 0. With "torch" weights and
@@ -146,7 +149,7 @@ class FNN(NetworkBase):
         array = validation.as_array("x", x)
         single = array.ndim == 1
         rows = self._samples_to_predict("x", array[np.newaxis] if single else array)
-        out = self._forward(rows, OUTPUT_ACTIVATION[self.loss_name])
+        out = self._forward(rows, self.loss_function.output_activation)
         return out[0] if single else out
 
     def loss(self, x: ArrayLike, t: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
@@ -179,6 +182,7 @@ class FNN(NetworkBase):
             huber                   E_i = sum_k h(y_ik - t_ik)
             absolute_error          E_i = sum_k |y_ik - t_ik|
             quantile                E_i = sum_k max(q_k (t_ik - y_ik), (q_k - 1) (t_ik - y_ik))
+            a `Loss`                E_i = sum_k e(y_ik, t_ik)
 
         The classes of `fastfnn.losses` tell more of each, and have its parameters.
 
@@ -195,7 +199,7 @@ class FNN(NetworkBase):
         rows = self._samples("x", x)
         targets = self._targets("t", t, len(rows))
         weights = self._sample_weights(sample_weight, None, targets)
-        losses = metrics.loss_of_each(self.loss_function, self._forward(rows, "identity"), targets)
+        losses = self._loss_of_each(self._forward(rows, "identity"), targets)
         return float((weights * losses).sum() / len(rows))
 
     def accuracy(self, x: ArrayLike, t: ArrayLike) -> float:
@@ -557,7 +561,7 @@ class FNN(NetworkBase):
 
     def summary(self) -> None:
         """Print a line for each layer: its weights, activation and number of parameters."""
-        names = [*map(activation_name, self.activation), OUTPUT_ACTIVATION[self.loss_name]]
+        names = [*map(activation_name, self.activation), self.loss_function.output_activation]
         print(f"{'layer':>5}  {'weights':>14}  {'activation':<10}  {'parameters':>10}")
         for layer, name in enumerate(names, 1):
             inputs, outputs = self.layer_sizes[layer - 1 : layer + 1]
@@ -577,15 +581,19 @@ class FNN(NetworkBase):
         ------
         OSError
             If the file cannot be written: an existing file is as it was.
+        ValueError
+            If the name of a user's `Activation` or `Loss` is that of another one of the network or of a built-in one.
 
         Notes
         -----
-        `fastfnn.load` reads the file. It holds the name of a user's `Activation`, not its code.
+        `fastfnn.load` reads the file. It holds the names of a user's `Activation` and `Loss`, not their code.
 
         The network is written to a temporary file in the same folder, flushed to the disk, and given the name of the
         file in one step. Whenever the process or the machine fails, the file is the old or the new one, whole.
         """
-        names = list(map(activation_name, self.activation))
+        names = saved_names(self.activation)
+        if not self.loss_function.built_in:
+            check_saved_name("loss", self.loss_name, BY_NAME)
         loss = {"loss": self.loss_name, "loss_options": self.loss_function.options()}
         description = {"layer_sizes": list(self.layer_sizes)} | self._options() | loss | {"activation": names}
         if not loss["loss_options"]:
@@ -593,7 +601,7 @@ class FNN(NetworkBase):
         files.write(path, {**self.params, **self._running()}, description)
 
 
-def load(path: str | os.PathLike[str], *, activations: Sequence[Activation] = ()) -> FNN:
+def load(path: str | os.PathLike[str], *, activations: Sequence[Activation] = (), losses: Sequence[Loss] = ()) -> FNN:
     """Read a network that `FNN.save` wrote.
 
     Parameters
@@ -602,6 +610,8 @@ def load(path: str | os.PathLike[str], *, activations: Sequence[Activation] = ()
         A safetensors file.
     activations : sequence of Activation, optional
         The user's own activations that the network has; they are found by their names.
+    losses : sequence of Loss, optional
+        The user's own losses, of which the network may have one; it is found by its name.
 
     Returns
     -------
@@ -613,37 +623,50 @@ def load(path: str | os.PathLike[str], *, activations: Sequence[Activation] = ()
     OSError
         If the file cannot be read, for example FileNotFoundError.
     ValueError
-        If the file does not hold a network of fastfnn, or `activations` lacks one of the network's activations.
+        If the file does not hold a network of fastfnn, `activations` lacks one of the network's activations, or
+        `losses` its loss.
 
     Notes
     -----
     A file may come from anywhere: it holds no code, and whatever it describes, nothing is allocated that its arrays do
     not fill.
     """
-    own = _by_name(activations)
+    own = _by_name("activations", activations, Activation)
+    own_losses = _by_name("losses", losses, Loss)
     with files.opened(path) as saved:
         options = saved.description
+        dtype, loss = options["dtype"], options["loss"]
+        # What compiling raises is no damage of the file.
         for name in options["activation"]:
             if name in own:
-                own[name].code("kernels", options["dtype"])  # what it raises is no damage of the file
+                own[name].code("kernels", dtype)
             elif name not in ACTIVATIONS:
                 wanted = files.shortened(repr(name))
                 raise ValueError(f"activations must hold the network's own activation {wanted} of {path}")
         options["activation"] = [own.get(name, name) for name in options["activation"]]
+        if isinstance(loss, str) and loss not in BY_NAME:
+            if loss not in own_losses:
+                raise ValueError(f"losses must hold the network's own loss {files.shortened(repr(loss))} of {path}")
+            own_losses[loss].code("kernels", dtype)
         with files.damage_reported(path):
-            options["loss"] = described_loss(options["loss"], options.pop("loss_options"))
+            options["loss"] = described_loss(loss, options.pop("loss_options"), own_losses)
             net = FNN._undrawn(**options)
         saved.copy_into({**net.params, **net._running()})
     return net
 
 
-def _by_name(activations: Any) -> dict[str, Activation]:
-    """Return the user's activations by their names."""
-    if isinstance(activations, (str, Activation)) or not isinstance(activations, Iterable):
-        raise TypeError(f"activations must be a sequence of Activation, got {type(activations).__name__}")
-    own = {}
-    for i, item in enumerate(activations):
-        if not isinstance(item, Activation):
-            raise TypeError(f"activations[{i}] must be an Activation, got {type(item).__name__}")
-        own[item.name] = item
+Own = TypeVar("Own", Activation, Loss)
+
+
+def _by_name(argument: str, values: Any, kind: type[Own]) -> dict[str, Own]:
+    """Return the user's activations or losses by their names."""
+    if isinstance(values, (str, OwnFunctions)) or not isinstance(values, Iterable):
+        raise TypeError(f"{argument} must be a sequence of {kind.__name__}, got {type(values).__name__}")
+    own: dict[str, Own] = {}
+    for i, item in enumerate(values):
+        if not isinstance(item, kind):
+            wanted = "an Activation" if kind is Activation else "a Loss"
+            raise TypeError(f"{argument}[{i}] must be {wanted}, got {type(item).__name__}")
+        if own.setdefault(item.name, item) != item:
+            raise ValueError(f"{argument} must have different names, got two with the name {item.name!r}")
     return own

@@ -3,7 +3,7 @@
 Called by the constructor of the network; knows nothing of parameters or training.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -54,6 +54,29 @@ def _checked_activation(name: str, value: Any) -> str | Activation:
 def activation_name(activation: str | Activation) -> str:
     """Return the name under which an activation is printed and saved."""
     return activation.name if isinstance(activation, Activation) else activation
+
+
+def saved_names(activations: Sequence[str | Activation]) -> list[str]:
+    """Return the names under which a file holds a network's activations, each of which must name one of them."""
+    own: dict[str, Activation] = {}
+    for item in activations:
+        if isinstance(item, Activation):
+            check_saved_name("activation", item.name, ACTIVATIONS)
+            if own.setdefault(item.name, item) != item:
+                raise ValueError(
+                    f"activations of a network that is saved must have different names, got two with the name "
+                    f"{item.name!r}: give them a `name`"
+                )
+    return list(map(activation_name, activations))
+
+
+def check_saved_name(kind: str, name: str, built_in: Collection[str]) -> None:
+    """Raise ValueError if a user's function, which a file holds by its name, has the name of a built-in one."""
+    if name in built_in:
+        raise ValueError(
+            f"{kind} of a network that is saved must not have the name of a built-in one, got your own {name!r}: "
+            "give it another `name`"
+        )
 
 
 def checked_dtype(value: npt.DTypeLike) -> np.dtype[Any]:

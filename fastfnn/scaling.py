@@ -12,7 +12,7 @@ import numpy as np
 
 from fastfnn import metrics
 from fastfnn.base import NetworkBase
-from fastfnn.losses import BY_NAME, Loss
+from fastfnn.loss import LossBase
 
 MOST_ROWS, MOST_NUMBERS = 1000, 1 << 20  # of the samples that are looked at, evenly spread
 LEAST_STEPS = 10  # fewer steps are not a training yet
@@ -75,7 +75,7 @@ def warn_if_unscaled(
         The `stacklevel` of the warning, seen from here.
     """
     loss, some = net.loss_function, some_rows(*x.shape)
-    if steps < LEAST_STEPS or loss.name not in BY_NAME:
+    if steps < LEAST_STEPS or not loss.built_in:
         return
     targets, weights = targets[some], None if weights is None or not weights.size else weights[some]
     if weights is not None and not weights.any():
@@ -99,7 +99,7 @@ def warn_if_unscaled(
     warnings.warn(message, UnscaledDataWarning, stacklevel=level)
 
 
-def add_findings(error: Exception, x: np.ndarray, targets: np.ndarray, loss: Loss) -> None:
+def add_findings(error: Exception, x: np.ndarray, targets: np.ndarray, loss: LossBase) -> None:
     """Add to the message of a DivergenceError which features or targets are not scaled."""
     some = some_rows(*x.shape)
     found = findings(x[some], targets[some] if loss.name in REAL_TARGETS else None)
@@ -135,7 +135,7 @@ def findings(x: np.ndarray, targets: np.ndarray | None, cures: Cures = WITH_NUMP
     return "; ".join(found)
 
 
-def constant_loss(loss: Loss, targets: np.ndarray, outputs: int, weights: np.ndarray | None = None) -> float:
+def constant_loss(loss: LossBase, targets: np.ndarray, outputs: int, weights: np.ndarray | None = None) -> float:
     """Return the mean loss of about the best prediction that is the same for all samples."""
     if targets.ndim == 1 and weights is None:  # the entropy of the classes, without a row for each sample
         (smoothing,) = loss.parameters(outputs)

@@ -21,6 +21,10 @@ def of_both(x, y):
     return 1 - math.exp(-y)
 
 
+def one_minus_square(x, y):
+    return 1 - y * y
+
+
 SOFTPLUS = {"of x": fnn.Activation(forward, of_input, "softplus"), "of x and y": fnn.Activation(forward, of_both)}
 CUBE = fnn.Activation(lambda x: x**3 / 9, lambda x: x * x / 3, name="cube")
 
@@ -108,18 +112,63 @@ def test_the_default_name_is_that_of_the_function():
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ((np.tanh, of_input), TypeError, "^forward must be a Python function of 1 numbers, got ufunc$"),
-        ((forward, "of_input"), TypeError, "^derivative must be a Python function of 1 or 2 numbers, got str$"),
-        ((of_both, of_input), ValueError, r"^forward must take 1 numbers, got a function of \(x, y\)$"),
+        ((forward, "of_input"), TypeError, "^derivative must be a Python function .* of 1 or 2 numbers, got str$"),
+        ((fnn.FNN, of_input), TypeError, "^forward must be a Python function or a NumPy ufunc of 1 number, got type$"),
+        ((of_both, of_input), ValueError, r"^forward must take 1 number, got a function of \(x, y\)$"),
         ((forward, lambda: 1.0), ValueError, r"^derivative must take 1 or 2 numbers, got a function of \(\)$"),
-        ((lambda x, slope=2: slope * x, of_input), ValueError, "^forward must take 1 numbers, got a function of"),
-        ((lambda *x: x[0], of_input), ValueError, "^forward must take 1 numbers, got a function of"),
+        ((lambda x, slope=2: slope * x, of_input), ValueError, "^forward must take 1 number, got a function of"),
+        ((lambda *x: x[0], of_input), ValueError, "^forward must take 1 number, got a function of"),
+        ((np.add, np.cos), ValueError, "^forward must take 1 number .*, got the ufunc add of 2 inputs and 1 outputs$"),
+        (
+            (np.sin, np.modf),
+            ValueError,
+            "^derivative must take 1 or 2 .*, got the ufunc modf of 1 inputs and 2 outputs$",
+        ),
+        ((math.hypot, np.cos), ValueError, "^forward must take 1 number, got "),
         ((forward, of_input, 3), TypeError, "^name must be a str, got int$"),
     ],
 )
 def test_invalid_arguments_of_activation_are_rejected(arguments, error, message):
     with pytest.raises(error, match=message):
         fnn.Activation(*arguments)
+
+
+FROM_NUMPY_OR_MATH = {
+    "ufuncs": ((np.sin, np.cos), (lambda x: math.sin(x), lambda x: math.cos(x))),
+    "a ufunc that has vector code here": (
+        (np.tanh, lambda x, y: 1 - y * y),
+        (lambda x: math.tanh(x), one_minus_square),
+    ),
+    "a ufunc of x and y": ((lambda x: x**3 / 3, np.divide), (lambda x: x**3 / 3, lambda x, y: x / y)),
+    "functions of math": ((math.sin, math.cos), (np.sin, np.cos)),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("case", FROM_NUMPY_OR_MATH)
+def test_ufuncs_and_functions_of_math_are_like_python_functions_that_call_them(case, dtype):
+    given, written = (fnn.Activation(*pair) for pair in FROM_NUMPY_OR_MATH[case])
+    x = np.linspace(-2, 2, 39, dtype=dtype)
+    for got, want in ((given(x), written(x)), (given.derivative_at(x), written.derivative_at(x))):
+        assert got.dtype == dtype
+        np.testing.assert_allclose(got, want, rtol=4 * np.finfo(dtype).eps)
+    x, t = data(dtype)
+    for backend in ("kernels", "reference"):
+        nets = [fnn.FNN((5, 7, 3), activation=f, dtype=dtype, seed=0, backend=backend) for f in (given, written)]
+        curves = [net.fit(x, t, epochs=2, batch_size=16).step_loss for net in nets]
+        np.testing.assert_allclose(*curves, rtol=1e-5 if dtype == "float32" else 1e-13)
+
+
+def test_the_name_of_a_ufunc_or_of_a_function_of_math_is_the_default():
+    assert fnn.Activation(np.sin, np.cos).name == fnn.Activation(math.sin, math.cos).name == "sin"
+    assert fnn.Activation(np.sin, np.cos, name="wave").name == "wave"
+
+
+@pytest.mark.skipif(NOJIT, reason="Python runs what Numba cannot compile")
+def test_a_ufunc_that_cannot_be_compiled_raises_an_error_with_its_argument():
+    halved = np.frompyfunc(lambda x: x / 2, 1, 1)
+    with pytest.raises(ValueError, match=r"^forward must be a function that Numba can compile"):
+        fnn.FNN((5, 4, 3), activation=fnn.Activation(halved, np.cos))
 
 
 def asks(x):
