@@ -17,6 +17,7 @@ from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_targ
 from sklearn.utils.validation import validate_data
 
 from fastfnn import Activation, losses
+from fastfnn.loss import LossBase
 from fastfnn.optimizers import Optimizer, Rate
 from fastfnn.sklearn.data import Data, dtypes_to_keep
 from fastfnn.sklearn.estimator import BaseMLP
@@ -358,7 +359,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     def _output_activation(self) -> str:
         return "softmax" if self._label_binarizer.y_type_ == "multiclass" else "logistic"
 
-    def _network_loss(self) -> losses.Loss:
+    def _network_loss(self) -> LossBase:
         if self.out_activation_ == "softmax":
             return losses.SoftmaxCrossEntropy(label_smoothing=self.label_smoothing)
         return losses.SigmoidCrossEntropy(label_smoothing=self.label_smoothing)

@@ -13,7 +13,8 @@ from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import validate_data
 
-from fastfnn import Activation, losses
+from fastfnn import Activation, Loss, losses
+from fastfnn.loss import LossBase
 from fastfnn.optimizers import Optimizer, Rate
 from fastfnn.sklearn.data import Data, dtypes_to_keep
 from fastfnn.sklearn.estimator import BaseMLP
@@ -29,9 +30,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     Parameters
     ----------
-    loss : {"squared_error", "poisson", "huber", "absolute_error", "quantile"}, default "squared_error"
+    loss : {"squared_error", "poisson", "huber", "absolute_error", "quantile"} or Loss, default "squared_error"
         "squared_error" is half the squared error; "poisson" half the Poisson deviance, for counts, with exponential
-        output; the others are those of `fastfnn.losses`, less sensitive to outliers or for quantiles.
+        output; the others are those of `fastfnn.losses`, less sensitive to outliers or for quantiles. A
+        `fastfnn.Loss` is a loss of your own.
     hidden_layer_sizes, activation, solver, alpha, batch_size, learning_rate, learning_rate_init, power_t, max_iter
         See `MLPClassifier`.
     shuffle, random_state, tol, verbose, warm_start, momentum, nesterovs_momentum, early_stopping, validation_fraction
@@ -78,14 +80,14 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = CONSTRAINTS | {
-        "loss": [StrOptions({"squared_error", "poisson", "huber", "absolute_error", "quantile"})],
+        "loss": [StrOptions({"squared_error", "poisson", "huber", "absolute_error", "quantile"}), Loss],
         "delta": [Interval(Real, 0, None, closed="neither")],
         "quantile": [Interval(Real, 0, 1, closed="neither"), "array-like"],
     }
 
     def __init__(
         self,
-        loss: str = "squared_error",
+        loss: str | Loss = "squared_error",
         hidden_layer_sizes: int | Sequence[int] = (100,),
         activation: str | Activation | Sequence[str | Activation] = "relu",
         *,
@@ -233,7 +235,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     def _output_activation(self) -> str:
         return "exp" if self.loss == "poisson" else "identity"
 
-    def _network_loss(self) -> losses.Loss:
+    def _network_loss(self) -> LossBase:
+        if isinstance(self.loss, Loss):
+            return self.loss
         if self.loss == "huber":
             return losses.Huber(delta=self.delta)
         if self.loss == "quantile":

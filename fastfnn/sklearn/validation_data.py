@@ -66,7 +66,7 @@ def measure(net: FNN, held_out: HeldOut | None, history: History) -> None:
         return
     data = held_out.data
     out = outputs(net, data.x, "identity")
-    losses = metrics.loss_of_each(net.loss_function, out, data.targets)
+    losses = net._loss_of_each(out, data.targets)
     history._extend(val_loss=[float(np.average(losses, weights=data.weights))])
     if net.loss_function.has_accuracy:
         history._extend(val_accuracy=[metrics.accuracy(net.loss_name, out, data.targets)])

@@ -108,11 +108,29 @@ def two(x):
     return 2.0 + 0 * x
 
 
+def one_minus_square(x, y):
+    return 1 - y * y
+
+
 @both
-def test_a_trained_estimator_with_an_activation_of_a_user_is_copied(estimator):
-    original = fit(estimator, activation=fnn.Activation(twice, two))
-    duplicate = COPIERS["pickle"](original)
+@copiers
+@pytest.mark.parametrize("functions", [(twice, two), (np.tanh, one_minus_square)], ids=["functions", "ufuncs"])
+def test_a_trained_estimator_with_an_activation_of_a_user_is_copied(estimator, copier, functions, tmp_path):
+    original = fit(estimator, activation=[fnn.Activation(*functions), "tanh"], hidden_layer_sizes=(5, 4))
+    duplicate = copier(original)
     assert duplicate.predict(X).tobytes() == original.predict(X).tobytes()
+    joblib.dump(original, tmp_path / "mlp")
+    assert joblib.load(tmp_path / "mlp").predict(X).tobytes() == original.predict(X).tobytes()
+
+
+@both
+def test_the_activation_of_a_user_that_cannot_be_pickled_is_named(estimator):
+    original = fit(estimator, activation=fnn.Activation(lambda x: 2 * x, two))
+    with pytest.raises(
+        pickle.PicklingError, match=r"^forward of Activation\(<lambda>\) must be a function that a module"
+    ):
+        pickle.dumps(original)
+    assert copy.deepcopy(original).predict(X).tobytes() == original.predict(X).tobytes()
 
 
 @both

@@ -1,10 +1,16 @@
 """Losses of regression that scikit-learn's network does not have, checked by hand."""
 
+import math
+import pickle
+
+import joblib
 import numpy as np
 import pytest
 from estimator_twins import PROBLEMS, RTOL, SMALL, WEIGHTS, X, assert_close, quiet, samples, weights
+from sklearn.base import clone
 from sklearn.metrics import d2_pinball_score, r2_score
 
+import fastfnn as fnn
 from fastfnn.sklearn import MLPRegressor
 
 pytestmark = pytest.mark.jit
@@ -27,12 +33,30 @@ def pinball(r, level=0.5):
     return np.maximum(-level * r, (1 - level) * r)
 
 
+def log_cosh(y, t):
+    return abs(y - t) + math.log1p(math.exp(-2 * abs(y - t))) - math.log(2)
+
+
+def slope_of_log_cosh(y, t):
+    return math.tanh(y - t)
+
+
+def own_huber(y, t):
+    return abs(y - t) - 0.5 if abs(y - t) > 1 else (y - t) ** 2 / 2
+
+
+def slope_of_own_huber(y, t):
+    return max(-1, min(1, y - t))
+
+
+LOG_COSH = fnn.Loss(log_cosh, slope_of_log_cosh)
 LOSSES = {
     "huber": ({"loss": "huber"}, huber),
     "huber of delta": ({"loss": "huber", "delta": 0.3}, lambda r: huber(r, 0.3)),
     "absolute error": ({"loss": "absolute_error"}, np.abs),
     "median": ({"loss": "quantile"}, pinball),
     "quantile": ({"loss": "quantile", "quantile": 0.9}, lambda r: pinball(r, 0.9)),
+    "a user's": ({"loss": LOG_COSH}, lambda r: np.log(np.cosh(r))),
 }
 losses = pytest.mark.parametrize(("params", "loss"), list(LOSSES.values()), ids=LOSSES)
 
@@ -148,3 +172,49 @@ def test_counts_below_0_are_refused():
     """Unlike scikit-learn, which trains on them."""
     with pytest.raises(ValueError, match="y must not be negative"):
         fit(loss="poisson")
+
+
+# A loss of the user's own
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"solver": "sgd"}, {"solver": "lbfgs"}, {"early_stopping": True}, {"n_estimators": 2}, {"dtype": "float32"},
+        {"batch_size": 1}, {"warm_start": True, "dropout": 0.2, "batch_norm": True},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_loss_of_a_user_trains_as_the_built_in_one_that_it_is(params):
+    twins = [fit(loss=loss, **params) for loss in ("huber", fnn.Loss(own_huber, slope_of_own_huber))]
+    for mlp in twins:
+        mlp.set_params(random_state=1)
+        quiet(mlp.fit, X, Y)
+    want, got = twins
+    np.testing.assert_array_equal(got.predict(X), want.predict(X))
+    if "n_estimators" not in params:
+        assert got.loss_ == want.loss_ and got.out_activation_ == "identity"
+
+
+def test_copies_of_an_estimator_keep_a_loss_of_a_user(tmp_path):
+    original = fit(loss=LOG_COSH)
+    fresh = clone(original)
+    assert fresh.loss == LOG_COSH and fresh.get_params()["loss"] == LOG_COSH
+    assert quiet(fresh.fit, X, Y).predict(X).tobytes() == original.predict(X).tobytes()
+    joblib.dump(original, tmp_path / "mlp")
+    copies = [pickle.loads(pickle.dumps(original)), joblib.load(tmp_path / "mlp")]
+    assert all(duplicate.predict(X).tobytes() == original.predict(X).tobytes() for duplicate in copies)
+    after = {quiet(mlp.partial_fit, X, Y).predict(X).tobytes() for mlp in (original, *copies)}
+    assert len(after) == 1
+
+
+def test_a_loss_that_no_file_can_hold_is_a_pickling_error_that_names_it():
+    mlp = fit(loss=fnn.Loss(lambda y, t: (y - t) ** 2, lambda y, t: 2 * (y - t)))
+    with pytest.raises(pickle.PicklingError, match=r"^value of Loss\(<lambda>\) must be a function that a module"):
+        pickle.dumps(mlp)
+    assert clone(mlp).loss is mlp.loss
+
+
+def test_what_is_no_loss_is_an_error_of_the_parameter():
+    with pytest.raises(ValueError, match=r"The 'loss' parameter of MLPRegressor must be .* an instance of"):
+        fit(loss=log_cosh)
