@@ -263,10 +263,8 @@ class NetworkBase:
 
     def _sample_losses(self, losses: np.ndarray, out: np.ndarray, targets: np.ndarray) -> float:
         """Write the loss of each sample (N,), from the outputs before the output activation; return their mean."""
-        mean: float = self._kernels.sample_losses(
-            losses, np.empty_like(out), out, targets, self._loss_parameters, self._loss_code
-        )
-        return mean
+        grad = np.empty_like(out)
+        return float(self._kernels.sample_losses(losses, grad, out, targets, self._loss_parameters, self._loss_code))
 
     def _loss_of_each(self, out: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """Return the loss of each sample (N,), computed in float64 from the outputs before the output activation."""

@@ -39,7 +39,7 @@ def test_the_mean_has_the_bits_of_the_kernel_of_the_loss(shape, kind, dtype):
     with unchanged(*arguments[:3]):
         mean, losses, grad = by_code(kernels, *arguments)
     want, want_grad = loss(kernels, kind, *arguments[:2])
-    assert type(mean) is float and mean == want
+    assert isinstance(mean, float) and mean == want
     np.testing.assert_allclose(losses.mean(), want, rtol=1e-13)
     eps = TOLERANCES[dtype].eps  # the largest terms of the softmax's differences are about 1
     np.testing.assert_allclose(grad, want_grad * dtype.type(len(grad)), rtol=4 * eps, atol=4 * eps)
