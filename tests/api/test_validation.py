@@ -511,7 +511,7 @@ BAD_OPTIONS = [
     ("loss", {"loss": "hinge"}, ValueError, "one of softmax_cross_entropy, .*, quantile; got 'hinge'"),
     ("loss", {"loss": None}, TypeError, "one of .*, an object of .* or a fastfnn.Loss; got NoneType"),
     ("loss", {"loss": fnn.losses.Huber}, TypeError, "one of .*, an object of .* or a .*; got the class Huber"),
-    ("loss", {"loss": fnn.losses.LossBase()}, TypeError, "or a fastfnn.Loss; got LossBase"),
+    ("loss", {"loss": fnn.losses.LossBase()}, TypeError, "one of .* or a fastfnn.Loss; got LossBase"),
     ("levels", {"loss": fnn.losses.Quantile((0.1, 0.5, 0.9))}, ValueError, "one for all .* each of 2 outputs, got 3"),
     ("init", {"init": "lecun"}, ValueError, "one of he, xavier, glorot, torch; got 'lecun'"),
     ("init", {"init": -0.01}, ValueError, "finite and not negative, got -0.01"),
