@@ -26,6 +26,7 @@ GIVEN = ("own sine", "own softsign")  # activations that a user defines, see fuz
 # Losses of networks, and those whose gradient jumps: the rounding of an output may take it to the other side.
 LOSSES = ("softmax_cross_entropy", "sigmoid_cross_entropy", "squared_error", "poisson", "huber")
 JUMPING_LOSSES = ("absolute_error", "quantile")
+OWN_LOSS = "own log cosh"  # which a user defines, see fuzz_network.py
 DTYPES = ("float32", "float64")
 LAYOUTS = ("F", "strided", "reversed", "sliced", "readonly", "repeated", "unaligned", "list")
 INPUT_DTYPES = ("float16", "float32", "float64", "uint8", "int8", "int64", "bool")
@@ -100,7 +101,7 @@ def _array(rng: np.random.Generator, dtypes: Sequence[str]) -> Case:
 def _shape(rng: np.random.Generator, most_hidden: int = 4) -> Case:
     """The architecture of a network."""
     hidden = [[width(rng), activation(rng)] for _ in range(int(rng.integers(most_hidden + 1)))]
-    loss = pick(rng, *LOSSES)
+    loss = pick(rng, *LOSSES) if chance(rng, 0.95) else OWN_LOSS
     shape: Case = {"inputs": width(rng), "hidden": hidden, "outputs": pick(rng, 1, 2, 3, 5, 10, 17, width(rng))}
     shape["loss"] = loss
     if chance(rng, 0.4):

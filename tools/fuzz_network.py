@@ -18,10 +18,16 @@ import fastfnn as fnn
 
 # Activations that a user defines. They are compiled once for a folder of the cache.
 OWN = {
-    "own sine": fnn.Activation(lambda x: math.sin(x), lambda x: math.cos(x), name="own sine"),
+    "own sine": fnn.Activation(np.sin, np.cos, name="own sine"),
     "own softsign": fnn.Activation(
         lambda x: x / (1 + abs(x)), lambda x, y: (1 - abs(y)) * (1 - abs(y)), name="own softsign"
     ),
+}
+# And a loss.
+OWN_LOSSES = {
+    "own log cosh": fnn.Loss(
+        lambda y, t: abs(y - t) + math.log1p(math.exp(-2 * abs(y - t))), lambda y, t: math.tanh(y - t), "own log cosh"
+    )
 }
 
 
@@ -43,7 +49,7 @@ def network(case: Case, backend: str = "kernels", dtype: str | None = None) -> f
     return fnn.FNN(
         layer_sizes(case),
         activation=[OWN.get(name, name) for _, name in case["hidden"]],
-        loss=case["loss"],
+        loss=OWN_LOSSES.get(case["loss"], case["loss"]),
         dtype=dtype or case.get("dtype", "float32"),
         seed=case["seed"],
         backend=backend,

@@ -243,6 +243,7 @@ def test_cases_cover_what_they_should():
         *cases.GIVEN,
         *cases.LOSSES,
         *cases.JUMPING_LOSSES,
+        cases.OWN_LOSS,
         *cases.DTYPES,
         *cases.LAYOUTS,
         *cases.OPTIMIZERS,
