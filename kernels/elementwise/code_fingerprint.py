@@ -1,7 +1,7 @@
 """Fingerprints of Python functions: a digest of their code and of everything that it refers to.
 
-A user's activation is cached on disk under it, so it must be the same in every process, and another one whenever the
-function could compute something else.
+What a user's functions are compiled into is cached on disk under it, so it must be the same in every process, and
+another one whenever a function could compute something else.
 """
 
 import hashlib

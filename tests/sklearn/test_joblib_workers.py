@@ -7,7 +7,7 @@ from estimator_twins import BOTH, PROBLEMS, SMALL, X, quiet, weights
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
 import fastfnn as fnn
-from fastfnn.sklearn import MLPClassifier
+from fastfnn.sklearn import MLPClassifier, MLPRegressor
 
 pytestmark = [pytest.mark.jit, pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")]
 
@@ -55,6 +55,15 @@ def test_a_search_in_workers_finds_the_same(backend):
         two = GridSearchCV(MLPClassifier(**SMALL), grid, cv=2, n_jobs=2).fit(X, Y)
     np.testing.assert_array_equal(one.cv_results_["mean_test_score"], two.cv_results_["mean_test_score"])
     assert weights(one.best_estimator_).tobytes() == weights(two.best_estimator_).tobytes()
+
+
+def test_functions_of_a_user_reach_workers_even_without_a_name():
+    """Which cloudpickle writes, not pickle. They have been compiled in this process, at addresses of its own."""
+    loss = fnn.Loss(lambda y, t: (y - t) ** 4, lambda y, t: 4 * (y - t) ** 3)
+    mlp = MLPRegressor(loss=loss, activation=fnn.Activation(lambda x: x / 2, lambda x: 0.5), **SMALL)
+    quiet(mlp.fit, X, Y / 2)
+    one, two = (GridSearchCV(mlp, {"alpha": [1e-4, 1.0]}, cv=2, n_jobs=n_jobs).fit(X, Y / 2) for n_jobs in (None, 2))
+    np.testing.assert_array_equal(one.cv_results_["mean_test_score"], two.cv_results_["mean_test_score"])
 
 
 def test_large_samples_reach_workers_as_read_only_memory_maps():
