@@ -1,6 +1,7 @@
 """Arrays of any rank and any real dtype, as the kernels take them: for `functions`, `layers`, `fn` and `activation`."""
 
 import math
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +10,9 @@ from fastfnn import validation
 from fastfnn.backend import ACTIVATIONS, BACKENDS
 
 kernels = BACKENDS["kernels"]
+
+CODES = {name: code for code, name in enumerate(ACTIVATIONS)}
+FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
 
 def real_array(name: str, value: npt.ArrayLike) -> np.ndarray:
@@ -19,14 +23,37 @@ def real_array(name: str, value: npt.ArrayLike) -> np.ndarray:
     return array
 
 
+def is_ready(value: Any, dtype: np.dtype[Any]) -> bool:
+    """Return whether a value is an aligned array of a dtype, so that kernels can take it as it is."""
+    return type(value) is np.ndarray and value.dtype == dtype and value.flags.aligned
+
+
 def real_arrays(**values: npt.ArrayLike) -> tuple[np.ndarray, ...]:
     """Return the values as arrays of one dtype: float32 if that is NumPy's result type, else float64.
 
     They are aligned, as the kernels need them, and copied only if necessary; they may be read-only.
     """
+    narrow = wide = False
+    for value in values.values():  # most calls are with such arrays, many of them with tiny ones: no call, no copy
+        if type(value) is not np.ndarray or not value.flags.aligned:
+            break
+        if value.dtype == FLOAT64:
+            wide = True
+        elif value.dtype == FLOAT32:
+            narrow = True
+        else:
+            break
+    else:
+        if not (narrow and wide):
+            return tuple(values.values())  # type: ignore[arg-type]
+        return tuple(_as_float64(value) for value in values.values())  # type: ignore[arg-type]
     arrays = [real_array(name, value) for name, value in values.items()]
-    dtype = np.float32 if np.result_type(*arrays) == np.float32 else np.float64
+    dtype = FLOAT32 if np.result_type(*arrays) == np.float32 else FLOAT64
     return tuple(np.require(array, dtype, "A") for array in arrays)
+
+
+def _as_float64(array: np.ndarray) -> np.ndarray:
+    return array if array.dtype == FLOAT64 else array.astype(FLOAT64)
 
 
 def rows(array: np.ndarray) -> np.ndarray:
@@ -34,12 +61,12 @@ def rows(array: np.ndarray) -> np.ndarray:
 
     A number becomes a 1 x 1 matrix.
     """
-    return array.reshape(math.prod(array.shape[:-1]), *array.shape[-1:] or (1,))
+    return array if array.ndim == 2 else array.reshape(math.prod(array.shape[:-1]), *array.shape[-1:] or (1,))
 
 
 def flat_samples(array: np.ndarray) -> np.ndarray:
     """Return an array (N, ...) of any rank as a matrix with N rows, one for each sample."""
-    return array.reshape(len(array), math.prod(array.shape[1:]))
+    return array if array.ndim == 2 else array.reshape(len(array), math.prod(array.shape[1:]))
 
 
 def activate(name: str, x: npt.ArrayLike) -> np.ndarray:
@@ -50,7 +77,10 @@ def activate(name: str, x: npt.ArrayLike) -> np.ndarray:
     """
     (array,) = real_arrays(x=x)
     out = np.empty(array.shape, array.dtype)
-    kernels.activation_forward(rows(out), rows(array), ACTIVATIONS.index(name))
+    if array.ndim == 2:
+        kernels.activation_forward(out, array, CODES[name])
+        return out
+    kernels.activation_forward(rows(out), rows(array), CODES[name])
     result: np.ndarray = out[()]  # a number for a number, like NumPy's functions
     return result
 
@@ -59,7 +89,7 @@ def derivative(name: str, x: npt.ArrayLike) -> np.ndarray:
     """Return the derivative of the activation called `name`, but for softmax, at x of any shape, as a new array."""
     (array,) = real_arrays(x=x)
     slope = np.ones(array.shape, array.dtype)
-    kernels.activation_backward(rows(slope), rows(slope), rows(array), ACTIVATIONS.index(name))
+    kernels.activation_backward(rows(slope), rows(slope), rows(array), CODES[name])
     result: np.ndarray = slope[()]
     return result
 

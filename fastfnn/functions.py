@@ -195,13 +195,21 @@ def cross_entropy_error(y: npt.ArrayLike, t: npt.ArrayLike, *, epsilon: float = 
     Lecture notes, section 3, error function (2).
     """
     probabilities, targets, _ = outputs_and_targets("y", y, t, "softmax_cross_entropy")
-    if probabilities.min() < 0:
-        raise ValueError(f"y must hold probabilities, got {probabilities.min()}: softmax_loss takes logits")
-    logs = np.log(probabilities.astype(np.float64) + validation.nonnegative("epsilon", epsilon))
+    least = np.minimum.reduce(probabilities, axis=None)
+    if least < 0:
+        raise ValueError(f"y must hold probabilities, got {least}: softmax_loss takes logits")
+    tiny = validation.nonnegative("epsilon", epsilon)
     if targets.ndim == 1:
-        return float(-logs[np.arange(len(targets)), targets].mean())
+        return error_of_labels(probabilities, targets, tiny)
     hot = targets != 0  # 0 log 0 is 0
-    return float(-np.sum(targets[hot] * logs[hot]) / len(targets))
+    logs = np.log(probabilities[hot].astype(np.float64) + tiny)
+    return float(-np.add.reduce(targets[hot] * logs) / len(targets))
+
+
+def error_of_labels(probabilities: np.ndarray, labels: np.ndarray, epsilon: float) -> float:
+    """Return `cross_entropy_error` of probabilities (N, K) for labels (N,) that are known to be right."""
+    chosen = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    return float(-np.add.reduce(np.log(chosen + epsilon)) / len(labels))
 
 
 def softmax_loss(X: npt.ArrayLike, t: npt.ArrayLike) -> float:
@@ -223,7 +231,7 @@ def softmax_loss(X: npt.ArrayLike, t: npt.ArrayLike) -> float:
     return float(kernels.softmax_cross_entropy(np.empty_like(logits), logits, targets))
 
 
-def numerical_gradient(f: Callable[[np.ndarray], float], x: np.ndarray) -> np.ndarray:
+def numerical_gradient(f: Callable[[np.ndarray], float], x: np.ndarray, *, step: float | None = None) -> np.ndarray:
     """Return the gradient of f at x by central differences.
 
     Parameters
@@ -233,6 +241,8 @@ def numerical_gradient(f: Callable[[np.ndarray], float], x: np.ndarray) -> np.nd
         ``lambda W: net.loss(x, t)``.
     x : float32 or float64 array, any shape
         Each element is changed in place and restored, even if f raises an exception.
+    step : float, optional
+        The step h for every element, above 0. The book has 1e-4.
 
     Returns
     -------
@@ -241,8 +251,8 @@ def numerical_gradient(f: Callable[[np.ndarray], float], x: np.ndarray) -> np.nd
 
     Notes
     -----
-    Element i is ``(f(x + h e_i) - f(x - h e_i)) / 2h``. The step h is 1e-4 as in the book, and 2^-8 for float32; it is
-    multiplied by ``|x_i|`` if that exceeds 1.
+    Element i is ``(f(x + h e_i) - f(x - h e_i)) / 2h``. Without `step`, h is 1e-4 as in the book, and 2^-8 for float32;
+    it is multiplied by ``|x_i|`` if that exceeds 1.
 
     Examples
     --------
@@ -259,23 +269,29 @@ def numerical_gradient(f: Callable[[np.ndarray], float], x: np.ndarray) -> np.nd
         raise TypeError(f"x must be an array of float32 or float64, got {x.dtype}")
     if not x.flags.writeable:
         raise ValueError("x must be writable, got a read-only array")
-    grad = np.empty(x.shape, x.dtype)
-    for index in np.ndindex(x.shape):
-        value = x[index]
-        h = DIFFERENCE_STEP[x.dtype] * max(1.0, abs(float(value)))
+    h = None if step is None else validation.positive("step", step)
+    least, grad = DIFFERENCE_STEP[x.dtype], np.empty(x.shape, x.dtype)
+    elements, slopes = x.flat, grad.flat
+    for i in range(x.size):
+        value = elements[i]
+        size = least * max(1.0, abs(float(value))) if h is None else h
+        right, left = value + size, value - size  # in the dtype of x
         try:
-            x[index] = value + h
-            right, above = float(x[index]), _number(f(x))
-            x[index] = value - h
-            left, below = float(x[index]), _number(f(x))
+            elements[i] = right
+            above = _number(f(x))
+            elements[i] = left
+            below = _number(f(x))
         finally:
-            x[index] = value
-        grad[index] = (above - below) / (right - left)  # x + h and x - h are rounded: divide by their true distance
+            elements[i] = value
+        # right and left are rounded: divide by their true distance
+        slopes[i] = (above - below) / (float(right) - float(left))
     return grad
 
 
 def _number(value: npt.ArrayLike) -> float:
     """Return the result of f as a float."""
+    if isinstance(value, float):
+        return value
     array = np.asarray(value)
     if array.ndim > 0 or array.dtype.kind not in "biuf":
         raise TypeError(f"f must return a real number, got {type(value).__name__} of shape {array.shape}")

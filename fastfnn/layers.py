@@ -134,7 +134,7 @@ class Affine:
         dx, dW, db = (np.empty(array.shape, array.dtype) for array in (x, weight, bias))
         kernels.affine_backward(dx, dW, db, grad_out, x, weight)
         self.dW, self.db = dW, db
-        return dx.reshape(_kept(self.original_x_shape))
+        return dx if self.original_x_shape == dx.shape else dx.reshape(_kept(self.original_x_shape))
 
 
 class Relu:
@@ -356,10 +356,10 @@ class Dropout:
         if train_flg:
             self.mask = np.greater(np.random.rand(*array.shape), self.dropout_ratio)
             self._scale = 1.0 if self.book else 1 / kept
-        else:
-            self.mask = np.ones(array.shape, bool)
-            self._scale = kept if self.book else 1.0
-        return self._drop(array)
+            return self._drop(array)
+        self.mask = np.ones(array.shape, bool)
+        self._scale = kept if self.book else 1.0
+        return array * self._scale
 
     def backward(self, dout: npt.ArrayLike) -> np.ndarray:
         """Compute ``dx``: dout, scaled as x was, where x was kept, else 0; a new array."""
@@ -368,8 +368,8 @@ class Dropout:
         return self._drop(grad_out)
 
     def _drop(self, array: np.ndarray) -> np.ndarray:
-        result: np.ndarray = array * self.mask * self._scale
-        return result
+        result: np.ndarray = array * self.mask
+        return result if self._scale == 1 else result * self._scale
 
 
 class BatchNormalization:
@@ -502,7 +502,9 @@ class BatchNormalization:
             np.zeros(len(gamma), x.dtype) if running is None else np.asarray(running, x.dtype)
             for running in (self.running_mean, self.running_var)
         )
-        out: np.ndarray = gamma * ((x - mean) / np.sqrt(variance + self.epsilon)) + beta
+        out: np.ndarray = x - mean
+        out *= gamma / np.sqrt(variance + self.epsilon)
+        out += beta
         return out
 
     def _check_parameters(self) -> None:
@@ -525,6 +527,8 @@ def _check_affine(weight: np.ndarray, bias: np.ndarray) -> None:
 
 def _samples(x: np.ndarray, features: int) -> np.ndarray:
     """Return x of any rank as a matrix with `features` columns."""
+    if x.ndim == 2 and x.shape[1] == features:
+        return x
     if x.ndim == 0 or math.prod(x.shape[1:]) != features:
         raise ValueError(f"x must have {features} numbers for each sample, got shape {x.shape}")
     return flat_samples(x)

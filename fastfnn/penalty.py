@@ -7,19 +7,19 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from fastfnn.params import Params
 
-
-def l2_penalty(params: Params, weight_decay: float) -> float:
+def l2_penalty(params: Mapping[str, np.ndarray], weight_decay: float) -> float:
     """Return ``weight_decay / 2`` times the sum of the squares of all weights, in float64."""
     if not weight_decay:
         return 0.0
-    weights = [weight.astype(np.float64) for weight in _weights(params)]
+    weights = [weight.astype(np.float64, copy=False) for weight in _weights(params)]
     return 0.5 * weight_decay * sum(float((weight * weight).sum()) for weight in weights)
 
 
-def add_l2_gradient(grads: Mapping[str, np.ndarray], params: Params, weight_decay: float) -> None:
+def add_l2_gradient(grads: Mapping[str, np.ndarray], params: Mapping[str, np.ndarray], weight_decay: float) -> None:
     """Add the gradient of the penalty to `grads` in place: ``weight_decay * W`` for each weight matrix."""
+    if not weight_decay:
+        return
     for grad, weight in zip(_weights(grads), _weights(params), strict=True):
         grad += grad.dtype.type(weight_decay) * weight
 

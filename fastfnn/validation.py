@@ -39,6 +39,8 @@ def integer(name: str, value: Any, least: int) -> int:
 
 def nonnegative(name: str, value: Any) -> float:
     """Return `value` as a finite float of at least 0."""
+    if type(value) is float and 0 <= value < math.inf:
+        return value
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a number, got {type(value).__name__}")
     try:

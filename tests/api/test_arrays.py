@@ -1,5 +1,7 @@
 """Conversion of arrays for the kernels: dtypes, shapes, activations of arrays of any rank."""
 
+import pickle
+
 import numpy as np
 import pytest
 from helpers import ACTIVATION_ULPS, DTYPES, ELEMENTWISE_EPS, LAYOUTS, TOLERANCES, arrange, assert_close, unchanged
@@ -48,6 +50,14 @@ def test_float32_is_kept_and_other_dtypes_become_float64(dtypes, want):
     for array in arrays.real_arrays(**values):
         assert array.dtype == np.dtype(want)
         np.testing.assert_array_equal(array, np.ones((2, 3)))
+
+
+def test_only_arrays_of_another_dtype_are_converted():
+    x, weight = np.ones((2, 3), np.float32), np.ones((3, 4))
+    got, same = arrays.real_arrays(x=x, weight=weight)
+    assert got.dtype == np.float64 and same is weight
+    unpickled = pickle.loads(pickle.dumps(weight))  # its dtype is another object
+    assert arrays.real_arrays(x=unpickled, weight=weight)[0] is unpickled
 
 
 def test_arrays_are_copied_only_if_necessary():

@@ -351,6 +351,28 @@ def test_x_is_restored_if_the_function_raises(calls, dtype):
     assert count == calls
 
 
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_numerical_gradient_takes_a_step_for_all_elements(dtype):
+    x, seen = np.array([-300.0, 0.0, 0.5], dtype), []
+
+    def f(z):
+        seen.append(np.abs(z - kept).max())
+        return float(np.sum(z.astype(F64) ** 3))
+
+    kept = x.copy()
+    got = functions.numerical_gradient(f, x, step=0.25)
+    np.testing.assert_array_equal(seen, [0.25] * 6)
+    np.testing.assert_allclose(got, 3 * kept.astype(F64) ** 2 + 0.25**2, rtol=1e-6)  # the difference errs by h^2
+
+
+@pytest.mark.parametrize("step", [0, -1e-4, np.nan, np.inf, "1e-4", True])
+def test_invalid_steps_of_numerical_gradient_are_rejected(step):
+    x = np.ones(2)
+    with pytest.raises((TypeError, ValueError), match=r"^step must be"):
+        functions.numerical_gradient(np.sum, x, step=step)
+    np.testing.assert_array_equal(x, 1)
+
+
 def read_only(x):
     x.flags.writeable = False
     return x
