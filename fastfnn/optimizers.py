@@ -16,6 +16,7 @@ import numpy as np
 
 from fastfnn import names, validation
 from fastfnn.backend import BACKENDS, OPTIMIZERS, aligned_zeros
+from fastfnn.pairs import as_rows, checked_pairs, clipped, dtype_of, store
 from fastfnn.params import Params
 from fastfnn.schedules import Schedule
 
@@ -98,28 +99,42 @@ class Optimizer:
         self._state: dict[str, tuple[np.ndarray, ...]] = {}
         self.steps = 0
 
-    def update(self, params: Mapping[str, np.ndarray], grads: Mapping[str, np.ndarray]) -> None:
-        """Take one step: change every array of `params` in place.
+    def update(self, params: Mapping[str, Any], grads: Mapping[str, Any]) -> None:
+        """Take one step: change every array of `params` in place, and replace every number.
 
         Parameters
         ----------
-        params : mapping of str to array
-            `FNN.params`, or writable float32 or float64 arrays with one or two axes.
-        grads : mapping of str to array
+        params : mapping of str to array or number
+            `FNN.params`, or writable float32 or float64 arrays with any number of axes, or numbers in a dict.
+        grads : mapping of str to array or number
             The gradient of each parameter, under its name and in its shape.
+
+        Notes
+        -----
+        Gradients are not checked for NaN and infinity: as in NumPy, the parameters become NaN or infinite. The state
+        of numbers belongs to their dict and their names.
+
+        Examples
+        --------
+        >>> import fastfnn as fnn
+        >>> params = {"x": -7.0, "y": 2.0}
+        >>> fnn.SGD(0.5).update(params, {"x": -0.7, "y": 4.0})
+        >>> params
+        {'x': -6.65, 'y': 0.0}
         """
-        pairs = _pairs(params, grads)
+        pairs = checked_pairs(params, grads)
         rate = self.learning_rate
         if callable(rate):  # before anything changes, because the function may return an invalid rate
             (rate,) = self._rates(self.steps if self._holds(_arrays(params)) else 0, 1).tolist()
         if self.clip_norm is not None:
-            pairs = _clipped(pairs, self.clip_norm)
+            pairs = clipped(pairs, self.clip_norm)
         state = self._state_of(params)
         self.steps += 1
         update = getattr(BACKENDS["kernels"], f"{self.rule}_update")
         arguments = self._arguments()
-        for name, param, grad in pairs:
-            update(param, *state[name], grad, rate, *arguments)
+        for name, param, grad, _ in pairs:
+            update(param, *map(as_rows, state[name]), grad, rate, *arguments)
+        store(params, pairs)
 
     def rates(self, count: int) -> np.ndarray:
         """Return the learning rates of the next `count` steps, (count,) float64."""
@@ -162,7 +177,7 @@ class Optimizer:
             validation.nonnegative(f"learning_rate({steps[i]})", rates[i])
         return rates
 
-    def _state_of(self, params: Mapping[str, np.ndarray]) -> Mapping[str, tuple[np.ndarray, ...]]:
+    def _state_of(self, params: Mapping[str, Any]) -> Mapping[str, tuple[np.ndarray, ...]]:
         """Return the state arrays of each parameter."""
         self._bind(_arrays(params))
         if not isinstance(params, Params):
@@ -170,22 +185,24 @@ class Optimizer:
         views = [params.views_of(state) for state in self._state[""]]
         return {name: tuple(view[name] for view in views) for name in params}
 
-    def _bind(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Keep the state if it belongs to these arrays, else start with zeros."""
-        if self._holds(arrays):
+    def _bind(self, params: Mapping[str, Any]) -> None:
+        """Keep the state if it belongs to these parameters, else start with zeros."""
+        if self._holds(params):
             return
         self.reset()
         self._state = {
-            name: tuple(aligned_zeros(array.shape, array.dtype) for _ in range(self.states))
-            for name, array in arrays.items()
+            name: tuple(aligned_zeros(np.shape(param), dtype_of(param)) for _ in range(self.states))
+            for name, param in params.items()
         }
         # Last: it says that the state is there, also after a KeyboardInterrupt.
-        self._places = {name: _place(array) for name, array in arrays.items()}
+        self._places = {name: _place(param, params) for name, param in params.items()}
 
-    def _holds(self, arrays: Mapping[str, np.ndarray]) -> bool:
-        """Return whether the state belongs to these arrays."""
-        places = {name: _place(array) for name, array in arrays.items()}
-        return places.keys() == self._places.keys() and all(_same(places[name], self._places[name]) for name in places)
+    def _holds(self, params: Mapping[str, Any]) -> bool:
+        """Return whether the state belongs to these parameters."""
+        places = self._places
+        return params.keys() == places.keys() and all(
+            _is_at(places[name], param, params) for name, param in params.items()
+        )
 
 
 def _checked_rate(name: str, value: Any) -> Rate:
@@ -197,22 +214,32 @@ def _checked_rate(name: str, value: Any) -> Rate:
     return validation.nonnegative(name, value)
 
 
-def _arrays(params: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
-    """Return the arrays that have state: the parameters of a network are one flat array."""
+def _arrays(params: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the parameters that have state: those of a network are one flat array."""
     return {"": params.flat} if isinstance(params, Params) else params
 
 
-def _place(array: np.ndarray) -> tuple[Any, ...]:
-    """Return what identifies the memory of an array: the array that owns it, and the part of it."""
-    owner = array
+def _place(param: Any, params: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return what identifies a parameter.
+
+    Of an array these are the array itself, its shape and dtype, the array that owns its memory, and its part of it. Of
+    a number, which is another object after each step, it is the mapping that holds it.
+    """
+    if not isinstance(param, np.ndarray):
+        return None, (), dtype_of(param), params
+    owner = param
     while isinstance(owner.base, np.ndarray):
         owner = owner.base
-    offset = array.__array_interface__["data"][0] - owner.__array_interface__["data"][0]
-    return owner, offset, array.shape, array.strides, array.dtype
+    offset = param.__array_interface__["data"][0] - owner.__array_interface__["data"][0]
+    return param, param.shape, param.dtype, owner, offset, param.strides
 
 
-def _same(place: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
-    return place[0] is other[0] and place[1:] == other[1:]
+def _is_at(place: tuple[Any, ...], param: Any, params: Mapping[str, Any]) -> bool:
+    """Return whether a parameter is that of a place: in most calls it is the same array."""
+    if param is place[0] and param.shape == place[1] and param.dtype == place[2]:
+        return True
+    other = _place(param, params)
+    return place[3] is other[3] and place[1:3] + place[4:] == other[1:3] + other[4:]
 
 
 class SGD(Optimizer):
@@ -493,38 +520,6 @@ def _adam_settings(beta1: Any, beta2: Any, epsilon: Any) -> dict[str, float]:
         "beta2": validation.fraction("beta2", beta2),
         "epsilon": validation.positive("epsilon", epsilon),
     }
-
-
-def _pairs(
-    params: Mapping[str, np.ndarray], grads: Mapping[str, np.ndarray]
-) -> list[tuple[str, np.ndarray, np.ndarray]]:
-    """Return the name of each parameter, the parameter and its gradient, all of them checked."""
-    pairs = []
-    for name, param in params.items():
-        if not isinstance(param, np.ndarray) or param.dtype not in (np.float32, np.float64):
-            kind = f"dtype {param.dtype}" if isinstance(param, np.ndarray) else type(param).__name__
-            raise TypeError(f"params[{name!r}] must be a float32 or float64 array, got {kind}")
-        if param.ndim not in (1, 2):
-            raise ValueError(f"params[{name!r}] must have one or two axes, got shape {param.shape}")
-        if not param.flags.writeable:
-            raise ValueError(f"params[{name!r}] must be writable, got a read-only array")
-        if name not in grads:
-            raise ValueError(f"grads must have an entry for each of params, got none for {name!r}")
-        grad = validation.real_array(f"grads[{name!r}]", grads[name], param.dtype)
-        if grad.shape != param.shape:
-            raise ValueError(f"grads[{name!r}] must have shape {param.shape}, got {grad.shape}")
-        pairs.append((name, param, grad))
-    return pairs
-
-
-def _clipped(
-    pairs: list[tuple[str, np.ndarray, np.ndarray]], longest: float
-) -> list[tuple[str, np.ndarray, np.ndarray]]:
-    """Return the pairs with gradients scaled down so that their common norm, in float64, is at most `longest`."""
-    norm = math.sqrt(sum(float(np.square(grad, dtype=np.float64).sum()) for _, _, grad in pairs))
-    if norm <= longest:
-        return pairs
-    return [(name, param, grad * grad.dtype.type(longest / norm)) for name, param, grad in pairs]
 
 
 # The optimizers by their names.
