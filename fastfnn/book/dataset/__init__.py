@@ -1,0 +1,1 @@
+"""The book's package `dataset`, where Python does not find it."""
