@@ -15,6 +15,7 @@ PACKAGE = pathlib.Path(fastfnn.__file__).parent
 # Where users read which activations there are.
 LISTS = {
     "README.md": "- **Activations**",
+    "README.ja.md": "- **活性化関数**",
     "fastfnn/network.py": "    activation : str",
     "fastfnn/sklearn/classifier.py": "    activation : str",
 }
