@@ -3,11 +3,13 @@
 The built-in ones are in losses.py.
 """
 
+from __future__ import annotations
+
 from dataclasses import fields
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import ArrayLike, DTypeLike
 
 from fastfnn.arrays import real_arrays
 from fastfnn.backend import BACKENDS, LOSSES
@@ -47,7 +49,7 @@ class LossBase:
         """Return what the kernels need to know of the loss, a float64 vector, for a network with `outputs` outputs."""
         return np.array([getattr(self, field.name) for field in fields(self)], np.float64)  # type: ignore[arg-type]
 
-    def code(self, backend: str, dtype: npt.DTypeLike) -> int:
+    def code(self, backend: str, dtype: DTypeLike) -> int:
         """Return the code of the loss for a backend and the dtype of a network."""
         return LOSSES.index(self.name)
 
@@ -140,15 +142,15 @@ class Loss(OwnFunctions, LossBase):  # type: ignore[override]  # its name is tha
         """Return an empty vector."""
         return np.empty(0)
 
-    def __call__(self, y: npt.ArrayLike, t: npt.ArrayLike) -> np.ndarray:
+    def __call__(self, y: ArrayLike, t: ArrayLike) -> np.ndarray:
         """Return e of each element of y and t, which may have any shapes that broadcast, in float64."""
         return self._of_elements(y, t)[0]
 
-    def derivative_at(self, y: npt.ArrayLike, t: npt.ArrayLike) -> np.ndarray:
+    def derivative_at(self, y: ArrayLike, t: ArrayLike) -> np.ndarray:
         """Return de/dy of each element of y and t, which may have any shapes that broadcast, in float64."""
         return self._of_elements(y, t)[1]
 
-    def _of_elements(self, y: npt.ArrayLike, t: npt.ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    def _of_elements(self, y: ArrayLike, t: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         arrays = real_arrays(y=y, t=t)
         try:
             out, targets = (array.astype(np.float64) for array in np.broadcast_arrays(*arrays))

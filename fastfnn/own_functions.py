@@ -3,9 +3,9 @@
 It checks them, names them, keeps the codes of what the kernels make of them, and sees to copies and pickles.
 """
 
+from __future__ import annotations
+
 import inspect
-import pickle
-import sys
 import types
 from collections.abc import Callable
 from typing import Any, ClassVar, Self
@@ -16,9 +16,6 @@ import numpy.typing as npt
 from fastfnn.backend import BACKENDS
 
 Function = Callable[..., float]
-
-# Picklers that write functions by value. The standard one writes the module and the name of a function.
-PICKLE_ANY_FUNCTION = {"cloudpickle", "dill"}
 
 
 class OwnFunctions:
@@ -72,9 +69,6 @@ class OwnFunctions:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Return what pickle needs: the functions, without their codes, which are addresses in this process."""
-        if not _pickles_any_function():
-            for argument, function in self._functions.items():
-                _check_importable(self, argument, function)
         return type(self), (*self._functions.values(), self.name)
 
 
@@ -106,24 +100,3 @@ def _python_function(function: Any) -> Function:
         return function
     takes = function.nin if isinstance(function, np.ufunc) else len(inspect.signature(function).parameters)
     return (lambda x: function(x)) if takes == 1 else (lambda x, y: function(x, y))
-
-
-def _pickles_any_function() -> bool:
-    """Whether one of `PICKLE_ANY_FUNCTION` is at work: among the callers is a function of its module."""
-    frame = sys._getframe()
-    while frame is not None:
-        if not PICKLE_ANY_FUNCTION.isdisjoint(frame.f_globals.get("__name__", "").split(".")):
-            return True
-        frame = frame.f_back  # type: ignore[assignment]
-    return False
-
-
-def _check_importable(owner: OwnFunctions, argument: str, function: Any) -> None:
-    """Raise PicklingError if pickle cannot write a function, which it does by module and name."""
-    try:
-        pickle.dumps(function)
-    except (pickle.PicklingError, AttributeError) as error:
-        raise pickle.PicklingError(
-            f"{argument} of {owner!r} must be a function that a module defines by def, outside of other functions, to "
-            f"be pickled; got {function!r}. FNN.save works with any function: it writes the name"
-        ) from error

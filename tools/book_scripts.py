@@ -56,7 +56,7 @@ class Comparison(NamedTuple):
 
     agree: int
     count: int
-    largest: float  # relative difference
+    largest: float  # absolute difference of two numbers
     same_text: bool
 
 
@@ -72,12 +72,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{folder / missing}: no such script", file=sys.stderr)
         return 2
     compile_kernels()
-    print(f"| {' | '.join(COLUMNS)} |\n|{' --- |' * len(COLUMNS)}")
     rows, imports, status = [], [], 0
     with tempfile.TemporaryDirectory() as temporary:
         copy = pathlib.Path(temporary) / "book"
         shutil.copytree(folder, copy, ignore=shutil.ignore_patterns(".git", "__pycache__"))
         add_digits(copy)
+        print(f"| {' | '.join(COLUMNS)} |\n|{' --- |' * len(COLUMNS)}")
         for script in scripts:
             theirs, ours = runs(copy / script, args.seed, args.repeat)
             row, right = row_of(script, theirs, ours)
@@ -185,10 +185,8 @@ def compare(first: Run, second: Run) -> Comparison:
         return Comparison(0, max(len(a), len(b)), float("nan"), False)
     agree = np.isclose(a, b, RELATIVE, ABSOLUTE, equal_nan=True)
     finite = np.isfinite(a) & np.isfinite(b)
-    a, b = a[finite], b[finite]
-    apart = np.abs(a - b)
-    largest = np.divide(apart, np.maximum(np.abs(a), np.abs(b)), where=apart > ABSOLUTE, out=np.zeros_like(a))
-    return Comparison(int(agree.sum()), len(agree), float(largest.max(initial=0.0)), same)
+    largest = np.abs(a[finite] - b[finite]).max(initial=0.0)
+    return Comparison(int(agree.sum()), len(agree), float(largest), same)
 
 
 def numbers(run: Run) -> np.ndarray:

@@ -118,20 +118,19 @@ def test_another_process_unpickles_a_network_that_has_been_used(make, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("own", "argument", "function"),
+    ("own", "function"),
     [
-        (fnn.Activation(lambda x: x, slope_of_bent), r"forward of Activation\(<lambda>\)", "<function <lambda> at"),
-        (fnn.Activation(bent, lambda x: 1.0), r"derivative of Activation\(bent\)", "<function <lambda> at"),
-        (fnn.Activation(*local_functions()), r"forward of Activation\(local\)", "<function local_functions.<locals>"),
-        (fnn.Loss(lambda y, t: y, cube, "mine"), r"value of Loss\(mine\)", "<function <lambda> at"),
-        (fnn.Loss(fourth, lambda y, t: y), r"derivative of Loss\(fourth\)", "<function <lambda> at"),
+        (fnn.Activation(lambda x: x, slope_of_bent), "<lambda>"),
+        (fnn.Activation(bent, lambda x: 1.0), "<lambda>"),
+        (fnn.Activation(*local_functions()), "local_functions.<locals>"),
+        (fnn.Loss(lambda y, t: y, cube, "mine"), "<lambda>"),
+        (fnn.Loss(fourth, lambda y, t: y), "<lambda>"),
     ],
     ids=repr,
 )
-def test_functions_without_a_place_are_a_pickling_error_that_names_them(own, argument, function):
-    message = rf"^{argument} must be a function that a module defines by def, .* to be pickled; got {function}"
+def test_pickle_refuses_functions_without_a_place_in_a_module_and_names_them(own, function):
     for thing in (own, net_of(own)):
-        with pytest.raises(pickle.PicklingError, match=message):
+        with pytest.raises((pickle.PicklingError, AttributeError), match=function):
             pickle.dumps(thing)
 
 
