@@ -15,11 +15,13 @@ from fastfnn.base import NetworkBase
 from fastfnn.loss import LossBase
 
 MOST_ROWS, MOST_NUMBERS = 1000, 1 << 20  # of the samples that are looked at, evenly spread
+FIRST_ROWS = 128  # of features, in a first look: it settles most trainings that stall on scaled data
 LEAST_STEPS = 10  # fewer steps are not a training yet
 PROGRESS = 0.9  # of the loss of the best constant prediction: what is below is progress
 LEAST_RATIO = 100.0  # of the scales of two features
 LEAST_SCALE = 30.0  # of a feature or target by itself: initial weights suit values of about 1
-LEAST_SHARE = 0.01  # of the samples: a feature that is 0 in more of the others is too rare to compare
+LEAST_SHARE = 0.01  # of the samples: a feature that is 0 in all others is too rare to compare
+LEAST_VALUES = 10  # that are not 0: fewer tell no scale either, unless there are few samples
 
 REAL_TARGETS = ("squared_error", "huber", "absolute_error", "quantile")
 
@@ -83,8 +85,11 @@ def warn_if_unscaled(
     constant = constant_loss(loss, targets, net.layer_sizes[-1], weights)
     if last < PROGRESS * constant or (targets == targets[0]).all():
         return
+    real = targets if loss.name in REAL_TARGETS else None
+    if not findings(dense(x[some_rows(*x.shape, FIRST_ROWS)]), real, cures):
+        return
     rows = dense(x[some])
-    found = findings(rows, targets if loss.name in REAL_TARGETS else None, cures)
+    found = findings(rows, real, cures)
     if not found:
         return
     out = net._forward(np.ascontiguousarray(rows, net.dtype), "identity")
@@ -117,7 +122,8 @@ def findings(x: np.ndarray, targets: np.ndarray | None, cures: Cures = WITH_NUMP
     constant = values.min(axis=0) == values.max(axis=0)
     if constant.all():
         return ""  # nothing can be learned from them
-    compared = np.where(constant | (present < LEAST_SHARE * len(values)), np.inf, scales)
+    rare = present < min(max(LEAST_SHARE * len(values), LEAST_VALUES), len(values) / 2)
+    compared = np.where(constant | rare, np.inf, scales)
     large, small = int(scales.argmax()), int(compared.argmin())
     cure = cures.with_constants if constant.any() else cures.features
     if scales[large] > LEAST_RATIO * compared[small]:
@@ -167,9 +173,9 @@ def _mean(losses: np.ndarray, weights: np.ndarray | None) -> float:
     return float((losses if weights is None else losses * weights).mean())
 
 
-def some_rows(rows: int, columns: int) -> Any:
+def some_rows(rows: int, columns: int, most: int = MOST_ROWS) -> Any:
     """Return the index of the rows of an array that are looked at."""
-    count = max(1, min(MOST_ROWS, MOST_NUMBERS // columns))
+    count = max(1, min(most, MOST_NUMBERS // columns))
     if rows <= count:
         return slice(None)
     # Multiples of a prime modulo the rows: equal distances would be in step with periodic samples.

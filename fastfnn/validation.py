@@ -87,7 +87,7 @@ def choice(name: str, value: Any, options: tuple[str, ...], others: Mapping[str,
     """Return `value`, which must be one of `options`; with `others`, names that stand for them, see `names`."""
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a str, one of {', '.join(options)}; got {type(value).__name__}")
-    found = value if others is None else names.canonical(value, options, others)
+    found = value if others is None or value in options else names.canonical(value, options, others)
     if found not in options:
         hint = names.did_you_mean(value, options, others)
         raise ValueError(f"{name} must be one of {', '.join(options)}; got {value!r}{hint}")
