@@ -76,7 +76,8 @@ def warn_if_unscaled(
     level : int
         The `stacklevel` of the warning, seen from here.
     """
-    loss, some = net.loss_function, some_rows(*x.shape)
+    count, columns = x.shape
+    loss, some = net.loss_function, some_rows(count, columns)
     if steps < LEAST_STEPS or not loss.built_in:
         return
     targets, weights = targets[some], None if weights is None or not weights.size else weights[some]
@@ -86,7 +87,7 @@ def warn_if_unscaled(
     if last < PROGRESS * constant or (targets == targets[0]).all():
         return
     real = targets if loss.name in REAL_TARGETS else None
-    if not findings(dense(x[some_rows(*x.shape, FIRST_ROWS)]), real, cures):
+    if not findings(dense(x[some_rows(count, columns, FIRST_ROWS)]), real, cures):
         return
     rows = dense(x[some])
     found = findings(rows, real, cures)
