@@ -15,7 +15,7 @@ from fastfnn.base import NetworkBase
 from fastfnn.loss import LossBase
 
 MOST_ROWS, MOST_NUMBERS = 1000, 1 << 20  # of the samples that are looked at, evenly spread
-FIRST_ROWS = 128  # of features, in a first look: it settles most trainings that stall on scaled data
+FIRST_ROWS = 32  # of features, in a first look: it settles most trainings that stall on scaled data
 LEAST_STEPS = 10  # fewer steps are not a training yet
 PROGRESS = 0.9  # of the loss of the best constant prediction: what is below is progress
 LEAST_RATIO = 100.0  # of the scales of two features
@@ -181,7 +181,7 @@ def some_rows(rows: int, columns: int, most: int = MOST_ROWS) -> Any:
     if rows <= count:
         return slice(None)
     # Multiples of a prime modulo the rows: equal distances would be in step with periodic samples.
-    return np.sort(np.arange(count, dtype=np.uint64) * np.uint64(2654435761) % np.uint64(rows)).astype(np.int64)
+    return (np.arange(count, dtype=np.uint64) * np.uint64(2654435761) % np.uint64(rows)).astype(np.int64)
 
 
 def dense(rows: Any) -> np.ndarray:

@@ -191,11 +191,11 @@ def test_a_bounded_number_of_rows_is_looked_at(monkeypatch):
     x = np.broadcast_to(np.float32(1000), (50_000, 3))
     t = np.arange(50_000) % 2
     fnn.FNN((3, 2), seed=0).fit(x, t, epochs=1, optimizer=fnn.SGD(1e-9))
-    assert seen == [(128, 3)]
+    assert seen == [(32, 3)]
     monkeypatch.setattr(scaling, "findings", lambda x, *_: seen.append(x.shape) or "something")
     with pytest.warns(fnn.UnscaledDataWarning, match="something"):
         fnn.FNN((3, 2), seed=0).fit(x, t, epochs=1, optimizer=fnn.SGD(1e-9))
-    assert seen[1:] == [(128, 3), (1000, 3)]
+    assert seen[1:] == [(32, 3), (1000, 3)]
     seen.clear()
     fnn.FNN((3, 2), seed=0).fit(X[:, :3], T, epochs=10)
     assert seen == []  # not if training goes well
