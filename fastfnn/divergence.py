@@ -1,9 +1,6 @@
 """Divergence: the error, and the warning in its place, of a training whose loss or parameters are no longer finite."""
 
-import itertools
 import math
-import sys
-import traceback
 import warnings
 
 from fastfnn.history import History
@@ -77,14 +74,10 @@ def divergence_error(
     return DivergenceError(message, epoch, step, rate)
 
 
-def warn_if_diverged(history: History, finite: bool) -> None:
-    """Warn if the last training loss, or the state after it, is not finite; the warning points to the user's code."""
+def warn_if_diverged(history: History, finite: bool, level: int) -> None:
+    """Warn if the last training loss, or the state after it, is not finite; `level` is the `stacklevel` from here."""
     loss_is_finite = math.isfinite(history.loss[-1])
-    if loss_is_finite and finite:
-        return
-    caller = sys._getframe(1)  # FNN.fit, which FNN.partial_fit may have called: frames of one module
-    frames = (frame for frame, _ in traceback.walk_stack(caller))
-    inside = itertools.takewhile(lambda frame: frame.f_globals is caller.f_globals, frames)
-    what = "parameters are" if loss_is_finite else "training loss is"
-    message = f"the {what} not finite: try a smaller learning rate"
-    warnings.warn(message, RuntimeWarning, stacklevel=2 + sum(1 for _ in inside))
+    if not (loss_is_finite and finite):
+        what = "parameters are" if loss_is_finite else "training loss is"
+        message = f"the {what} not finite: try a smaller learning rate"
+        warnings.warn(message, RuntimeWarning, stacklevel=level)

@@ -1,6 +1,6 @@
 """FNN, a feed-forward neural network: prediction, loss, gradient, training, files.
 
-A minibatch goes through `fit`: `fitting.draw_orders` draws it, `_step_taker` hands it to the compiled loop, which
+A minibatch goes through `training.Training`: `draw_orders` draws it, `take_steps` hands it to the compiled loop, which
 computes the forward pass, the loss, the backward pass and the update. `reference/` shows the same computation in
 NumPy. `base.NetworkBase` holds the parameters and calls the kernels.
 """
@@ -16,23 +16,20 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastfnn import files, metrics, scaling, validation
+from fastfnn import files, metrics, validation
 from fastfnn.activation import Activation
-from fastfnn.backend import ACTIVATIONS, calls_are_atomic
-from fastfnn.base import NOTHING, NetworkBase
-from fastfnn.callbacks import Callback, checked_callbacks
-from fastfnn.divergence import DivergenceError, warn_if_diverged
-from fastfnn.fitting import TakeSteps, TrainingLoop, draw_orders
+from fastfnn.backend import ACTIVATIONS
+from fastfnn.base import NetworkBase
+from fastfnn.callbacks import Callback
 from fastfnn.history import History
 from fastfnn.initialization import INIT_GAIN
 from fastfnn.loss import Loss
 from fastfnn.losses import BY_NAME, described_loss
-from fastfnn.optimizers import SGD, Optimizer, checked_optimizer
+from fastfnn.optimizers import Optimizer
 from fastfnn.options import HIDDEN_ACTIVATIONS, OUTPUT_ACTIVATION, activation_name, check_saved_name, saved_names
 from fastfnn.own_functions import OwnFunctions
 from fastfnn.penalty import add_l2_gradient
-from fastfnn.progress import progress_bar
-from fastfnn.snapshot import TrainingState
+from fastfnn.training import Training
 
 __all__ = ["FNN", "HIDDEN_ACTIVATIONS", "INIT_GAIN", "OUTPUT_ACTIVATION", "load"]
 
@@ -131,6 +128,11 @@ class FNN(NetworkBase):
     _optimizer: Optimizer | None = None  # of the last training
     _optimizer_name: str | None = None  # what it was given as, if that was a name
     _compiled_for: tuple[object, ...] | None = None  # what decides which kernels it used
+
+    @property
+    def optimizer(self) -> Optimizer | None:
+        """The optimizer of the last `fit` or `partial_fit`, with its state; None before the first one."""
+        return self._optimizer
 
     def predict(self, x: ArrayLike) -> np.ndarray:
         """Compute the output of the network.
@@ -414,115 +416,12 @@ class FNN(NetworkBase):
         ----------
         Lecture notes, section 4.
         """
-        return self._train(
-            x, t, epochs, batch_size, optimizer, on_divergence, goes_back=True, sampling=sampling,
+        training = Training(
+            self, x, t, epochs=epochs, batch_size=batch_size, optimizer=optimizer, sampling=sampling,
             validation_data=validation_data, sample_weight=sample_weight, class_weight=class_weight,
-            callbacks=callbacks, progress=progress,
+            callbacks=callbacks, progress=progress, on_divergence=on_divergence,
         )  # fmt: skip
-
-    def _train(
-        self,
-        x: ArrayLike,
-        t: ArrayLike,
-        epochs: int,
-        batch_size: int | None,
-        optimizer: Optimizer | str | None,
-        on_divergence: str,
-        *,
-        goes_back: bool,
-        sampling: str = "shuffle",
-        validation_data: tuple[ArrayLike, ArrayLike] | None = None,
-        sample_weight: ArrayLike | None = None,
-        class_weight: Mapping[int, float] | str | None = None,
-        callbacks: Sequence[Callback | Callable[[FNN, History], Any]] | None = None,
-        progress: bool = False,
-    ) -> History:
-        """`fit`, which goes back to the last good epoch where training diverges, and `partial_fit`, which does not."""
-        rows = self._samples("x", x)
-        targets = self._targets("t", t, len(rows))
-        epochs = validation.integer("epochs", epochs, 1)
-        rows = validation.samples_for_epochs(rows, epochs, self.dtype)
-        batch = len(rows) if batch_size is None else min(validation.integer("batch_size", batch_size, 1), len(rows))
-        sampling = validation.choice("sampling", sampling, ("shuffle", "replacement"))
-        named, optimizer = optimizer, SGD(0.1) if optimizer is None else checked_optimizer(optimizer)
-        held_out = self._validation_data(validation_data)
-        weights = self._sample_weights(sample_weight, class_weight, targets)
-        watchers = checked_callbacks(callbacks, held_out is not None, self.loss_function.has_accuracy)
-        on_divergence = validation.choice("on_divergence", on_divergence, ("raise", "warn"))
-
-        history = self.history = History()
-        for watcher in watchers:
-            watcher.begin(self, history)
-        if optimizer is not self._optimizer:
-            self._optimizer, self._optimizer_name = optimizer, named if isinstance(named, str) else None
-        state = TrainingState(self._flat, self._statistics, optimizer.flat_state(self.params), optimizer)
-        take_steps = self._step_taker(rows, targets, weights, batch, state)
-        loop = TrainingLoop(
-            take_steps, state, history, len(rows), batch, epochs, raises=on_divergence == "raise",
-            goes_back=goes_back and on_divergence == "raise", keeps_copies=bool(watchers),
-            atomic=calls_are_atomic(self.backend),
-        )  # fmt: skip
-        observed = held_out is not None or watchers or progress
-        ordered = sampling == "replacement" or batch < len(rows)
-        kind = (
-            batch, ordered, targets.ndim, weights.size > 0, optimizer.code, optimizer.clip_norm is None, rows.dtype,
-            rows.flags.c_contiguous,
-        )  # fmt: skip
-        try:
-            with progress_bar(progress, epochs * loop.steps, epochs) as shown:
-                if kind != self._compiled_for:
-                    loop.compile(ordered)
-                    self._compiled_for = kind
-                while history.epochs < epochs:
-                    count = 1 if observed else loop.epochs_at_once()
-                    loop.run(draw_orders(self._rng, len(rows), batch, sampling, count), shown.advance)
-                    if held_out is not None:
-                        self._measure(history, rows, targets, held_out)
-                    shown.report(history)
-                    # A list, so that every callback is called even if an earlier one stops the training.
-                    if any([watcher.epoch(self, history) for watcher in watchers]):
-                        break
-        except DivergenceError as error:
-            scaling.add_findings(error, rows, targets, self.loss_function)
-            raise
-        finally:
-            loop.settle()
-        for watcher in watchers:
-            watcher.end(self, history)
-        if on_divergence == "warn":
-            warn_if_diverged(history, state.finite())
-        if goes_back:
-            steps = history.step_loss.size
-            scaling.warn_if_unscaled(self, history.loss[-1], steps, rows, targets, weights, level=4)
-        return history
-
-    def _step_taker(
-        self, rows: np.ndarray, targets: np.ndarray, weights: np.ndarray, batch: int, state: TrainingState
-    ) -> TakeSteps:
-        """Return a function (losses, orders, rates) that takes ``len(losses)`` compiled steps."""
-        optimizer, (first, second) = state.optimizer, state.moments
-        codes, train_steps = self._codes("identity"), self._kernels.train_steps
-        loss = self._loss_parameters, self._loss_code
-
-        def take_steps(losses: np.ndarray, orders: np.ndarray, rates: np.ndarray) -> None:
-            train_steps(
-                self._flat, first, second, self._statistics, losses, NOTHING, rows, targets, weights, NOTHING, orders,
-                rates, self._sizes, codes, self._settings(optimizer.flat_settings()), *loss, optimizer.code, batch,
-                optimizer.steps,
-            )  # fmt: skip
-
-        return take_steps
-
-    def _measure(
-        self, history: History, rows: np.ndarray, targets: np.ndarray, held_out: tuple[np.ndarray, np.ndarray]
-    ) -> None:
-        """Append loss and accuracy on the validation data, and accuracy on the training data, to the history."""
-        result = self._evaluate(*held_out)
-        if "accuracy" not in result:
-            history._extend(val_loss=[result["loss"]])
-            return
-        accuracy = metrics.accuracy(self.loss_name, self._forward(rows, "identity"), targets)
-        history._extend(accuracy=[accuracy], val_loss=[result["loss"]], val_accuracy=[result["accuracy"]])
+        return training.run()
 
     def partial_fit(
         self,
@@ -557,7 +456,10 @@ class FNN(NetworkBase):
         """
         if optimizer is None or (isinstance(optimizer, str) and optimizer == self._optimizer_name):
             optimizer = self._optimizer
-        return self._train(x, t, 1, batch_size, optimizer, on_divergence, goes_back=False)
+        training = Training(
+            self, x, t, epochs=1, batch_size=batch_size, optimizer=optimizer, on_divergence=on_divergence, partial=True
+        )  # fmt: skip
+        return training.run()
 
     def summary(self) -> None:
         """Print a line for each layer: its weights, activation and number of parameters."""

@@ -1,0 +1,160 @@
+"""`FNN.fit` and `FNN.partial_fit`: the checks of what they are given, and the loop over the epochs.
+
+`fitting` holds the parts of the loop. This module does not import the network: `net` is an `FNN`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastfnn import metrics, scaling, validation
+from fastfnn.backend import calls_are_atomic
+from fastfnn.base import NOTHING
+from fastfnn.callbacks import Callback, checked_callbacks
+from fastfnn.divergence import DivergenceError, warn_if_diverged
+from fastfnn.fitting import TrainingLoop, draw_orders
+from fastfnn.history import History
+from fastfnn.optimizers import SGD, Optimizer, checked_optimizer
+from fastfnn.progress import progress_bar
+from fastfnn.snapshot import TrainingState
+
+if TYPE_CHECKING:
+    from fastfnn.network import FNN
+
+# The `stacklevel` of the user's code in what `Training.run` calls, which `FNN.fit` or `FNN.partial_fit` has called.
+LEVEL_OF_USER = 4
+
+
+class Training:
+    """One `fit`: everything is checked when it is made, and nothing is changed before `run`.
+
+    Parameters
+    ----------
+    net : FNN
+    x, t, epochs, batch_size, optimizer, sampling, validation_data, sample_weight, class_weight, callbacks, progress, \
+on_divergence
+        See `FNN.fit`.
+    partial : bool
+        Whether this is `partial_fit`: a network that diverges stays as it is, and scales of the samples are not looked
+        at, since a look or a copy would take long beside a few steps.
+    """
+
+    def __init__(
+        self,
+        net: FNN,
+        x: ArrayLike,
+        t: ArrayLike,
+        *,
+        epochs: int,
+        batch_size: int | None,
+        optimizer: Optimizer | str | None,
+        on_divergence: str,
+        sampling: str = "shuffle",
+        validation_data: tuple[ArrayLike, ArrayLike] | None = None,
+        sample_weight: ArrayLike | None = None,
+        class_weight: Mapping[int, float] | str | None = None,
+        callbacks: Sequence[Callback | Callable[[FNN, History], Any]] | None = None,
+        progress: bool = False,
+        partial: bool = False,
+    ) -> None:
+        self.net, self.partial, self.progress = net, partial, progress
+        rows = net._samples("x", x)
+        self.targets = net._targets("t", t, len(rows))
+        self.epochs = validation.integer("epochs", epochs, 1)
+        self.rows = rows = validation.samples_for_epochs(rows, self.epochs, net.dtype)
+        self.batch = (
+            len(rows) if batch_size is None else min(validation.integer("batch_size", batch_size, 1), len(rows))
+        )
+        self.sampling = validation.choice("sampling", sampling, ("shuffle", "replacement"))
+        self.optimizer = SGD(0.1) if optimizer is None else checked_optimizer(optimizer)
+        self.optimizer_name = optimizer if isinstance(optimizer, str) else None
+        self.held_out = net._validation_data(validation_data)
+        self.weights = net._sample_weights(sample_weight, class_weight, self.targets)
+        self.watchers = checked_callbacks(callbacks, self.held_out is not None, net.loss_function.has_accuracy)
+        self.on_divergence = validation.choice("on_divergence", on_divergence, ("raise", "warn"))
+
+    def run(self) -> History:
+        """Train, and return what was measured."""
+        net, watchers = self.net, self.watchers
+        history = net.history = History()
+        for watcher in watchers:
+            watcher.begin(net, history)
+        if self.optimizer is not net._optimizer:
+            net._optimizer, net._optimizer_name = self.optimizer, self.optimizer_name
+        state = TrainingState(net._flat, net._statistics, self.optimizer.flat_state(net.params), self.optimizer)
+        loop = self._loop(state, history)
+        try:
+            with progress_bar(self.progress, self.epochs * loop.steps, self.epochs) as shown:
+                self._compile(loop)
+                while history.epochs < self.epochs:
+                    count = 1 if self._observed else loop.epochs_at_once()
+                    loop.run(draw_orders(net._rng, len(self.rows), self.batch, self.sampling, count), shown.advance)
+                    if self.held_out is not None:
+                        self._measure(history, self.held_out)
+                    shown.report(history)
+                    # A list, so that every callback is called even if an earlier one stops the training.
+                    if any([watcher.epoch(net, history) for watcher in watchers]):
+                        break
+        except DivergenceError as error:
+            scaling.add_findings(error, self.rows, self.targets, net.loss_function)
+            raise
+        finally:
+            loop.settle()
+        for watcher in watchers:
+            watcher.end(net, history)
+        if self.on_divergence == "warn":
+            warn_if_diverged(history, state.finite(), level=LEVEL_OF_USER)
+        if not self.partial:
+            last, steps = history.loss[-1], history.step_loss.size
+            scaling.warn_if_unscaled(net, last, steps, self.rows, self.targets, self.weights, level=LEVEL_OF_USER)
+        return history
+
+    @property
+    def _observed(self) -> bool:
+        """Whether something happens after each epoch."""
+        return bool(self.held_out is not None or self.watchers or self.progress)
+
+    def _loop(self, state: TrainingState, history: History) -> TrainingLoop:
+        """Return what takes the steps of this training."""
+        net, optimizer, (first, second) = self.net, self.optimizer, state.moments
+        codes, train_steps = net._codes("identity"), net._kernels.train_steps
+        loss = net._loss_parameters, net._loss_code
+
+        def take_steps(losses: np.ndarray, orders: np.ndarray, rates: np.ndarray) -> None:
+            train_steps(
+                net._flat, first, second, net._statistics, losses, NOTHING, self.rows, self.targets, self.weights,
+                NOTHING, orders, rates, net._sizes, codes, net._settings(optimizer.flat_settings()), *loss,
+                optimizer.code, self.batch, optimizer.steps,
+            )  # fmt: skip
+
+        raises = self.on_divergence == "raise"
+        return TrainingLoop(
+            take_steps, state, history, len(self.rows), self.batch, self.epochs, raises=raises,
+            goes_back=raises and not self.partial, keeps_copies=bool(self.watchers),
+            atomic=calls_are_atomic(net.backend),
+        )  # fmt: skip
+
+    def _compile(self, loop: TrainingLoop) -> None:
+        """Compile the kernels of this training, unless the network has used the same before."""
+        rows, optimizer = self.rows, self.optimizer
+        ordered = self.sampling == "replacement" or self.batch < len(rows)
+        kind = (
+            self.batch, ordered, self.targets.ndim, self.weights.size > 0, optimizer.code, optimizer.clip_norm is None,
+            rows.dtype, rows.flags.c_contiguous,
+        )  # fmt: skip
+        if kind != self.net._compiled_for:
+            loop.compile(ordered)
+            self.net._compiled_for = kind
+
+    def _measure(self, history: History, held_out: tuple[np.ndarray, np.ndarray]) -> None:
+        """Append loss and accuracy on the validation data, and accuracy on the training data, to the history."""
+        net, result = self.net, self.net._evaluate(*held_out)
+        if "accuracy" not in result:
+            history._extend(val_loss=[result["loss"]])
+            return
+        accuracy = metrics.accuracy(net.loss_name, net._forward(self.rows, "identity"), self.targets)
+        history._extend(accuracy=[accuracy], val_loss=[result["loss"]], val_accuracy=[result["accuracy"]])
