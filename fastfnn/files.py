@@ -1,5 +1,9 @@
 """Files: a network as a safetensors file with its description, in JSON, among the metadata.
 
+The metadata are texts: `format`, the `version` of the package that wrote the file, the description as `network`, and
+what else belongs to a network as sections, each JSON under its own key. Only the section `training` has arrays, whose
+names begin with "training.".
+
 Knows arrays and descriptions only; `network.py` makes a network of them. A file that is read may come from anywhere:
 nothing is allocated for it before its description is known to agree with its arrays, and these with its size.
 """
@@ -15,14 +19,22 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+import fastfnn
 from fastfnn import atomic, validation
 from fastfnn.options import checked_layer_sizes
 from fastfnn.params import parameter_shapes, statistics_shapes
 
-FILE_FORMAT = "fastfnn-1"
+FILE_FORMAT = "fastfnn-2"  # of the files that are written
+FILE_FORMATS = ("fastfnn-1", FILE_FORMAT)  # of those that are read; the first has no sections
+
+# What may belong to a network besides its description: an estimator and a table's preparation, with which it predicts,
+# and what its training goes on with.
+SECTIONS = ("estimator", "table", "training")
 
 # Bytes of names, shapes and description: enough for thousands of layers, and whatever they hold is read in 150 MB.
 HEADER_LIMIT = 1 << 22
+
+TRAINING_PREFIX = "training."  # of the names of its arrays
 
 # The entries of a description; the first version of the package wrote only those without a default. `loss_options` are
 # the parameters of the loss, and missing where it has none.
@@ -36,17 +48,24 @@ LONGEST_REASON = 300  # characters of an error message that a damaged file may f
 Path = str | os.PathLike[str]
 
 
-def write(path: Path, arrays: Mapping[str, np.ndarray], description: Mapping[str, Any]) -> None:
-    """Write named arrays and the description of their network to `path`, see `atomic.replace`."""
+def write(
+    path: Path,
+    arrays: Mapping[str, np.ndarray],
+    description: Mapping[str, Any],
+    sections: Mapping[str, Mapping[str, Any]] | None = None,
+) -> None:
+    """Write named arrays, the description of their network and sections of JSON to `path`, see `atomic.replace`."""
     from safetensors.numpy import save
 
     checked_path(path)
-    content = save(dict(arrays), {"format": FILE_FORMAT, "network": json.dumps(description)})
+    texts = {name: json.dumps(value, allow_nan=False) for name, value in (sections or {}).items()}
+    metadata = {"format": FILE_FORMAT, "version": fastfnn.__version__, "network": json.dumps(description), **texts}
+    content = save(dict(arrays), metadata)
     length = int.from_bytes(content[:8], "little")
     if length > HEADER_LIMIT:
         raise ValueError(
-            f"a saved network must be described by at most {HEADER_LIMIT} bytes, got {length} "
-            f"for {len(description['layer_sizes']) - 1} layers"
+            f"a saved network must be described by at most {HEADER_LIMIT} bytes, got {length} for "
+            + ", ".join([f"{len(description['layer_sizes']) - 1} layers", *texts])
         )
     atomic.replace(path, content)
 
@@ -62,6 +81,9 @@ class SavedNetwork(NamedTuple):
     """An open file whose description and arrays agree."""
 
     description: dict[str, Any]  # arguments of FNN; activations are names
+    sections: dict[str, dict[str, Any]]  # those that the file has, unchecked
+    version: str  # of the package that wrote it, "" if that is not known
+    entries: dict[str, Any]  # dtype and shape of the arrays of the section `training`, unchecked
     tensors: Any
 
     def copy_into(self, arrays: Mapping[str, np.ndarray]) -> None:
@@ -91,15 +113,17 @@ def opened(path: Path) -> Iterator[SavedNetwork]:
     try:
         with safe_open(path, framework="numpy") as tensors:  # checks that the arrays fill the rest of the file
             metadata = entries.pop("__metadata__", None) or {}
-            if metadata.get("format") != FILE_FORMAT:
+            if metadata.get("format") not in FILE_FORMATS:
                 raise ValueError(
-                    f"{path} must be a network saved by fastfnn, format {FILE_FORMAT!r}; "
+                    f"{path} must be a network saved by fastfnn, format {' or '.join(map(repr, FILE_FORMATS))}; "
                     f"got format {shortened(repr(metadata.get('format')))}"
                 )
             with damage_reported(path):
                 description = _checked_description(metadata["network"])
-                _check_arrays(entries, description)
-            yield SavedNetwork(description, tensors)
+                sections = {name: _parsed(metadata[name]) for name in SECTIONS if name in metadata}
+                trained = _check_arrays(entries, description, "training" in sections)
+            version = shortened(metadata.get("version", ""))
+            yield SavedNetwork(description, sections, version, trained, tensors)
     except SafetensorError as error:
         raise ValueError(f"{path} is not a safetensors file: {shortened(str(error))}") from error
 
@@ -163,11 +187,14 @@ def _checked_description(text: str) -> dict[str, Any]:
     return {**DEFAULTS, **told, "layer_sizes": checked_layer_sizes(told["layer_sizes"])}
 
 
-def _check_arrays(entries: dict[str, Any], description: dict[str, Any]) -> None:
-    """Raise ValueError unless the arrays of a header are those of the network that is described."""
+def _check_arrays(entries: dict[str, Any], description: dict[str, Any], training: bool) -> dict[str, Any]:
+    """Raise ValueError unless the arrays of a header are those of the network that is described.
+
+    Returns the entries of the arrays of the section `training`, if there is one.
+    """
     sizes, batch_norm = description["layer_sizes"], description["batch_norm"]
     dtype = SAFETENSORS_DTYPE[description["dtype"]]
-    known = set()
+    known: dict[str, None] = {}  # in order
     shapes = itertools.chain(parameter_shapes(sizes, batch_norm), statistics_shapes(sizes[1:-1] if batch_norm else ()))
     for name, shape in shapes:  # ends at the first that is missing, however many are described
         if name not in entries:
@@ -175,10 +202,12 @@ def _check_arrays(entries: dict[str, Any], description: dict[str, Any]) -> None:
         got = entries[name]
         if (got["dtype"], got["shape"]) != (dtype, list(shape)):
             raise ValueError(f"{name} must be {dtype} of shape {shape}, got {got['dtype']} of shape {got['shape']}")
-        known.add(name)
-    if len(known) < len(entries):
-        extra = [name for name in entries if name not in known]
+        known[name] = None
+    others = {name: entry for name, entry in entries.items() if name not in known}
+    extra = [name for name in others if not (training and name.startswith(TRAINING_PREFIX))]
+    if extra:
         raise ValueError(f"the file must hold {', '.join(known)} only; got {', '.join(extra)} too")
+    return others
 
 
 @contextlib.contextmanager

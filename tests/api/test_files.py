@@ -5,10 +5,12 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 from small_networks import DTYPES, LOSSES, bits, network, samples
 
 import fastfnn as fnn
+from fastfnn import files
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -37,6 +39,64 @@ def test_a_saved_file_is_plain_safetensors(tmp_path):
     net.save(str(tmp_path / "net.safetensors"))
     tensors = load_file(tmp_path / "net.safetensors")
     assert {name: tensor.tobytes() for name, tensor in tensors.items()} == bits(net)
+
+
+def test_files_of_the_first_format_load(rewrite):
+    assert load_metadata(rewrite())["format"] == "fastfnn-1"
+    assert repr(fnn.load(rewrite())) == "FNN(4-3-2, relu; softmax_cross_entropy; float32)"
+
+
+def load_metadata(path):
+    with safe_open(path, framework="numpy") as file:
+        return file.metadata()
+
+
+def test_metadata_of_a_file_are_json_for_other_tools(tmp_path):
+    net = fnn.FNN((4, 3, 2), loss=fnn.losses.Huber(delta=2.0), seed=0)
+    net.save(tmp_path / "net.safetensors")
+    metadata = load_metadata(tmp_path / "net.safetensors")
+    assert (metadata["format"], metadata["version"]) == ("fastfnn-2", fnn.__version__)
+    told = json.loads(metadata["network"])
+    assert (told["layer_sizes"], told["loss"], told["loss_options"]) == ([4, 3, 2], "huber", {"delta": 2.0})
+
+
+def test_sections_of_a_file_come_back(tmp_path):
+    net, path = fnn.FNN((4, 3, 2), seed=0), tmp_path / "net.safetensors"
+    net.save(path)
+    with files.opened(path) as saved:
+        assert saved.sections == {}
+        description = saved.description
+    sections = {"table": {"columns": ["größe", "b"]}, "training": {"steps": 3}}
+    moments = np.arange(3.0)
+    files.write(path, {**net.params, "training.first": moments}, description, sections)
+    with files.opened(path) as saved:
+        assert saved.sections == sections
+        assert (saved.version, list(saved.entries)) == (fnn.__version__, ["training.first"])
+        assert np.array_equal(saved.tensors.get_tensor("training.first"), moments)
+    assert bits(fnn.load(path)) == bits(net)
+
+
+@pytest.mark.parametrize("value", ["", "{", "[]", "3", '{"a": NaN}', '{"a": 1, "a": 2}', "[" * 100_000])
+@pytest.mark.parametrize("section", files.SECTIONS)
+def test_a_section_that_is_no_json_object_is_refused(rewrite, section, value):
+    path = rewrite(metadata=lambda d: d.update({section: value}))
+    with pytest.raises(ValueError, match=r"ours\.safetensors is damaged"):
+        fnn.load(path)
+
+
+def test_arrays_of_a_training_need_their_section(rewrite):
+    moments = {"training.first": np.zeros(3)}
+    with pytest.raises(ValueError, match=r"W1, b1, W2, b2 only; got training\.first too"):
+        fnn.load(rewrite(tensors=lambda d: d.update(moments)))
+
+
+def test_a_section_that_is_not_finite_is_not_written(tmp_path):
+    net, path = fnn.FNN((4, 3, 2), seed=0), tmp_path / "net.safetensors"
+    net.save(path)
+    before = path.read_bytes()
+    with files.opened(path) as saved, pytest.raises(ValueError, match="JSON"):
+        files.write(path, net.params, saved.description, {"table": {"mean": float("nan")}})
+    assert path.read_bytes() == before
 
 
 def test_save_replaces_a_file(tmp_path):
