@@ -46,6 +46,13 @@ class Callback:
     def end(self, net: Any, history: History) -> None:
         """Called after the last epoch; not after an exception."""
 
+    def state(self) -> dict[str, Any]:
+        """Return what the callback has gathered since `begin`, for a checkpoint: what JSON can hold, and arrays."""
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a `state`, which a checkpoint held: called after `begin`."""
+
 
 class EarlyStopping(Callback):
     """Stop when a quantity has stopped improving, and restore the weights of its best epoch.
