@@ -493,6 +493,10 @@ class FNN(NetworkBase):
         The network is written to a temporary file in the same folder, flushed to the disk, and given the name of the
         file in one step. Whenever the process or the machine fails, the file is the old or the new one, whole.
         """
+        self._write(path)
+
+    def _write(self, path: str | os.PathLike[str], sections: Mapping[str, Mapping[str, Any]] | None = None) -> None:
+        """Write the file of `save`, with sections for what belongs to the network."""
         names = saved_names(self.activation)
         if not self.loss_function.built_in:
             check_saved_name("loss", self.loss_name, BY_NAME)
@@ -500,7 +504,7 @@ class FNN(NetworkBase):
         description = {"layer_sizes": list(self.layer_sizes)} | self._options() | loss | {"activation": names}
         if not loss["loss_options"]:
             del description["loss_options"]  # earlier versions of the package do not know it
-        files.write(path, {**self.params, **self._running()}, description)
+        files.write(path, {**self.params, **self._running()}, description, sections)
 
 
 def load(path: str | os.PathLike[str], *, activations: Sequence[Activation] = (), losses: Sequence[Loss] = ()) -> FNN:
@@ -533,8 +537,16 @@ def load(path: str | os.PathLike[str], *, activations: Sequence[Activation] = ()
     A file may come from anywhere: it holds no code, and whatever it describes, nothing is allocated that its arrays do
     not fill.
     """
-    own = _by_name("activations", activations, Activation)
-    own_losses = _by_name("losses", losses, Loss)
+    return read(path, by_name("activations", activations, Activation), by_name("losses", losses, Loss))[0]
+
+
+def read(
+    path: str | os.PathLike[str], own: Mapping[str, Activation], own_losses: Mapping[str, Loss]
+) -> tuple[FNN, files.SavedNetwork]:
+    """Return the network of a file, and what else the file holds, of which the sections are unchecked; see `load`.
+
+    `own` and `own_losses` are the user's activations and losses by their names.
+    """
     with files.opened(path) as saved:
         options = saved.description
         dtype, loss = options["dtype"], options["loss"]
@@ -554,13 +566,13 @@ def load(path: str | os.PathLike[str], *, activations: Sequence[Activation] = ()
             options["loss"] = described_loss(loss, options.pop("loss_options"), own_losses)
             net = FNN._undrawn(**options)
         saved.copy_into({**net.params, **net._running()})
-    return net
+    return net, saved
 
 
 Own = TypeVar("Own", Activation, Loss)
 
 
-def _by_name(argument: str, values: Any, kind: type[Own]) -> dict[str, Own]:
+def by_name(argument: str, values: Any, kind: type[Own]) -> dict[str, Own]:
     """Return the user's activations or losses by their names."""
     if isinstance(values, (str, OwnFunctions)) or not isinstance(values, Iterable):
         raise TypeError(f"{argument} must be a sequence of {kind.__name__}, got {type(values).__name__}")

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from typing import Any
 
 import numpy as np
@@ -115,6 +116,20 @@ class NetworkEstimator(BaseEstimator):
         if hasattr(self, "estimators_"):
             raise AttributeError(f"network_ is that of a single network, got an ensemble of {len(self.estimators_)}")
         return holder.network_of(self)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the trained estimator to a safetensors file, which `fastfnn.sklearn.load` reads.
+
+        `fastfnn.sklearn.save` does the same and says what the file holds; it also takes a pipeline that standardizes.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file; an existing file is replaced in one step.
+        """
+        from fastfnn.sklearn import files  # it imports the estimators
+
+        files.write(self, path)
 
     def __getstate__(self) -> dict[str, Any]:
         return holder.state_of(self, super().__getstate__())
