@@ -289,6 +289,8 @@ def _set_classes(estimator: MLPClassifier, told: dict[str, Any]) -> None:
     estimator.classes_ = _checked_labels(labels, told["classes_dtype"])
     binarizer = estimator._label_binarizer = LabelBinarizer()
     binarizer.y_type_, binarizer.sparse_input_ = kind, validation.boolean("sparse_targets", told["sparse_targets"])
+    if binarizer.sparse_input_ and kind != "multilabel-indicator":
+        raise ValueError(f"sparse_targets must be false for {kind} targets")
     binarizer.classes_ = np.arange(outputs) if kind == "multilabel-indicator" else estimator.classes_
 
 

@@ -25,6 +25,7 @@ SCHEDULES: Mapping[str, type[Schedule]] = {
     )
 }  # fmt: skip
 
+LONGEST_INT = 1 << 64
 LARGEST = sys.float_info.max
 
 # JSON has no such numbers.
@@ -125,9 +126,12 @@ def restored(kind: type, told: Any, own: Mapping[str, Activation], own_losses: M
 
     `own` and `own_losses` are the user's activations and losses by their names.
     """
-    known = tuple(name for name in kind().get_params(deep=False) if name != "callbacks")
-    told = checked_entries("parameters", told, (), (*known, "callbacks"))
+    defaults = kind().get_params(deep=False)
+    told = checked_entries("parameters", told, (), tuple(defaults))
     values = {name: _from_json(name, value) for name, value in told.items()}
+    for name, value in values.items():  # scikit-learn takes a bool for a number
+        if isinstance(value, bool) and not isinstance(defaults[name], bool):
+            raise TypeError(f"{name} must not be {value}")
     if values.pop("callbacks", None):
         raise ValueError("callbacks must be null or empty")
     if "activation" in values:
@@ -165,6 +169,8 @@ def _scalar(name: str, value: Any) -> Any:
     """Return a value that is not nested."""
     if not isinstance(value, SCALARS):
         raise TypeError(f"{name} must be a number, a name or null, got {type(value).__name__}")
+    if isinstance(value, int) and abs(value) >= LONGEST_INT:
+        raise ValueError(f"{name} must be a number of 64 bits, got a longer one")
     return math.inf if name == "n_iter_no_change" and value == "inf" else value
 
 

@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 import scipy.sparse
 from estimator_twins import BOTH, PROBLEMS, SMALL, Problem, X, assert_same_weights, quiet
-from helpers import run_python
 from safetensors import safe_open
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
@@ -125,7 +124,7 @@ def test_sparse_sets_of_labels_come_back(tmp_path):
 def test_labels_that_a_file_cannot_hold_are_a_valueerror(tmp_path):
     model = fitted(PROBLEMS["multiclass"])
     model.classes_ = model.classes_.astype(np.longdouble)
-    with pytest.raises(ValueError, match="^classes must have one of the dtypes bool, .* in a file, got "):
+    with pytest.raises(ValueError, match=r"^classes must have one of the dtypes bool, .* in a file, got "):
         model.save(tmp_path / "model")
 
 
@@ -212,9 +211,9 @@ def test_functions_of_the_user_are_given_to_load(tmp_path):
     assert_same(twin, model)
     assert_same_weights(quiet(twin.fit, X, PROBLEMS["outputs"].y), model)
     path = tmp_path / "model.safetensors"
-    with pytest.raises(ValueError, match="^activations must hold the network's own activation 'double' of "):
+    with pytest.raises(ValueError, match=r"^activations must hold the network's own activation 'double' of "):
         fastfnn.sklearn.load(path, losses=[loss])
-    with pytest.raises(ValueError, match="^losses must hold the network's own loss 'square' of "):
+    with pytest.raises(ValueError, match=r"^losses must hold the network's own loss 'square' of "):
         fastfnn.sklearn.load(path, activations=[twice])
 
 
@@ -261,7 +260,7 @@ def test_a_warm_start_goes_on(tmp_path, estimator, params):
 
 
 def test_a_network_of_partial_fit_comes_back(tmp_path):
-    model = MLPClassifier(**SMALL).partial_fit(X[:5], np.zeros(5, int), classes=[0, 1, 2])
+    model = MLPClassifier(batch_size=5, random_state=0).partial_fit(X[:5], np.zeros(5, int), classes=[0, 1, 2])
     assert_same(saved(model, tmp_path), model)
 
 
@@ -269,11 +268,10 @@ def test_a_network_of_partial_fit_comes_back(tmp_path):
 def test_what_is_loaded_is_copied_cloned_and_saved_again(tmp_path, estimator):
     model = fitted(Problem(estimator, Y), batch_norm=True)
     twin = saved(model, tmp_path)
-    content = (tmp_path / "model.safetensors").read_bytes()
     assert_same(pickle.loads(pickle.dumps(twin)), model)
     assert plain(list(clone(twin).get_params().values())) == plain(list(model.get_params().values()))
     twin.save(tmp_path / "again")
-    assert (tmp_path / "again").read_bytes() == content
+    assert section(tmp_path / "again") == section(tmp_path / "model.safetensors")
 
 
 def test_a_loss_that_is_not_finite_comes_back(tmp_path):
@@ -286,18 +284,6 @@ def test_weights_that_the_user_has_set_are_saved(tmp_path):
     model = fitted(PROBLEMS["outputs"])
     model.coefs_[0] = np.ones_like(model.coefs_[0])
     assert_same(saved(model, tmp_path), model)
-
-
-def test_another_process_predicts_the_same(tmp_path):
-    model = fitted(PROBLEMS["multiclass"])
-    model.save(tmp_path / "model")
-    np.save(tmp_path / "x.npy", X)
-    code = """if True:
-        import sys, numpy as np, fastfnn.sklearn
-        model = fastfnn.sklearn.load(sys.argv[1])
-        print(model.predict_proba(np.load(sys.argv[2])).tobytes().hex())
-    """
-    assert run_python(code, tmp_path / "model", tmp_path / "x.npy").strip() == model.predict_proba(X).tobytes().hex()
 
 
 # Pipelines
@@ -378,7 +364,7 @@ def test_an_untrained_model_is_not_saved(tmp_path):
 
 def test_an_ensemble_is_a_valueerror_and_its_members_are_saved(tmp_path):
     model = fitted(PROBLEMS["multiclass"], n_estimators=2)
-    with pytest.raises(ValueError, match="^a file holds one network, got an ensemble of 2: save each of estimators_"):
+    with pytest.raises(ValueError, match=r"^a file holds one network, got an ensemble of 2: save each of estimators_"):
         model.save(tmp_path / "model")
     twins = [saved(member, tmp_path) for member in model.estimators_]
     got = np.mean([twin.predict_proba(X) for twin in twins], axis=0)
@@ -405,7 +391,7 @@ def test_invalid_parameters_are_not_saved(tmp_path, estimator):
 
 def test_a_path_of_another_type_is_a_typeerror():
     for act in (fitted(PROBLEMS["outputs"]).save, fastfnn.sklearn.load):
-        with pytest.raises(TypeError, match="^path must be a str or a path-like object, got int$"):
+        with pytest.raises(TypeError, match=r"^path must be a str or a path-like object, got int$"):
             act(3)
 
 
@@ -417,7 +403,7 @@ def test_a_missing_file_is_a_filenotfounderror(tmp_path):
 def test_a_curve_that_is_too_long_for_a_file_is_a_valueerror(tmp_path):
     model = fitted(PROBLEMS["outputs"])
     model.loss_curve_ = [0.1 + 0.2] * 300_000
-    with pytest.raises(ValueError, match="must be described by at most .* for 3 layers, estimator$"):
+    with pytest.raises(ValueError, match=r"must be described by at most .* for 3 layers, estimator$"):
         model.save(tmp_path / "model")
 
 
@@ -434,7 +420,7 @@ def test_the_network_is_read_from_the_file_of_an_estimator(tmp_path):
 
 def test_a_file_of_a_network_says_what_reads_it(tmp_path):
     fnn.FNN((2, 2)).save(tmp_path / "net")
-    with pytest.raises(ValueError, match="net holds a network, but no estimator: read it with fastfnn.load$"):
+    with pytest.raises(ValueError, match=r"net holds a network, but no estimator: read it with fastfnn.load$"):
         fastfnn.sklearn.load(tmp_path / "net")
 
 
