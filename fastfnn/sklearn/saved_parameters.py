@@ -177,7 +177,10 @@ def _scalar(name: str, value: Any) -> Any:
 def _weights(value: Any) -> dict[Any, float]:
     told = checked_entries("class_weight", value, ("labels", "weights"))
     labels = [_scalar("a label of class_weight", label) for label in checked_list("labels", told["labels"])]
-    weights = [float_from_json("a weight", weight) for weight in checked_list("weights", told["weights"], len(labels))]
+    weights = [
+        _scalar("a weight", weight) if type(weight) is int else float_from_json("a weight", weight)
+        for weight in checked_list("weights", told["weights"], len(labels))
+    ]
     return dict(zip(labels, weights, strict=True))
 
 
