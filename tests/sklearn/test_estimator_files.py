@@ -114,6 +114,12 @@ def test_labels_of_every_kind_come_back(tmp_path, y):
     assert saved(model, tmp_path).predict(X).tolist() == model.predict(X).tolist()
 
 
+@pytest.mark.parametrize("kind", ["str", "category", "object"])
+def test_labels_of_frames_come_back(tmp_path, kind):
+    model = fitted(Problem(MLPClassifier, pd.Series(WORDS[Y], dtype=kind)))
+    assert_same(saved(model, tmp_path), model)
+
+
 def test_sparse_sets_of_labels_come_back(tmp_path):
     model = fitted(Problem(MLPClassifier, scipy.sparse.csr_array(PROBLEMS["multilabel"].y)))
     got = saved(model, tmp_path).predict(X)

@@ -36,9 +36,9 @@ def test_an_error_inside_scikit_learn_is_not_hidden():
     assert "No module named" in run_python(code)
 
 
-def test_the_estimators_are_what_the_module_exports():
+def test_estimators_and_files_are_what_the_module_exports():
     import fastfnn.sklearn
 
-    assert sorted(fastfnn.sklearn.__all__) == ["MLPClassifier", "MLPRegressor"]
+    assert sorted(fastfnn.sklearn.__all__) == ["MLPClassifier", "MLPRegressor", "load", "save"]
     for name in fastfnn.sklearn.__all__:
         assert getattr(fastfnn.sklearn, name).__module__.startswith("fastfnn.sklearn")

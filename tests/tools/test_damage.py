@@ -2,7 +2,6 @@
 
 import json
 import re
-import types
 
 import numpy as np
 import pytest
@@ -32,9 +31,8 @@ def odd(monkeypatch, load):
 
 
 def test_damaged_files_are_refused_or_load():
-    slow = ("JSON of other types", "JSON nested deeply", "JSON huge numbers", "JSON filled up", "arrays swapped")
-    quick = [argument for name in damage.DAMAGES if name not in slow for argument in ("--damage", name)]
-    status, rows, others = table(*quick)
+    quick = ("cut at a length", "bit", "bytes inserted", "parts exchanged", "header length", "JSON key twice")
+    status, rows, others = table(*(argument for name in quick for argument in ("--damage", name)))
     assert (status, others) == (0, ["0 failures"])
     assert {file for file, _ in rows} == set(damage.FILES)
     for tried, *outcomes in rows.values():
@@ -87,8 +85,7 @@ def test_a_model_that_does_not_work_is_a_failure(monkeypatch):
 
 
 def test_every_value_of_a_file_is_damaged():
-    net = types.SimpleNamespace(value={"a": [1, 2, 3], "b": {"c": "x"}})
-    assert list(damage.places(net.value)) == [("a",), ("a", 0), ("a", 2), ("b",), ("b", "c")]
+    assert list(damage.places({"a": [1, 2, 3], "b": {"c": "x"}})) == [("a",), ("a", 0), ("a", 2), ("b",), ("b", "c")]
 
 
 @pytest.mark.parametrize("kind", ["JSON of other types", "JSON key twice", "JSON nested deeply", "arrays swapped"])
