@@ -55,7 +55,7 @@ test-kernel: $(VENV)/.installed-dev
 
 # Without large shapes, tests that need the compiler, those of the estimators, and those that run no kernels. Coverage
 # does not include the subprocesses that tests start.
-NO_KERNELS := --ignore=tests/tools --ignore=tests/sklearn $(addprefix --ignore=tests/api/test_,\
+NO_KERNELS := --ignore=tests/tools --ignore=tests/sklearn --ignore=tests/interop $(addprefix --ignore=tests/api/test_,\
 	atomic.py bench_neighbours.py cli_stops.py hostile_files.py)
 
 test-nojit: $(VENV)/.installed-dev

@@ -16,6 +16,7 @@ from fastfnn import kernels, reference
 from fastfnn.kernels.compiler import cache, decorators
 from fastfnn.kernels.compiler.memory import aligned_zeros
 from fastfnn.kernels.elementwise.checks import all_finite, are_distributions
+from fastfnn.kernels.elementwise.constants import FLOAT64
 from fastfnn.kernels.elementwise.conversion import all_finite_as, is_convertible
 from fastfnn.kernels.tuning import CONVERT_ONCE_BYTES, SAMPLES_PER_GROUP, WORK_PER_PREDICTION
 from fastfnn.kernels.workers import pool, region, threads
@@ -28,10 +29,19 @@ OPTIMIZERS = kernels.OPTIMIZERS
 SETTINGS = kernels.SETTINGS
 CompileProgress = cache.Progress
 
+# What other libraries need to compute the activations of the kernels: the slope of leaky ReLU for x < 0, and the
+# constants of GELU in float64, see kernels/elementwise/elementary.py.
+LEAK = reference.activations.LEAK
+GELU_SCALE = float(FLOAT64.gelu_scale)
+GELU_POLYNOMIAL = tuple(map(float, FLOAT64.gelu_polynomial))
+
 __all__ = [
     "ACTIVATIONS",
     "BACKENDS",
     "CONVERT_ONCE_BYTES",
+    "GELU_POLYNOMIAL",
+    "GELU_SCALE",
+    "LEAK",
     "LOSSES",
     "OPTIMIZERS",
     "SAMPLES_PER_GROUP",

@@ -506,6 +506,35 @@ class FNN(NetworkBase):
             del description["loss_options"]  # earlier versions of the package do not know it
         files.write(path, {**self.params, **self._running()}, description, sections)
 
+    def to_onnx(self, path: str | os.PathLike[str]) -> None:
+        """Write the network to an ONNX file, which ONNX Runtime and many other programs predict with.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file, which is replaced in one step, as by `save`.
+
+        Raises
+        ------
+        ImportError
+            If the package onnx is missing: the extra ``fastfnn[onnx]`` has it.
+        OSError
+            If the file cannot be written.
+        ValueError
+            If the network has an `Activation` of a user, or more than 2 GiB of parameters.
+
+        Notes
+        -----
+        The model has the input "x" (N, I) and the output "out" (N, K), both of the network's dtype, with any number of
+        rows N. It computes what `predict` returns, up to rounding. Batch normalization is part of the weights, dropout
+        disappears. A network with a `Loss` of a user has the identity as output activation here too.
+
+        The file is for predictions; `save` and `fastfnn.load` keep a network for more training.
+        """
+        from fastfnn.interop import onnx
+
+        onnx.write(path, onnx.network_model(self))
+
 
 def load(path: str | os.PathLike[str], *, activations: Sequence[Activation] = (), losses: Sequence[Loss] = ()) -> FNN:
     """Read a network that `FNN.save` wrote.
