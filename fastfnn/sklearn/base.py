@@ -56,6 +56,10 @@ class NetworkEstimator(BaseEstimator):
         """Return the loss of the network, as `FNN` takes it."""
         raise NotImplementedError
 
+    def _class_labels(self) -> Any:
+        """Return the labels that the outputs of a classifier stand for; None for a regressor."""
+        return None
+
     def _loss_divisor(self) -> int:
         """Return what the loss of the network is divided by where it is reported."""
         return 1
@@ -130,6 +134,37 @@ class NetworkEstimator(BaseEstimator):
         from fastfnn.sklearn import files  # it imports the estimators
 
         files.write(self, path)
+
+    def to_onnx(self, path: str | os.PathLike[str]) -> None:
+        """Write the estimator to an ONNX file, with the inputs and outputs that skl2onnx gives its models.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file, which is replaced in one step.
+
+        Raises
+        ------
+        ImportError
+            If the package onnx is missing: the extra ``fastfnn[onnx]`` has it.
+        OSError
+            If the file cannot be written.
+        ValueError
+            If the estimator has a `fastfnn.Activation` of a user, or more than 2 GiB of parameters.
+
+        Notes
+        -----
+        The input is "X" (N, features), of the dtype of the weights. A classifier has the outputs "label" (N,), integers
+        or strings, and "probabilities" (N, classes), as an array and not as dicts; with several labels "label" is 0 or
+        1 for each, (N, classes). A regressor has the output "variable" (N, outputs). All networks of an ensemble are in
+        the file. Names of features are in its property "feature_names".
+        """
+        from fastfnn.interop import onnx
+
+        check_is_fitted(self, ("coefs_", "estimators_"), all_or_any=any)
+        networks = [holder.network_of(member) for member in getattr(self, "estimators_", [self])]
+        names = getattr(self, "feature_names_in_", None)
+        onnx.write(path, onnx.estimator_model(networks, self._class_labels(), type(self).__name__, names))
 
     def __getstate__(self) -> dict[str, Any]:
         return holder.state_of(self, super().__getstate__())

@@ -364,6 +364,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             return losses.SoftmaxCrossEntropy(label_smoothing=self.label_smoothing)
         return losses.SigmoidCrossEntropy(label_smoothing=self.label_smoothing)
 
+    def _class_labels(self) -> Any:
+        # Of samples of one class, both sides of 1/2 are this class.
+        return np.repeat(self.classes_, 2) if self.n_outputs_ == 1 and len(self.classes_) == 1 else self.classes_
+
     def _classes_to_stratify(self, targets: np.ndarray) -> np.ndarray | None:
         return self.classes_[targets[:, 0].astype(int)] if self.n_outputs_ == 1 else None
 
