@@ -10,6 +10,9 @@ Examples
 True
 """
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from fastfnn import callbacks, datasets, functions, layers, losses, optimizers, schedules, threadpools
 from fastfnn.activation import Activation
 from fastfnn.backend import get_num_threads, set_num_threads, show_config
@@ -22,6 +25,11 @@ from fastfnn.network import FNN, load
 from fastfnn.optimizers import SGD, AdaGrad, Adam, AdamW, Momentum, Nesterov, RMSprop
 from fastfnn.scaling import UnscaledDataWarning
 from fastfnn.textbook import MultiLayerNet, TwoLayerNet
+
+if TYPE_CHECKING:
+    from fastfnn.interop.keras import from_keras
+    from fastfnn.interop.scikit_learn import from_sklearn
+    from fastfnn.interop.torch import from_torch
 
 __version__ = "0.2.0"
 
@@ -46,6 +54,9 @@ __all__ = [
     "UnscaledDataWarning",
     "callbacks",
     "datasets",
+    "from_keras",
+    "from_sklearn",
+    "from_torch",
     "functions",
     "get_num_threads",
     "layers",
@@ -56,5 +67,24 @@ __all__ = [
     "set_num_threads",
     "show_config",
 ]
+
+# The modules of functions that most programs do not need: imported when a program asks for the function.
+_LATER = {
+    "from_keras": "fastfnn.interop.keras",
+    "from_sklearn": "fastfnn.interop.scikit_learn",
+    "from_torch": "fastfnn.interop.torch",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(_LATER[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
 
 threadpools.register()

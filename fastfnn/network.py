@@ -535,6 +535,36 @@ class FNN(NetworkBase):
 
         onnx.write(path, onnx.network_model(self))
 
+    def to_torch(self) -> Any:
+        """Return the network as an ``nn.Sequential`` of PyTorch, with equal predictions.
+
+        Returns
+        -------
+        torch.nn.Sequential
+            In evaluation mode, with copies of the parameters, of the network's dtype. Its last module is the output
+            activation, if there is one.
+
+        Raises
+        ------
+        ImportError
+            If PyTorch is not installed.
+        ValueError
+            If the network has an `Activation` of a user.
+
+        See Also
+        --------
+        fastfnn.from_torch : The other direction.
+
+        Notes
+        -----
+        A hidden layer is Linear, BatchNorm1d, the activation, Dropout; the identity is nn.Identity. ``model.train()``
+        makes it ready for training with PyTorch, whose losses of logits, such as CrossEntropyLoss, take
+        ``model[:-1]``.
+        """
+        from fastfnn.interop import torch
+
+        return torch.to_torch(self)
+
 
 def load(path: str | os.PathLike[str], *, activations: Sequence[Activation] = (), losses: Sequence[Loss] = ()) -> FNN:
     """Read a network that `FNN.save` wrote.

@@ -9,6 +9,7 @@ that call this package: `to_onnx`, `to_torch`; `from_torch`, `from_keras` and `f
       columns.py       the columns of a table
     torch.py, keras.py what the layers of a model say, and for PyTorch the way back
       chain.py         layers of another library become a network
+      torch_modules.py     modules that PyTorch lacks
     scikit_learn.py    fitted networks of scikit-learn become our estimators
     missing.py         the error where a library is not installed
 """
