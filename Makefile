@@ -10,8 +10,8 @@ BIN := $(VENV)/bin
 WEB := .asv/web
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help train notebooks test test-kernel test-nojit test-cpus lint bench regress digest fuzz history dashboard \
-	docs peers neighbours clean
+.PHONY: help train notebooks test test-kernel test-nojit test-cpus test-peers lint bench regress digest fuzz history \
+	dashboard docs peers neighbours clean
 
 help:
 	@echo "make train       train on handwritten digits and plot the loss into loss.png"
@@ -20,6 +20,7 @@ help:
 	@echo "make test-kernel all checks of one kernel, in about a minute: make test-kernel KERNEL=softplus"
 	@echo "make test-nojit  run the tests of kernels as plain Python, without the compiler, with coverage"
 	@echo "make test-cpus   run the tests of kernels compiled for older processors: with AVX2, and without any extension"
+	@echo "make test-peers  install PyTorch, Keras and JAX, and test the exchange of networks with them"
 	@echo "make lint        check style and types"
 	@echo "make bench       run every benchmark once, quickly"
 	@echo "make regress     compare the speed with another version's: make regress BASE=main"
@@ -28,7 +29,7 @@ help:
 	@echo "make history     measure the versions in benchmarks/versions.txt that have no results: needs an idle machine"
 	@echo "make dashboard   build the pages that show the speed; ARGS=--open opens them in a browser"
 	@echo "make docs        build the documentation site, English and Japanese, into docs/_build/html"
-	@echo "make peers       install PyTorch, JAX and scikit-learn, and compare the speed with theirs"
+	@echo "make peers       install PyTorch, JAX and others, and compare the speed with theirs"
 	@echo "make neighbours  time short calls while other processes want the same cores: needs an idle machine"
 	@echo "make clean       remove .venv and everything that the other targets made"
 
@@ -68,6 +69,10 @@ HASWELL := NUMBA_CPU_NAME=haswell NUMBA_CPU_FEATURES=+avx,+avx2,+bmi,+bmi2,+fma,
 test-cpus: $(VENV)/.installed-dev
 	$(HASWELL) $(PYTEST) $(KERNEL_TESTS) $(ARGS)
 	NUMBA_CPU_NAME=generic $(PYTEST) $(KERNEL_TESTS) $(ARGS)
+
+# The tests that `make test` skips, since PyTorch and Keras are too large for each machine that tests.
+test-peers: $(VENV)/.installed-dev $(VENV)/.installed-peers
+	$(PYTEST) tests/interop $(ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check
@@ -143,6 +148,6 @@ $(VENV)/.installed-dev: $(VENV)/.created pyproject.toml
 	@touch $(VENV)/.installed $@
 
 $(VENV)/.installed-peers: $(VENV)/.installed
-	@echo "installing PyTorch, JAX and scikit-learn into $(VENV): needed once, takes a few minutes"
+	@echo "installing PyTorch, JAX, Keras and scikit-learn into $(VENV): needed once, takes a few minutes"
 	$(PIP) --editable ".[plot,peers]"
 	@touch $@
