@@ -87,11 +87,11 @@ def test_search_in_threads():
     assert min(map(float, accuracies.groups())) > 0.9
 
 
-def code_of(page):
-    """The examples of a page of docs/, one after the other as a program."""
-    return "".join(
-        re.findall(r"^```python\n(.*?)^```$", (programs.ROOT / "docs" / page).read_text(), re.MULTILINE | re.DOTALL)
-    )
+def code_of(page, without="```"):
+    """The examples of a page of docs/, but for those with a word, one after the other as a program."""
+    text = (programs.ROOT / "docs" / page).read_text()
+    blocks = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return "".join(block for block in blocks if without not in block)
 
 
 def test_the_examples_for_users_of_scikit_learn_run(tmp_path):
@@ -102,4 +102,21 @@ def test_the_examples_for_users_of_scikit_learn_run(tmp_path):
     check = (
         "assert low.shape == median.shape and search.best_score_ > 0.8 and model.predict_proba(X).shape == (1797, 10)"
     )
+    programs.run(sys.executable, "-c", f"{quiet}{program}\n{check}", cwd=tmp_path)
+
+
+@pytest.mark.parametrize("without", ["torch", "```"], ids=["without PyTorch", "all"])
+def test_the_examples_of_exchange_with_other_libraries_run(without, tmp_path):
+    pytest.importorskip("onnxruntime")
+    if without != "torch":
+        pytest.importorskip("torch")
+    program = code_of("interop.md", without)
+    assert program.count("fit(") >= 3
+    check = (
+        "assert np.abs(session.run(['probabilities'], {'X': x_test})[0] - model0.predict_proba(x_test)).max() < 1e-5\n"
+        "assert (label == model0.predict(x_test)).all()\n"
+        "assert fnn.load('digits.safetensors').layer_sizes == (784, 100, 10)"
+    )
+    program = program.replace("model.to_onnx", "model0 = model\nmodel.to_onnx")
+    quiet = "import warnings\nimport numpy as np\nwarnings.simplefilter('ignore')\n"
     programs.run(sys.executable, "-c", f"{quiet}{program}\n{check}", cwd=tmp_path)
