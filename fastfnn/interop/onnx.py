@@ -196,9 +196,9 @@ def _one_hot(graph: Graph, column: CategoryColumn) -> str:
         raise ValueError(f"values of column {column.name!r} must be different, got {column.values}")
     if column.fill in places:
         places.setdefault("", places[column.fill])
-    text = graph.input(column.name, 1, str)
     if not places:
         raise ValueError(f"values of column {column.name!r} must not be empty")
+    text = graph.input(column.name, 1, str)
     place = graph.apply(
         "LabelEncoder", text, domain=ML, keys_strings=list(places), values_int64s=list(places.values()),
         default_int64=-1,

@@ -71,7 +71,12 @@ def softplus(graph: Graph, x: str) -> str:
 
 
 def silu(graph: Graph, x: str) -> str:
-    """x sigmoid(x)."""
+    """x sigmoid(x), in float64 x / (1 + e^-x).
+
+    ONNX Runtime 1.20 replaces x sigmoid(x) by a node of its own, for which it has no float64 kernel.
+    """
+    if graph.dtype == np.float64:
+        return graph.apply("Div", x, graph.apply("Add", graph.number(1), graph.apply("Exp", graph.apply("Neg", x))))
     return graph.apply("Mul", x, graph.apply("Sigmoid", x))
 
 
