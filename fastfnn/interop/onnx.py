@@ -144,19 +144,22 @@ def _predictions(graph: Graph, out: str, net: FNN, labels: Any) -> None:
     if labels is None:
         graph.output(VALUES, out, (BATCH, outputs))
         return
+    if not net.loss_function.has_accuracy:
+        raise ValueError(f"labels need a network with a cross-entropy loss, got loss {net.loss_name!r}")
     classes = _class_labels(labels)
     kind = str if classes.dtype.kind == "U" else np.int64
-    binary = net.loss_function.output_activation == "sigmoid" and outputs == 1
+    exclusive = net.loss_function.output_activation == "softmax"
+    binary = not exclusive and outputs == 1
     if len(classes) != (2 if binary else outputs):
         raise ValueError(f"labels must be those of {2 if binary else outputs} classes, got {len(classes)}")
-    if net.loss_function.output_activation == "softmax":
+    if exclusive:
         chosen = graph.apply("ArgMax", out, axis=1, keepdims=0)
     else:
         chosen = graph.cast(graph.apply("Greater", out, graph.number(0.5)), np.int64)
     if binary:
         chosen = graph.apply("Reshape", chosen, graph.constant("rows", np.array([-1], np.int64)))
         out = graph.apply("Concat", graph.apply("Sub", graph.number(1), out), out, axis=1)
-    if binary or net.loss_function.output_activation == "softmax":
+    if binary or exclusive:
         graph.output(LABEL, graph.apply("Gather", graph.constant("classes", classes), chosen), (BATCH,), kind)
     else:
         graph.output(LABEL, chosen, (BATCH, outputs), np.int64)

@@ -94,3 +94,11 @@ def test_tables_of_numbers_and_of_text_alone():
 def test_what_does_not_fit_is_named(columns, options, message):
     with pytest.raises(ValueError, match=message):
         table_model(columns, network((1, 2)), **({"labels": ["a", "b"], "target": None} | options))
+
+
+def test_labels_need_a_classifier():
+    column = NumberColumn("a", None, 0, 1)
+    with pytest.raises(ValueError, match="labels need a network with a cross-entropy loss, got loss 'squared_error'"):
+        table_model([column], network((1, 2), loss="squared_error"), labels=["a", "b"], target=None)
+    with pytest.raises(TypeError, match="strings or whole numbers"):
+        table_model([column], network((1, 2)), labels=[0.5, 1.5], target=None)
