@@ -12,7 +12,12 @@ import pytest
 import fastfnn
 
 PACKAGE = pathlib.Path(fastfnn.__file__).parent
-MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
+MODULES = sorted(
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+    for pattern in ("*.py", "callbacks/*.py")
+    for path in PACKAGE.glob(pattern)
+    if path.stem != "__init__"
+)
 
 # The sections of numpydoc in their order.
 SECTIONS = (
@@ -27,7 +32,7 @@ def module(name):
 
 def documented(name):
     """The docstrings of a module, by the name of what they describe."""
-    tree = ast.parse((PACKAGE / f"{name}.py").read_text("utf-8"))
+    tree = ast.parse((PACKAGE / f"{name.replace('.', '/')}.py").read_text("utf-8"))
     kinds = (ast.Module, ast.ClassDef, ast.FunctionDef)
     nodes = [node for node in ast.walk(tree) if isinstance(node, kinds)]
     return {getattr(node, "name", name): ast.get_docstring(node) for node in nodes if ast.get_docstring(node)}
