@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -18,7 +19,7 @@ from fastfnn.folding import folded_parameters
 from fastfnn.initialization import draw_weights
 from fastfnn.loss import LossBase
 from fastfnn.losses import checked_loss
-from fastfnn.metrics import accuracy, loss_of_each
+from fastfnn.metrics import Metric, accuracy, loss_of_each
 from fastfnn.options import (
     activation_name,
     checked_activations,
@@ -253,12 +254,32 @@ class NetworkBase:
         )  # fmt: skip
         return loss
 
-    def _evaluate(self, rows: np.ndarray, targets: np.ndarray) -> dict[str, float]:
-        """Return loss and, for cross-entropies, accuracy from one forward pass."""
-        out = self._forward(rows, "identity")
-        result = {"loss": self._sample_losses(np.empty(len(out)), out, targets)}
+    def _evaluate(
+        self, out: np.ndarray, targets: np.ndarray, metrics: Sequence[Metric], weights: np.ndarray = NOTHING
+    ) -> dict[str, float]:
+        """Return loss, accuracy (for cross-entropies) and metrics, from the outputs before the output activation.
+
+        `weights` of the samples multiply their losses; they do not affect accuracy and metrics.
+        """
+        losses = np.empty(len(out))
+        loss = self._sample_losses(losses, out, targets)
+        result = {"loss": float((weights * losses).mean()) if weights.size else loss}
         if self.loss_function.has_accuracy:
             result["accuracy"] = accuracy(self.loss_name, out, targets)
+        return result | self._measure([metric for metric in metrics if metric.name not in result], out, targets)
+
+    def _measure(self, metrics: Sequence[Metric], out: np.ndarray, targets: np.ndarray) -> dict[str, float]:
+        """Return metrics by name, from the outputs before the output activation; `predict` is computed at most once."""
+        predictions = functools.cache(lambda: self._activated(out))
+        return {metric.name: metric.measure(self.loss_function, out, targets, predictions) for metric in metrics}
+
+    def _activated(self, out: np.ndarray) -> np.ndarray:
+        """Return what `predict` returns, from the outputs before the output activation."""
+        name = self.loss_function.output_activation
+        if name == "identity":
+            return out
+        result = np.empty_like(out)
+        self._kernels.activation_forward(result, out, ACTIVATIONS.index(name))
         return result
 
     def _sample_losses(self, losses: np.ndarray, out: np.ndarray, targets: np.ndarray) -> float:

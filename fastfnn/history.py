@@ -11,8 +11,13 @@ from typing import Any
 
 import numpy as np
 
-# The lists with one entry per epoch.
-PER_EPOCH = ("loss", "accuracy", "val_loss", "val_accuracy", "seconds", "samples_per_second")
+from fastfnn.metrics import higher_is_better
+
+# The lists with one entry per epoch, besides those of `metrics`.
+MEASURED = ("loss", "accuracy", "val_loss", "val_accuracy")
+PER_EPOCH = (*MEASURED, "seconds", "samples_per_second")
+
+CHARTS_SIDE_BY_SIDE = 3
 
 
 @dataclass(repr=False)
@@ -24,7 +29,8 @@ class History:
     loss : list of float
         Mean training loss per sample over the epoch; each batch is measured before its update.
     accuracy : list of float
-        Accuracy on the training samples after the epoch; only measured if there is validation data.
+        Accuracy on the training samples after the epoch; only measured if there is validation data, or if it is among
+        the `metrics` of `FNN.fit`.
     val_loss : list of float
         Loss on the validation data after the epoch.
     val_accuracy : list of float
@@ -37,6 +43,9 @@ class History:
         Training samples per second of that time.
     step_loss : (steps,) float64 array
         Mean loss of each batch, before its update.
+    metrics : dict of str to list of float
+        The metrics that `FNN.fit` was asked for, but accuracy, by name: on the training samples, as "mae", and, with
+        validation data, on these, as "val_mae".
 
     Examples
     --------
@@ -52,6 +61,7 @@ class History:
     seconds: list[float] = field(default_factory=list)
     samples_per_second: list[float] = field(default_factory=list)
     step_loss: np.ndarray = field(default_factory=lambda: np.empty(0))
+    metrics: dict[str, list[float]] = field(default_factory=dict)
 
     @property
     def epochs(self) -> int:
@@ -59,10 +69,20 @@ class History:
         return len(self.loss)
 
     def __repr__(self) -> str:
-        measured = [_last_and_best(name, getattr(self, name)) for name in PER_EPOCH[:4] if getattr(self, name)]
+        measured = [_last_and_best(name, self._values(name)) for name in (*MEASURED, *self.metrics)]
         time = f" in {sum(self.seconds):.3g} s" if self.seconds else ""
         epochs = f"{self.epochs} epoch{'' if self.epochs == 1 else 's'}"
-        return f"History({epochs}{time}{': ' if measured else ''}{'; '.join(measured)})"
+        text = "; ".join(filter(None, measured))
+        return f"History({epochs}{time}{': ' if text else ''}{text})"
+
+    def _values(self, name: str) -> list[float]:
+        """Return the list of a quantity, with one entry per epoch: an attribute, or one of `metrics`."""
+        values: list[float] = self.metrics[name] if name in self.metrics else getattr(self, name)
+        return values
+
+    def _columns(self) -> dict[str, list[float]]:
+        """Return all lists with one entry per epoch, by name, in the order in which tables have them."""
+        return {name: self._values(name) for name in (*MEASURED, *self.metrics, *PER_EPOCH[len(MEASURED) :])}
 
     def to_frame(self) -> Any:
         """Return what was measured as a table of pandas.
@@ -82,13 +102,13 @@ class History:
             import pandas
         except ImportError as error:
             raise ImportError("History.to_frame needs pandas: pip install pandas") from error
-        columns = {name: values for name in PER_EPOCH if (values := getattr(self, name)) or name == "loss"}
+        columns = {name: values for name, values in self._columns().items() if values or name == "loss"}
         index = pandas.RangeIndex(1, self.epochs + 1, name="epoch")
         padded = {name: [*values, *[math.nan] * (self.epochs - len(values))] for name, values in columns.items()}
         return pandas.DataFrame(padded, index, dtype="float64")
 
     def to_json(self) -> str:
-        """Return all lists and `step_loss` as the text of a JSON object.
+        """Return all lists, those of `metrics` too, and `step_loss` as the text of a JSON object.
 
         Numbers that JSON does not have, NaN and infinity, become null.
 
@@ -99,16 +119,16 @@ class History:
         >>> json.loads(fnn.History(loss=[0.5, float("nan")]).to_json())["loss"]
         [0.5, None]
         """
-        lists = {name: getattr(self, name) for name in PER_EPOCH} | {"step_loss": self.step_loss.tolist()}
+        lists = self._columns() | {"step_loss": self.step_loss.tolist()}
         finite = {
             name: [value if math.isfinite(value) else None for value in map(float, values)]
             for name, values in lists.items()
         }
         return json.dumps(finite, allow_nan=False)
 
-    def _extend(self, **values: list[float]) -> None:
+    def _extend(self, /, **values: list[float]) -> None:
         """Append values to the lists of these names: to all of them, or to none if an exception comes between."""
-        lists = [(getattr(self, name), more) for name, more in values.items()]
+        lists = [(self._values(name), more) for name, more in values.items()]
         lengths = [len(items) for items, _ in lists]
         try:
             for items, more in lists:
@@ -119,7 +139,7 @@ class History:
             raise
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
-        """Draw loss and accuracy over the epochs.
+        """Draw loss, accuracy and other metrics over the epochs.
 
         Parameters
         ----------
@@ -155,16 +175,18 @@ class History:
                 return buffer.getvalue()
 
         curves = self._curves()
-        figure = Drawing(figsize=(5 * len(curves), 3.8), layout="constrained")
+        columns = min(len(curves), CHARTS_SIDE_BY_SIDE)
+        rows = -(-len(curves) // columns)
+        figure = Drawing(figsize=(5 * columns, 3.8 * rows), layout="constrained")
         FigureCanvasAgg(figure)
-        for column, (quantity, lines) in enumerate(curves.items(), 1):
-            axes = figure.add_subplot(1, len(curves), column)
+        for number, (quantity, lines) in enumerate(curves.items(), 1):
+            axes = figure.add_subplot(rows, columns, number)
             for (label, values), style in zip(lines.items(), ("o-", "s--"), strict=True):
                 if values:
                     axes.plot(range(1, len(values) + 1), values, style, markersize=4, label=label)
             axes.set_xlabel("epoch")
-            axes.set_ylabel(quantity if quantity == "accuracy" else "mean loss per sample")
-            axes.set_title(quantity.capitalize())
+            axes.set_ylabel("mean loss per sample" if quantity == "loss" else quantity)
+            axes.set_title(quantity if quantity in self.metrics else quantity.capitalize())
             axes.grid(alpha=0.3)
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             axes.legend()
@@ -177,15 +199,22 @@ class History:
         curves = {
             "loss": {"training": self.loss, "validation": self.val_loss},
             "accuracy": {"training": self.accuracy, "validation": self.val_accuracy},
+        } | {
+            name: {"training": values, "validation": self.metrics.get(f"val_{name}", [])}
+            for name, values in self.metrics.items()
+            if not name.startswith("val_")
         }
         return {quantity: lines for quantity, lines in curves.items() if any(lines.values())}
 
 
 def _last_and_best(name: str, values: list[float]) -> str:
-    """Return the last value of a list, and the best one if that is another."""
+    """Return the last value of a list, and the best one if that is another and known; nothing of an empty list."""
+    if not values:
+        return ""
     text = f"{name} {values[-1]:.4g}"
     known = [value for value in values if not math.isnan(value)]
-    if not known:
+    higher = higher_is_better(name)
+    if not known or higher is None:
         return text
-    best = max(known) if name.endswith("accuracy") else min(known)
+    best = max(known) if higher else min(known)
     return text if best == values[-1] else f"{text}, best {best:.4g} in epoch {values.index(best) + 1}"

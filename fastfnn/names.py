@@ -1,4 +1,4 @@
-"""Names by which activations, losses and optimizers are known elsewhere, and the names that they have here.
+"""Names by which activations, losses, optimizers and metrics are known elsewhere, and the names that they have here.
 
 Constructors look names up here; networks, files and messages hold only the names of this package. Case does not count,
 nor do the signs between words: "LeakyReLU", "leaky-relu" and "leaky_relu" are one name.
@@ -38,6 +38,22 @@ LOSSES: Mapping[str, str] = {
     "poisson_deviance": "poisson",
 }
 OPTIMIZERS: Mapping[str, str] = {"nag": "Nesterov"}
+METRICS: Mapping[str, str] = {
+    "acc": "accuracy",
+    "accuracy_score": "accuracy",
+    "categorical_accuracy": "accuracy",
+    "sparse_categorical_accuracy": "accuracy",
+    "balanced_accuracy_score": "balanced_accuracy",
+    "precision_score": "precision",
+    "recall_score": "recall",
+    "f1_score": "f1",
+    "roc_auc": "auc",
+    "roc_auc_score": "auc",
+    "mean_squared_error": "mse",
+    "root_mean_squared_error": "rmse",
+    "mean_absolute_error": "mae",
+    "r2_score": "r2",
+}
 
 
 def canonical(value: str, names: Iterable[str], others: Mapping[str, str]) -> str:

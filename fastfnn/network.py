@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastfnn import files, metrics, validation
+from fastfnn import files, validation
 from fastfnn.activation import Activation
 from fastfnn.backend import ACTIVATIONS
 from fastfnn.base import NetworkBase
@@ -25,6 +25,7 @@ from fastfnn.history import History
 from fastfnn.initialization import INIT_GAIN
 from fastfnn.loss import Loss
 from fastfnn.losses import BY_NAME, described_loss
+from fastfnn.metrics import accuracy, checked_metrics
 from fastfnn.optimizers import Optimizer
 from fastfnn.options import HIDDEN_ACTIVATIONS, OUTPUT_ACTIVATION, activation_name, check_saved_name, saved_names
 from fastfnn.own_functions import OwnFunctions
@@ -231,23 +232,37 @@ class FNN(NetworkBase):
             raise ValueError(f"accuracy needs a network with a cross-entropy loss, got loss {self.loss_name!r}")
         rows = self._samples_to_predict("x", x)
         targets = self._targets("t", t, len(rows))
-        return metrics.accuracy(self.loss_name, self._forward(rows, "identity"), targets)
+        return accuracy(self.loss_name, self._forward(rows, "identity"), targets)
 
-    def evaluate(self, x: ArrayLike, t: ArrayLike) -> dict[str, float]:
-        """Compute loss and accuracy in one forward pass.
+    def evaluate(
+        self, x: ArrayLike, t: ArrayLike, metrics: Sequence[str | Callable[..., float]] | None = None
+    ) -> dict[str, float]:
+        """Compute loss, accuracy and other metrics in one forward pass.
 
         Parameters
         ----------
         x, t : array
             Samples and targets, see `loss`.
+        metrics : list of str or callable, optional
+            Names of metrics, or functions of (t, y), see `fit`.
 
         Returns
         -------
         dict
-            ``{"loss": ..., "accuracy": ...}``, "accuracy" only for the cross-entropies.
+            ``{"loss": ..., "accuracy": ...}``, "accuracy" only for the cross-entropies, and the metrics by name.
+
+        Examples
+        --------
+        >>> import fastfnn as fnn
+        >>> net = fnn.FNN((1, 1), loss="squared_error", dtype="float64")
+        >>> net.params["W1"], net.params["b1"] = [[2.0]], [1.0]
+        >>> net.evaluate([[0.0], [1.0]], [1.0, 5.0], metrics=["mae", "r2"])
+        {'loss': 1.0, 'mae': 1.0, 'r2': 0.5}
         """
+        measured = checked_metrics(metrics, self.loss_function)
         rows = self._samples_to_predict("x", x)
-        return self._evaluate(rows, self._targets("t", t, len(rows)))
+        targets = self._targets("t", t, len(rows))
+        return self._evaluate(self._forward(rows, "identity"), targets, measured)
 
     def gradient(self, x: ArrayLike, t: ArrayLike) -> dict[str, np.ndarray]:
         """Compute the gradient of a training step by back-propagation.
@@ -341,6 +356,7 @@ class FNN(NetworkBase):
         optimizer: Optimizer | str | None = None,
         sampling: str = "shuffle",
         validation_data: tuple[ArrayLike, ArrayLike] | None = None,
+        metrics: Sequence[str | Callable[..., float]] | None = None,
         sample_weight: ArrayLike | None = None,
         class_weight: Mapping[int, float] | str | None = None,
         callbacks: Sequence[Callback | Callable[[FNN, History], Any]] | None = None,
@@ -367,9 +383,16 @@ class FNN(NetworkBase):
         validation_data : (x, t), optional
             Samples and targets on which loss and accuracy are measured after each epoch. The accuracy on the training
             samples is then measured too.
+        metrics : list of str or callable, optional
+            What else to measure after each epoch, on the training samples and on validation data. For cross-entropies
+            "accuracy", "balanced_accuracy", "precision", "recall", "f1" and "auc"; for other losses "mse", "rmse",
+            "mae" and "r2". A function of (t, y) returns a number; t are targets as labels (N,) or rows (N, K), and y is
+            what `predict` returns, (N, K). The history has them as ``history.metrics["mae"]`` and ``["val_mae"]``, but
+            the accuracy as `History.accuracy` and `History.val_accuracy`.
         sample_weight : (N,) array, optional
             Weights ``w_i``, finite and not negative. Each step minimizes the sum of ``w_i E_i`` over its batch, divided
-            by the number of samples, not by the sum of the weights. The losses in the history are such means.
+            by the number of samples, not by the sum of the weights. The losses in the history are such means;
+            metrics do without weights.
         class_weight : dict or "balanced", optional
             Only for softmax cross-entropy with labels or one-hot rows. A dict maps labels to weights (1 for missing
             labels); "balanced" is ``N / (classes in t * samples of the class)``. It multiplies `sample_weight` and does
@@ -418,8 +441,9 @@ class FNN(NetworkBase):
         """
         training = Training(
             self, x, t, epochs=epochs, batch_size=batch_size, optimizer=optimizer, sampling=sampling,
-            validation_data=validation_data, sample_weight=sample_weight, class_weight=class_weight,
-            callbacks=callbacks, progress=progress, on_divergence=on_divergence,
+            validation_data=validation_data, metrics=metrics,
+            sample_weight=sample_weight, class_weight=class_weight, callbacks=callbacks, progress=progress,
+            on_divergence=on_divergence,
         )  # fmt: skip
         return training.run()
 

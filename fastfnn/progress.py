@@ -53,4 +53,7 @@ def _epoch_line(history: History, epochs: int) -> str:
         parts.append(f"test loss {history.val_loss[-1]:.4f}")
     if history.val_accuracy:
         parts.append(f"test accuracy {history.val_accuracy[-1]:.4f}")
+    for name, values in history.metrics.items():
+        shown = f"test {name.removeprefix('val_')}" if name.startswith("val_") else name
+        parts.append(f"{shown} {values[-1]:.4g}")
     return "  ".join([*parts, f"{history.samples_per_second[-1]:,.0f} samples/s"])

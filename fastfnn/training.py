@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastfnn import metrics, scaling, validation
+from fastfnn import scaling, validation
 from fastfnn.backend import calls_are_atomic
 from fastfnn.base import NOTHING
 from fastfnn.callbacks import Callback, checked_callbacks
 from fastfnn.divergence import DivergenceError, warn_if_diverged
 from fastfnn.fitting import TrainingLoop, draw_orders
+from fastfnn.held_out import Part
 from fastfnn.history import History
+from fastfnn.metrics import Metric, checked_metrics
 from fastfnn.optimizers import SGD, Optimizer, checked_optimizer
 from fastfnn.progress import progress_bar
 from fastfnn.snapshot import TrainingState
@@ -35,8 +37,8 @@ class Training:
     Parameters
     ----------
     net : FNN
-    x, t, epochs, batch_size, optimizer, sampling, validation_data, sample_weight, class_weight, callbacks, progress, \
-on_divergence
+    x, t, epochs, batch_size, optimizer, sampling, validation_data, metrics, sample_weight, class_weight, \
+ callbacks, progress, on_divergence
         See `FNN.fit`.
     partial : bool
         Whether this is `partial_fit`: a network that diverges stays as it is, and scales of the samples are not looked
@@ -55,6 +57,7 @@ on_divergence
         on_divergence: str,
         sampling: str = "shuffle",
         validation_data: tuple[ArrayLike, ArrayLike] | None = None,
+        metrics: Sequence[str | Callable[..., float]] | None = None,
         sample_weight: ArrayLike | None = None,
         class_weight: Mapping[int, float] | str | None = None,
         callbacks: Sequence[Callback | Callable[[FNN, History], Any]] | None = None,
@@ -66,21 +69,25 @@ on_divergence
         self.targets = net._targets("t", t, len(rows))
         self.epochs = validation.integer("epochs", epochs, 1)
         self.rows = rows = validation.samples_for_epochs(rows, self.epochs, net.dtype)
-        self.batch = (
-            len(rows) if batch_size is None else min(validation.integer("batch_size", batch_size, 1), len(rows))
-        )
+        self.weights = net._sample_weights(sample_weight, class_weight, self.targets)
+        pair = net._validation_data(validation_data)
+        self.trained_on = Part(rows, self.targets)
+        self.held_out = None if pair is None else Part(*pair)
+        self.samples = count = len(rows)
+        self.batch = count if batch_size is None else min(validation.integer("batch_size", batch_size, 1), count)
         self.sampling = validation.choice("sampling", sampling, ("shuffle", "replacement"))
         self.optimizer = SGD(0.1) if optimizer is None else checked_optimizer(optimizer)
         self.optimizer_name = optimizer if isinstance(optimizer, str) else None
-        self.held_out = net._validation_data(validation_data)
-        self.weights = net._sample_weights(sample_weight, class_weight, self.targets)
-        self.watchers = checked_callbacks(callbacks, self.held_out is not None, net.loss_function.has_accuracy)
+        self.metrics = checked_metrics(metrics, net.loss_function)
+        self.watchers = checked_callbacks(
+            callbacks, self.held_out is not None, net.loss_function.has_accuracy, self.metrics
+        )
         self.on_divergence = validation.choice("on_divergence", on_divergence, ("raise", "warn"))
 
     def run(self) -> History:
         """Train, and return what was measured."""
         net, watchers = self.net, self.watchers
-        history = net.history = History()
+        history = net.history = self._new_history()
         for watcher in watchers:
             watcher.begin(net, history)
         if self.optimizer is not net._optimizer:
@@ -92,9 +99,9 @@ on_divergence
                 self._compile(loop)
                 while history.epochs < self.epochs:
                     count = 1 if self._observed else loop.epochs_at_once()
-                    loop.run(draw_orders(net._rng, len(self.rows), self.batch, self.sampling, count), shown.advance)
-                    if self.held_out is not None:
-                        self._measure(history, self.held_out)
+                    loop.run(self._draw_orders(count), shown.advance)
+                    if self.held_out is not None or self.metrics:
+                        self._measure(history)
                     shown.report(history)
                     # A list, so that every callback is called even if an earlier one stops the training.
                     if any([watcher.epoch(net, history) for watcher in watchers]):
@@ -116,7 +123,17 @@ on_divergence
     @property
     def _observed(self) -> bool:
         """Whether something happens after each epoch."""
-        return bool(self.held_out is not None or self.watchers or self.progress)
+        return bool(self.held_out is not None or self.metrics or self.watchers or self.progress)
+
+    def _new_history(self) -> History:
+        """Return an empty history with the lists of the metrics."""
+        names = [metric.name for metric in self.metrics if metric.name != "accuracy"]
+        prefixes = ("",) if self.held_out is None else ("", "val_")
+        return History(metrics={prefix + name: [] for name in names for prefix in prefixes})
+
+    def _draw_orders(self, epochs: int) -> np.ndarray:
+        """Return the order of the samples in each of the next epochs, see `draw_orders`."""
+        return draw_orders(self.net._rng, self.samples, self.batch, self.sampling, epochs)
 
     def _loop(self, state: TrainingState, history: History) -> TrainingLoop:
         """Return what takes the steps of this training."""
@@ -133,7 +150,7 @@ on_divergence
 
         raises = self.on_divergence == "raise"
         return TrainingLoop(
-            take_steps, state, history, len(self.rows), self.batch, self.epochs, raises=raises,
+            take_steps, state, history, self.samples, self.batch, self.epochs, raises=raises,
             goes_back=raises and not self.partial, keeps_copies=bool(self.watchers),
             atomic=calls_are_atomic(net.backend),
         )  # fmt: skip
@@ -150,11 +167,16 @@ on_divergence
             loop.compile(ordered)
             self.net._compiled_for = kind
 
-    def _measure(self, history: History, held_out: tuple[np.ndarray, np.ndarray]) -> None:
-        """Append loss and accuracy on the validation data, and accuracy on the training data, to the history."""
-        net, result = self.net, self.net._evaluate(*held_out)
-        if "accuracy" not in result:
-            history._extend(val_loss=[result["loss"]])
-            return
-        accuracy = metrics.accuracy(net.loss_name, net._forward(self.rows, "identity"), self.targets)
-        history._extend(accuracy=[accuracy], val_loss=[result["loss"]], val_accuracy=[result["accuracy"]])
+    def _measure(self, history: History) -> None:
+        """Append what is measured on the validation data, and accuracy and metrics on the training data."""
+        net, metrics, values = self.net, self.metrics, {}
+        if self.held_out is not None:
+            part = self.held_out
+            result = net._evaluate(part.outputs(net), part.targets, metrics, part.weights)
+            values = {f"val_{name}": [value] for name, value in result.items()}
+            if "accuracy" in result and "accuracy" not in [metric.name for metric in metrics]:
+                metrics = [Metric("accuracy"), *metrics]
+        if metrics:
+            measured = net._measure(metrics, self.trained_on.outputs(net), self.trained_on.targets)
+            values |= {name: [value] for name, value in measured.items()}
+        history._extend(**values)

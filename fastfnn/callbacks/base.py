@@ -40,6 +40,10 @@ class Callback:
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a `state`, which a checkpoint held: called after `begin`."""
 
+    def _reads(self) -> list[tuple[str, str]]:
+        """Return the names of the lists of `History` that the callback reads, each after the argument that has it."""
+        return [] if self.monitor is None else [("monitor", self.monitor)]
+
 
 class FunctionCallback(Callback):
     """A plain function as a callback."""

@@ -2,40 +2,80 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from fastfnn import validation
 from fastfnn.callbacks.base import Callback, FunctionCallback
-
-LOSSES = ("loss", "val_loss")
-ACCURACIES = ("accuracy", "val_accuracy")
+from fastfnn.metrics import Metric, higher_is_better
 
 
-def checked_callbacks(callbacks: Any, validated: bool, with_accuracy: bool) -> list[Callback]:
+def checked_callbacks(
+    callbacks: Any,
+    validated: bool,
+    with_accuracy: bool,
+    metrics: Sequence[Metric] | None = None,
+) -> list[Callback]:
     """Return the callbacks that `fit` was given as `Callback` objects.
 
     Parameters
     ----------
     callbacks : list of Callback or callable, or None
     validated : bool
-        Whether there is validation data; without it the history holds only the loss.
+        Whether there is validation data; without it the history holds only the loss and the metrics.
     with_accuracy : bool
         Whether the network has an accuracy.
+    metrics : sequence of Metric, optional
+        What else is measured; None if the user cannot ask for metrics.
     """
     if callbacks is None:
         return []
     if not isinstance(callbacks, (list, tuple)):
         raise TypeError(f"callbacks must be a list, got {type(callbacks).__name__}")
-    return [_checked(f"callbacks[{i}]", value, validated, with_accuracy) for i, value in enumerate(callbacks)]
+    found = [_as_callback(f"callbacks[{i}]", value) for i, value in enumerate(callbacks)]
+    measured = _Measured(validated, with_accuracy, metrics)
+    for i, callback in enumerate(found):
+        name = f"callbacks[{i}]"
+        for argument, quantity in callback._reads():
+            measured.check(name, argument, quantity)
+        if callback.monitor is not None and getattr(callback, "mode", None) == "auto":
+            measured.check_direction(name, callback.monitor)
+    return found
 
 
-def _checked(name: str, value: Any, validated: bool, with_accuracy: bool) -> Callback:
+def _as_callback(name: str, value: Any) -> Callback:
     if isinstance(value, type) or not (isinstance(value, Callback) or callable(value)):
         got = f"class {value.__name__}" if isinstance(value, type) else type(value).__name__
         raise TypeError(f"{name} must be a Callback or a function of (net, history), got {got}")
-    callback = value if isinstance(value, Callback) else FunctionCallback(value)
-    if callback.monitor is not None:
-        validation.choice(f"{name}.monitor", callback.monitor, LOSSES + ACCURACIES if with_accuracy else LOSSES)
-        if callback.monitor != "loss" and not validated:
-            raise ValueError(f"validation_data must be given for {name} to monitor {callback.monitor!r}, got None")
-    return callback
+    return value if isinstance(value, Callback) else FunctionCallback(value)
+
+
+class _Measured:
+    """The names that the history of a training can have, and those that it will have; see `checked_callbacks`."""
+
+    def __init__(self, validated: bool, with_accuracy: bool, metrics: Sequence[Metric] | None) -> None:
+        self.metrics = metrics
+        asked = [metric.name for metric in metrics or ()]
+        quantities = dict.fromkeys(["loss", *(["accuracy"] if with_accuracy else []), *asked])
+        self.known = tuple(prefix + name for name in quantities for prefix in ("", "val_"))
+        self.measured = self.known if validated else ("loss", *asked)
+
+    def check(self, name: str, argument: str, quantity: str) -> None:
+        """Raise if a quantity that an argument of a callback names is not measured."""
+        try:
+            validation.choice(f"{name}.{argument}", quantity, self.known)
+        except ValueError as error:
+            metric = quantity.removeprefix("val_")
+            if self.metrics is not None and metric != "accuracy" and higher_is_better(metric) is not None:
+                raise ValueError(f"{str(error).split('; did')[0]}; metrics=[{metric!r}] measures it") from None
+            raise
+        if quantity not in self.measured:
+            use = f"to monitor {quantity!r}" if argument == "monitor" else f"with {quantity!r} in its {argument}"
+            raise ValueError(f"validation_data must be given for {name} {use}, got None")
+
+    def check_direction(self, name: str, monitor: str) -> None:
+        """Raise if nobody knows whether higher values of what is monitored are better."""
+        for metric in self.metrics or ():
+            if metric.function is not None and metric.name == monitor.removeprefix("val_"):
+                which = f"to monitor {monitor!r}, which is a function of your own"
+                raise ValueError(f"{name}.mode must be 'min' or 'max' {which}; got 'auto'")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 
 from fastfnn import validation
 from fastfnn.callbacks.base import Callback
-from fastfnn.callbacks.checks import ACCURACIES, LOSSES
+from fastfnn.callbacks.monitoring import checked_mode, checked_monitor, improves, last_value
 from fastfnn.history import History
 
 
@@ -22,8 +21,11 @@ class EarlyStopping(Callback):
         Epochs without an improvement after which training stops, at least 1.
     min_delta : float, default 0
         A change counts as an improvement only if it exceeds this; finite, not negative.
-    monitor : {"val_loss", "loss", "val_accuracy", "accuracy"}, default "val_loss"
-        The list of `History` to watch. Losses improve downward, accuracies upward.
+    monitor : str, default "val_loss"
+        The list of `History` to watch: "val_loss", "loss", "val_accuracy", "accuracy" or a metric of `FNN.fit`, as
+        "val_mae".
+    mode : {"auto", "min", "max"}, default "auto"
+        Whether lower or higher values are better; a function of your own needs it, of other names it is known.
 
     Attributes
     ----------
@@ -45,14 +47,18 @@ class EarlyStopping(Callback):
     stopped_epoch: int | None
     _weights: list[np.ndarray]
 
-    def __init__(self, patience: int = 10, min_delta: float = 0.0, monitor: str = "val_loss") -> None:
+    def __init__(
+        self, patience: int = 10, min_delta: float = 0.0, monitor: str = "val_loss", mode: str = "auto"
+    ) -> None:
         self.patience = validation.integer("patience", patience, 1)
         self.min_delta = validation.nonnegative("min_delta", min_delta)
-        self.monitor: str = validation.choice("monitor", monitor, LOSSES + ACCURACIES)
+        self.monitor: str = checked_monitor(monitor)
+        self.mode = checked_mode(mode)
         self._restart()
 
     def __repr__(self) -> str:
-        return f"EarlyStopping(patience={self.patience}, min_delta={self.min_delta}, monitor={self.monitor!r})"
+        mode = "" if self.mode == "auto" else f", mode={self.mode!r}"
+        return f"EarlyStopping(patience={self.patience}, min_delta={self.min_delta}, monitor={self.monitor!r}{mode})"
 
     def begin(self, net: Any, history: History) -> None:
         """Forget an earlier training."""
@@ -60,8 +66,8 @@ class EarlyStopping(Callback):
 
     def epoch(self, net: Any, history: History) -> bool:
         """Return whether training should stop."""
-        value: float = getattr(history, self.monitor)[-1]
-        if self._improves(value):
+        value = last_value(history, self.monitor)
+        if improves(value, self.best, self.monitor, self.mode, self.min_delta):
             self.best, self.best_epoch = value, history.epochs
             self._weights = [array.copy() for array in _trained_arrays(net)]
         if history.epochs - (self.best_epoch or 0) < self.patience:
@@ -82,12 +88,6 @@ class EarlyStopping(Callback):
     def _restart(self) -> None:
         self.best = self.best_epoch = self.stopped_epoch = None
         self._weights = []
-
-    def _improves(self, value: float) -> bool:
-        if self.best is None:
-            return not math.isnan(value)
-        gain = self.best - value if self.monitor in LOSSES else value - self.best
-        return gain > self.min_delta
 
 
 def _trained_arrays(net: Any) -> list[np.ndarray]:

@@ -14,7 +14,7 @@ import fastfnn
 PACKAGE = pathlib.Path(fastfnn.__file__).parent
 MODULES = sorted(
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
-    for pattern in ("*.py", "callbacks/*.py")
+    for pattern in ("*.py", "callbacks/*.py", "metrics/*.py")
     for path in PACKAGE.glob(pattern)
     if path.stem != "__init__"
 )

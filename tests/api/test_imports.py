@@ -10,7 +10,7 @@ import fastfnn
 
 PACKAGE = pathlib.Path(fastfnn.__file__).parent
 MODULES = {path.stem: path.read_text("utf-8") for path in PACKAGE.glob("*.py") if path.stem != "__init__"}
-for folder in ("callbacks",):  # each counts as one module
+for folder in ("callbacks", "metrics"):  # each counts as one module
     MODULES[folder] = "\n".join(path.read_text("utf-8") for path in sorted((PACKAGE / folder).glob("*.py")))
 
 
