@@ -26,11 +26,18 @@ SAMPLES_PER_COPY = 4096
 NOT_TAKEN = -math.inf
 
 
-def draw_orders(rng: np.random.Generator, samples: int, batch_size: int, sampling: str, epochs: int) -> np.ndarray:
+def draw_orders(
+    rng: np.random.Generator, samples: int, batch_size: int, sampling: str, epochs: int,
+    chosen: np.ndarray | None = None,
+) -> np.ndarray:  # fmt: skip
     """Return the order of the samples in each epoch: (epochs, samples) int64.
 
-    Full-batch training needs no order: the rows are empty, which the kernels read as 0, 1, 2, ...
+    `chosen` are the indices of the samples to train on; None if these are 0, 1, 2, ... They do not affect what is
+    drawn. Full-batch training on all samples needs no order: the rows are empty, which the kernels read as 0, 1, 2, ...
     """
+    if chosen is not None:
+        orders = draw_orders(rng, samples, batch_size, sampling, epochs)
+        return chosen[orders] if orders.size else np.tile(chosen, (epochs, 1))
     if sampling == "replacement":
         return np.stack([rng.integers(samples, size=samples) for _ in range(epochs)])
     if batch_size == samples:

@@ -356,6 +356,7 @@ class FNN(NetworkBase):
         optimizer: Optimizer | str | None = None,
         sampling: str = "shuffle",
         validation_data: tuple[ArrayLike, ArrayLike] | None = None,
+        validation_split: float | None = None,
         metrics: Sequence[str | Callable[..., float]] | None = None,
         sample_weight: ArrayLike | None = None,
         class_weight: Mapping[int, float] | str | None = None,
@@ -383,6 +384,11 @@ class FNN(NetworkBase):
         validation_data : (x, t), optional
             Samples and targets on which loss and accuracy are measured after each epoch. The accuracy on the training
             samples is then measured too.
+        validation_split : float, optional
+            In place of `validation_data`: the fraction of the samples, between 0 and 1, that are held out from the
+            training for it. They are drawn at random, not the last ones, which are of one class if samples are sorted;
+            and always the same for the same number of samples, so that trainings can be compared, and a second `fit`
+            on the same samples does not hold out what the first one has seen. x is not copied.
         metrics : list of str or callable, optional
             What else to measure after each epoch, on the training samples and on validation data. For cross-entropies
             "accuracy", "balanced_accuracy", "precision", "recall", "f1" and "auc"; for other losses "mse", "rmse",
@@ -391,8 +397,8 @@ class FNN(NetworkBase):
             the accuracy as `History.accuracy` and `History.val_accuracy`.
         sample_weight : (N,) array, optional
             Weights ``w_i``, finite and not negative. Each step minimizes the sum of ``w_i E_i`` over its batch, divided
-            by the number of samples, not by the sum of the weights. The losses in the history are such means;
-            metrics do without weights.
+            by the number of samples, not by the sum of the weights. The losses in the history are such means, also
+            those of samples that `validation_split` holds out; metrics do without weights.
         class_weight : dict or "balanced", optional
             Only for softmax cross-entropy with labels or one-hot rows. A dict maps labels to weights (1 for missing
             labels); "balanced" is ``N / (classes in t * samples of the class)``. It multiplies `sample_weight` and does
@@ -441,7 +447,7 @@ class FNN(NetworkBase):
         """
         training = Training(
             self, x, t, epochs=epochs, batch_size=batch_size, optimizer=optimizer, sampling=sampling,
-            validation_data=validation_data, metrics=metrics,
+            validation_data=validation_data, validation_split=validation_split, metrics=metrics,
             sample_weight=sample_weight, class_weight=class_weight, callbacks=callbacks, progress=progress,
             on_divergence=on_divergence,
         )  # fmt: skip

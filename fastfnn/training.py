@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastfnn import scaling, validation
+from fastfnn import held_out, scaling, validation
 from fastfnn.backend import calls_are_atomic
 from fastfnn.base import NOTHING
 from fastfnn.callbacks import Callback, checked_callbacks
@@ -37,8 +37,8 @@ class Training:
     Parameters
     ----------
     net : FNN
-    x, t, epochs, batch_size, optimizer, sampling, validation_data, metrics, sample_weight, class_weight, \
- callbacks, progress, on_divergence
+    x, t, epochs, batch_size, optimizer, sampling, validation_data, validation_split, metrics, sample_weight, \
+class_weight, callbacks, progress, on_divergence
         See `FNN.fit`.
     partial : bool
         Whether this is `partial_fit`: a network that diverges stays as it is, and scales of the samples are not looked
@@ -57,6 +57,7 @@ class Training:
         on_divergence: str,
         sampling: str = "shuffle",
         validation_data: tuple[ArrayLike, ArrayLike] | None = None,
+        validation_split: float | None = None,
         metrics: Sequence[str | Callable[..., float]] | None = None,
         sample_weight: ArrayLike | None = None,
         class_weight: Mapping[int, float] | str | None = None,
@@ -70,10 +71,8 @@ class Training:
         self.epochs = validation.integer("epochs", epochs, 1)
         self.rows = rows = validation.samples_for_epochs(rows, self.epochs, net.dtype)
         self.weights = net._sample_weights(sample_weight, class_weight, self.targets)
-        pair = net._validation_data(validation_data)
-        self.trained_on = Part(rows, self.targets)
-        self.held_out = None if pair is None else Part(*pair)
-        self.samples = count = len(rows)
+        self.trained_on, self.held_out = self._parts(validation_data, validation_split, sample_weight, class_weight)
+        self.samples = count = len(self.trained_on.targets)
         self.batch = count if batch_size is None else min(validation.integer("batch_size", batch_size, 1), count)
         self.sampling = validation.choice("sampling", sampling, ("shuffle", "replacement"))
         self.optimizer = SGD(0.1) if optimizer is None else checked_optimizer(optimizer)
@@ -125,6 +124,25 @@ class Training:
         """Whether something happens after each epoch."""
         return bool(self.held_out is not None or self.metrics or self.watchers or self.progress)
 
+    def _parts(
+        self, validation_data: Any, validation_split: Any, sample_weight: Any, class_weight: Any
+    ) -> tuple[Part, Part | None]:
+        """Return the samples to train on and those that are held out; "balanced" weights become those of the former."""
+        net, rows, targets = self.net, self.rows, self.targets
+        if validation_split is None:
+            pair = net._validation_data(validation_data)
+            return Part(rows, targets), None if pair is None else Part(*pair)
+        if validation_data is not None:
+            raise ValueError("validation_split must be None beside validation_data, got both")
+        chosen, others = held_out.split("validation_split", validation_split, len(rows))
+        weights = net._sample_weights(sample_weight, None, targets)
+        if isinstance(class_weight, str):  # "balanced": over the samples to train on
+            given = weights[chosen] if weights.size else None
+            self.weights[chosen] = net._sample_weights(given, class_weight, targets[chosen])
+        if weights.size:
+            weights = weights[others]
+        return Part(rows, targets[chosen], chosen), Part(rows, targets[others], others, weights)
+
     def _new_history(self) -> History:
         """Return an empty history with the lists of the metrics."""
         names = [metric.name for metric in self.metrics if metric.name != "accuracy"]
@@ -133,7 +151,7 @@ class Training:
 
     def _draw_orders(self, epochs: int) -> np.ndarray:
         """Return the order of the samples in each of the next epochs, see `draw_orders`."""
-        return draw_orders(self.net._rng, self.samples, self.batch, self.sampling, epochs)
+        return draw_orders(self.net._rng, self.samples, self.batch, self.sampling, epochs, self.trained_on.indices)
 
     def _loop(self, state: TrainingState, history: History) -> TrainingLoop:
         """Return what takes the steps of this training."""
@@ -158,7 +176,7 @@ class Training:
     def _compile(self, loop: TrainingLoop) -> None:
         """Compile the kernels of this training, unless the network has used the same before."""
         rows, optimizer = self.rows, self.optimizer
-        ordered = self.sampling == "replacement" or self.batch < len(rows)
+        ordered = self.sampling == "replacement" or self.batch < len(rows)  # or a part of them
         kind = (
             self.batch, ordered, self.targets.ndim, self.weights.size > 0, optimizer.code, optimizer.clip_norm is None,
             rows.dtype, rows.flags.c_contiguous,
