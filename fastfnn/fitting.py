@@ -190,6 +190,7 @@ class TrainingLoop:
             advance(last - first)
         if self.last_good is not None and not self.keeps_copies:
             self.since.append((begin, orders, rates))
+        self.history._last_rate = float(rates[-1])
         self._record()
 
     def settle(self) -> None:

@@ -15,7 +15,7 @@ from fastfnn.metrics import higher_is_better
 
 # The lists with one entry per epoch, besides those of `metrics`.
 MEASURED = ("loss", "accuracy", "val_loss", "val_accuracy")
-PER_EPOCH = (*MEASURED, "seconds", "samples_per_second")
+PER_EPOCH = (*MEASURED, "learning_rate", "seconds", "samples_per_second")
 
 CHARTS_SIDE_BY_SIDE = 3
 
@@ -46,6 +46,8 @@ class History:
     metrics : dict of str to list of float
         The metrics that `FNN.fit` was asked for, but accuracy, by name: on the training samples, as "mae", and, with
         validation data, on these, as "val_mae".
+    learning_rate : list of float
+        Learning rate of the last step of the epoch; only with the callback `LearningRateLogger`.
 
     Examples
     --------
@@ -62,6 +64,8 @@ class History:
     samples_per_second: list[float] = field(default_factory=list)
     step_loss: np.ndarray = field(default_factory=lambda: np.empty(0))
     metrics: dict[str, list[float]] = field(default_factory=dict)
+    learning_rate: list[float] = field(default_factory=list)
+    _last_rate: float = field(default=math.nan, init=False, compare=False)  # of the last step of the last epoch
 
     @property
     def epochs(self) -> int:

@@ -79,7 +79,7 @@ class_weight, callbacks, progress, on_divergence
         self.optimizer_name = optimizer if isinstance(optimizer, str) else None
         self.metrics = checked_metrics(metrics, net.loss_function)
         self.watchers = checked_callbacks(
-            callbacks, self.held_out is not None, net.loss_function.has_accuracy, self.metrics
+            callbacks, self.held_out is not None, net.loss_function.has_accuracy, self.metrics, self.optimizer
         )
         self.on_divergence = validation.choice("on_divergence", on_divergence, ("raise", "warn"))
 

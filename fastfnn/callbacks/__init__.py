@@ -9,5 +9,15 @@ does not import the network: `net` is an `FNN` in all signatures.
 from fastfnn.callbacks.base import Callback
 from fastfnn.callbacks.checks import checked_callbacks
 from fastfnn.callbacks.early_stopping import EarlyStopping
+from fastfnn.callbacks.learning_rate_logger import LearningRateLogger
+from fastfnn.callbacks.reduce_lr_on_plateau import ReduceLROnPlateau
+from fastfnn.callbacks.terminate_on_nan import TerminateOnNaN
 
-__all__ = ["Callback", "EarlyStopping", "checked_callbacks"]
+__all__ = [
+    "Callback",
+    "EarlyStopping",
+    "LearningRateLogger",
+    "ReduceLROnPlateau",
+    "TerminateOnNaN",
+    "checked_callbacks",
+]

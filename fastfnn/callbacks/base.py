@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from fastfnn.history import History
 
@@ -23,6 +23,9 @@ class Callback:
     """
 
     monitor: str | None = None
+
+    _writes_files: ClassVar[bool] = False  # so that two networks must not share their paths
+    _changes_rate: ClassVar[bool] = False  # sets the optimizer's learning rate, which then must be a number
 
     def begin(self, net: Any, history: History) -> None:
         """Called before the first epoch, with an empty history."""

@@ -8,6 +8,7 @@ from typing import Any
 from fastfnn import validation
 from fastfnn.callbacks.base import Callback, FunctionCallback
 from fastfnn.metrics import Metric, higher_is_better
+from fastfnn.optimizers import Optimizer
 
 
 def checked_callbacks(
@@ -15,6 +16,7 @@ def checked_callbacks(
     validated: bool,
     with_accuracy: bool,
     metrics: Sequence[Metric] | None = None,
+    optimizer: Optimizer | None = None,
 ) -> list[Callback]:
     """Return the callbacks that `fit` was given as `Callback` objects.
 
@@ -27,6 +29,8 @@ def checked_callbacks(
         Whether the network has an accuracy.
     metrics : sequence of Metric, optional
         What else is measured; None if the user cannot ask for metrics.
+    optimizer : Optimizer, optional
+        Whose learning rate callbacks may change.
     """
     if callbacks is None:
         return []
@@ -40,6 +44,9 @@ def checked_callbacks(
             measured.check(name, argument, quantity)
         if callback.monitor is not None and getattr(callback, "mode", None) == "auto":
             measured.check_direction(name, callback.monitor)
+        if callback._changes_rate and optimizer is not None and callable(optimizer.learning_rate):
+            wanted = "must be a number then and no schedule"
+            raise ValueError(f"{name} changes the learning rate, which {wanted}, got {optimizer!r}")
     return found
 
 

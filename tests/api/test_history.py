@@ -86,7 +86,7 @@ def test_json_holds_everything_and_is_valid():
     got = json.loads(history.to_json())
     assert got.pop("step_loss") == history.step_loss.tolist()
     assert got == {name: getattr(history, name) for name in got}
-    assert len(got) == 6
+    assert len(got) == 7
     values = [1.5, math.nan, math.inf, -math.inf, np.float32(0.5), 2]
     text = fnn.History(loss=values).to_json()
     assert json.loads(text, parse_constant=pytest.fail)["loss"] == [1.5, None, None, None, 0.5, 2.0]
