@@ -237,10 +237,14 @@ class BaseMLP(NetworkEstimator):
                     classes,
                 )  # fmt: skip
             score = validation_data.scorer(self, net, held_out)
-        watchers = checked_callbacks(self.callbacks, held_out is not None, net.loss_function.has_accuracy)
+        watchers = checked_callbacks(
+            self.callbacks, held_out is not None, net.loss_function.has_accuracy, optimizer=self._optimizer
+        )
+        wants_accuracy = "accuracy" in [name for watcher in watchers for _, name in watcher._reads()]
+        trained_on = data.at(chosen.copy()) if wants_accuracy else None  # the order of `chosen` will change
         return Training(
             self, net, self._optimizer, data, chosen, self._batch_size(len(chosen)), score, watchers,
-            lambda history: validation_data.measure(net, held_out, history), stop,
+            lambda history: validation_data.measure(net, held_out, trained_on, history), stop,
         )  # fmt: skip
 
     def _begin_curves(self, net: FNN, stops_early: bool) -> None:

@@ -112,7 +112,7 @@ def check_combination(estimator: Any, hidden_layers: int, eval_set: Any, increme
     activations(estimator, hidden_layers)
     if estimator.dtype is not None:
         checked_dtype(estimator.dtype)
-    checked_callbacks(estimator.callbacks, estimator.early_stopping or eval_set is not None, is_classifier(estimator))
+    _check_callbacks(estimator, eval_set)
     if isinstance(estimator.eval_metric, str) and estimator.eval_metric not in get_scorer_names():
         raise ValueError(
             f"eval_metric must be the name of a scorer, see get_scorer_names, got {estimator.eval_metric!r}"
@@ -131,6 +131,19 @@ def check_combination(estimator: Any, hidden_layers: int, eval_set: Any, increme
         raise ValueError(f"learning_rate must be 'constant' beside a schedule, got {estimator.learning_rate!r}")
     if incremental and (estimator.early_stopping or eval_set is not None):
         raise ValueError("partial_fit does not support early_stopping=True")
+
+
+def _check_callbacks(estimator: Any, eval_set: Any) -> None:
+    """Raise if callbacks cannot observe the training of this estimator."""
+    validated = estimator.early_stopping or eval_set is not None
+    found = checked_callbacks(estimator.callbacks, validated, is_classifier(estimator))
+    for i, callback in enumerate(found):
+        if callback._writes_files and estimator.n_estimators > 1:
+            count = estimator.n_estimators
+            raise ValueError(f"callbacks[{i}] needs n_estimators=1, got {count}: they would write the same files")
+        if callback._changes_rate and scales_rate(estimator) and estimator.learning_rate != "constant":
+            rate = estimator.learning_rate
+            raise ValueError(f"callbacks[{i}] changes the learning rate, as does learning_rate={rate!r}: one of them")
 
 
 def new_optimizer(estimator: Any) -> Optimizer:

@@ -100,6 +100,7 @@ class Training:
             self._take_steps, self.state, history, samples, self.batch_size, epochs, raises=True, goes_back=False,
             keeps_copies=False, atomic=calls_are_atomic(self.net.backend),
         )  # fmt: skip
+        self.net._optimizer = self.optimizer  # for callbacks
         for watcher in self.watchers:
             watcher.begin(self.net, history)
         estimator.n_iter_ = 0

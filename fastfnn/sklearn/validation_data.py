@@ -60,10 +60,16 @@ def _default_score(estimator: Any, net: FNN, data: Data) -> float:
     return float(estimator._score_of_outputs(out, data))
 
 
-def measure(net: FNN, held_out: HeldOut | None, history: History) -> None:
-    """Append the loss and the accuracy on validation data to a history, for callbacks that read it."""
+def measure(net: FNN, held_out: HeldOut | None, trained_on: Data | None, history: History) -> None:
+    """Append the loss and the accuracy on validation data to a history, for callbacks that read it.
+
+    `trained_on` are the training samples if their accuracy is asked for, too.
+    """
     if held_out is None:
         return
+    if trained_on is not None:
+        out = outputs(net, trained_on.x, "identity")
+        history._extend(accuracy=[metrics.accuracy(net.loss_name, out, trained_on.targets)])
     data = held_out.data
     out = outputs(net, data.x, "identity")
     losses = net._loss_of_each(out, data.targets)
