@@ -404,8 +404,8 @@ class FNN(NetworkBase):
             labels); "balanced" is ``N / (classes in t * samples of the class)``. It multiplies `sample_weight` and does
             not affect `validation_data`.
         callbacks : list, optional
-            `Callback` objects such as `EarlyStopping`, or functions of (net, history) called after each epoch. Training
-            stops after an epoch for which one of them returns a true value.
+            `Callback` objects such as `EarlyStopping` and others of ``fastfnn.callbacks``, or functions of (net,
+            history) called after each epoch. Training stops after an epoch for which one of them returns a true value.
         progress : bool, default False
             Show a progress bar and a line for each epoch.
         on_divergence : {"raise", "warn"}, default "raise"

@@ -94,6 +94,15 @@ def code_of(page, without="```"):
     return "".join(block for block in blocks if without not in block)
 
 
+def test_the_examples_of_callbacks_run(tmp_path):
+    pytest.importorskip("tensorboardX")
+    program = code_of("callbacks.md")
+    assert program.count("fit(") == 5
+    check = "assert history.metrics['val_r2'] if 'r2' in history.metrics else stopping.best > 0"
+    programs.run(sys.executable, "-c", f"{program}\n{check}", cwd=tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"best.safetensors", "log.csv", "curves.png", "logs"}
+
+
 def test_the_examples_for_users_of_scikit_learn_run(tmp_path):
     pytest.importorskip("sklearn")
     program = code_of("scikit-learn.md")
