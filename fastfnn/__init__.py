@@ -17,6 +17,7 @@ from fastfnn import callbacks, datasets, functions, layers, losses, optimizers, 
 from fastfnn.activation import Activation
 from fastfnn.backend import get_num_threads, set_num_threads, show_config
 from fastfnn.callbacks import Callback, EarlyStopping
+from fastfnn.checkpoint import Checkpoint
 from fastfnn.divergence import DivergenceError
 from fastfnn.fn import FN
 from fastfnn.history import History
@@ -42,6 +43,7 @@ __all__ = [
     "Adam",
     "AdamW",
     "Callback",
+    "Checkpoint",
     "DivergenceError",
     "EarlyStopping",
     "History",

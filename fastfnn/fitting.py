@@ -82,14 +82,16 @@ class Pace:
         """Return how many epochs of `steps` steps on `samples` samples may share one call, at least 1."""
         return max(1, min(self.count // steps, self.MOST_SAMPLES // samples))
 
-    def slices(self, steps: int) -> Iterator[tuple[int, int]]:
-        """Divide `steps` steps into calls: yield (first, last) of each, and time the caller's work on it."""
-        first = 0
+    def slices(self, steps: int, first: int = 0) -> Iterator[tuple[int, int]]:
+        """Divide steps from `first` up to `steps` into calls: yield (first, last) of each, and time the caller's work.
+
+        What the caller sets `paused` to, in seconds, is not counted.
+        """
         while first < steps:
             last = min(first + self.count, steps)
-            start = time.perf_counter()
+            start, self.paused = time.perf_counter(), 0.0
             yield first, last
-            seconds = max(time.perf_counter() - start, 1e-6)
+            seconds = max(time.perf_counter() - start - self.paused, 1e-6)
             # The first call may be slower than the others: grow step by step, at most tenfold.
             possible = int(min((last - first) * self.SECONDS / seconds, 10 * self.count))
             self.count = max(possible // self.group, 1) * self.group
@@ -117,6 +119,11 @@ class TrainingLoop:
         Whether somebody else, such as a callback, may change the network between two epochs.
     atomic : bool
         Whether no exception can come between the steps of a call.
+
+    Attributes
+    ----------
+    between : callable () -> object, or None
+        Called between two compiled calls of an epoch, if a checkpoint may be due. It needs `keeps_copies`.
 
     Notes
     -----
@@ -151,6 +158,8 @@ class TrainingLoop:
         self.before_call = None if atomic else Snapshot(state)
         self.call: tuple[int, int, int] | None = None  # from step, to step and optimizer's steps of a call in progress
         self.going_back = False
+        self.between: Callable[[], object] | None = None
+        self.seconds_before = 0.0  # that an epoch, which goes on from a checkpoint, has taken
 
     def compile(self, ordered: bool) -> None:
         """Compile the kernels of this training, or load them from the cache, by a call of no steps.
@@ -169,14 +178,18 @@ class TrainingLoop:
 
         `advance` is called with the number of steps of each compiled call.
         """
-        count, begin = len(orders), self.state.taken
+        count, done = len(orders), self.state.taken % self.steps  # steps of an epoch that goes on from a checkpoint
+        begin = self.state.taken - done
         self._reserve(begin + count * self.steps)
-        if self.last_good is not None:
-            self._keep(self.last_good)
         rates = np.empty(count * self.steps)
+        if done:
+            optimizer = self.state.optimizer
+            rates[:done] = optimizer._rates(optimizer.steps - done, done)
+        elif self.last_good is not None:
+            self._keep(self.last_good)
         self.epoch_seconds = math.nan
-        start = time.perf_counter()
-        for first, last in self.pace.slices(count * self.steps):
+        start = time.perf_counter() - self.seconds_before
+        for first, last in self.pace.slices(count * self.steps, done):
             # Several epochs always fit into one call; a single epoch may need several.
             rows = orders if count > 1 else self._part(orders, first, last)
             rates[first:last] = self.state.optimizer.rates(last - first)
@@ -188,10 +201,36 @@ class TrainingLoop:
                     raise self._divergence(begin, orders, rates, first, last)
                 self.checked = begin + last
             advance(last - first)
+            if self.between is not None and last < count * self.steps:
+                before = time.perf_counter()
+                self.between()
+                self.pace.paused = time.perf_counter() - before
+                start += self.pace.paused
         if self.last_good is not None and not self.keeps_copies:
             self.since.append((begin, orders, rates))
         self.history._last_rate = float(rates[-1])
+        self.seconds_before = 0.0
         self._record()
+
+    def resume(self, step_losses: np.ndarray, seconds: float, good: list[np.ndarray] | None) -> None:
+        """Go on from a checkpoint, whose state the state is now.
+
+        Parameters
+        ----------
+        step_losses : (S,) float64 array
+            Loss of each step that was taken.
+        seconds : float
+            What the unfinished epoch has taken.
+        good : list of array or None
+            The arrays of the state before the unfinished epoch; None if there is none.
+        """
+        taken = len(step_losses)
+        done = taken % self.steps
+        self.step_losses, self.seconds_before = step_losses, seconds
+        self.state.taken = self.checked = taken
+        self._show(taken)
+        if good is not None and self.last_good is not None:
+            self.last_good.put(good, self.state.optimizer.steps - done, taken - done)
 
     def settle(self) -> None:
         """Make state and history agree after the last step, or after an exception, and free memory."""

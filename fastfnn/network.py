@@ -16,13 +16,15 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastfnn import files, validation
+from fastfnn import continuation, files, stored, validation
 from fastfnn.activation import Activation
 from fastfnn.backend import ACTIVATIONS
 from fastfnn.base import NetworkBase
 from fastfnn.callbacks import Callback
+from fastfnn.checkpoint import Checkpoint
 from fastfnn.history import History
 from fastfnn.initialization import INIT_GAIN
+from fastfnn.keeper import checked_training
 from fastfnn.loss import Loss
 from fastfnn.losses import BY_NAME, described_loss
 from fastfnn.metrics import accuracy, checked_metrics
@@ -363,6 +365,8 @@ class FNN(NetworkBase):
         callbacks: Sequence[Callback | Callable[[FNN, History], Any]] | None = None,
         progress: bool = False,
         on_divergence: str = "raise",
+        checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
+        resume: bool = False,
     ) -> History:
         """Train the network by gradient descent on minibatches.
 
@@ -412,17 +416,30 @@ class FNN(NetworkBase):
             What happens if a loss, a parameter or a running statistic becomes NaN or infinite. "raise" goes back to the
             last good epoch and raises DivergenceError. "warn" trains on and warns at the end; it needs no memory for a
             copy of parameters and optimizer state.
+        checkpoint : Checkpoint, str or path-like, optional
+            A folder, or a `Checkpoint` that tells more. There `fit` writes, about every 10 seconds and at the end, all
+            that it needs to go on, in one file that is replaced in one step.
+        resume : bool, default False
+            Go on from the checkpoint if there is one, and begin anew if not. A training that was killed and resumed
+            ends with the same bits as one that was not. Data and arguments must be the same, but `epochs` may differ,
+            and weights and random state are those of the checkpoint. Without `resume` an existing checkpoint is
+            replaced by the first one that is written.
 
         Returns
         -------
         History
-            Losses, accuracies and times of the run: `history`.
+            Losses, accuracies and times of the run: `history`; of a resumed one, from its first epoch on.
 
         Raises
         ------
         DivergenceError
             If training diverges and `on_divergence` is "raise". Parameters, running statistics and the optimizer are
             those after the last good epoch, with which `history` ends.
+        OSError
+            If a checkpoint cannot be written or read. The one before is as it was.
+        ValueError
+            If the checkpoint to resume from is damaged, or that of another training: the message names all that
+            differs, and nothing is changed.
 
         Warns
         -----
@@ -449,7 +466,7 @@ class FNN(NetworkBase):
             self, x, t, epochs=epochs, batch_size=batch_size, optimizer=optimizer, sampling=sampling,
             validation_data=validation_data, validation_split=validation_split, metrics=metrics,
             sample_weight=sample_weight, class_weight=class_weight, callbacks=callbacks, progress=progress,
-            on_divergence=on_divergence,
+            on_divergence=on_divergence, checkpoint=checkpoint, resume=resume,
         )  # fmt: skip
         return training.run()
 
@@ -501,13 +518,16 @@ class FNN(NetworkBase):
             print(f"{layer:>5}  {f'{inputs} x {outputs}':>14}  {name:<10}  {count:>10,}")
         print(f"total {self._flat.size:,} parameters of {self.dtype}, loss {self.loss_function}")
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str], *, training: bool = False) -> None:
         """Write the parameters and the description of the network to a safetensors file.
 
         Parameters
         ----------
         path : str or path-like
             The file; an existing file is replaced, with its permissions. A symbolic link is followed.
+        training : bool, default False
+            Write also what training goes on with: the optimizer with its settings and state, and the random state. Of
+            the loaded network, `partial_fit` and ``fit(optimizer=net.optimizer)`` continue with the same bits.
 
         Raises
         ------
@@ -515,6 +535,8 @@ class FNN(NetworkBase):
             If the file cannot be written: an existing file is as it was.
         ValueError
             If the name of a user's `Activation` or `Loss` is that of another one of the network or of a built-in one.
+            With `training`, also if the optimizer is of a class of the user's own, or its learning rate is a function
+            that is no schedule of `fastfnn.schedules`: a file holds no code.
 
         Notes
         -----
@@ -523,10 +545,11 @@ class FNN(NetworkBase):
         The network is written to a temporary file in the same folder, flushed to the disk, and given the name of the
         file in one step. Whenever the process or the machine fails, the file is the old or the new one, whole.
         """
-        self._write(path)
+        training = validation.boolean("training", training)
+        self._write(path, training=continuation.described(self, self._optimizer, self._optimizer_name) if training else None)
 
-    def _write(self, path: str | os.PathLike[str], sections: Mapping[str, Mapping[str, Any]] | None = None) -> None:
-        """Write the file of `save`, with sections for what belongs to the network."""
+    def _description(self) -> dict[str, Any]:
+        """Return the description of the network that a file holds; ValueError if a name in it would be ambiguous."""
         names = saved_names(self.activation)
         if not self.loss_function.built_in:
             check_saved_name("loss", self.loss_name, BY_NAME)
@@ -534,7 +557,19 @@ class FNN(NetworkBase):
         description = {"layer_sizes": list(self.layer_sizes)} | self._options() | loss | {"activation": names}
         if not loss["loss_options"]:
             del description["loss_options"]  # earlier versions of the package do not know it
-        files.write(path, {**self.params, **self._running()}, description, sections)
+        return description
+
+    def _write(
+        self,
+        path: str | os.PathLike[str],
+        sections: Mapping[str, Mapping[str, Any]] | None = None,
+        training: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write the file of the network, with sections for what belongs to it, and what its training goes on with."""
+        told, arrays = dict(sections or {}), {}
+        if training is not None:
+            told["training"], arrays = stored.packed(training, "training")
+        files.write(path, {**self.params, **self._running(), **arrays}, self._description(), told)
 
     def to_onnx(self, path: str | os.PathLike[str]) -> None:
         """Write the network to an ONNX file, which ONNX Runtime and many other programs predict with.
@@ -611,7 +646,8 @@ def load(path: str | os.PathLike[str], *, activations: Sequence[Activation] = ()
     Returns
     -------
     FNN
-        A network with the same predictions, bit for bit.
+        A network with the same predictions, bit for bit. If the file holds what training goes on with, `optimizer` is
+        that of the saved network.
 
     Raises
     ------
@@ -654,7 +690,11 @@ def read(
         with files.damage_reported(path):
             options["loss"] = described_loss(loss, options.pop("loss_options"), own_losses)
             net = FNN._undrawn(**options)
+            training = checked_training(saved) if "training" in saved.sections else None
         saved.copy_into({**net.params, **net._running()})
+        if training is not None:
+            training.restore(net, training.optimizer)
+            net._optimizer, net._optimizer_name = training.optimizer, training.given_as
     return net, saved
 
 

@@ -63,6 +63,10 @@ class Snapshot:
         self.steps, self.taken = self.state.optimizer.steps, self.state.taken
         self.complete = True
 
+    def put(self, copies: list[np.ndarray], steps: int, taken: int) -> None:
+        """Take copies that were made before: of the state's arrays, the optimizer's steps and the steps taken."""
+        self.copies, self.steps, self.taken, self.complete = copies, steps, taken, True
+
     def restore(self) -> None:
         """Give the state the values of the copy."""
         if self.complete:

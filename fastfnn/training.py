@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +16,17 @@ from fastfnn import held_out, scaling, validation
 from fastfnn.backend import calls_are_atomic
 from fastfnn.base import NOTHING
 from fastfnn.callbacks import Callback, checked_callbacks
+from fastfnn.checkpoint import Checkpoint, checked_checkpoint
+from fastfnn.continuation import described_generator
 from fastfnn.divergence import DivergenceError, warn_if_diverged
 from fastfnn.fitting import TrainingLoop, draw_orders
 from fastfnn.held_out import Part
 from fastfnn.history import History
+from fastfnn.keeper import Keeper
 from fastfnn.metrics import Metric, checked_metrics
 from fastfnn.optimizers import SGD, Optimizer, checked_optimizer
 from fastfnn.progress import progress_bar
+from fastfnn.resuming import asked_of, digest
 from fastfnn.snapshot import TrainingState
 
 if TYPE_CHECKING:
@@ -38,7 +43,7 @@ class Training:
     ----------
     net : FNN
     x, t, epochs, batch_size, optimizer, sampling, validation_data, validation_split, metrics, sample_weight, \
-class_weight, callbacks, progress, on_divergence
+class_weight, callbacks, progress, on_divergence, checkpoint, resume
         See `FNN.fit`.
     partial : bool
         Whether this is `partial_fit`: a network that diverges stays as it is, and scales of the samples are not looked
@@ -63,6 +68,8 @@ class_weight, callbacks, progress, on_divergence
         class_weight: Mapping[int, float] | str | None = None,
         callbacks: Sequence[Callback | Callable[[FNN, History], Any]] | None = None,
         progress: bool = False,
+        checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
+        resume: bool = False,
         partial: bool = False,
     ) -> None:
         self.net, self.partial, self.progress = net, partial, progress
@@ -82,29 +89,49 @@ class_weight, callbacks, progress, on_divergence
             callbacks, self.held_out is not None, net.loss_function.has_accuracy, self.metrics, self.optimizer
         )
         self.on_divergence = validation.choice("on_divergence", on_divergence, ("raise", "warn"))
+        self.keeper: Keeper | None = None
+        if (kept := checked_checkpoint(checkpoint, resume)) is not None:
+            asked = asked_of(self.optimizer, self.watchers, **self._asked())
+            self.keeper = Keeper(kept, resume, net, self.optimizer, self.watchers, asked, self.optimizer_name)
 
     def run(self) -> History:
         """Train, and return what was measured."""
-        net, watchers = self.net, self.watchers
+        net, watchers, keeper = self.net, self.watchers, self.keeper
+        if keeper is not None:
+            keeper.open_folder()
         history = net.history = self._new_history()
         for watcher in watchers:
             watcher.begin(net, history)
+        if keeper is not None:
+            keeper.restore_callbacks()
         if self.optimizer is not net._optimizer:
             net._optimizer, net._optimizer_name = self.optimizer, self.optimizer_name
         state = TrainingState(net._flat, net._statistics, self.optimizer.flat_state(net.params), self.optimizer)
         loop = self._loop(state, history)
+        stopped = False
+        if keeper is not None:
+            stopped = keeper.begin(loop, history, lambda: described_generator(net._rng), self._observed)
         try:
             with progress_bar(self.progress, self.epochs * loop.steps, self.epochs) as shown:
                 self._compile(loop)
-                while history.epochs < self.epochs:
-                    count = 1 if self._observed else loop.epochs_at_once()
+                shown.advance(state.taken)
+                while not stopped and history.epochs < self.epochs:
+                    count = 1 if self._observed or state.taken % loop.steps else loop.epochs_at_once()
+                    if keeper is not None:
+                        keeper.before_orders(count)
                     loop.run(self._draw_orders(count), shown.advance)
                     if self.held_out is not None or self.metrics:
                         self._measure(history)
                     shown.report(history)
                     # A list, so that every callback is called even if an earlier one stops the training.
-                    if any([watcher.epoch(net, history) for watcher in watchers]):
-                        break
+                    stopped = any([watcher.epoch(net, history) for watcher in watchers])
+                    if keeper is not None:
+                        keeper.after_epochs(stopped or history.epochs >= self.epochs, stopped)
+        except KeyboardInterrupt:
+            if keeper is not None:
+                loop.settle()
+                keeper.interrupted()
+            raise
         except DivergenceError as error:
             scaling.add_findings(error, self.rows, self.targets, net.loss_function)
             raise
@@ -153,6 +180,16 @@ class_weight, callbacks, progress, on_divergence
         """Return the order of the samples in each of the next epochs, see `draw_orders`."""
         return draw_orders(self.net._rng, self.samples, self.batch, self.sampling, epochs, self.trained_on.indices)
 
+    def _asked(self) -> dict[str, Any]:
+        """Return what the user of a checkpoint must ask for again, besides optimizer and callbacks."""
+        held_out, dtype = self.held_out, self.net.dtype
+        return {
+            "batch_size": self.batch, "sampling": self.sampling, "on_divergence": self.on_divergence,
+            "samples": self.samples, "metrics": [metric.name for metric in self.metrics], "x": digest(self.rows, dtype), "t": digest(self.targets),
+            "sample_weight": digest(self.weights),
+            "validation_data": None if held_out is None else [digest(held_out.rows, dtype), digest(held_out.targets)],
+        }  # fmt: skip
+
     def _loop(self, state: TrainingState, history: History) -> TrainingLoop:
         """Return what takes the steps of this training."""
         net, optimizer, (first, second) = self.net, self.optimizer, state.moments
@@ -169,7 +206,7 @@ class_weight, callbacks, progress, on_divergence
         raises = self.on_divergence == "raise"
         return TrainingLoop(
             take_steps, state, history, self.samples, self.batch, self.epochs, raises=raises,
-            goes_back=raises and not self.partial, keeps_copies=bool(self.watchers),
+            goes_back=raises and not self.partial, keeps_copies=bool(self.watchers or self.keeper),
             atomic=calls_are_atomic(net.backend),
         )  # fmt: skip
 

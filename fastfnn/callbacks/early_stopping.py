@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastfnn import validation
+from fastfnn.callbacks import states
 from fastfnn.callbacks.base import Callback
 from fastfnn.callbacks.monitoring import checked_mode, checked_monitor, improves, last_value
 from fastfnn.history import History
@@ -46,6 +47,7 @@ class EarlyStopping(Callback):
     best_epoch: int | None
     stopped_epoch: int | None
     _weights: list[np.ndarray]
+    _kinds: list[tuple[Any, Any]]  # dtype and shape of each of them
 
     def __init__(
         self, patience: int = 10, min_delta: float = 0.0, monitor: str = "val_loss", mode: str = "auto"
@@ -63,6 +65,26 @@ class EarlyStopping(Callback):
     def begin(self, net: Any, history: History) -> None:
         """Forget an earlier training."""
         self._restart()
+        self._kinds = [(array.dtype, array.shape) for array in _trained_arrays(net)]
+
+    def state(self) -> dict[str, Any]:
+        """Return the best value, its epoch and its weights."""
+        weights = dict(zip(("params", "statistics"), self._weights, strict=False))
+        return {"best": self.best, "best_epoch": self.best_epoch, "stopped_epoch": self.stopped_epoch} | weights
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take them from a checkpoint."""
+        best, epochs = states.number("best", state["best"]), (state["best_epoch"], state["stopped_epoch"])
+        for name, epoch in zip(("best_epoch", "stopped_epoch"), epochs, strict=True):
+            if epoch is not None:
+                states.count(name, epoch, 1)
+        weights = [] if epochs[0] is None else [state["params"], state["statistics"]]
+        if (best is None) != (epochs[0] is None) or len(state) != 3 + len(weights):
+            raise ValueError("best, best_epoch and the weights must belong together")
+        kinds = [(array.dtype, array.shape) if isinstance(array, np.ndarray) else None for array in weights]
+        if weights and kinds != self._kinds:
+            raise ValueError("params and statistics must be those of the network")
+        self.best, (self.best_epoch, self.stopped_epoch), self._weights = best, epochs, weights
 
     def epoch(self, net: Any, history: History) -> bool:
         """Return whether training should stop."""

@@ -73,6 +73,7 @@ def test_sections_of_a_file_come_back(tmp_path):
         assert saved.sections == sections
         assert (saved.version, list(saved.entries)) == (fnn.__version__, ["training.first"])
         assert np.array_equal(saved.tensors.get_tensor("training.first"), moments)
+    files.write(path, net.params, description, {"table": sections["table"]})
     assert bits(fnn.load(path)) == bits(net)
 
 

@@ -1,0 +1,172 @@
+"""How far a `fit` has come: what a checkpoint adds to the section `training`, and whether a training may go on from it.
+
+`keeper.py` writes and reads it for `FNN.fit` and for the estimators. Knows neither networks nor files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastfnn.callbacks.base import Callback, FunctionCallback
+from fastfnn.continuation import MOMENTS, described_optimizer
+from fastfnn.files import shortened
+from fastfnn.history import PER_EPOCH, History
+from fastfnn.optimizers import Optimizer
+from fastfnn.stored import Stored, array, packed, record, unpacked, whole
+
+ALWAYS_MEASURED = ("loss", "seconds", "samples_per_second")  # in each epoch
+ROWS_OF_DIGEST = 64
+
+
+class Fit(NamedTuple):
+    """How far a `fit` had come, and what it had been asked for."""
+
+    asked: dict[str, Any]  # what a training that goes on must be asked for, too
+    epochs: int  # finished
+    steps: int  # taken, those of an unfinished epoch too
+    seconds: float  # that the unfinished epoch has taken so far
+    stopped: bool  # whether a callback has ended the training
+    history: dict[str, Any]  # lists of numbers, by their names in `History`
+    callbacks: list[dict[str, Any]]  # kind and state of each
+    good: dict[str, Any] | None  # the state before an unfinished epoch, to go back to
+    estimator: Any  # what an estimator has noted; None of an FNN
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether the last epoch is unfinished."""
+        return bool(self.steps % -(-self.asked["samples"] // self.asked["batch_size"]))
+
+    def fill(self, history: History) -> None:
+        """Append what was measured to a history; the arrays have been read."""
+        lists = {name: self.history[name].tolist() for name in PER_EPOCH}
+        history._extend(**lists)
+
+
+def described_history(history: History, steps: int) -> dict[str, np.ndarray]:
+    """Return the lists of a history, and the losses of its first `steps` steps, as arrays."""
+    lists = {name: np.array(getattr(history, name), np.float64) for name in PER_EPOCH}
+    return lists | {"step_loss": np.asarray(history.step_loss[:steps])}
+
+
+def state_names(statistics: int, states: int) -> tuple[str, ...]:
+    """Return the names of the arrays of a `TrainingState`: those that are not empty, in their order."""
+    return ("params", *(("statistics",) if statistics else ()), *MOMENTS[:states])
+
+
+def checked(told: Any, dtype: str, params: int, statistics: int, states: int) -> Fit:
+    """Return what a checkpoint adds to the section `training`, checked, its arrays not yet read.
+
+    Parameters
+    ----------
+    told : object
+        From `stored.unpacked`.
+    dtype, params, statistics, states
+        Of the network of the file: its dtype, the number of its parameters and running statistics; the number of the
+        optimizer's state vectors.
+
+    Raises
+    ------
+    ValueError
+        If anything in it is not as `keeper.Keeper` writes it.
+    """
+    record("fit", told, Fit._fields)
+    asked = told["asked"]
+    if not isinstance(asked, dict):
+        raise ValueError(f"asked must be an object, got {type(asked).__name__}")
+    samples = whole("samples", asked.get("samples"), 1)
+    steps_per_epoch = -(-samples // whole("batch_size", asked.get("batch_size"), 1, samples + 1))
+    epochs, steps = whole("epochs", told["epochs"]), whole("steps", told["steps"])
+    if steps // steps_per_epoch != epochs:
+        raise ValueError(f"steps must be those of {epochs} epochs of {steps_per_epoch} steps and a part, got {steps}")
+    seconds = told["seconds"]
+    if type(seconds) not in (int, float) or not 0 <= seconds < math.inf:
+        raise ValueError("seconds must be a number that is not negative")
+    if type(told["stopped"]) is not bool:
+        raise ValueError(f"stopped must be true or false, got {type(told['stopped']).__name__}")
+    _check_history(told["history"], epochs, steps)
+    _check_callbacks(told["callbacks"])
+    if told["good"] is not None:
+        names = state_names(statistics, states)
+        record("good", told["good"], names)
+        if steps % steps_per_epoch == 0:
+            raise ValueError("good must be null between two epochs")
+        for name in names:
+            array(f"good.{name}", told["good"][name], dtype, (statistics if name == "statistics" else params,))
+    if told["estimator"] is not None and not isinstance(told["estimator"], dict):
+        raise ValueError(f"estimator must be an object or null, got {type(told['estimator']).__name__}")
+    return Fit(**told)
+
+
+def _check_history(told: Any, epochs: int, steps: int) -> None:
+    record("history", told, (*PER_EPOCH, "step_loss"))
+    array("history.step_loss", told["step_loss"], "float64", (steps,))
+    for name in PER_EPOCH:
+        value = told[name]
+        empty = name not in ALWAYS_MEASURED and isinstance(value, Stored) and value.shape == (0,)
+        array(f"history.{name}", value, "float64", (0 if empty else epochs,))
+
+
+def _check_callbacks(told: Any) -> None:
+    if not isinstance(told, list):
+        raise ValueError(f"callbacks must be a list, got {type(told).__name__}")
+    for i, item in enumerate(told):
+        record(f"callbacks[{i}]", item, ("kind", "state"))
+        if not isinstance(item["kind"], str) or not isinstance(item["state"], dict):
+            raise ValueError(f"callbacks[{i}] must have the name of its kind and an object as its state")
+
+
+# What a training is asked for
+
+
+def kind_of(callback: Callback) -> str:
+    """Return the name of the kind of a callback."""
+    return "function" if isinstance(callback, FunctionCallback) else type(callback).__name__
+
+
+def asked_of(optimizer: Optimizer, watchers: Sequence[Callback], **others: Any) -> dict[str, Any]:
+    """Return what a training is asked for, as it is compared with that of a checkpoint.
+
+    Raises
+    ------
+    ValueError
+        If the optimizer is of a class of the user's own.
+    """
+    told = described_optimizer(optimizer)
+    settings = {"optimizer": told.pop("name"), **told.pop("settings"), **told}
+    value = others | settings | {"callbacks": [kind_of(watcher) for watcher in watchers]}
+    return normalized(value)  # type: ignore[no-any-return]
+
+
+def normalized(value: Any) -> Any:
+    """Return a value without arrays as it comes out of a file: with lists in place of tuples."""
+    return unpacked(packed(value, "asked")[0], {}, None)
+
+
+def digest(rows: Any, dtype: np.dtype[Any] | None = None) -> str | None:
+    """Return a text that tells some of the rows of an array from others; None for an empty array.
+
+    Only `ROWS_OF_DIGEST` rows are read, evenly spread: samples may be a memory map larger than memory.
+    """
+    if rows is None or not rows.shape[0]:
+        return None
+    some = rows[np.linspace(0, rows.shape[0] - 1, min(rows.shape[0], ROWS_OF_DIGEST)).astype(np.int64)]
+    dense = some if isinstance(some, np.ndarray) else some.toarray()
+    content = np.ascontiguousarray(dense if dtype is None else dense.astype(dtype)).tobytes()
+    text = hashlib.sha256(content).hexdigest()[:16]
+    return f"digest {text} of {some.shape[0]} rows"
+
+
+def compare(ours: Mapping[str, Any], theirs: Mapping[str, Any], path: str) -> None:
+    """Raise ValueError, which names every difference, unless what is asked for is what a checkpoint was asked for."""
+    different = []
+    for name in dict.fromkeys((*ours, *theirs)):
+        pair = [shortened(repr(value[name]) if name in value else "nothing") for value in (theirs, ours)]
+        if name not in ours or name not in theirs or ours[name] != theirs[name]:
+            different.append(f"{name} {pair[0]}, got {pair[1]}")
+    if different:
+        raise ValueError(f"resume=True must go on with the training of {path}: it has {'; '.join(different)}")
