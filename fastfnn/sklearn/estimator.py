@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -16,13 +17,15 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from sklearn.base import _fit_context
 from sklearn.utils import check_random_state
+from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_sample_weight
 
-from fastfnn import FNN, DivergenceError, frames
+from fastfnn import FNN, Checkpoint, DivergenceError, frames
 from fastfnn.callbacks import checked_callbacks
+from fastfnn.checkpoint import checked_checkpoint
 from fastfnn.options import checked_dtype
-from fastfnn.sklearn import ensemble, holder, lbfgs, unscaled, validation_data
+from fastfnn.sklearn import ensemble, going_on, holder, lbfgs, unscaled, validation_data
 from fastfnn.sklearn.base import NetworkEstimator
 from fastfnn.sklearn.data import Data, readable
 from fastfnn.sklearn.parameters import (
@@ -46,6 +49,9 @@ class BaseMLP(NetworkEstimator):
 
     _parameter_constraints: ClassVar[dict[str, Any]] = CONSTRAINTS
 
+    # They belong to one process, and are nothing that a pipeline routes.
+    __metadata_request__fit: ClassVar[dict[str, Any]] = {"checkpoint": UNUSED, "resume": UNUSED}
+
     loss_curve_: list[float]
     best_loss_: float | None
     validation_scores_: list[float] | None
@@ -54,7 +60,16 @@ class BaseMLP(NetworkEstimator):
     # Training
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, eval_set: tuple[Any, Any] | None = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        eval_set: tuple[Any, Any] | None = None,
+        checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
+        resume: bool = False,
+    ) -> Self:
         """Train the network.
 
         Parameters
@@ -67,12 +82,20 @@ class BaseMLP(NetworkEstimator):
             Weights of the samples. Each step minimizes the weighted mean of the loss over its batch.
         eval_set : (X, y), optional
             Validation data of your own: training stops early, as with `early_stopping`, but by the score on them.
+        checkpoint : Checkpoint, str or path-like, optional
+            A folder, or a `fastfnn.Checkpoint` that tells more: there training writes all that it needs to go on. Not
+            for solver="lbfgs" and ensembles.
+        resume : bool, default False
+            Go on from the checkpoint if there is one. The result has the same bits as that of a training that was not
+            interrupted. Data and parameters must be the same; `max_iter` may differ.
 
         Returns
         -------
         self
         """
-        return self._fit(X, y, sample_weight, eval_set, incremental=False)
+        kept = checked_checkpoint(checkpoint, resume)
+        wanted = None if kept is None else (kept, resume)
+        return self._fit(X, y, sample_weight, eval_set, incremental=False, wanted=wanted)
 
     def _is_stochastic(self) -> bool:
         if uses_lbfgs(self):
@@ -97,11 +120,15 @@ class BaseMLP(NetworkEstimator):
         """
         return self._fit(X, y, sample_weight, None, incremental=True)
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any, eval_set: Any, incremental: bool) -> Self:
+    def _fit(
+        self, X: Any, y: Any, sample_weight: Any, eval_set: Any, incremental: bool,
+        wanted: tuple[Checkpoint, bool] | None = None,
+    ) -> Self:  # fmt: skip
+        """Train; `wanted` are the checkpoint and whether to resume from it, if there is to be one."""
         stop = threading.Event()
         with self._threads():
             with self._unchanged_by_errors():
-                train = self._prepared(X, y, sample_weight, eval_set, incremental, stop)
+                train = self._prepared(X, y, sample_weight, eval_set, incremental, wanted, stop)
             train()
         return self
 
@@ -117,11 +144,14 @@ class BaseMLP(NetworkEstimator):
             raise
 
     def _prepared(
-        self, X: Any, y: Any, sample_weight: Any, eval_set: Any, incremental: bool, stop: threading.Event
-    ) -> Callable[[], None]:
+        self, X: Any, y: Any, sample_weight: Any, eval_set: Any, incremental: bool,
+        wanted: tuple[Checkpoint, bool] | None, stop: threading.Event,
+    ) -> Callable[[], None]:  # fmt: skip
         """Check everything that training gets; return the function that trains."""
         hidden = hidden_layer_sizes(self)
         check_combination(self, len(hidden), eval_set, incremental)
+        if wanted is not None:
+            going_on.check(self)
         trained = len(getattr(self, "estimators_", ())) or hasattr(self, "coefs_")  # the number of networks
         first_pass = trained != self.n_estimators or (not self.warm_start and not incremental)
         given = X, y
@@ -142,7 +172,7 @@ class BaseMLP(NetworkEstimator):
         else:
             self._check_same_layers(targets, hidden)
         X = readable(X, self._layer_sizes[0], self._dtype, 1 if incremental else self.max_iter)
-        arguments = X, targets, weights, given, eval_set, incremental, stop
+        arguments = X, targets, weights, given, eval_set, incremental, wanted, stop
         prepare = self._prepared_network if self.n_estimators == 1 else functools.partial(ensemble.prepared, self)
         train = prepare(*arguments)
 
@@ -177,7 +207,7 @@ class BaseMLP(NetworkEstimator):
 
     def _prepared_network(
         self, X: Any, targets: np.ndarray, weights: np.ndarray | None, given: tuple[Any, Any], eval_set: Any,
-        incremental: bool, stop: threading.Event,
+        incremental: bool, wanted: tuple[Checkpoint, bool] | None, stop: threading.Event,
     ) -> Callable[[], None]:  # fmt: skip
         """Return the function that trains the one network; `given` are X and y as they came. See `_prepared`."""
         net = holder.current_network(self) if hasattr(self, "coefs_") else self._draw_network()
@@ -185,7 +215,7 @@ class BaseMLP(NetworkEstimator):
         if uses_lbfgs(self):
             run = functools.partial(self._minimize, net, data, stop)
         else:
-            training = self._prepared_descent(net, data, given, eval_set, incremental, stop)
+            training = self._prepared_descent(net, data, given, eval_set, incremental, wanted, stop)
             run = functools.partial(self._descend, net, training, 1 if incremental else self.max_iter, incremental)
 
         def train() -> None:
@@ -219,32 +249,49 @@ class BaseMLP(NetworkEstimator):
             net._flat[...], net._statistics[...] = self._best
 
     def _prepared_descent(
-        self, net: FNN, data: Data, given: tuple[Any, Any], eval_set: Any, incremental: bool, stop: threading.Event
-    ) -> Training:
+        self, net: FNN, data: Data, given: tuple[Any, Any], eval_set: Any, incremental: bool,
+        wanted: tuple[Checkpoint, bool] | None, stop: threading.Event,
+    ) -> Training:  # fmt: skip
         """Return what trains by gradient descent, on all samples or on those that are not held out."""
         if not incremental or not hasattr(self, "_optimizer"):
             self._optimizer = new_optimizer(self)
         stops_early = self.early_stopping or eval_set is not None
         self._begin_curves(net, stops_early)
-        chosen, held_out, score = np.arange(data.samples), None, None
-        if stops_early:
-            if eval_set is not None:
-                held_out = self._evaluation_data(net, eval_set)
-            else:
-                classes = self._classes_to_stratify(data.targets)
-                chosen, held_out = validation_data.split(
-                    data, None if self.eval_metric is None else given, self.validation_fraction, self._random_state,
-                    classes,
-                )  # fmt: skip
-            score = validation_data.scorer(self, net, held_out)
+        splits = stops_early and eval_set is None
+        before_split = None if wanted is None else going_on.random_of(self._random_state)
+        chosen, held_out = np.arange(data.samples), None
+        if splits:
+            chosen, held_out = self._split(data, given)
+        elif stops_early:
+            held_out = self._evaluation_data(net, eval_set)
         watchers = checked_callbacks(
             self.callbacks, held_out is not None, net.loss_function.has_accuracy, optimizer=self._optimizer
         )
+        keeper = None
+        if wanted is not None:
+            evaluation = None if splits or held_out is None else held_out.data
+            keeper = going_on.new_keeper(
+                self, wanted, net, self._optimizer, watchers, data, len(chosen), evaluation
+            )  # fmt: skip
+            if keeper.found is not None:
+                before_split = going_on.check_before_split(keeper)
+                if splits:
+                    going_on.set_random(self._random_state, before_split)
+                    chosen, held_out = self._split(data, given)
+                going_on.check_found(keeper, net, chosen, stops_early)
         wants_accuracy = "accuracy" in [name for watcher in watchers for _, name in watcher._reads()]
         trained_on = data.at(chosen.copy()) if wants_accuracy else None  # the order of `chosen` will change
+        score = None if held_out is None else validation_data.scorer(self, net, held_out)
         return Training(
             self, net, self._optimizer, data, chosen, self._batch_size(len(chosen)), score, watchers,
-            lambda history: validation_data.measure(net, held_out, trained_on, history), stop,
+            lambda history: validation_data.measure(net, held_out, trained_on, history), stop, keeper, before_split,
+        )  # fmt: skip
+
+    def _split(self, data: Data, given: tuple[Any, Any]) -> tuple[np.ndarray, validation_data.HeldOut]:
+        """Return the indices of the training samples, and the validation data."""
+        classes = self._classes_to_stratify(data.targets)
+        return validation_data.split(
+            data, None if self.eval_metric is None else given, self.validation_fraction, self._random_state, classes
         )  # fmt: skip
 
     def _begin_curves(self, net: FNN, stops_early: bool) -> None:

@@ -24,8 +24,10 @@ from fastfnn.backend import SAMPLES_PER_GROUP, calls_are_atomic
 from fastfnn.callbacks import Callback
 from fastfnn.fitting import TrainingLoop
 from fastfnn.history import History
+from fastfnn.keeper import Keeper
 from fastfnn.optimizers import Optimizer
 from fastfnn.progress import progress_bar
+from fastfnn.sklearn import going_on
 from fastfnn.sklearn.data import Data, dense_rows
 from fastfnn.sklearn.parameters import scales_rate
 from fastfnn.snapshot import TrainingState
@@ -64,6 +66,10 @@ class Training:
         Appends to the history what is measured on the validation data for the callbacks.
     stop : threading.Event
         Ends the training after the next compiled call; set after Ctrl-C.
+    keeper : Keeper or None
+        Of the checkpoints, if there are to be some.
+    before_split : dict or None
+        The random state before the validation data were chosen, for checkpoints.
     """
 
     def __init__(
@@ -78,9 +84,12 @@ class Training:
         watchers: list[Callback],
         measure: Callable[[History], None],
         stop: threading.Event,
+        keeper: Keeper | None = None,
+        before_split: dict[str, Any] | None = None,
     ) -> None:
         self.estimator, self.net, self.optimizer, self.data = estimator, net, optimizer, data
         self.score, self.watchers, self.measure, self.stop = score, watchers, measure, stop
+        self.keeper, self.before_split = keeper, before_split
         self.order = chosen
         self.batch_size = batch_size
         self.state = TrainingState(net._flat, net._statistics, optimizer.flat_state(net.params), optimizer)
@@ -95,6 +104,9 @@ class Training:
 
     def run(self, epochs: int, incremental: bool) -> None:
         """Train until the criterion of the estimator is met, for at most `epochs` epochs."""
+        keeper = self.keeper
+        if keeper is not None:
+            keeper.open_folder()
         estimator, history, samples = self.estimator, History(), len(self.order)
         loop = TrainingLoop(
             self._take_steps, self.state, history, samples, self.batch_size, epochs, raises=True, goes_back=False,
@@ -104,12 +116,16 @@ class Training:
         for watcher in self.watchers:
             watcher.begin(self.net, history)
         estimator.n_iter_ = 0
+        stops = False if keeper is None else self._begin_keeping(keeper, loop, history)
         try:
             with progress_bar(estimator.progress, epochs * loop.steps, epochs) as shown:
                 loop.compile(ordered=True)
-                stops = False
+                shown.advance(self.state.taken)
                 while not stops and estimator.n_iter_ < epochs and not self.stop.is_set():
-                    loop.run(self._draw_orders(self._epochs_at_once(loop)), shown.advance)
+                    count = self._epochs_at_once(loop)
+                    if keeper is not None:
+                        keeper.before_orders(count)
+                    loop.run(self._draw_orders(count), shown.advance)
                     for loss in history.loss[estimator.n_iter_ :]:
                         stops = self._after_epoch(loss, samples)
                     if self.watchers:
@@ -117,6 +133,8 @@ class Training:
                     shown.report(history)
                     # A list, so that every callback is called even if an earlier one stops the training.
                     stops = any([watcher.epoch(self.net, history) for watcher in self.watchers]) or stops
+                    if keeper is not None:
+                        keeper.after_epochs(stops or estimator.n_iter_ >= epochs, stops)
                 if not stops and not incremental and not self.stop.is_set():
                     warnings.warn(
                         f"Stochastic Optimizer: Maximum iterations ({epochs}) "
@@ -126,6 +144,9 @@ class Training:
                     )
         except KeyboardInterrupt:
             self.stop.set()
+            if keeper is not None:
+                loop.settle()
+                keeper.interrupted()
             warnings.warn("Training interrupted by user.", stacklevel=2)
         finally:
             loop.settle()
@@ -137,7 +158,7 @@ class Training:
 
         Training stops after `n_iter_no_change` epochs without improvement, so it cannot stop before that many more.
         """
-        if self.observed:
+        if self.observed or self.state.taken % loop.steps:  # the rest of an epoch that goes on from a checkpoint
             return 1
         until_stop = self.estimator.n_iter_no_change + 1 - self.estimator._no_improvement_count
         return int(max(1, min(until_stop, loop.epochs_at_once())))
@@ -150,6 +171,29 @@ class Training:
                 self.estimator._random_state.shuffle(self.order)
             row[:] = self.order
         return orders
+
+    # Checkpoints
+
+    def _begin_keeping(self, keeper: Keeper, loop: TrainingLoop, history: History) -> bool:
+        """Go on from the checkpoint that was found, if there was one; return whether it is that of a training's end."""
+        estimator, found = self.estimator, keeper.found
+        keeper.restore_callbacks()
+        stopped = keeper.begin(loop, history, self._drawn_from, observed=True, estimator_state=self._noted)
+        if found is not None:
+            going_on.restore(estimator, found.estimator)
+            going_on.set_random(estimator._random_state, found.estimator["drawn"]["random"])
+            self.order[...] = found.estimator["drawn"]["order"]
+            estimator.n_iter_ = history.epochs
+            if history.loss:
+                estimator.loss_ = history.loss[-1]
+        return stopped
+
+    def _noted(self) -> dict[str, Any]:
+        return going_on.noted(self.estimator) | {"before_split": self.before_split}
+
+    def _drawn_from(self) -> dict[str, Any]:
+        """Return what the order of the samples in the next epoch depends on."""
+        return {"random": going_on.random_of(self.estimator._random_state), "order": self.order.astype(np.uint32)}
 
     # Steps
 

@@ -1,0 +1,167 @@
+"""Checkpoints of the estimators: what an estimator notes besides its network, and going on from it.
+
+`estimator.BaseMLP` makes the keeper of a training, `training.Training` lets it write. `fastfnn.keeper` holds the rest.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from fastfnn import FNN, Checkpoint, files
+from fastfnn.callbacks import Callback
+from fastfnn.keeper import Keeper
+from fastfnn.optimizers import Optimizer
+from fastfnn.resuming import asked_of, digest
+from fastfnn.sklearn.data import Data
+from fastfnn.sklearn.parameters import uses_lbfgs
+from fastfnn.stored import record, whole
+
+# Parameters on which the bits of a training depend, besides those of the network and the optimizer.
+COMPARED = (
+    "alpha", "power_t", "shuffle", "tol", "early_stopping", "validation_fraction", "n_iter_no_change", "class_weight",
+    "eval_metric",
+)  # fmt: skip
+
+MT19937_WORDS = 624
+
+
+def check(estimator: Any) -> None:
+    """Raise ValueError if the estimator trains in a way that has no checkpoints."""
+    if uses_lbfgs(estimator):
+        raise ValueError("checkpoint needs a stochastic solver, got solver='lbfgs'")
+    if estimator.n_estimators > 1:
+        raise ValueError(f"checkpoint is that of a single network, got n_estimators={estimator.n_estimators}")
+
+
+def new_keeper(
+    estimator: Any, wanted: tuple[Checkpoint, bool], net: FNN, optimizer: Optimizer, watchers: list[Callback],
+    data: Data, samples: int, evaluation: Data | None,
+) -> Keeper:  # fmt: skip
+    """Return the keeper of a training on `samples` of the data; `evaluation` is the user's own validation data."""
+    parameters = {name: _plain(getattr(estimator, name)) for name in COMPARED if hasattr(estimator, name)}
+    asked = asked_of(
+        optimizer, watchers, estimator=type(estimator).__name__, batch_size=estimator._batch_size(samples),
+        samples=samples, **parameters, **{"parameter learning_rate": estimator.learning_rate},
+        X=digest(data.x, net.dtype), y=digest(data.targets), sample_weight=digest(data.weights),
+        eval_set=None if evaluation is None else [digest(evaluation.x, net.dtype), digest(evaluation.targets)],
+    )  # fmt: skip
+    return Keeper(*wanted, net, optimizer, watchers, asked)
+
+
+def _plain(value: Any) -> Any:
+    """Return a parameter as it is compared."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    return "function" if callable(value) else repr(value)
+
+
+def random_of(random_state: np.random.RandomState) -> dict[str, Any]:
+    """Return the state of a source of random numbers."""
+    state: Any = random_state.get_state(legacy=False)
+    if state["bit_generator"] != "MT19937":
+        raise ValueError(f"random_state must draw from MT19937 for a checkpoint, got {state['bit_generator']}")
+    return {
+        "name": "MT19937",
+        "key": state["state"]["key"],
+        "position": int(state["state"]["pos"]),
+        "has_gauss": int(state["has_gauss"]),
+        "gauss": float(state["gauss"]),
+    }
+
+
+def set_random(random_state: np.random.RandomState, told: dict[str, Any]) -> None:
+    """Give a source of random numbers the state that `random_of` has returned."""
+    random_state.set_state((told["name"], told["key"], told["position"], told["has_gauss"], told["gauss"]))
+
+
+def noted(estimator: Any) -> dict[str, Any]:
+    """Return what training has noted in the attributes of an estimator."""
+    scores, best = estimator.validation_scores_, None
+    if scores is not None:
+        best = dict(zip(("params", "statistics"), estimator._best, strict=True))
+    return {
+        "t": estimator.t_,
+        "loss_curve": np.array(estimator.loss_curve_, np.float64),
+        "no_improvement_count": estimator._no_improvement_count,
+        "best_loss": estimator.best_loss_,
+        "validation_scores": None if scores is None else np.array(scores, np.float64),
+        "best_validation_score": estimator.best_validation_score_,
+        "best": best,
+    }
+
+
+def restore(estimator: Any, told: dict[str, Any]) -> None:
+    """Give an estimator the attributes that `noted` has returned."""
+    scores, best = told["validation_scores"], told["best"]
+    estimator.t_, estimator.loss_curve_ = told["t"], told["loss_curve"].tolist()
+    estimator._no_improvement_count, estimator.best_loss_ = told["no_improvement_count"], told["best_loss"]
+    estimator.validation_scores_ = None if scores is None else scores.tolist()
+    estimator.best_validation_score_ = told["best_validation_score"]
+    if best is not None:
+        estimator._best = best["params"], best["statistics"]
+
+
+# Checks of what a checkpoint holds
+
+
+def check_before_split(keeper: Keeper) -> dict[str, Any]:
+    """Return the random state before the validation data were chosen, from the checkpoint that was found."""
+    with files.damage_reported(keeper.checkpoint.file):
+        assert keeper.found is not None
+        told = keeper.found.estimator
+        names = ("t", "loss_curve", "no_improvement_count", "best_loss", "validation_scores", "best_validation_score")
+        record("estimator", told, (*names, "best", "before_split", "drawn"))
+        _check_random("before_split", told["before_split"])
+        before_split: dict[str, Any] = told["before_split"]
+        return before_split
+
+
+def check_found(keeper: Keeper, net: FNN, chosen: np.ndarray, stops_early: bool) -> None:
+    """Raise ValueError unless the checkpoint that was found holds what this training can go on with."""
+    with files.damage_reported(keeper.checkpoint.file):
+        found: Any = keeper.found
+        told, epochs = found.estimator, found.epochs
+        whole("t", told["t"])
+        whole("no_improvement_count", told["no_improvement_count"])
+        # A warm start goes on with the curves of the trainings before.
+        _check_array("loss_curve", told["loss_curve"], np.dtype(np.float64), None, least=epochs)
+        if stops_early:
+            _check_array("validation_scores", told["validation_scores"], np.dtype(np.float64), None, least=epochs)
+            record("best", told["best"], ("params", "statistics"))
+            _check_array("best.params", told["best"]["params"], net.dtype, net._flat.size)
+            _check_array("best.statistics", told["best"]["statistics"], net.dtype, net._statistics.size)
+        elif told["validation_scores"] is not None or told["best"] is not None:
+            raise ValueError("validation_scores and best must be null without early stopping")
+        number, null = ("best_validation_score", "best_loss") if stops_early else ("best_loss", "best_validation_score")
+        if type(told[number]) not in (int, float) or math.isnan(told[number]) or told[null] is not None:
+            raise ValueError(f"{number} must be a number and {null} null")
+        record("drawn", told["drawn"], ("random", "order"))
+        _check_random("drawn.random", told["drawn"]["random"])
+        order = told["drawn"]["order"]
+        _check_array("drawn.order", order, np.dtype(np.uint32), len(chosen))
+        if not np.array_equal(np.sort(order), np.sort(chosen)):
+            raise ValueError("drawn.order must hold the numbers of the training samples")
+
+
+def _check_random(name: str, told: Any) -> None:
+    record(name, told, ("name", "key", "position", "has_gauss", "gauss"))
+    if told["name"] != "MT19937":
+        raise ValueError(f"{name} must be a state of MT19937, got {told['name']!r}")
+    _check_array(f"{name}.key", told["key"], np.dtype(np.uint32), MT19937_WORDS)
+    whole(f"{name}.position", told["position"], 0, MT19937_WORDS + 1)
+    whole(f"{name}.has_gauss", told["has_gauss"], 0, 2)
+    if type(told["gauss"]) is not float or not math.isfinite(told["gauss"]):
+        raise ValueError(f"{name}.gauss must be a number")
+
+
+def _check_array(name: str, value: Any, dtype: np.dtype[Any], size: int | None, least: int = 0) -> None:
+    """Raise ValueError unless a value is an array of a dtype and a size, or at least of some size."""
+    good = isinstance(value, np.ndarray) and value.dtype == dtype and value.ndim == 1
+    if not good or (size is not None and value.size != size) or value.size < least:
+        wanted = f"{size} numbers" if size is not None else f"at least {least} numbers"
+        raise ValueError(f"{name} must be {wanted} of {dtype}")
