@@ -97,24 +97,23 @@ class Keeper:
     def _read(self, path: str) -> None:
         """Read a checkpoint into memory, if it belongs to this training."""
         with files.opened(path) as saved:
-            description = {**saved.description, "layer_sizes": list(saved.description["layer_sizes"])}
-            if "training" not in saved.sections:
-                raise ValueError(
-                    f"{path} must be a checkpoint to resume from, got a network saved without its training"
-                )
-            with files.damage_reported(path):
-                read = checked_training(saved)
-            if read.fit is None or read.optimizer is None:
+            read = None
+            if "training" in saved.sections:
+                with files.damage_reported(path):
+                    read = checked_training(saved)
+            if read is None or read.fit is None or read.optimizer is None:
                 raise ValueError(f"{path} must be a checkpoint to resume from, got a saved network")
             fit: Fit = read.fit
-            ours = resuming.normalized(files.DEFAULTS | self.net._description())
-            resuming.compare(ours, description, path)
-            theirs = dict(fit.asked)
+            ours = resuming.normalized(files.DEFAULTS | self.net._description()) | self.asked
+            # The description last: it agrees with the arrays, whatever a hostile file says it was asked for.
+            theirs = fit.asked | saved.description | {"layer_sizes": list(saved.description["layer_sizes"])}
+            ours["callbacks"] = [resuming.kind_of(watcher) for watcher in self.watchers]
+            theirs["callbacks"] = [each["kind"] for each in fit.callbacks]
             rate = described_rate(read.optimizer.learning_rate)
-            if self.asked["learning_rate"] == rate:  # as callbacks have changed it since the beginning
+            if ours["learning_rate"] == rate:  # as callbacks have changed it since the beginning
                 theirs["learning_rate"] = rate
-            resuming.compare(self.asked, theirs, path)
-            if fit.unfinished and fit.good is None and self.asked.get("on_divergence") == "raise":
+            resuming.compare(ours, theirs, path)
+            if fit.unfinished and fit.good is None and ours.get("on_divergence") == "raise":
                 raise ValueError(f"{path} is damaged: good must be the state before the unfinished epoch, got null")
             self.arrays = {name: saved.tensors.get_tensor(name) for name in (*self.net.params, *self.net._running())}
             self.continuation = read._replace(moments=stored.read(read.moments), fit=None)

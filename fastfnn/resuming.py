@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -128,8 +128,8 @@ def kind_of(callback: Callback) -> str:
     return "function" if isinstance(callback, FunctionCallback) else type(callback).__name__
 
 
-def asked_of(optimizer: Optimizer, watchers: Sequence[Callback], **others: Any) -> dict[str, Any]:
-    """Return what a training is asked for, as it is compared with that of a checkpoint.
+def asked_of(optimizer: Optimizer, **others: Any) -> dict[str, Any]:
+    """Return what a training is asked for besides callbacks, as it is compared with that of a checkpoint.
 
     Raises
     ------
@@ -137,9 +137,11 @@ def asked_of(optimizer: Optimizer, watchers: Sequence[Callback], **others: Any) 
         If the optimizer is of a class of the user's own.
     """
     told = described_optimizer(optimizer)
-    settings = {"optimizer": told.pop("name"), **told.pop("settings"), **told}
-    value = others | settings | {"callbacks": [kind_of(watcher) for watcher in watchers]}
-    return normalized(value)  # type: ignore[no-any-return]
+    settings = {"optimizer": told["name"], "learning_rate": told["learning_rate"]}
+    for name, value in ({"clip_norm": told["clip_norm"]} | told["settings"]).items():
+        settings[f"optimizer.{name}"] = value
+    result: dict[str, Any] = normalized(others | settings)
+    return result
 
 
 def normalized(value: Any) -> Any:
@@ -163,10 +165,16 @@ def digest(rows: Any, dtype: np.dtype[Any] | None = None) -> str | None:
 
 def compare(ours: Mapping[str, Any], theirs: Mapping[str, Any], path: str) -> None:
     """Raise ValueError, which names every difference, unless what is asked for is what a checkpoint was asked for."""
-    different = []
-    for name in dict.fromkeys((*ours, *theirs)):
-        pair = [shortened(repr(value[name]) if name in value else "nothing") for value in (theirs, ours)]
-        if name not in ours or name not in theirs or ours[name] != theirs[name]:
-            different.append(f"{name} {pair[0]}, got {pair[1]}")
+    missing = object()
+    different = [name for name in {**ours, **theirs} if ours.get(name, missing) != theirs.get(name, missing)]
+    if "trained_by" in different:
+        different = ["trained_by"]
+    elif "optimizer" in different:  # others have other settings
+        different = [name for name in different if not name.startswith("optimizer.")]
     if different:
-        raise ValueError(f"resume=True must go on with the training of {path}: it has {'; '.join(different)}")
+        pairs = [f"{name} {_shown(theirs, name)}, got {_shown(ours, name)}" for name in different]
+        raise ValueError(f"resume=True must go on with the training of {path}: it has {'; '.join(pairs)}")
+
+
+def _shown(values: Mapping[str, Any], name: str) -> str:
+    return shortened(repr(values[name])) if name in values else "nothing"

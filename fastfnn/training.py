@@ -91,7 +91,7 @@ class_weight, callbacks, progress, on_divergence, checkpoint, resume
         self.on_divergence = validation.choice("on_divergence", on_divergence, ("raise", "warn"))
         self.keeper: Keeper | None = None
         if (kept := checked_checkpoint(checkpoint, resume)) is not None:
-            asked = asked_of(self.optimizer, self.watchers, **self._asked())
+            asked = asked_of(self.optimizer, **self._asked())
             self.keeper = Keeper(kept, resume, net, self.optimizer, self.watchers, asked, self.optimizer_name)
 
     def run(self) -> History:
@@ -184,8 +184,10 @@ class_weight, callbacks, progress, on_divergence, checkpoint, resume
         """Return what the user of a checkpoint must ask for again, besides optimizer and callbacks."""
         held_out, dtype = self.held_out, self.net.dtype
         return {
-            "batch_size": self.batch, "sampling": self.sampling, "on_divergence": self.on_divergence,
-            "samples": self.samples, "metrics": [metric.name for metric in self.metrics], "x": digest(self.rows, dtype), "t": digest(self.targets),
+            "trained_by": "FNN", "batch_size": self.batch, "sampling": self.sampling,
+            "on_divergence": self.on_divergence, "samples": self.samples,
+            "metrics": [metric.name for metric in self.metrics], "x": digest(self.rows, dtype),
+            "t": digest(self.targets),
             "sample_weight": digest(self.weights),
             "validation_data": None if held_out is None else [digest(held_out.rows, dtype), digest(held_out.targets)],
         }  # fmt: skip

@@ -43,7 +43,7 @@ def new_keeper(
     """Return the keeper of a training on `samples` of the data; `evaluation` is the user's own validation data."""
     parameters = {name: _plain(getattr(estimator, name)) for name in COMPARED if hasattr(estimator, name)}
     asked = asked_of(
-        optimizer, watchers, estimator=type(estimator).__name__, batch_size=estimator._batch_size(samples),
+        optimizer, trained_by=type(estimator).__name__, batch_size=estimator._batch_size(samples),
         samples=samples, **parameters, **{"parameter learning_rate": estimator.learning_rate},
         X=digest(data.x, net.dtype), y=digest(data.targets), sample_weight=digest(data.weights),
         eval_set=None if evaluation is None else [digest(evaluation.x, net.dtype), digest(evaluation.targets)],
