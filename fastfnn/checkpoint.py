@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from typing import Any
 
@@ -63,6 +64,12 @@ class Checkpoint:
     def __repr__(self) -> str:
         often = "" if self.every is None else f", every={self.every}, unit={self.unit!r}"
         return f"Checkpoint({self.path!r}{often})"
+
+    def of_network(self, number: int) -> Checkpoint:
+        """Return the checkpoint of one of several networks that are trained together: in a folder of its own."""
+        part = copy.copy(self)
+        part.path = os.path.join(self.path, f"network-{number}")
+        return part
 
     @property
     def file(self) -> str:

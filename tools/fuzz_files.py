@@ -1,4 +1,7 @@
-"""Cases of files for fuzz.py: what is saved is loaded bit for bit, and a damaged file is a ValueError or a network."""
+"""Cases of files for fuzz.py: what is saved is loaded bit for bit, and a damaged file is a ValueError or a network.
+
+Half of the files hold what training goes on with: a checkpoint with an EarlyStopping.
+"""
 
 import json
 import pathlib
@@ -11,12 +14,15 @@ from fuzz_network import OWN, network
 from fuzz_rounding import Comparison
 
 import fastfnn as fnn
+from fastfnn import checkpoint
 
 # Where a description has a value, a damaged one may have this instead.
 INSTEAD = (
     "-1", "0", "1e999", "null", "true", "[]", "{}", '""', '"relu"', "[[1]]", "3.5", "NaN", "99", '[3, "x"]', "[null]",
     '"\\u0000"', '"F32"', '{"a": 1}', "-0.0", '"float16"',
 )  # fmt: skip
+
+MARK = "the value that is replaced"
 
 
 def run(case: Case, threads: int, comparison: Comparison) -> list[str]:
@@ -26,12 +32,26 @@ def run(case: Case, threads: int, comparison: Comparison) -> list[str]:
     net = network(case)
     x = rng.standard_normal((5, case["inputs"]))
     rows = rng.integers(0, 2, (5, case["outputs"])).astype(float)
-    net.fit(x, rng.integers(0, case["outputs"], 5) if case["loss"] == "softmax_cross_entropy" else rows, epochs=1)
+    t = rng.integers(0, case["outputs"], 5) if case["loss"] == "softmax_cross_entropy" else rows
+    training = bool(rng.integers(2))
     with tempfile.TemporaryDirectory() as folder:
-        path = pathlib.Path(folder) / "net.safetensors"
-        net.save(path)
+        path = pathlib.Path(folder) / (checkpoint.FILE if training else "net.safetensors")
+        if training:
+            rule = fnn.Adam(fnn.schedules.Step(0.01, every=2))
+            stop = fnn.EarlyStopping(monitor="loss")
+            net.fit(x, t, epochs=2, batch_size=2, optimizer=rule, callbacks=[stop], checkpoint=folder)
+        else:
+            net.fit(x, t, epochs=1)
+            net.save(path)
         twin = fnn.load(path, activations=list(OWN.values()))
-        if digest(dict(twin.params)) != digest(dict(net.params)) or digest(twin.predict(x)) != digest(net.predict(x)):
+        same = training or digest(twin.predict(x)) == digest(
+            net.predict(x)
+        )  # the best weights are those of the network
+        if training:
+            net = fnn.load(path, activations=list(OWN.values()))
+            for each in (net, twin):
+                each.partial_fit(x, t, on_divergence="warn")
+        if digest(dict(twin.params)) != digest(dict(net.params)) or not same:
             return ["load: other bits than those that were saved"]
         content = path.read_bytes()
         if not case["damage"]:
@@ -87,14 +107,16 @@ def _other_header(content: bytes, end: int, rng: np.random.Generator) -> bytes:
     """The file with another value somewhere in its description, in a header of the right length."""
     try:
         header = json.loads(content[8:end])
-        told = json.loads(header["__metadata__"]["network"])
-        name = str(rng.choice(list(told)))
+        section = str(rng.choice([name for name in ("network", "training") if name in header["__metadata__"]]))
+        told = json.loads(header["__metadata__"][section])
+        holder, name = told, str(rng.choice(list(told)))
+        while isinstance(holder[name], dict) and holder[name] and rng.random() < 0.8:  # of an object most often a part
+            holder = holder[name]
+            name = str(rng.choice(list(holder)))
     except (ValueError, KeyError, TypeError, RecursionError):
         return content
+    holder[name] = MARK
     instead = INSTEAD[int(rng.integers(len(INSTEAD)))]
-    described = ", ".join(
-        f"{json.dumps(key)}: {instead if key == name else json.dumps(value)}" for key, value in told.items()
-    )
-    header["__metadata__"]["network"] = "{" + described + "}"
+    header["__metadata__"][section] = json.dumps(told).replace(json.dumps(MARK), instead)
     text = json.dumps(header).encode()
     return len(text).to_bytes(8, "little") + text + content[end:]

@@ -28,17 +28,24 @@ SHARED = ("classes_", "_label_binarizer", "n_features_in_", "feature_names_in_",
 def prepared(estimator: Any, *arguments: Any) -> Callable[[], None]:
     """Return the function that trains all networks of an ensemble, each from a seed of its own.
 
-    `arguments` are those of `_prepared_network`; the last one is the event that ends training.
+    `arguments` are those of `_prepared_network`; the last ones are the checkpoint, of which each network gets a part,
+    and the event that ends training.
     """
     members = getattr(estimator, "estimators_", None)
     if members is None:
         members = [_new_member(estimator) for _ in range(estimator.n_estimators)]
-    stop: threading.Event = arguments[-1]
-    first = members[0]._prepared_network(*arguments)  # raises what is wrong for all
+    *data, wanted, stop = arguments
+
+    def prepared_member(number: int) -> Callable[[], None]:
+        own = None if wanted is None else (wanted[0].of_network(number), wanted[1])
+        train: Callable[[], None] = members[number]._prepared_network(*data, own, stop)
+        return train
+
+    first = prepared_member(0)  # raises what is wrong for all
 
     def train_member(number: int) -> None:
         if not stop.is_set():
-            train = first if number == 0 else members[number]._prepared_network(*arguments)
+            train = first if number == 0 else prepared_member(number)
             train()
 
     def train() -> None:

@@ -83,8 +83,8 @@ class BaseMLP(NetworkEstimator):
         eval_set : (X, y), optional
             Validation data of your own: training stops early, as with `early_stopping`, but by the score on them.
         checkpoint : Checkpoint, str or path-like, optional
-            A folder, or a `fastfnn.Checkpoint` that tells more: there training writes all that it needs to go on. Not
-            for solver="lbfgs" and ensembles.
+            A folder, or a `fastfnn.Checkpoint` that tells more: there training writes all that it needs to go on. Each
+            network of an ensemble has a folder in it. Not for solver="lbfgs".
         resume : bool, default False
             Go on from the checkpoint if there is one. The result has the same bits as that of a training that was not
             interrupted. Data and parameters must be the same; `max_iter` may differ.
@@ -150,8 +150,8 @@ class BaseMLP(NetworkEstimator):
         """Check everything that training gets; return the function that trains."""
         hidden = hidden_layer_sizes(self)
         check_combination(self, len(hidden), eval_set, incremental)
-        if wanted is not None:
-            going_on.check(self)
+        if wanted is not None and uses_lbfgs(self):
+            raise ValueError("checkpoint needs a stochastic solver, got solver='lbfgs'")
         trained = len(getattr(self, "estimators_", ())) or hasattr(self, "coefs_")  # the number of networks
         first_pass = trained != self.n_estimators or (not self.warm_start and not incremental)
         given = X, y

@@ -16,7 +16,6 @@ from fastfnn.keeper import Keeper
 from fastfnn.optimizers import Optimizer
 from fastfnn.resuming import asked_of, digest
 from fastfnn.sklearn.data import Data
-from fastfnn.sklearn.parameters import uses_lbfgs
 from fastfnn.stored import record, whole
 
 # Parameters on which the bits of a training depend, besides those of the network and the optimizer.
@@ -26,14 +25,6 @@ COMPARED = (
 )  # fmt: skip
 
 MT19937_WORDS = 624
-
-
-def check(estimator: Any) -> None:
-    """Raise ValueError if the estimator trains in a way that has no checkpoints."""
-    if uses_lbfgs(estimator):
-        raise ValueError("checkpoint needs a stochastic solver, got solver='lbfgs'")
-    if estimator.n_estimators > 1:
-        raise ValueError(f"checkpoint is that of a single network, got n_estimators={estimator.n_estimators}")
 
 
 def new_keeper(
