@@ -527,7 +527,7 @@ class FNN(NetworkBase):
             The file; an existing file is replaced, with its permissions. A symbolic link is followed.
         training : bool, default False
             Write also what training goes on with: the optimizer with its settings and state, and the random state. Of
-            the loaded network, `partial_fit` and ``fit(optimizer=net.optimizer)`` continue with the same bits.
+            the loaded network `partial_fit`, and `fit` with its `optimizer`, continue with the same bits.
 
         Raises
         ------
