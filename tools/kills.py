@@ -30,8 +30,6 @@ from fastfnn.checkpoint import FILE
 from fastfnn.history import PER_EPOCH
 from fastfnn.sklearn import MLPClassifier, MLPRegressor
 
-warnings.simplefilter("ignore")
-
 KILLS_PER_TRAINING = 5
 EVERY = 0.03  # seconds between two checkpoints
 LONGEST = 300.0  # seconds for a child
@@ -223,6 +221,7 @@ def run(name: str, kills: int, scale: float, seed: int) -> bool:
 
 
 def main() -> int:
+    warnings.simplefilter("ignore")  # of trainings that have not converged
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--kills", type=int, default=100, help="in all")
     parser.add_argument("--seed", type=int, default=0)
