@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -29,9 +29,6 @@ from fastfnn.progress import progress_bar
 from fastfnn.resuming import asked_of, digest
 from fastfnn.snapshot import TrainingState
 
-if TYPE_CHECKING:
-    from fastfnn.network import FNN
-
 # The `stacklevel` of the user's code in what `Training.run` calls, which `FNN.fit` or `FNN.partial_fit` has called.
 LEVEL_OF_USER = 4
 
@@ -52,7 +49,7 @@ class_weight, callbacks, progress, on_divergence, checkpoint, resume
 
     def __init__(
         self,
-        net: FNN,
+        net: Any,
         x: ArrayLike,
         t: ArrayLike,
         *,
@@ -66,7 +63,7 @@ class_weight, callbacks, progress, on_divergence, checkpoint, resume
         metrics: Sequence[str | Callable[..., float]] | None = None,
         sample_weight: ArrayLike | None = None,
         class_weight: Mapping[int, float] | str | None = None,
-        callbacks: Sequence[Callback | Callable[[FNN, History], Any]] | None = None,
+        callbacks: Sequence[Callback | Callable[[Any, History], Any]] | None = None,
         progress: bool = False,
         checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
         resume: bool = False,
