@@ -546,7 +546,9 @@ class FNN(NetworkBase):
         file in one step. Whenever the process or the machine fails, the file is the old or the new one, whole.
         """
         training = validation.boolean("training", training)
-        self._write(path, training=continuation.described(self, self._optimizer, self._optimizer_name) if training else None)
+        self._write(
+            path, training=continuation.described(self, self._optimizer, self._optimizer_name) if training else None
+        )
 
     def _description(self) -> dict[str, Any]:
         """Return the description of the network that a file holds; ValueError if a name in it would be ambiguous."""
@@ -566,7 +568,7 @@ class FNN(NetworkBase):
         training: Mapping[str, Any] | None = None,
     ) -> None:
         """Write the file of the network, with sections for what belongs to it, and what its training goes on with."""
-        told, arrays = dict(sections or {}), {}
+        told, arrays = dict(sections or {}), dict[str, np.ndarray]()
         if training is not None:
             told["training"], arrays = stored.packed(training, "training")
         files.write(path, {**self.params, **self._running(), **arrays}, self._description(), told)

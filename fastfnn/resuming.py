@@ -44,13 +44,15 @@ class Fit(NamedTuple):
     def fill(self, history: History) -> None:
         """Append what was measured to a history; the arrays have been read."""
         lists = {name: self.history[name].tolist() for name in PER_EPOCH}
+        lists |= {name: values.tolist() for name, values in self.history["metrics"].items()}
         history._extend(**lists)
 
 
-def described_history(history: History, steps: int) -> dict[str, np.ndarray]:
+def described_history(history: History, steps: int) -> dict[str, Any]:
     """Return the lists of a history, and the losses of its first `steps` steps, as arrays."""
     lists = {name: np.array(getattr(history, name), np.float64) for name in PER_EPOCH}
-    return lists | {"step_loss": np.asarray(history.step_loss[:steps])}
+    metrics = {name: np.array(values, np.float64) for name, values in history.metrics.items()}
+    return lists | {"metrics": metrics, "step_loss": np.asarray(history.step_loss[:steps])}
 
 
 def state_names(statistics: int, states: int) -> tuple[str, ...]:
@@ -103,7 +105,11 @@ def checked(told: Any, dtype: str, params: int, statistics: int, states: int) ->
 
 
 def _check_history(told: Any, epochs: int, steps: int) -> None:
-    record("history", told, (*PER_EPOCH, "step_loss"))
+    record("history", told, (*PER_EPOCH, "metrics", "step_loss"))
+    if not isinstance(told["metrics"], dict):
+        raise ValueError(f"history.metrics must be an object, got {type(told['metrics']).__name__}")
+    for name, value in told["metrics"].items():
+        array(f"history.metrics.{name}", value, "float64", (epochs,))
     array("history.step_loss", told["step_loss"], "float64", (steps,))
     for name in PER_EPOCH:
         value = told[name]

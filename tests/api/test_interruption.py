@@ -183,7 +183,10 @@ def test_an_interruption_while_early_stopping_restores_weights_restores_all_of_t
         stopping.epoch(net, history)
         best = state(net, fnn.SGD())
         net.params.flat[...] = net._statistics[...] = 7
-        with Interruption(at, files={fnn.callbacks.early_stopping.__file__}) as interruption, contextlib.suppress(KeyboardInterrupt):
+        with (
+            Interruption(at, files={fnn.callbacks.early_stopping.__file__}) as interruption,
+            contextlib.suppress(KeyboardInterrupt),
+        ):
             stopping.end(net, history)
         if interruption.where is None:
             break
