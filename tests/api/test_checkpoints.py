@@ -69,16 +69,25 @@ CASES = {
         {"dropout": 0.5, "batch_norm": True}, lambda: fnn.Adam(0.1),
         {"epochs": 30, "validation_data": HELD_OUT}, lambda: [fnn.EarlyStopping(2)],
     ),
+    "metrics": Case(
+        {}, lambda: fnn.SGD(0.5),
+        {"epochs": 12, "validation_split": 0.3, "metrics": ["f1", "accuracy"]},
+        lambda: [
+            fnn.callbacks.ReduceLROnPlateau("val_f1", patience=1), fnn.callbacks.LearningRateLogger(),
+            fnn.EarlyStopping(5, monitor="val_f1"),
+        ],
+    ),
 }  # fmt: skip
 
 
 def trained(net, optimizer, history):
     """All that a training leaves, but the times."""
-    lists = {name: getattr(history, name) for name in PER_EPOCH if "second" not in name}
+    lists = {name: getattr(history, name) for name in PER_EPOCH if "second" not in name} | history.metrics
     arrays = {"statistics": net._statistics, "steps": history.step_loss, **net._running()}
     arrays |= dict(enumerate(optimizer.flat_state(net.params)))
     random = net._rng.bit_generator.state
-    return bits(net), {key: array.tobytes() for key, array in arrays.items()}, optimizer.steps, lists, random
+    arrays = {key: array.tobytes() for key, array in arrays.items()}
+    return bits(net), arrays, optimizer.steps, optimizer.learning_rate, lists, random
 
 
 def every_step(folder):
