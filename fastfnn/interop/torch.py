@@ -178,7 +178,7 @@ def to_torch(net: FNN) -> Any:
         if layer == len(net.layer_sizes) - 1:
             break
         if net.batch_norm:
-            norm = nn.BatchNorm1d(outputs, norm_epsilon(net.book), 1 - NORM_MOMENTUM, dtype=dtype)
+            norm = nn.BatchNorm1d(outputs, norm_epsilon(net.book), round(1 - NORM_MOMENTUM, 9), dtype=dtype)
             _set(
                 torch, norm, weight=net.params[f"gamma{layer}"], bias=net.params[f"beta{layer}"],
                 running_mean=running[f"mean{layer}"], running_var=running[f"variance{layer}"],

@@ -142,7 +142,7 @@ def test_the_modules_of_a_network():
     model = own_network(batch_norm=True, dropout=0.5, activation="gelu").to_torch()
     hidden = ["Linear", "BatchNorm1d", "GELU", "Dropout"]
     assert [type(module).__name__ for module in model] == [*hidden, *hidden, "Linear", "Softmax"]
-    assert (model[1].eps, model[1].momentum) == (1e-5, pytest.approx(0.1))
+    assert (model[1].eps, model[1].momentum) == (1e-5, 0.1)
 
 
 def test_a_model_with_exponential_output_can_be_pickled():
