@@ -75,7 +75,7 @@ class Stored(NamedTuple):
     def read(self) -> np.ndarray:
         """Read the array; NaN and infinity, too."""
         array: np.ndarray = self.tensors.get_tensor(self.name)
-        return array
+        return array if array.flags.writeable else array.copy()
 
 
 def unpacked(value: Any, entries: Mapping[str, Any], tensors: Any) -> Any:

@@ -63,6 +63,7 @@ CASES = {
         {"activation": fnn.Activation(np.sin, np.cos)}, lambda: fnn.RMSprop(lambda step: 0.01 / (step + 1)),
         {"sample_weight": np.linspace(0, 1, 23)},
     ),
+    "reference": Case({"backend": "reference", "dropout": 0.3}, lambda: fnn.Adam(), {"epochs": 2}),
     "batch 1": Case({"dropout": 0.2}, lambda: fnn.AdaGrad(0.05), {"batch_size": 1, "epochs": 3}),
     "full batch": Case({"batch_norm": True}, lambda: fnn.Momentum(0.1), {"batch_size": None, "epochs": 9}),
     "early stopping": Case(
@@ -123,7 +124,7 @@ def until_done(start, kill):
     raise AssertionError("the training never ends")
 
 
-@pytest.mark.parametrize(("calls", "before"), [(1, False), (2, True), (3, False), (5, True)])
+@pytest.mark.parametrize(("calls", "before"), [(1, False), (2, True), (5, False)])
 @pytest.mark.parametrize("case", CASES)
 def test_a_killed_training_ends_with_the_same_bits(monkeypatch, tmp_path, case, calls, before):
     want = trained(*CASES[case].start())
