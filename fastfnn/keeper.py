@@ -160,8 +160,8 @@ class Keeper:
         for name, values in {**net.params, **net._running()}.items():
             values[...] = self.arrays[name]
         read.restore(net, self.optimizer)
-        rate = read.optimizer.learning_rate  # type: ignore[union-attr]
-        if described_rate(rate) is not None:  # else the user has given the function again
+        rate = None if read.optimizer is None else read.optimizer.learning_rate
+        if rate is not None and described_rate(rate) is not None:  # else the user has given the function again
             self.optimizer.learning_rate = rate
         found.fill(self.history)
         good = None if found.good is None else [found.good[name] for name in self._state_names()]
@@ -221,7 +221,12 @@ class Keeper:
 
     def _write(self, drawn: Any, stopped: bool = False) -> None:
         """Write a checkpoint; `drawn` is what the order of the next or the unfinished epoch is drawn from."""
-        start, loop, history = time.monotonic(), self.loop, self.history
+        start, loop, history, rate = time.monotonic(), self.loop, self.history, self.optimizer.learning_rate
+        if described_rate(rate) is None and self.asked["learning_rate"] is not None:
+            raise ValueError(
+                "learning_rate of the optimizer must stay a number or a schedule of fastfnn.schedules for checkpoints, "
+                f"got a function of your own in the middle of the training, {rate!r}"
+            )
         taken, unfinished = loop.state.taken, loop.state.taken % loop.steps > 0
         good = loop.last_good if unfinished else None
         fit = Fit(

@@ -236,6 +236,22 @@ def test_the_learning_rate_that_a_callback_sets_comes_back(monkeypatch, tmp_path
     assert result[1].learning_rate == 0.1 / 16
 
 
+def test_a_function_that_a_callback_sets_as_learning_rate_is_refused_since_no_file_can_hold_it(tmp_path):
+    def change(net, history):
+        net.optimizer.learning_rate = lambda step: 0.1
+
+    with pytest.raises(ValueError, match=r"^learning_rate of the optimizer must stay a number or a schedule"):
+        Case({}, lambda: fnn.SGD(0.1), {}, lambda: [change]).start(checkpoint=tmp_path)
+
+
+def test_a_resumed_training_shows_its_progress_from_where_it_goes_on(tmp_path, capsys):
+    CASES["Adam"].start(epochs=3, checkpoint=tmp_path)
+    CASES["Adam"].start(epochs=4, checkpoint=tmp_path, resume=True, progress=True)
+    shown = capsys.readouterr()
+    assert "epoch 4/4" in shown.out + shown.err and "epoch 3/4" not in shown.out + shown.err
+    assert "24/24" in shown.err
+
+
 def test_times_and_history_of_a_resumed_training_are_those_of_all_epochs(monkeypatch, tmp_path):
     (net, _, history), _ = until_done(
         lambda: CASES["Adam"].start(checkpoint=every_step(tmp_path), resume=True),
