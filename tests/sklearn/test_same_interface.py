@@ -65,9 +65,12 @@ def test_methods_have_the_same_parameters(estimator, method):
 
 
 @both
-def test_fit_has_the_same_parameters_and_an_evaluation_set(estimator):
-    assert parameters(estimator.fit)[:-1] == parameters(THEIRS[estimator].fit)
-    assert parameters(estimator.fit)[-1] == ("eval_set", inspect.Parameter.KEYWORD_ONLY, None)
+def test_fit_has_the_same_parameters_and_some_of_its_own_by_keyword(estimator):
+    theirs = parameters(THEIRS[estimator].fit)
+    assert parameters(estimator.fit)[: len(theirs)] == theirs
+    own = [("eval_set", None), ("checkpoint", None), ("resume", False)]
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    assert parameters(estimator.fit)[len(theirs) :] == [(name, keyword, default) for name, default in own]
 
 
 @both
