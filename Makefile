@@ -29,7 +29,7 @@ help:
 	@echo "make history     measure the versions in benchmarks/versions.txt that have no results: needs an idle machine"
 	@echo "make dashboard   build the pages that show the speed; ARGS=--open opens them in a browser"
 	@echo "make docs        build the documentation site, English and Japanese, into docs/_build/html"
-	@echo "make peers       install PyTorch, JAX and others, and compare the speed with theirs"
+	@echo "make peers       install PyTorch, JAX, ONNX Runtime and others, and compare the speed with theirs"
 	@echo "make neighbours  time short calls while other processes want the same cores: needs an idle machine"
 	@echo "make clean       remove .venv and everything that the other targets made"
 
@@ -148,6 +148,6 @@ $(VENV)/.installed-dev: $(VENV)/.created pyproject.toml
 	@touch $(VENV)/.installed $@
 
 $(VENV)/.installed-peers: $(VENV)/.installed
-	@echo "installing PyTorch, JAX, Keras and scikit-learn into $(VENV): needed once, takes a few minutes"
+	@echo "installing PyTorch, JAX, Keras, scikit-learn and ONNX Runtime into $(VENV): needed once, takes a few minutes"
 	$(PIP) --editable ".[plot,peers]"
 	@touch $@

@@ -158,8 +158,8 @@ def _add_bench(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     cases_help = "some of notes, online, medium, large, tabular, tiny, predict (default: all)"
     add("--case", nargs="+", metavar="NAME", default=[], help=cases_help)
     peers_help = (
-        "some of notes, numpy, torch, jax, sklearn, with --neighbours of numpy, torch, jax, onnxruntime "
-        "(default: all installed ones); '' for none"
+        "some of notes, numpy, torch, jax, sklearn, onnxruntime (which only predicts), with --neighbours of numpy, "
+        "torch, jax, onnxruntime (default: all installed ones); '' for none"
     )
     add("--peers", type=_names, metavar="NAME[,NAME...]", help=peers_help)
     add("--dtype", default="float32", metavar="DTYPE", help="float32 or float64 (default: float32)")

@@ -2,7 +2,7 @@
 
     cases.py      what is measured: networks, data, operation counts, and the losses that every library must reach
     peer.py       what a library must offer to be measured
-    ours.py numpy_peer.py notes_peer.py torch_peer.py jax_peer.py sklearn_peer.py
+    ours.py numpy_peer.py notes_peer.py torch_peer.py jax_peer.py sklearn_peer.py onnx_peer.py
     worker.py     a process with one library
     child.py      the pipes between such a process and its parent
     runner.py     one worker for each library; one of them works at a time, in turn, for some rounds

@@ -10,6 +10,7 @@ TITLES = {
     "torch": "PyTorch",
     "jax": "JAX",
     "sklearn": "scikit-learn",
+    "onnxruntime": "ONNX Runtime",
 }
 
 # The colours of Okabe and Ito, which colour-blind readers can tell apart.
@@ -20,6 +21,7 @@ COLOURS = {
     "torch": "#E69F00",
     "jax": "#009E73",
     "sklearn": "#0072B2",
+    "onnxruntime": "#CC79A7",
 }
 
 BLANK = "-"

@@ -18,8 +18,8 @@ from fastfnn.bench.worker import MODULES
 
 OURS = "fastfnn"
 
-# The package that must be installed for a library. Those without an entry need NumPy only.
-PACKAGES = {"torch": "torch", "jax": "jax", "sklearn": "sklearn"}
+# The packages that must be installed for a library. Those without an entry need NumPy only.
+PACKAGES = {"torch": ["torch"], "jax": ["jax"], "sklearn": ["sklearn"], "onnxruntime": ["onnxruntime", "onnx"]}
 PEERS = tuple(name for name in MODULES if name != OURS)
 
 # Seconds between two libraries: threads may spin after their work is done, in OpenBLAS for a tenth of a second.
@@ -73,7 +73,7 @@ class Process(Child):
 
 def installed() -> tuple[str, ...]:
     """The peers that can be measured here."""
-    return tuple(name for name in PEERS if importlib.util.find_spec(PACKAGES.get(name, "numpy")))
+    return tuple(name for name in PEERS if all(map(importlib.util.find_spec, PACKAGES.get(name, []))))
 
 
 def run(

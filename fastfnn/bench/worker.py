@@ -27,6 +27,7 @@ MODULES = {
     "torch": "fastfnn.bench.torch_peer",
     "jax": "fastfnn.bench.jax_peer",
     "sklearn": "fastfnn.bench.sklearn_peer",
+    "onnxruntime": "fastfnn.bench.onnx_peer",
 }
 
 # Length of the warm-up before a run, relative to the run: caches fill, and the clock rate settles.

@@ -134,19 +134,32 @@ def test_full_batch_training_agrees_with_the_reference(peer, monkeypatch):
     assert cases.agree(SMALL, got, want)
 
 
-@pytest.mark.parametrize("module", ["torch_peer", "jax_peer", "sklearn_peer"])
+@pytest.mark.parametrize("library", runner.PACKAGES)
 @pytest.mark.parametrize("network", NETWORKS)
-def test_each_framework_agrees_with_the_reference(module, network):
-    pytest.importorskip(module.removesuffix("_peer"), reason="needs fastfnn[peers]")
+def test_each_framework_agrees_with_the_reference(library, network):
+    for package in runner.PACKAGES[library]:
+        pytest.importorskip(package, reason="needs fastfnn[peers]")
     import importlib
 
-    peer = importlib.import_module(f"fastfnn.bench.{module}").Peer
+    peer = importlib.import_module(worker.MODULES[library]).Peer
     case = NETWORKS[network]
     try:
         got, want = check(peer, case)
     except worker.Unsupported:
         pytest.skip("the library cannot do it")
     assert cases.agree(case, got, want)
+
+
+def test_onnxruntime_runs_on_the_threads_of_the_option(monkeypatch):
+    for package in runner.PACKAGES["onnxruntime"]:
+        pytest.importorskip(package, reason="needs fastfnn[peers]")
+    from fastfnn.bench.onnx_peer import Peer
+
+    case = NETWORKS["predict"]
+    for threads in (1, 2):
+        monkeypatch.setenv("OMP_NUM_THREADS", str(threads))
+        session = Peer(case, cases.make_data(case)).session
+        assert session.get_session_options().intra_op_num_threads == threads
 
 
 @pytest.mark.parametrize(
@@ -422,4 +435,4 @@ def test_importing_the_benchmark_does_not_import_the_frameworks():
     root = os.path.dirname(os.path.dirname(os.path.abspath(fnn.__file__)))
     environment = os.environ | {"PYTHONPATH": root}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    assert {"torch", "jax", "sklearn", "matplotlib"}.isdisjoint(done.stdout.split())
+    assert {"torch", "jax", "sklearn", "onnxruntime", "onnx", "matplotlib"}.isdisjoint(done.stdout.split())

@@ -101,7 +101,7 @@ def test_layers_compute_the_gradient_of_the_network():
 @pytest.mark.parametrize("name", ["fit", "partial_fit", "predict-64"])
 @pytest.mark.parametrize("library", calls.PEERS)
 def test_peers_train_and_predict(library, name):
-    for package in neighbours.PACKAGES[library]:
+    for package in runner.PACKAGES.get(library, []):
         pytest.importorskip(package)
     call = replace(CALLS[name], layers=(6, 5, 3), batch_size=4)
     if library == "onnxruntime" and not call.predict:
@@ -116,9 +116,9 @@ def test_peers_train_and_predict(library, name):
 @pytest.mark.parametrize("loss", ["softmax_cross_entropy", "sigmoid_cross_entropy", "squared_error"])
 @pytest.mark.parametrize("activation", ["relu", "tanh", "sigmoid", "identity"])
 def test_onnxruntime_predicts_what_the_reference_predicts(activation, loss):
-    for package in neighbours.PACKAGES["onnxruntime"]:
+    for package in runner.PACKAGES["onnxruntime"]:
         pytest.importorskip(package)
-    from fastfnn.bench.neighbours.onnx_peer import Peer
+    from fastfnn.bench.onnx_peer import Peer
 
     call = replace(CALLS["predict-64"], layers=(6, 5, 3), batch_size=12, activation=activation, loss=loss)
     data = cases.make_data(call)

@@ -9,5 +9,5 @@
     report.py     the table
     command.py    the options of the command
 
-Peers are those of fastfnn/bench, PyTorch by eager_torch_peer.py and ONNX Runtime by onnx_peer.py.
+Peers are those of fastfnn/bench, PyTorch by eager_torch_peer.py.
 """

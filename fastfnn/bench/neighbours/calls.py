@@ -20,7 +20,7 @@ PEERS = {
     "numpy": "fastfnn.bench.numpy_peer",
     "torch": "fastfnn.bench.neighbours.eager_torch_peer",
     "jax": "fastfnn.bench.jax_peer",
-    "onnxruntime": "fastfnn.bench.neighbours.onnx_peer",
+    "onnxruntime": "fastfnn.bench.onnx_peer",
 }
 
 

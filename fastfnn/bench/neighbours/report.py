@@ -7,7 +7,7 @@ from fastfnn.bench import report
 from fastfnn.bench.neighbours.calls import ONE_THREAD
 from fastfnn.bench.neighbours.states import STATES
 
-TITLES = {**report.TITLES, ONE_THREAD: "fastfnn, 1 thread", "onnxruntime": "ONNX Runtime"}
+TITLES = {**report.TITLES, ONE_THREAD: "fastfnn, 1 thread"}
 
 COLUMNS = ("median", "mean", "p99", "max", "calls", "/ quiet", "p99 - quiet", "/ 1 thread")
 

@@ -6,7 +6,6 @@ only while it is wanted; all others wait for a request.
 
 import contextlib
 import datetime
-import importlib.util
 import os
 import pathlib
 import platform
@@ -23,9 +22,6 @@ from fastfnn.bench.neighbours.states import STATES, State
 from fastfnn.bench.neighbours.worker import SPIN
 from fastfnn.bench.runner import PeerError, PeerUnsupportedError
 
-# The packages that must be installed for a peer.
-PACKAGES = {"numpy": ["numpy"], "torch": ["torch"], "jax": ["jax"], "onnxruntime": ["onnxruntime", "onnx"]}
-
 # Seconds until a neighbour has reached its steady state; and between two libraries, since threads may spin on.
 SETTLING = 0.1
 PAUSE = runner.PAUSE
@@ -36,7 +32,7 @@ QUIET_LOAD = 0.3
 
 def installed() -> tuple[str, ...]:
     """The peers that can be measured here."""
-    return tuple(name for name in PEERS if all(map(importlib.util.find_spec, PACKAGES[name])))
+    return tuple(name for name in runner.installed() if name in PEERS)
 
 
 def run(
@@ -113,7 +109,7 @@ def _load() -> list[str]:
 
 
 def _packages(peers: Sequence[str]) -> str:
-    return " ".join(package for name in peers for package in PACKAGES[name])
+    return " ".join(package for name in peers for package in runner.PACKAGES.get(name, []))
 
 
 class _Times:

@@ -1,6 +1,7 @@
-"""ONNX Runtime: predictions with the network's ONNX model, which `FNN.to_onnx` writes to a file."""
+"""ONNX Runtime: predictions with what `FNN.to_onnx` writes, by a session with the library's own default options."""
 
-from typing import Any, ClassVar
+import os
+from typing import ClassVar
 
 import numpy as np
 import onnxruntime
@@ -12,7 +13,7 @@ from fastfnn.interop.onnx import network_model
 
 
 class Peer(Base):
-    """An inference session with the library's own default options."""
+    """A session on as many threads as OMP_NUM_THREADS says, which the library does not read; else on its default."""
 
     versions: ClassVar = {"onnxruntime": onnxruntime.__version__}
 
@@ -20,8 +21,10 @@ class Peer(Base):
         if not case.predict:
             raise Unsupported("ONNX Runtime predicts only")
         super().__init__(case, data)
-        model = model_of(case, data).SerializeToString()
-        self.session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", 0))  # 0 is the default
+        model = network_model(build(case, data)).SerializeToString()
+        self.session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
     def reset(self) -> None:
         """Do nothing: a prediction changes nothing."""
@@ -35,8 +38,3 @@ class Peer(Base):
     def predict(self) -> np.ndarray:
         result: np.ndarray = self.session.run(None, {"x": self.data.x})[0]
         return result
-
-
-def model_of(case: Case, data: Data) -> Any:
-    """The network of a case as an ONNX model from "x" to "out"."""
-    return network_model(build(case, data))
