@@ -144,6 +144,12 @@ PREFETCH_DISTANCE = 8
 PREFETCH_LEAST_DEPTH = 64
 PREFETCH_LEAST_BYTES = 32 << 10
 
+# Rows of the product, and rows of W. A product of x with so few samples reads W in the order of memory, as many rows of
+# W at once as the second number: more samples compute for longer than it takes to read W, which tiles do better; more
+# rows of W load and store the sums less often, but are as many streams of memory to be fetched. Experiments: few-rows
+FEW_ROWS = 4
+ROWS_OF_FEW = 4
+
 # Bytes of the right factor, and rows of the product. A panel is packed from these on: packing costs a copy, and spares
 # rows that lie in as many pages and, at power-of-two distances, in few cache sets. Experiments: pack-large-panels
 PACK_LEAST_BYTES = 2 << 20

@@ -7,6 +7,7 @@ transpose.py    squares transposed in registers
 packing.py      where the panel of the right factor lies that tiles read
 narrow.py       the last columns, where a tile would be mostly empty
 multiply.py     the driver
+few_rows.py     products of so few rows that they take as long as reading W
 column_sums.py  sums over rows: gradients of biases
 one_row.py      products with one sample
 affine.py       affine_forward and affine_backward

@@ -13,8 +13,9 @@ from ..compiler.decorators import inner, shared
 from ..compiler.memory import NO_ROWS, Matrix, Rows, as_type_of, itemsize
 from ..compiler.signature import Real
 from ..elementwise.activations.contract import call_on_block, with_padding
-from ..tuning import DEEP_BATCH, DEEP_BATCH_SUM, PREFETCH_LEAST_BYTES, PREFETCH_LEAST_DEPTH
+from ..tuning import BYTES_PER_CACHE_LINE, DEEP_BATCH, DEEP_BATCH_SUM, PREFETCH_LEAST_BYTES, PREFETCH_LEAST_DEPTH
 from ..workers.crew import WHOLE, share
+from .few_rows import is_of_few_rows, multiply_few_rows
 from .narrow import multiply_narrow, narrow_columns
 from .operands import (
     ALONG_ROWS,
@@ -97,6 +98,14 @@ def product(p: Product, scaling: Scaling, one: Real) -> None:
     whole = columns - narrow_columns(columns, depth, along, scale)
     prefetch = what_to_prefetch(p, item)
     column = 0
+    if is_of_few_rows(p, scaling, item):
+        column = whole
+        first, last = columns_of_share(p, whole, scale)
+        if first < last:
+            b = Rows(p.b.address + first * item, p.b.row)
+            c, start = block_of(p.c, 0, first * item), block_of(p.start, 0, first * item)
+            multiply_few_rows(p.a, b, c, start, Size(rows, last - first, depth), one)
+            finish_panel(p, first, last - first, 0, rows, one)
     while column < whole:
         panel = panel_for(whole - column, scale)
         width = min(WIDTHS[panel] // scale, whole - column)
@@ -125,6 +134,14 @@ def rows_of_share(p, column, width, whole):
     before = p.size.rows * column
     top, bottom = (first - before) // width, (last - before) // width
     return min(max(top, 0), p.size.rows), min(max(bottom, 0), p.size.rows)
+
+
+@inner
+def columns_of_share(p, whole, scale):
+    """The columns of a share of few rows: of about the same number, beginning with a cache line."""
+    line = BYTES_PER_CACHE_LINE // 4 // scale
+    first, last = share((whole + line - 1) // line, p.share.parts, p.share.part)
+    return first * line, min(last * line, whole)
 
 
 @inner

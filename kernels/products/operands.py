@@ -7,7 +7,9 @@ lie anywhere. How a product is computed is not known here.
 
 from typing import NamedTuple
 
-from ..compiler.memory import NO_ROWS, Matrix, Rows
+import numpy as np
+
+from ..compiler.memory import NO_ROWS, Matrix, Rows, array_at
 from ..compiler.signature import Real
 from ..workers.crew import Share
 
@@ -29,6 +31,15 @@ class Factor(NamedTuple):
     rows: int
     columns: int
     contiguous: int
+
+
+def elements_of(a, rows, depth, dtype):
+    """The first rows of a left factor as an array: for the Python that stands in for LLVM functions."""
+    elements = np.empty((int(rows), int(depth)), dtype)
+    for i, k in np.ndindex(elements.shape):
+        address = array_at(a.rows, rows, np.int64(0))[i] + array_at(a.columns, depth, np.int64(0))[k]
+        elements[i, k] = array_at(address, 1, dtype.type(0))[0]
+    return elements
 
 
 class Size(NamedTuple):

@@ -16,11 +16,11 @@ import numpy as np
 from llvmlite import ir
 
 from ..compiler.emit import emitted_by
-from ..compiler.memory import Rows, array_at, matrix_at
+from ..compiler.memory import Rows, matrix_at
 from ..compiler.signature import Real
 from ..compiler.writer import INT, Writer, bits_of
 from ..tuning import BYTES_PER_CACHE_LINE, PREFETCH_DISTANCE
-from .operands import Factor, Scaling
+from .operands import Factor, Scaling, elements_of
 from .panels import Tile, tiles
 
 # What a tile prefetches: nothing, rows of b, or elements of a. Rows of b may be as far apart as those of W, and a
@@ -172,10 +172,7 @@ def tile(
     else:
         total = matrix_at(start.address, rows, width, start.stride, dtype).copy()
     if depth > 0:
-        elements = np.empty((rows, depth), dtype)
-        for i, k in np.ndindex(elements.shape):
-            address = array_at(a.rows, rows, np.int64(0))[i] + array_at(a.columns, depth, np.int64(0))[k]
-            elements[i, k] = array_at(address, 1, one)[0]
+        elements = elements_of(a, rows, depth, dtype)
         matrix = matrix_at(b.address, depth, width, b.stride, dtype)
         for column, row in zip(elements.T, matrix, strict=True):  # term by term, in the order of a compiled tile
             total += np.outer(column, row)

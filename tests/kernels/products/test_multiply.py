@@ -4,12 +4,19 @@ import numpy as np
 import pytest
 from buffers import MARK, Buffer, callable_from_python, double_and_keep, lists_of, times_other
 from helpers import DTYPES, NOJIT, assert_close, assert_sums_close, normal
-from product_cases import DEPTHS, EDGE_COLUMNS, EDGE_ROWS, PARTS, SHAPES, Problem, Room
+from product_cases import DEPTHS, EDGE_COLUMNS, EDGE_ROWS, HEIGHT, PARTS, SHAPES, WIDTH, Problem, Room
 
 from fastfnn.kernels.compiler.memory import Rows
 from fastfnn.kernels.products.multiply import accumulate_samples, multiply_samples, product
 from fastfnn.kernels.products.operands import ALONG_ROWS, Factor, Size
-from fastfnn.kernels.tuning import DEEP_BATCH, DEEP_BATCH_SUM, PREFETCH_LEAST_BYTES, PREFETCH_LEAST_DEPTH
+from fastfnn.kernels.tuning import (
+    DEEP_BATCH,
+    DEEP_BATCH_SUM,
+    FEW_ROWS,
+    PREFETCH_LEAST_BYTES,
+    PREFETCH_LEAST_DEPTH,
+    ROWS_OF_FEW,
+)
 
 every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)
 either_side = pytest.mark.parametrize("transposed", [False, True])
@@ -32,6 +39,20 @@ def test_parts_give_the_bits_of_the_whole(transposed, dtype):
         for parts in PARTS[1:]:
             assert problem.run(parts).tobytes() == want.tobytes(), (shape, parts)
             assert problem.run(parts, reversed(range(parts))).tobytes() == want.tobytes(), (shape, parts)
+
+
+@every_dtype
+@pytest.mark.parametrize("depth", [0, 1, ROWS_OF_FEW, 3 * ROWS_OF_FEW - 1, 70])
+@pytest.mark.parametrize("columns", [WIDTH + 1, 3 * WIDTH + 5, 4 * WIDTH])
+def test_a_row_has_the_same_bits_in_products_of_any_number_of_rows(columns, depth, dtype):
+    rows = HEIGHT + FEW_ROWS
+    whole = Problem(np.random.default_rng(0), (rows, columns, depth), dtype)
+    want = whole.run(1, bias=True)
+    for count in range(1, FEW_ROWS + 2):
+        few = Problem(np.random.default_rng(0), (rows, columns, depth), dtype)
+        few.a, few.before, few.y = few.a[:count], few.before[:count], few.y[:count]
+        for parts in PARTS:
+            assert few.run(parts, bias=True).tobytes() == want[:count].tobytes(), (count, parts)
 
 
 @every_dtype
