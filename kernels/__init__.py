@@ -63,7 +63,7 @@ from .elementwise.update_rules.sgd import sgd_update
 from .elementwise.update_rules.table import OPTIMIZERS
 from .elementwise.user_activations import compile_activation
 from .elementwise.user_losses import compile_loss
-from .network.prediction import network_forward, network_loss
+from .network.prediction_calls import network_forward, network_loss
 from .products.affine import affine_backward, affine_forward
 from .training.calls import network_gradient, train_steps
 

@@ -8,5 +8,5 @@ division.py    who computes what: how threads divide a layer
 forward.py     the forward pass
 normalized.py  batch normalization between barriers
 backward.py    back-propagation, and the gradients that follow from the deltas
-prediction.py  outputs, and their loss, of any number of rows
+prediction.py  outputs, and their loss, of any number of rows; prediction_calls.py: the public calls
 """

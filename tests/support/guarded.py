@@ -30,6 +30,7 @@ from whole_team import use_whole_teams
 from fastfnn import kernels, reference
 from fastfnn.kernels.compiler.memory import Memory
 from fastfnn.kernels.elementwise.losses.table import parameters_of
+from fastfnn.kernels.tuning import FEW_ROWS
 from fastfnn.kernels.workers import threads
 
 THREADS = (1, 4)
@@ -406,6 +407,9 @@ SMALL_NETWORK = (5, 17, 8, 3)
 # The second weights of the third are divided by columns, see BY_COLUMNS_LEAST_BYTES; the last one widens.
 LARGE_NETWORKS = ((784, 50, 10), (64, 129, 130, 10), (3, 257, 259, 10), (20, 450, 3))
 
+# Of predictions of a few rows of this network threads divide the columns of a layer, see OPERATIONS_PER_THREAD.
+BY_LAYERS = (530, 301, 299, 3)
+
 # Many rows are predicted with a copy of its weights in panels, see PACKED_LEAST_ROWS.
 IN_PANELS = (130, 66, 3)
 
@@ -629,6 +633,8 @@ def network_cases(kernel):
     if kernel in PREDICTIONS:
         for layouts in ((), *layouts_for(free)):
             yield Case(kernel, (1600, *IN_PANELS), layouts, options[0])
+            for rows in (1, FEW_ROWS, FEW_ROWS + 1):
+                yield Case(kernel, (rows, *BY_LAYERS), layouts, options[0])
     for sizes in LARGE_NETWORKS:
         if kernel in PREDICTIONS:
             yield Case(kernel, (100, *sizes), (), options[0])

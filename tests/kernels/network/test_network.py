@@ -30,11 +30,11 @@ from networks import (
 from fastfnn import kernels, reference
 from fastfnn.kernels import LOSSES
 from fastfnn.kernels.elementwise.conversion import IN_PLACE
-from fastfnn.kernels.network import prediction
+from fastfnn.kernels.network import prediction_calls
 from fastfnn.kernels.network.arena import allocate
 from fastfnn.kernels.network.layout import Form
 from fastfnn.kernels.products.packing import bytes_of_room
-from fastfnn.kernels.tuning import PACKED_LEAST_ROWS, PREDICTION_ROWS
+from fastfnn.kernels.tuning import FEW_ROWS, PACKED_LEAST_ROWS, PREDICTION_ROWS
 
 
 @given(networks(), batches, dtypes, st.sampled_from(LAYOUTS), st.booleans(), seeds)
@@ -113,34 +113,53 @@ every_number_of_rows = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.jit
+@pytest.mark.parametrize("rows", range(1, FEW_ROWS + 2))
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_few_rows_of_a_large_network_match_the_reference_and_many_rows(dtype, rows):
+    rng = np.random.default_rng(rows)
+    shape, names = (301, 530, 299, 3), ("tanh", "relu", "softmax")
+    params, x = random_parameters(rng, shape, dtype) / 16, few_bits(rng, (40, 301), dtype)
+    got = forward(kernels, params, x[:rows], shape, names)
+    assert_chain_close(got, forward(reference, *up(params, x[:rows]), shape, names))
+    assert got.tobytes() == forward(kernels, params, x, shape, names)[:rows].tobytes()
+
+
 @pytest.mark.parametrize("threads", [1, 2, 3, 4])
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_only_the_largest_number_of_rows_is_predicted_with_packed_weights(dtype, threads):
-    params = np.empty(count_parameters(LARGE), dtype)
-    packings = [prediction._packing(params, rows, np.array(LARGE), threads) for rows in ROWS]
-    assert [packing.address != 0 for packing in packings] == [False] * (len(ROWS) - 1) + [True]
+    params, network = np.empty(count_parameters(LARGE), dtype), (np.array(LARGE), codes(kernels, ("tanh",) * 2, dtype))
+    for rows in ROWS:
+        x = np.empty((rows, LARGE[0]), dtype)
+        workspace = prediction_calls._workspace_for(params, x, IN_PLACE, *network, prediction_calls.NO_LOSS, threads)
+        assert (workspace.record["pack"] != 0) == (rows == ROWS[-1])
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("loss", [prediction.NO_LOSS, *range(len(LOSSES))])
+@pytest.mark.parametrize("loss", [prediction_calls.NO_LOSS, *range(len(LOSSES))])
 @pytest.mark.parametrize("source", [IN_PLACE, "u1"], ids=["in place", "converted"])
-def test_the_buffers_of_a_prediction_do_not_overlap_and_stay_inside(source, loss, dtype):
+@pytest.mark.parametrize("packed", [False, True])
+def test_the_buffers_of_a_prediction_do_not_overlap_and_stay_inside(packed, source, loss, dtype):
     sizes, names, rows, threads = (5, 300, 17, 3), ("tanh", "gelu", "identity"), 64, 3
     activations = codes(kernels, names, dtype)
-    shape = prediction._Shape(
-        np.array(sizes, np.int64).tobytes(), activations.tobytes(), dtype.itemsize, rows, threads, source, loss
+    shape = prediction_calls._Shape(
+        np.array(sizes, np.int64).tobytes(), activations.tobytes(), dtype.itemsize, rows, threads, source, loss, packed
     )
-    memory, (address, _) = allocate(lambda arena: prediction._lay_out(arena, shape))
-    (job,) = records_at(address, prediction.PREDICTION)
+    memory, (address, _) = allocate(lambda arena: prediction_calls._lay_out(arena, shape))
+    (job,) = records_at(address, prediction_calls.PREDICTION)
     converted = 0 if source == IN_PLACE else rows * threads
     form = Form(sizes, (), dtype, rows * threads, converted, training=False, drops=False, normalized=False)
     regions = regions_of_network(int(job["network"]), form)
-    regions["job"] = address, prediction.PREDICTION.itemsize
+    regions["job"] = address, prediction_calls.PREDICTION.itemsize
     regions["scratch"] = int(job["scratch"]), threads * int(job["scratch_bytes"])
     assert job["scratch_bytes"] >= bytes_of_room(max(sizes)) and job["block"] == rows
     assert (job["convert"] != 0) == (source != IN_PLACE)
-    assert (job["loss"] != 0) == (job["loss_gradients"] != 0) == (loss != prediction.NO_LOSS)
-    if loss != prediction.NO_LOSS:
+    assert (job["pack"] != 0) == packed
+    for number, layer in enumerate(layers_of(int(job["network"]), form)[1:] if packed else (), 1):
+        size = int(layer["inputs"]) * int(layer["outputs"]) * dtype.itemsize
+        regions[f"packed {number}"] = int(layer["packed"]), size
+    assert (job["loss"] != 0) == (job["loss_gradients"] != 0) == (loss != prediction_calls.NO_LOSS)
+    if loss != prediction_calls.NO_LOSS:
         stride = int(layers_of(int(job["network"]), form)["stride"][-1])
         regions["gradients of the loss"] = int(job["loss_gradients"]), rows * threads * stride
     assert_apart(regions, memory)
