@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastfnn.callbacks.base import Callback, FunctionCallback
+from fastfnn.callbacks import Callback
+from fastfnn.callbacks.base import FunctionCallback
 from fastfnn.continuation import MOMENTS, described_optimizer
 from fastfnn.files import shortened
 from fastfnn.history import PER_EPOCH, History
@@ -43,16 +44,14 @@ class Fit(NamedTuple):
 
     def fill(self, history: History) -> None:
         """Append what was measured to a history; the arrays have been read."""
-        lists = {name: self.history[name].tolist() for name in PER_EPOCH}
-        lists |= {name: values.tolist() for name, values in self.history["metrics"].items()}
+        lists = {name: values.tolist() for name, values in self.history.items() if name != "step_loss"}
         history._extend(**lists)
 
 
-def described_history(history: History, steps: int) -> dict[str, Any]:
+def described_history(history: History, steps: int) -> dict[str, np.ndarray]:
     """Return the lists of a history, and the losses of its first `steps` steps, as arrays."""
-    lists = {name: np.array(getattr(history, name), np.float64) for name in PER_EPOCH}
-    metrics = {name: np.array(values, np.float64) for name, values in history.metrics.items()}
-    return lists | {"metrics": metrics, "step_loss": np.asarray(history.step_loss[:steps])}
+    lists = {name: np.array(values, np.float64) for name, values in history._columns().items()}
+    return lists | {"step_loss": np.asarray(history.step_loss[:steps])}
 
 
 def state_names(statistics: int, states: int) -> tuple[str, ...]:
@@ -90,7 +89,7 @@ def checked(told: Any, dtype: str, params: int, statistics: int, states: int) ->
         raise ValueError("seconds must be a number that is not negative")
     if type(told["stopped"]) is not bool:
         raise ValueError(f"stopped must be true or false, got {type(told['stopped']).__name__}")
-    _check_history(told["history"], epochs, steps)
+    _check_history(told["history"], asked, epochs, steps)
     _check_callbacks(told["callbacks"])
     if told["good"] is not None:
         names = state_names(statistics, states)
@@ -104,17 +103,26 @@ def checked(told: Any, dtype: str, params: int, statistics: int, states: int) ->
     return Fit(**told)
 
 
-def _check_history(told: Any, epochs: int, steps: int) -> None:
-    record("history", told, (*PER_EPOCH, "metrics", "step_loss"))
-    if not isinstance(told["metrics"], dict):
-        raise ValueError(f"history.metrics must be an object, got {type(told['metrics']).__name__}")
-    for name, value in told["metrics"].items():
-        array(f"history.metrics.{name}", value, "float64", (epochs,))
+def _check_history(told: Any, asked: dict[str, Any], epochs: int, steps: int) -> None:
+    metrics = _names_of_metrics(asked)
+    record("history", told, (*PER_EPOCH, *metrics, "step_loss"))
     array("history.step_loss", told["step_loss"], "float64", (steps,))
-    for name in PER_EPOCH:
+    for name in (*PER_EPOCH, *metrics):
         value = told[name]
         empty = name not in ALWAYS_MEASURED and isinstance(value, Stored) and value.shape == (0,)
         array(f"history.{name}", value, "float64", (0 if empty else epochs,))
+
+
+def _names_of_metrics(asked: dict[str, Any]) -> list[str]:
+    """Return the names of the lists of metrics in the history of a training that was asked for this."""
+    metrics = asked.get("metrics", [])  # estimators have none
+    if not isinstance(metrics, list) or not all(isinstance(name, str) and name.isidentifier() for name in metrics):
+        raise ValueError("metrics must be a list of names")
+    prefixes = ("",) if asked.get("validation_data") is None else ("", "val_")
+    names = [prefix + name for name in metrics if name != "accuracy" for prefix in prefixes]
+    if len({*names, *PER_EPOCH}) < len(names) + len(PER_EPOCH):
+        raise ValueError("metrics must have names of their own")
+    return names
 
 
 def _check_callbacks(told: Any) -> None:
