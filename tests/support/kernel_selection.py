@@ -16,11 +16,13 @@ PUBLIC = tuple(name for name in kernels.__all__ if callable(getattr(kernels, nam
 TESTS = pathlib.Path(__file__).parents[1]
 
 
+@functools.cache
 def operation_of(kernel):
     """The name that the kernels of an operation share."""
     return kernel if kernel.startswith("network") else re.sub("_(forward|backward|update)$", "", kernel)
 
 
+@functools.cache
 def kernels_of(name):
     """The public kernels of a name: of a kernel or of an operation; a ValueError if there are none."""
     found = tuple(kernel for kernel in PUBLIC if operation_of(kernel) == operation_of(name))
