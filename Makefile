@@ -10,8 +10,8 @@ BIN := $(VENV)/bin
 WEB := .asv/web
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help train notebooks test test-kernel test-nojit test-cpus test-peers lint bench regress digest fuzz history \
-	dashboard docs peers neighbours clean
+.PHONY: help train notebooks test test-kernel test-nojit test-cpus test-haswell test-generic test-peers lint bench \
+	regress digest fuzz history dashboard docs peers neighbours clean
 
 help:
 	@echo "make train       train on handwritten digits and plot the loss into loss.png"
@@ -66,8 +66,12 @@ test-nojit: $(VENV)/.installed-dev
 KERNEL_TESTS := $(addprefix tests/kernels/,elementwise products network training)
 HASWELL := NUMBA_CPU_NAME=haswell NUMBA_CPU_FEATURES=+avx,+avx2,+bmi,+bmi2,+fma,+f16c,+popcnt,+sse4.1,+sse4.2,+ssse3
 
-test-cpus: $(VENV)/.installed-dev
+test-cpus: test-haswell test-generic
+
+test-haswell: $(VENV)/.installed-dev
 	$(HASWELL) $(PYTEST) $(KERNEL_TESTS) $(ARGS)
+
+test-generic: $(VENV)/.installed-dev
 	NUMBA_CPU_NAME=generic $(PYTEST) $(KERNEL_TESTS) $(ARGS)
 
 # The tests that `make test` skips, since PyTorch and Keras are too large for each machine that tests.
