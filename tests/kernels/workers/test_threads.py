@@ -6,7 +6,7 @@ import os
 
 import numpy as np
 import pytest
-from bit_cases import CASES, CLIP, COUNTS, NETWORK, WIDE, WIDENING_NETWORK, digest, training
+from bit_cases import CASES, CLIP, COUNTS, MOST, NETWORK, WIDE, WIDENING_NETWORK, digest, training
 from divisions import divisions_of
 from helpers import DTYPES, in_a_thread, run_python
 from kernel_selection import operation_of
@@ -22,7 +22,7 @@ COUNT = 4  # threads of the child processes, whatever the machine has
 def digests(request):
     name = request.config.getoption("kernel")
     code = f"import bit_cases; bit_cases.print_digests({operation_of(name) if name else ''!r})"
-    return json.loads(run_python(code, NUMBA_NUM_THREADS=COUNTS[-1]))
+    return json.loads(run_python(code, NUMBA_NUM_THREADS=MOST))
 
 
 @pytest.mark.jit
@@ -30,7 +30,7 @@ def digests(request):
 @pytest.mark.parametrize("name", CASES)
 def test_every_number_of_threads_gives_the_same_bits(digests, name, dtype):
     results = digests["results"][f"{name} {dtype}"]
-    assert list(results) == [str(count) for count in COUNTS]
+    assert list(results) == [str(count) for count in COUNTS[dtype]]
     assert len(set(results.values())) == 1, results
 
 
@@ -43,10 +43,10 @@ def test_this_process_gives_the_same_bits_as_another(digests, name):
 @pytest.mark.jit
 def test_members_who_sit_out_some_steps_change_no_bits(digests):
     code = "import bit_cases; bit_cases.print_digests('train_steps', varied=True)"
-    varied = json.loads(run_python(code, NUMBA_NUM_THREADS=COUNTS[-1]))["results"]
+    varied = json.loads(run_python(code, NUMBA_NUM_THREADS=MOST))["results"]
     assert varied
     for name, results in varied.items():
-        assert results == digests["results"][name], name
+        assert set(results.values()) == {digests["results"][name]["1"]}, name
 
 
 @pytest.mark.jit
@@ -107,11 +107,12 @@ FORK = """
 import os, numpy as np, bit_cases
 from fastfnn.kernels.workers import threads
 float32 = np.dtype("float32")
-want = {name: bit_cases.digest(case(float32)) for name, case in bit_cases.CASES.items()}
+cases = dict(list(bit_cases.CASES.items())[::4])  # some of each kind
+want = {name: bit_cases.digest(case(float32)) for name, case in cases.items()}
 assert threads.get_num_threads() == 4
 
 def works():
-    for name, case in bit_cases.CASES.items():
+    for name, case in cases.items():
         if bit_cases.digest(case(float32)) != want[name]:
             return False
     return True
