@@ -4,6 +4,7 @@ import json
 import math
 import pathlib
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from test_hostile_files import DESCRIPTION, good
 
 import fastfnn as fnn
 from fastfnn import losses
-from fastfnn.backend import get_num_threads, set_num_threads
+from fastfnn.backend import cache_folder, get_num_threads, set_num_threads
 
 DELTA, LEVEL = 0.5, 0.8
 
@@ -346,6 +347,10 @@ print(repr(net.fit(x, t, epochs=2, batch_size=16).step_loss[-1]))
 
 @pytest.mark.jit
 def test_another_process_loads_the_loss_from_disk_and_has_the_same_bits(tmp_path):
+    """In a cache of the test's own, which has all but the losses of users: to compile it would take half a minute."""
+    if kept := cache_folder():
+        others = shutil.ignore_patterns("*user_losses*", "*.tmp", "fastfnn.lock")
+        shutil.copytree(kept, tmp_path / pathlib.Path(kept).name, ignore=others)
     runs = [run_python(FIRST_NETWORK, NUMBA_CACHE_DIR=tmp_path) for _ in range(2)]
     assert runs[0] == runs[1]
     (code,) = (
