@@ -151,20 +151,24 @@ def test_weights_may_be_mapped_into_memory(estimator, tmp_path):
     quiet(loaded.set_params(warm_start=True).fit, X, Y)  # trains a copy
 
 
-@both
-def test_another_process_loads_an_estimator(estimator, tmp_path):
-    original = fit(estimator)
-    joblib.dump(original, tmp_path / "mlp")
+def test_another_process_loads_an_estimator(tmp_path):
+    originals = [fit(estimator) for estimator in BOTH]
+    for original in originals:
+        joblib.dump(original, tmp_path / type(original).__name__)
     np.save(tmp_path / "x.npy", X)
     code = """
 import sys, joblib, numpy as np
-folder = sys.argv[1]
-mlp = joblib.load(folder + "/mlp")
-np.save(folder + "/predictions.npy", mlp.predict(np.load(folder + "/x.npy")))
-mlp.partial_fit(np.load(folder + "/x.npy"), np.arange(len(np.load(folder + "/x.npy"))) % 3)
+folder, *names = sys.argv[1:]
+x = np.load(folder + "/x.npy")
+for name in names:
+    mlp = joblib.load(folder + "/" + name)
+    np.save(folder + "/of_" + name, mlp.predict(x))
+    mlp.partial_fit(x, np.arange(len(x)) % 3)
 """
-    run_python(code, tmp_path)
-    assert np.load(tmp_path / "predictions.npy").tobytes() == original.predict(X).tobytes()
+    names = [type(original).__name__ for original in originals]
+    run_python(code, tmp_path, *names)
+    for name, original in zip(names, originals, strict=True):
+        assert np.load(tmp_path / f"of_{name}.npy").tobytes() == original.predict(X).tobytes(), name
 
 
 def test_a_pickle_holds_the_weights_once():

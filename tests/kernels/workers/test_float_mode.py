@@ -47,7 +47,7 @@ for count in (1, 2):
     for optimizer in (fnn.Momentum(0.01), fnn.Adam(0.01), fnn.RMSprop(0.01), fnn.Nesterov(0.01)):
         net = fnn.FNN((40, 300, 3), seed=0)
         net.fit(x + np.float32(1), np.arange(600) % 3, epochs=1, batch_size=300, optimizer=optimizer)
-        net.fit(x, np.arange(600) % 3, epochs=1500, batch_size=300, optimizer=optimizer)
+        net.fit(x, np.arange(600) % 3, epochs=600, batch_size=300, optimizer=optimizer)
         for state in optimizer.flat_state(net.params):
             denormal = (state != 0) & (np.abs(state) < np.finfo(np.float32).tiny)
             assert not np.any(denormal), (count, optimizer)
