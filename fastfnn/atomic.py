@@ -1,6 +1,7 @@
 """Atomic writes: a file becomes its new content as a whole, or stays as it was.
 
-`files.py` writes networks with it, `cli.py` plots and measurements. Knows nothing of what it writes.
+`files.py` writes networks with it, the command line plots, predictions and measurements. Nothing here knows what it
+writes.
 """
 
 import contextlib
@@ -9,6 +10,7 @@ import os
 import secrets
 import stat
 from collections.abc import Iterator
+from typing import BinaryIO
 
 Path = str | os.PathLike[str]
 
@@ -29,17 +31,24 @@ def replace(path: Path, content: bytes) -> None:
     OSError
         If the file cannot be written. It names `path`; the old file is as it was, and no temporary file is left.
     """
+    with replacing(path) as file:
+        file.write(content)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Yield an open file for the content that comes part by part: `replace` once the context ends without an error."""
     path = os.fsdecode(path)
     target, old = _destination(path)
     if target is None:
         with open(path, "wb") as stream:
-            stream.write(content)
+            yield stream
         return
     with _temporary(path, target) as temporary:
         with open(temporary, "xb") as file:
             if old is not None:
                 _copy_permissions(old, temporary)  # before the content, which may be private
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, target)

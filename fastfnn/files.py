@@ -120,7 +120,7 @@ def opened(path: Path) -> Iterator[SavedNetwork]:
                 )
             with damage_reported(path):
                 description = _checked_description(metadata["network"])
-                sections = {name: _parsed(metadata[name]) for name in SECTIONS if name in metadata}
+                sections = {name: parsed(metadata[name]) for name in SECTIONS if name in metadata}
                 trained = _check_arrays(entries, description, "training" in sections)
             version = shortened(metadata.get("version", ""))
             yield SavedNetwork(description, sections, version, trained, tensors)
@@ -144,12 +144,12 @@ def _header(path: str) -> dict[str, Any]:
                 raise ValueError(f"a header of {length} bytes is announced in a file of {size}")
             if length > HEADER_LIMIT:
                 raise ValueError(f"its header must have at most {HEADER_LIMIT} bytes, got {length}")
-            return _parsed(file.read(length).decode("utf-8"))
+            return parsed(file.read(length).decode("utf-8"))
         except ValueError as error:
             raise ValueError(f"{path} is not a safetensors file: {shortened(str(error))}") from error
 
 
-def _parsed(text: str) -> dict[str, Any]:
+def parsed(text: str) -> dict[str, Any]:
     """Return the object that a JSON text describes; every key once, and no NaN or infinity."""
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -173,7 +173,7 @@ def _parsed(text: str) -> dict[str, Any]:
 
 def _checked_description(text: str) -> dict[str, Any]:
     """Return the description as arguments of FNN, those checked that determine the arrays."""
-    told = _parsed(text)
+    told = parsed(text)
     for name in REQUIRED:
         if name not in told:
             raise ValueError(f"the description must have the entry {name}")

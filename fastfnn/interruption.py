@@ -2,9 +2,10 @@
 
 import _thread
 import contextlib
+import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -14,13 +15,21 @@ from fastfnn.network import FNN
 RETRY_SECONDS = 0.05
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, by which containers and batch systems end a program."""
+
+
 @contextlib.contextmanager
 def heeded() -> Iterator[None]:
-    """Repeat a Ctrl-C that comes while a destructor runs: Python ignores every exception there.
+    """Treat SIGTERM like Ctrl-C, and repeat a Ctrl-C that comes while a destructor runs.
 
-    Numba and LLVM have many, above all while compiled code is loaded.
+    Python ignores every exception in destructors. Numba and LLVM have many, above all while compiled code is loaded.
     """
     before = sys.unraisablehook
+    in_main_thread = threading.current_thread() is threading.main_thread()
+
+    def terminate(number: int, frame: Any) -> None:
+        raise Terminated
 
     def hook(ignored: Any) -> None:
         if ignored.exc_type is KeyboardInterrupt:
@@ -31,15 +40,21 @@ def heeded() -> Iterator[None]:
             before(ignored)
 
     sys.unraisablehook = hook
+    handler = signal.signal(signal.SIGTERM, terminate) if in_main_thread else None
     try:
         yield
     finally:
         sys.unraisablehook = before
+        if handler is not None:
+            signal.signal(signal.SIGTERM, handler)
 
 
 @contextlib.contextmanager
-def rescue(net: FNN, path: str | None) -> Iterator[None]:
-    """If the training in this context is cut short, save the network at `path` and add that to the message."""
+def rescue(net: FNN, path: str | None, save: Callable[[str], None] | None = None) -> Iterator[None]:
+    """If the training in this context is cut short, save the network at `path` and add that to the message.
+
+    `save` writes the file where this holds more than the network.
+    """
     untrained = net.params.flat.copy()
 
     def rescued() -> str:
@@ -48,16 +63,18 @@ def rescue(net: FNN, path: str | None) -> Iterator[None]:
         if np.array_equal(net.params.flat, untrained):
             return "; nothing is saved, for the network is still untrained"
         try:
-            net.save(path)
+            (save or net.save)(path)
         except OSError as error:
             return f"; the network is not saved: {error}"
         return f"; the network as it is now is saved: {path}"
 
     try:
         yield
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(rescued()) from None
+    except KeyboardInterrupt as stop:
+        raise type(stop)(rescued()) from None
+    except BrokenPipeError as error:
+        raise BrokenPipeError(rescued()) from error
     except FloatingPointError as error:
         raise FloatingPointError(f"{error}{rescued()}") from error
-    except OSError as error:  # standard output has been closed
+    except OSError as error:  # standard output cannot be written to
         raise OSError(f"{error}{rescued()}") from error

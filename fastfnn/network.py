@@ -363,7 +363,7 @@ class FNN(NetworkBase):
         sample_weight: ArrayLike | None = None,
         class_weight: Mapping[int, float] | str | None = None,
         callbacks: Sequence[Callback | Callable[[FNN, History], Any]] | None = None,
-        progress: bool = False,
+        progress: bool | str = False,
         on_divergence: str = "raise",
         checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
         resume: bool = False,
@@ -410,8 +410,9 @@ class FNN(NetworkBase):
         callbacks : list, optional
             `Callback` objects such as `EarlyStopping` and others of ``fastfnn.callbacks``, or functions of (net,
             history) called after each epoch. Training stops after an epoch for which one of them returns a true value.
-        progress : bool, default False
-            Show a progress bar and a line for each epoch.
+        progress : bool or "line", default False
+            True shows a progress bar and prints a line for each epoch. "line" shows a single line in a terminal, with
+            the losses, the speed and the time left, and nothing elsewhere.
         on_divergence : {"raise", "warn"}, default "raise"
             What happens if a loss, a parameter or a running statistic becomes NaN or infinite. "raise" goes back to the
             last good epoch and raises DivergenceError. "warn" trains on and warns at the end; it needs no memory for a

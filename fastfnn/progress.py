@@ -1,9 +1,11 @@
 """The progress bar of `FNN.fit`, and a line for each epoch."""
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from fastfnn import validation
 from fastfnn.backend import CompileProgress, cache_folder, on_compilation
 from fastfnn.history import History
 
@@ -18,9 +20,22 @@ class Progress(NamedTuple):
 NO_PROGRESS = contextlib.nullcontext(Progress(lambda count: None, lambda history: None))
 
 
-def progress_bar(show: bool, steps: int, epochs: int) -> contextlib.AbstractContextManager[Progress]:
-    """Return a context that shows a bar over `steps` steps and a line for each epoch; nothing unless `show`."""
-    return _shown_progress(steps, epochs) if show else NO_PROGRESS
+def progress_bar(show: bool | str, steps: int, epochs: int, rows: int) -> contextlib.AbstractContextManager[Progress]:
+    """Return a context that shows the progress of a training, nothing unless `show`.
+
+    Parameters
+    ----------
+    show : bool or "line"
+        True shows a bar over all steps and prints a line for each epoch, "line" is a single line in a terminal.
+    steps : int
+        Steps of an epoch.
+    epochs, rows : int
+        Number of epochs and of samples.
+    """
+    if isinstance(show, str):
+        validation.choice("progress", show, ("line",))
+        return _progress_line(steps, epochs, rows) if sys.stderr.isatty() else NO_PROGRESS
+    return _shown_progress(epochs * steps, epochs) if show else NO_PROGRESS
 
 
 @contextlib.contextmanager
@@ -30,8 +45,7 @@ def _shown_progress(steps: int, epochs: int) -> Iterator[Progress]:
     with tqdm(total=steps, unit="step", dynamic_ncols=True) as bar:
 
         def compiling(kernel: CompileProgress) -> None:
-            how_often = "once for this machine" if cache_folder() else "in every process: set NUMBA_CACHE_DIR"
-            bar.set_description_str(f"compiling kernel {kernel.number} of {kernel.total}, {how_often}")
+            bar.set_description_str(_compiling(kernel))
 
         def advance(count: int) -> None:
             bar.set_description_str("", refresh=False)
@@ -43,6 +57,40 @@ def _shown_progress(steps: int, epochs: int) -> Iterator[Progress]:
 
         with on_compilation(compiling):
             yield Progress(advance, report)
+
+
+@contextlib.contextmanager
+def _progress_line(steps: int, epochs: int, rows: int) -> Iterator[Progress]:
+    """A line that is updated after each compiled call, and erased at the end."""
+    from tqdm import tqdm
+
+    form = "{desc}  {percentage:3.0f}% |{bar:12}| {rate_fmt}, {remaining} left"
+    with tqdm(
+        total=epochs * rows, unit="row", unit_scale=True, dynamic_ncols=True, leave=False, bar_format=form,
+        desc=f"epoch 1/{epochs}", file=sys.stderr,
+    ) as bar:  # fmt: skip
+
+        def compiling(kernel: CompileProgress) -> None:
+            bar.set_description_str(_compiling(kernel))
+
+        def advance(count: int) -> None:
+            bar.update(count * rows / steps)
+
+        def report(history: History) -> None:
+            parts = [f"epoch {history.epochs}/{epochs}", f"loss {history.loss[-1]:.4f}"]
+            if history.val_loss:
+                parts.append(f"validation loss {history.val_loss[-1]:.4f}")
+            if history.val_accuracy:
+                parts.append(f"accuracy {history.val_accuracy[-1]:.4f}")
+            bar.set_description_str("  ".join(parts), refresh=False)
+
+        with on_compilation(compiling):
+            yield Progress(advance, report)
+
+
+def _compiling(kernel: CompileProgress) -> str:
+    how_often = "once for this machine" if cache_folder() else "in every process: set NUMBA_CACHE_DIR"
+    return f"compiling kernel {kernel.number} of {kernel.total}, {how_often}"
 
 
 def _epoch_line(history: History, epochs: int) -> str:

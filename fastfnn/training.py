@@ -64,7 +64,7 @@ class_weight, callbacks, progress, on_divergence, checkpoint, resume
         sample_weight: ArrayLike | None = None,
         class_weight: Mapping[int, float] | str | None = None,
         callbacks: Sequence[Callback | Callable[[Any, History], Any]] | None = None,
-        progress: bool = False,
+        progress: bool | str = False,
         checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
         resume: bool = False,
         partial: bool = False,
@@ -109,7 +109,7 @@ class_weight, callbacks, progress, on_divergence, checkpoint, resume
         if keeper is not None:
             stopped = keeper.begin(loop, history, lambda: described_generator(net._rng), self._observed)
         try:
-            with progress_bar(self.progress, self.epochs * loop.steps, self.epochs) as shown:
+            with progress_bar(self.progress, loop.steps, self.epochs, self.samples) as shown:
                 self._compile(loop)
                 shown.advance(state.taken)
                 while not stopped and history.epochs < self.epochs:

@@ -118,7 +118,7 @@ class Training:
         estimator.n_iter_ = 0
         stops = False if keeper is None else self._begin_keeping(keeper, loop, history)
         try:
-            with progress_bar(estimator.progress, epochs * loop.steps, epochs) as shown:
+            with progress_bar(estimator.progress, loop.steps, epochs, samples) as shown:
                 loop.compile(ordered=True)
                 shown.advance(self.state.taken)
                 while not stops and estimator.n_iter_ < epochs and not self.stop.is_set():
