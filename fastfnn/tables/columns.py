@@ -1,0 +1,152 @@
+"""What the columns of a table are: numbers, categories, or nothing to learn from.
+
+`plan` looks at the rows for training; `numbers` and `texts` give the values of a column, in which missing ones are NaN
+and None. `preparation.py` calls all of them.
+"""
+
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+MAX_CATEGORIES = 100  # of a column; each is an input of the network
+SHOWN = 10  # names in a message
+SMALL_TEXT = 20  # different texts that are categories in any table
+
+
+class NumberColumn(NamedTuple):
+    """A column of numbers: ``(value - mean) / scale``, and `fill` where a value is missing."""
+
+    name: str
+    fill: float | None  # None: missing values are refused
+    mean: float
+    scale: float
+
+
+class CategoryColumn(NamedTuple):
+    """A column of texts, an input for each of `values`; all of them are 0 for any other text."""
+
+    name: str
+    values: tuple[str, ...]
+    fill: str | None  # None: missing values are refused
+
+
+class Plan(NamedTuple):
+    """Which columns are used, and how."""
+
+    numbers: tuple[str, ...]
+    categories: tuple[str, ...]
+    left_out: dict[str, str]  # name: reason
+
+
+def plan(frame: pd.DataFrame, categories: Collection[str] = (), ignored: Collection[str] = ()) -> Plan:
+    """Tell what the columns of a table are.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        The features.
+    categories, ignored : collection of str
+        Columns that are categories even if they hold numbers, and columns that are not used.
+    """
+    found: dict[str, list[str]] = {"number": [], "category": []}
+    left_out: dict[str, str] = {}
+    for name in frame.columns:
+        column = frame[name]
+        reason = "ignored" if name in ignored else _useless(column)
+        kind = "category" if name in categories or not _is_number(column) else "number"
+        if not reason and kind == "category" and name not in categories:
+            reason = _no_categories(column)
+        if reason:
+            left_out[name] = reason
+        else:
+            found[kind].append(name)
+    return Plan(tuple(found["number"]), tuple(found["category"]), left_out)
+
+
+def _useless(column: pd.Series) -> str:
+    """Return why nothing can be learned from a column, "" if that is not so."""
+    if column.dtype.kind in "mM":
+        return "dates"
+    values = column.dropna()
+    if not len(values):
+        return "no values"
+    if (values == values.iloc[0]).all():
+        return "a single value" if len(values) == len(column) else ""
+    if column.dtype.kind in "iu" and len(column) > 2:
+        differences = np.diff(column.to_numpy(np.int64))
+        if (differences == 1).all() or (differences == -1).all():
+            return "row numbers"
+    return ""
+
+
+def _no_categories(column: pd.Series) -> str:
+    different = column.nunique()
+    if different > SMALL_TEXT and different > column.count() / 2:
+        return f"text, {different:,} different ones in {column.count():,} rows"
+    return ""
+
+
+def _is_number(column: pd.Series) -> bool:
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return False
+    if pd.api.types.is_numeric_dtype(column.dtype):  # Boolean too
+        return not pd.api.types.is_complex_dtype(column.dtype)
+    return column.dtype == object and all(isinstance(value, bool | np.bool_) for value in column.dropna())
+
+
+def numbers(column: pd.Series) -> np.ndarray:
+    """Return a column as float64, NaN where a value is missing."""
+    if pd.api.types.is_numeric_dtype(column.dtype):
+        values: np.ndarray = column.to_numpy(np.float64, na_value=np.nan)
+    else:
+        missing = column.isna()
+        text = column.astype(str).str.strip()
+        booleans = text.str.lower().map({"true": 1.0, "false": 0.0})
+        series = pd.to_numeric(text.where(~missing), errors="coerce").fillna(booleans)
+        values = series.to_numpy(np.float64, na_value=np.nan)
+        wrong = np.isnan(values) & ~missing.to_numpy()
+        if wrong.any():
+            raise ValueError(f"{place(column, wrong)} must be a number, got {column.iloc[int(np.argmax(wrong))]!r}")
+    infinite = np.isinf(values)
+    if infinite.any():
+        raise ValueError(f"{place(column, infinite)} must be finite, got {values[int(np.argmax(infinite))]}")
+    return values
+
+
+def texts(column: pd.Series) -> np.ndarray:
+    """Return a column as an array of str, None where a value is missing."""
+    missing = column.isna().to_numpy()
+    values = np.array([str(value) for value in column.to_numpy(object)], object)
+    values[missing] = None
+    return values
+
+
+def check_complete(frame: pd.DataFrame, used: Sequence[str], hint: str) -> None:
+    """Raise ValueError, with all columns that miss values, if there are some."""
+    counts = {name: int(frame[name].isna().sum()) for name in used}
+    found = [f"{name} ({count:,})" for name, count in counts.items() if count]
+    if found:
+        raise ValueError(f"values are missing in {len(frame):,} rows of {listed(found)}: {hint}")
+
+
+def listed(items: Sequence[str]) -> str:
+    """Return names for a message."""
+    more = f" and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
+    return (", ".join(items[:SHOWN]) or "none") + more
+
+
+def check_present(column: pd.Series, missing: np.ndarray, hint: str) -> None:
+    """Raise ValueError if a value is missing."""
+    count = int(np.count_nonzero(missing))
+    if count:
+        more = f" ({count:,} of {len(column):,} are missing)" if count > 1 else ""
+        raise ValueError(f"{place(column, missing)} has no value{more}: {hint}")
+
+
+def place(column: pd.Series, where: np.ndarray) -> str:
+    """Name the column and the row, from 1, of the first element for which `where` is true."""
+    row = column.index[int(np.argmax(where))]
+    number = f"row {row + 1}" if isinstance(row, int | np.integer) else f"row {row!r}"
+    return f"column {column.name!r}, {number},"

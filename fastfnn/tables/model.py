@@ -1,0 +1,198 @@
+"""TableModel: a network with what it needs to read tables and to name its predictions."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fastfnn import files
+from fastfnn.network import FNN, read
+from fastfnn.tables import stored
+from fastfnn.tables.columns import NumberColumn
+from fastfnn.tables.preparation import Preparation
+from fastfnn.tables.target import Target
+
+
+class TableModel:
+    """A network that predicts one column of a table from others.
+
+    `fastfnn train` makes it, `load` reads it.
+
+    Attributes
+    ----------
+    network : FNN
+        The network, whose inputs are standardized numbers and one-hot categories.
+    task : {"classification", "regression"}
+    target : str
+        Name of the column that is predicted.
+    labels : list or None
+        Labels of the classes, in the order of the outputs; None for regression.
+    columns : list of str
+        Names of the columns that the network uses.
+    origin : dict
+        The version of fastfnn that made the model, and the time.
+
+    Examples
+    --------
+    >>> import pandas, fastfnn.tables
+    >>> model = fastfnn.tables.load("flats.safetensors")                # doctest: +SKIP
+    >>> model.predict(pandas.read_csv("new.csv"))                       # doctest: +SKIP
+    """
+
+    is_plain = False  # not trained on a table
+
+    def __init__(
+        self, network: FNN, preparation: Preparation, target: Target, origin: Mapping[str, str] | None = None
+    ) -> None:
+        self.network = network
+        self.origin = dict(stored.new_origin() if origin is None else origin)
+        self.preparation, self.about = preparation, target
+
+    @property
+    def task(self) -> str:
+        return self.about.task
+
+    @property
+    def target(self) -> str:
+        return self.about.name
+
+    @property
+    def labels(self) -> list[str] | list[int] | list[bool] | None:
+        return None if self.about.labels is None else list(self.about.labels)  # type: ignore[return-value]
+
+    @property
+    def columns(self) -> list[str]:
+        return [column.name for column in self.preparation.columns]
+
+    def __repr__(self) -> str:
+        return f"TableModel({self.task} of {self.target!r} from {len(self.columns)} columns; {self.network!r})"
+
+    def predict(self, frame: pd.DataFrame) -> np.ndarray:
+        """Predict the target of each row.
+
+        Parameters
+        ----------
+        frame : DataFrame
+            Columns are found by their names; others are ignored.
+
+        Returns
+        -------
+        (N,) array
+            Labels, or numbers in the dtype of the network.
+
+        Raises
+        ------
+        ValueError
+            If a column is missing, or a value is missing or of the wrong kind.
+        """
+        return self.about.predictions(self._outputs(frame))
+
+    def decide(self, probabilities: np.ndarray) -> np.ndarray:
+        """Return the label of the most probable class of each row.
+
+        Parameters
+        ----------
+        probabilities : (N, K) array
+            Those of `predict_proba`.
+
+        Returns
+        -------
+        (N,) array
+        """
+        return self.about.predictions(probabilities)
+
+    def predict_proba(self, frame: pd.DataFrame) -> np.ndarray:
+        """Predict the probability of each class.
+
+        Parameters
+        ----------
+        frame : DataFrame
+            See `predict`.
+
+        Returns
+        -------
+        (N, K) array
+            In the order of `labels`.
+
+        Raises
+        ------
+        ValueError
+            For regression, and see `predict`.
+        """
+        if self.about.labels is None:
+            raise ValueError("probabilities need a model of classes, got one for regression")
+        return self._outputs(frame)
+
+    def _outputs(self, frame: pd.DataFrame) -> np.ndarray:
+        if not len(frame):
+            return np.empty((0, self.about.outputs), self.network.dtype)
+        return self.network.predict(self.preparation.transform(frame, self.network.dtype))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write network and preparation to a safetensors file, see `FNN.save`; `fastfnn.load` reads the network of it.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file.
+        """
+        self.network._write(path, {"table": self.described()})
+
+    def described(self) -> dict[str, Any]:
+        """Return what a file holds about the table, as an object of JSON."""
+        return stored.described(self.preparation, self.about, self.origin)
+
+
+def load(path: str | os.PathLike[str], *, plain: bool = False) -> TableModel:
+    """Read a model that `fastfnn train` made of a table.
+
+    Parameters
+    ----------
+    path : str or path-like
+        A safetensors file.
+    plain : bool, default False
+        Also take a network that was not trained on a table, see `of_network`.
+
+    Returns
+    -------
+    TableModel
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    ValueError
+        If the file does not hold such a model.
+
+    Notes
+    -----
+    A file may come from anywhere: it holds no code, and all of it is checked before it is used.
+    """
+    net, saved = read(path, {}, {})
+    if "table" not in saved.sections:
+        if plain:
+            return of_network(net)
+        raise ValueError(f"{os.fspath(path)} holds a network, but no table that it was trained on")
+    with files.damage_reported(path):
+        parts = stored.checked(saved.sections["table"], net)
+    return TableModel(net, *parts)
+
+
+def of_network(net: FNN) -> TableModel:
+    """Return a model for a network that was not trained on a table.
+
+    Its columns are named 0, 1, 2, ..., as those of arrays, and are used as they are. The target is named t; its labels
+    are the numbers of the outputs.
+    """
+    columns = [NumberColumn(str(i), None, 0.0, 1.0) for i in range(net.layer_sizes[0])]
+    if net.loss_name == "softmax_cross_entropy":
+        target = Target("t", tuple(range(net.layer_sizes[-1])))
+    elif net.loss_name in stored.REAL_LOSSES and net.layer_sizes[-1] == 1:
+        target = Target("t", None)
+    else:
+        raise ValueError(f"the network must have classes or one real output, got {net!r}")
+    model = TableModel(net, Preparation(columns), target, {})
+    model.is_plain = True
+    return model

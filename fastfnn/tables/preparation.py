@@ -1,0 +1,147 @@
+"""Preparation: from the columns of a table to the inputs of a network.
+
+scikit-learn does the work: `SimpleImputer` of numbers, `StandardScaler` and `OneHotEncoder`. `fit` learns from the rows
+for training; what it learned is a few numbers and texts for each column, from which the transformers are made again.
+"""
+
+import collections
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.impute import SimpleImputer
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from fastfnn import names
+from fastfnn.tables import columns
+from fastfnn.tables.columns import MAX_CATEGORIES, CategoryColumn, NumberColumn, Plan
+
+MISSING = ("refuse", "median", "mean")
+ROWS_AT_ONCE = 1 << 14  # converted together, so that there is no copy of all rows in float64
+
+FILL = (
+    "--missing median or --missing mean fills in numbers, and the most frequent categories; --ignore leaves out columns"
+)
+NOT_FILLED = "the model was trained without --missing, so that it has no value to fill in"
+
+
+class Preparation:
+    """Turns frames into arrays of standardized numbers and one-hot categories.
+
+    Parameters
+    ----------
+    prepared : sequence of NumberColumn and CategoryColumn
+        Numbers come first.
+
+    Attributes
+    ----------
+    columns : tuple of NumberColumn and CategoryColumn
+        In the order of the inputs of the network; a category column has an input for each of its values.
+    width : int
+        Number of inputs.
+    """
+
+    def __init__(self, prepared: Sequence[NumberColumn | CategoryColumn]) -> None:
+        self.columns = tuple(prepared)
+        self._numbers = [column for column in prepared if isinstance(column, NumberColumn)]
+        self._categories = [column for column in prepared if isinstance(column, CategoryColumn)]
+        self.width = len(self._numbers) + sum(len(column.values) for column in self._categories)
+        if self._numbers:
+            self._scaler = StandardScaler()
+            self._scaler.n_features_in_ = len(self._numbers)
+            self._scaler.mean_ = np.array([column.mean for column in self._numbers])
+            self._scaler.scale_ = np.array([column.scale for column in self._numbers])
+        if self._categories:
+            values = [np.array(column.values, object) for column in self._categories]
+            self._encoder = OneHotEncoder(categories=values, handle_unknown="ignore", sparse_output=False, dtype="f4")
+            self._encoder.fit(np.array([[column.values[0] for column in self._categories]], object))
+
+    @classmethod
+    def fit(cls, frame: pd.DataFrame, plan: Plan, missing: str = "refuse") -> "Preparation":
+        """Learn means, categories and what to fill in from the rows for training.
+
+        Parameters
+        ----------
+        frame : DataFrame
+        plan : Plan
+            Which columns are used.
+        missing : {"refuse", "median", "mean"}
+            What is filled in for missing numbers; "refuse" raises ValueError if a value is missing. Missing categories
+            become the most frequent one.
+        """
+        if missing == "refuse":
+            columns.check_complete(frame, (*plan.numbers, *plan.categories), FILL)
+        prepared: list[NumberColumn | CategoryColumn] = []
+        for name in plan.numbers:
+            values = columns.numbers(frame[name])
+            fill = None
+            if missing != "refuse":
+                imputer = SimpleImputer(strategy=missing, keep_empty_features=True)
+                values = imputer.fit_transform(values[:, np.newaxis])[:, 0]
+                fill = float(imputer.statistics_[0])
+            scaler = StandardScaler().fit(values[:, np.newaxis])
+            prepared.append(NumberColumn(name, fill, float(scaler.mean_[0]), float(scaler.scale_[0])))
+        for name in plan.categories:
+            text = columns.texts(frame[name])
+            counts = collections.Counter(text[~pd.isna(text)])
+            if counts:  # not all rows that have a value are for validation
+                frequent = sorted(counts, key=lambda value: (-counts[value], value))
+                used = tuple(sorted(frequent[:MAX_CATEGORIES]))
+                prepared.append(CategoryColumn(name, used, None if missing == "refuse" else frequent[0]))
+        return cls(prepared)
+
+    def transform(self, frame: pd.DataFrame, dtype: npt.DTypeLike = "float32") -> np.ndarray:
+        """Return the inputs (rows, width) for a table, whose columns are found by name.
+
+        Raises
+        ------
+        ValueError
+            If a column is missing, or a value that cannot be used.
+        """
+        self.check(frame)
+        out = np.empty((len(frame), self.width), dtype)
+        for first in range(0, len(frame), ROWS_AT_ONCE):
+            rows = slice(first, first + ROWS_AT_ONCE)
+            self._transform(frame.iloc[rows], out[rows])
+        return out
+
+    def check(self, frame: pd.DataFrame) -> None:
+        """Raise ValueError unless the table has all columns, each once."""
+        present = [str(name) for name in frame.columns]
+        wanted = [column.name for column in self.columns]
+        absent = [name for name in wanted if name not in present]
+        if absent:
+            others = [name for name in present if name not in wanted]
+            hint = names.did_you_mean(absent[0], others).replace("did you mean", "is it the column")
+            raise ValueError(f"the table must have the column {', '.join(map(repr, absent[:5]))}{hint}")
+        twice = [name for name in wanted if present.count(name) > 1] if len(set(present)) < len(present) else []
+        if twice:
+            raise ValueError(f"the table must have the column {twice[0]!r} once")
+
+    def _transform(self, frame: pd.DataFrame, out: np.ndarray) -> None:
+        if self._numbers:
+            values = self._matrix(frame, self._numbers, columns.numbers, np.float64)
+            out[:, : len(self._numbers)] = self._scaler.transform(values)
+        if self._categories:
+            text = self._matrix(frame, self._categories, columns.texts, object)
+            out[:, len(self._numbers) :] = self._encoder.transform(text)
+
+    @staticmethod
+    def _matrix(
+        frame: pd.DataFrame,
+        wanted: Sequence[NumberColumn | CategoryColumn],
+        convert: Callable[[pd.Series], np.ndarray],
+        dtype: npt.DTypeLike,
+    ) -> np.ndarray:
+        """Return columns as a matrix, without missing values."""
+        matrix = np.empty((len(frame), len(wanted)), dtype)
+        for i, column in enumerate(wanted):
+            values = convert(frame[column.name])
+            missing = pd.isna(values)
+            if column.fill is None:
+                columns.check_present(frame[column.name], missing, NOT_FILLED)
+            matrix[:, i] = values
+            if column.fill is not None:
+                matrix[missing, i] = column.fill
+        return matrix

@@ -1,0 +1,149 @@
+"""The description of a table in the file of a model, in JSON: written by `described`, read and checked by `checked`.
+
+A file may come from anywhere: every entry is checked for its type, its range and its agreement with the network before
+anything is made of it. What is wrong is a TypeError or ValueError, to which `files.damage_reported` adds the file.
+"""
+
+import datetime
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from fastfnn import __version__, files
+from fastfnn.network import FNN
+from fastfnn.tables.columns import CategoryColumn, NumberColumn
+from fastfnn.tables.preparation import Preparation
+from fastfnn.tables.target import Label, Target
+
+REAL_LOSSES = ("squared_error", "huber", "absolute_error")  # their output is the number itself
+
+
+def described(preparation: Preparation, target: Target, origin: Mapping[str, str]) -> dict[str, Any]:
+    """Return the description of a table as an object of JSON."""
+    columns = []
+    for column in preparation.columns:
+        kind = "number" if isinstance(column, NumberColumn) else "category"
+        columns.append({"kind": kind, **column._asdict()})
+    about = target._asdict()
+    for name in ("mean", "scale") if target.labels is not None else ("labels",):
+        del about[name]
+    return {"target": about, "columns": columns, "origin": dict(origin)}
+
+
+def check_size(preparation: Preparation, target: Target) -> None:
+    """Raise ValueError if a model of this table could not be saved, before it is trained."""
+    text = json.dumps(json.dumps(described(preparation, target, new_origin())))
+    if len(text) > files.HEADER_LIMIT // 2:
+        raise ValueError(
+            f"a model must be described by at most {files.HEADER_LIMIT // 2:,} characters, got {len(text):,}: leave "
+            "out columns by --ignore"
+        )
+
+
+def new_origin() -> dict[str, str]:
+    """Return when and by which version a model is made."""
+    now = datetime.datetime.now(datetime.UTC)
+    return {"version": __version__, "time": now.isoformat(timespec="seconds").replace("+00:00", "Z")}
+
+
+def checked(told: dict[str, Any], net: FNN) -> tuple[Preparation, Target, dict[str, str]]:
+    """Return what a description says about the table of a network."""
+    _entries("table", told, ("target", "columns", "origin"))
+    target = _target(told["target"], net)
+    if not isinstance(told["columns"], list):
+        raise TypeError("columns must be a list")
+    columns = [_column(item) for item in told["columns"]]
+    names = [column.name for column in columns]
+    if len(set(names)) < len(names) or target.name in names:
+        raise ValueError("columns must have different names, and not that of the target")
+    kinds = [isinstance(column, CategoryColumn) for column in columns]
+    if kinds != sorted(kinds):
+        raise ValueError("columns of numbers must come before categories")
+    width = sum(len(column.values) if isinstance(column, CategoryColumn) else 1 for column in columns)
+    if width != net.layer_sizes[0]:
+        raise ValueError(f"columns must have {net.layer_sizes[0]} inputs, those of the network; got {width}")
+    origin = _entries("origin", told["origin"], ("version", "time"))
+    return Preparation(columns), target, {name: _text(name, value) for name, value in origin.items()}
+
+
+def _target(told: Any, net: FNN) -> Target:
+    if isinstance(told, dict) and "labels" in told:
+        _entries("target", told, ("name", "labels"))
+        labels = _labels(told["labels"])
+        if len(labels) != net.layer_sizes[-1]:
+            raise ValueError(f"labels must be {net.layer_sizes[-1]}, the outputs of the network; got {len(labels)}")
+        if net.loss_name != "softmax_cross_entropy":
+            raise ValueError(f"a network with labels must have the loss softmax_cross_entropy, got {net.loss_name}")
+        return Target(_text("name", told["name"]), labels)
+    _entries("target", told, ("name", "mean", "scale"))
+    if net.layer_sizes[-1] != 1 or net.loss_name not in REAL_LOSSES:
+        raise ValueError(f"a network for a number must have one output and a loss of {', '.join(REAL_LOSSES)}")
+    return Target(_text("name", told["name"]), None, _number("mean", told["mean"]), _scale(told["scale"]))
+
+
+def _labels(told: Any) -> tuple[Label, ...]:
+    if not isinstance(told, list) or len(told) < 2:
+        raise ValueError("labels must be a list of at least two")
+    for kind in (str, bool, int):
+        if all(type(label) is kind for label in told):
+            break
+    else:
+        raise TypeError("labels must be texts, integers or booleans, all of one type")
+    if len(set(told)) < len(told):
+        raise ValueError("labels must differ")
+    if kind is int and not all(-(2**63) <= label < 2**63 for label in told):
+        raise ValueError("labels must be integers of 64 bits")
+    return tuple(_text("a label", label) for label in told) if kind is str else tuple(told)
+
+
+def _column(told: Any) -> NumberColumn | CategoryColumn:
+    if not isinstance(told, dict) or told.get("kind") not in ("number", "category"):
+        raise ValueError("a column must be an object of the kind number or category")
+    if told["kind"] == "number":
+        _entries("a column", told, ("kind", "name", "fill", "mean", "scale"))
+        fill = None if told["fill"] is None else _number("fill", told["fill"])
+        return NumberColumn(_text("name", told["name"]), fill, _number("mean", told["mean"]), _scale(told["scale"]))
+    _entries("a column", told, ("kind", "name", "fill", "values"))
+    values = told["values"]
+    if not isinstance(values, list) or not values:
+        raise ValueError("values of a column must be a list of at least one")
+    values = tuple(_text("a value", value) for value in values)
+    if list(values) != sorted(set(values)):
+        raise ValueError("values of a column must differ and be in order")
+    frequent = None if told["fill"] is None else _text("fill", told["fill"])
+    if frequent is not None and frequent not in values:
+        raise ValueError("fill must be one of the values of the column")
+    return CategoryColumn(_text("name", told["name"]), values, frequent)
+
+
+def _entries(what: str, told: Any, names: tuple[str, ...]) -> dict[str, Any]:
+    if not isinstance(told, dict) or set(told) != set(names):
+        raise ValueError(f"{what} must be an object with the entries {', '.join(names)}")
+    return told
+
+
+def _text(name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a text, got {type(value).__name__}")
+    value.encode()  # UnicodeEncodeError, a ValueError, for half of a character
+    return value
+
+
+def _number(name: str, value: Any) -> float:
+    if type(value) not in (int, float):
+        raise TypeError(f"{name} must be a number, got {type(value).__name__}")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise ValueError(f"{name} must be finite")
+    return number
+
+
+def _scale(value: Any) -> float:
+    scale = _number("scale", value)
+    if scale <= 0:
+        raise ValueError(f"scale must be above 0, got {scale}")
+    return scale
