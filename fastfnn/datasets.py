@@ -12,6 +12,7 @@ import zlib
 import numpy as np
 
 SHIPPED = pathlib.Path(__file__).with_name("data") / "mnist10k.npz"
+SHIPPED_NAME = "mnist10k"  # on the command line
 SHIPPED_TRAIN = 8_000  # the first 8,000 of the shipped digits are for training, the other 2,000 for test
 
 UNSIGNED_BYTE = 8  # the dtype code of IDX files that MNIST and its relatives use

@@ -27,7 +27,7 @@ def write_part(folder, part, count, seed):
 
 
 def train(data, *options):
-    return cli.main(["train", "--data", str(data), "--layers", "5", "--batch-size", "10", "--epochs", "2", *options])
+    return cli.main(["train", str(data), "--layers", "5", "--batch-size", "10", "--epochs", "2", *options])
 
 
 def by_api(data, *, layers=(12, 5, 3), epochs=2, batch_size=10, learning_rate=0.1, sampling="shuffle", **options):

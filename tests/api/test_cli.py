@@ -11,6 +11,7 @@ from small_networks import bits
 
 import fastfnn as fnn
 from fastfnn import cli
+from fastfnn.cli import compile as cli_compile
 from fastfnn.kernels.compiler import cache as compiler_cache
 from fastfnn.kernels.workers import threads
 
@@ -50,7 +51,7 @@ def test_quiet_prints_only_the_result(data, capsys):
 
 def test_train_saves_the_curves_and_the_network(data, tmp_path, capsys):
     plot, saved = tmp_path / "loss.png", tmp_path / "net.safetensors"
-    assert train(data, "--plot", str(plot), "--save", str(saved)) == 0
+    assert train(data, "--plot", str(plot), "--out", str(saved)) == 0
     assert capsys.readouterr().out.endswith(f"network: {saved}\ncurves: {plot}\n")
     assert plot.read_bytes().startswith(PNG)
     assert bits(fnn.load(saved)) == bits(by_api(data))
@@ -80,7 +81,7 @@ OPTIONS = {
 @pytest.mark.parametrize("case", OPTIONS)
 def test_every_option_of_train_has_the_effect_of_the_api(data, tmp_path, case):
     arguments, options = OPTIONS[case]
-    assert train(data, "--quiet", "--save", str(tmp_path / "net"), *arguments) == 0
+    assert train(data, "--quiet", "--out", str(tmp_path / "net"), *arguments) == 0
     net = fnn.load(tmp_path / "net")
     want = by_api(data, **options)
     assert repr(net) == repr(want)
@@ -97,7 +98,7 @@ def test_the_option_threads_sets_the_number_of_threads(data):
 
 @pytest.mark.jit
 def test_the_defaults_are_the_training_of_the_notes(tmp_path, capsys):
-    assert cli.main(["train", "--epochs", "1", "--save", str(tmp_path / "net")]) == 0
+    assert cli.main(["train", "--epochs", "1", "--out", str(tmp_path / "net")]) == 0
     assert "8,000 training and 2,000 test samples from mnist10k" in capsys.readouterr().out
     want = by_api(None, layers=(784, 50, 10), epochs=1, batch_size=100)
     assert bits(fnn.load(tmp_path / "net")) == bits(want)
@@ -108,17 +109,21 @@ def test_help_shows_every_option_and_its_default(capsys):
         cli.main(["train", "--help"])
     assert stopped.value.code == 0
     text = " ".join(capsys.readouterr().out.split())
-    for option in ("plot", "save", "quiet", "threads"):
+    for option in ("plot", "out", "log", "quiet", "threads", "target", "valid", "missing", "sep"):
         assert f"--{option} " in text
+    assert "--save" not in text
     for option, default in {
-        "data": "mnist10k",
-        "layers": "50",
-        "activation": "sigmoid",
-        "init": "0.01",
-        "batch-size": "100",
-        "epochs": "10",
-        "learning-rate": "0.1",
+        "layers": "256,128; for digits 50",
+        "activation": "relu; for digits sigmoid",
+        "init": "torch; for digits 0.01",
+        "batch-size": "128; for digits 100",
+        "epochs": "200; for digits 10",
+        "optimizer": "adam; for digits sgd",
+        "learning-rate": "0.001; for digits 0.1",
         "sampling": "shuffle",
+        "valid": "0.15",
+        "patience": "20",
+        "missing": "refuse",
         "dtype": "float32",
         "seed": "0",
     }.items():
@@ -156,13 +161,14 @@ BAD = {
     "threads": (["--threads", "0"], "must be from 1 to [0-9]+, got 0"),
     "threads too many": (["--threads", "1000000"], "must be from 1 to [0-9]+, got 1000000"),
     "seed": (["--seed", "-1"], "seed must be at least 0, got -1"),
-    "data": (["--data", "no-such-folder"], "no-such-folder"),
+    "target": (["--target", "price"], "--target is for tables, and .*idx holds images"),
+    "patience": (["--patience", "3"], "--patience is for tables"),
     "plot": (["--plot", "no-such-folder/loss.png"], "--plot must .* existing folder, got .*no-such-folder"),
-    "save": (["--save", "no-such-folder/net"], "--save must .* existing folder, got .*no-such-folder"),
-    "save is a folder": (["--save", "."], "--save|directory"),
+    "out": (["--out", "no-such-folder/net"], "--out must .* existing folder, got .*no-such-folder"),
+    "out is a folder": (["--out", "."], "--out|directory"),
     "plot is a folder": (["--plot", "."], "--plot|directory"),
     "plot format": (["--plot", "loss.nonsense"], "--plot must name a file of type .*png.*; got loss.nonsense"),
-    "one file for both": (["--plot", "both.png", "--save", "./both.png"], "--plot must not name the file of --save"),
+    "one file for both": (["--plot", "both.png", "--out", "./both.png"], "--plot must not name the file of --out"),
     "layers beyond memory": (["--layers", "100000000000"], "[Uu]nable to allocate|memory"),
     "layers beyond integers": (["--layers", "9" * 30], "large"),
     "unknown option": (["--speed", "11"], "--speed"),
@@ -180,7 +186,7 @@ def status_of(arguments):
 def test_invalid_input_exits_with_2_and_a_message_without_traceback(data, tmp_path, monkeypatch, capsys, case):
     monkeypatch.chdir(tmp_path)
     arguments, message = BAD[case]
-    small = ["--data", str(data), "--layers", "5", "--epochs", "1", "--quiet"]
+    small = [str(data), "--layers", "5", "--epochs", "1", "--quiet"]
     assert status_of(["train", *small, *arguments]) == 2
     error = capsys.readouterr().err
     assert re.search(message, error)
@@ -251,7 +257,7 @@ def test_the_version_is_that_of_the_package(tmp_path, command):
 def test_only_the_first_run_says_that_it_compiles(data, tmp_path):
     cache = tmp_path / "cache"
     cache.mkdir()
-    options = ["train", "--data", str(data), "--layers", "5", "--epochs", "1"]
+    options = ["train", str(data), "--layers", "5", "--epochs", "1"]
     first, second = (run([*installed_command(), *options], tmp_path, NUMBA_CACHE_DIR=str(cache)) for _ in range(2))
     assert first.returncode == second.returncode == 0, first.stderr + second.stderr
     assert first.stderr.startswith("fastfnn compiles its kernels for this processor, once")
@@ -271,9 +277,9 @@ class FakeCompiler:
 
     def __init__(self, monkeypatch, folder="/cache"):
         self.dtypes, self.compiled = [], set()
-        monkeypatch.setattr(cli.numba.config, "DISABLE_JIT", 0)
-        monkeypatch.setattr(cli.backend, "cache_folder", lambda: folder)
-        monkeypatch.setattr(cli.backend, "compile_kernels", self)
+        monkeypatch.setattr(cli_compile.numba.config, "DISABLE_JIT", 0)
+        monkeypatch.setattr(cli_compile.backend, "cache_folder", lambda: folder)
+        monkeypatch.setattr(cli_compile.backend, "compile_kernels", self)
 
     def __call__(self, dtype):
         self.dtypes.append(dtype)
@@ -323,7 +329,7 @@ def test_compile_without_a_folder_or_a_compiler_is_an_error(monkeypatch, capsys)
     assert cli.main(["compile"]) == 2
     assert re.fullmatch("fastfnn compile: there is no folder .* NUMBA_CACHE_DIR\n", capsys.readouterr().err)
     assert (compiler.dtypes, compiler.compiled) == (["float32"], set()), "it stops at the first kernel"
-    monkeypatch.setattr(cli.numba.config, "DISABLE_JIT", 1)
+    monkeypatch.setattr(cli_compile.numba.config, "DISABLE_JIT", 1)
     assert cli.main(["compile"]) == 2
     assert capsys.readouterr().err == "fastfnn compile: NUMBA_DISABLE_JIT is set: there is nothing to compile\n"
     assert compiler.dtypes == ["float32"]
@@ -333,7 +339,7 @@ def test_compile_is_content_with_a_complete_cache_that_cannot_be_written_to(monk
     compiler = FakeCompiler(monkeypatch)
     assert cli.main(["compile"]) == 0
     capsys.readouterr()
-    monkeypatch.setattr(cli.backend, "cache_folder", lambda: None)
+    monkeypatch.setattr(cli_compile.backend, "cache_folder", lambda: None)
     assert cli.main(["compile"]) == 0
     assert capsys.readouterr().out == "float32: already compiled\ncache: complete, and read-only\n"
     assert compiler.dtypes == ["float32"] * 2

@@ -12,7 +12,8 @@ from commands import PNG, ROOT, by_api, installed_command, train
 from small_networks import bits
 
 import fastfnn as fnn
-from fastfnn import cli
+from fastfnn import cli, interruption
+from fastfnn.cli import compile as cli_compile
 
 pytestmark = pytest.mark.usefixtures("thread_count")
 
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("thread_count")
 # Its files
 
 
-@pytest.mark.parametrize("option", ["--plot", "--save"])
+@pytest.mark.parametrize("option", ["--plot", "--out"])
 @pytest.mark.parametrize("name", ["no-such-folder/file.png", ".", "file.txt/below.png", "/proc/file.png"])
 def test_an_output_file_that_cannot_be_written_is_rejected_before_training(
     data, monkeypatch, tmp_path, capsys, option, name
@@ -36,7 +37,7 @@ def test_an_output_file_that_cannot_be_written_is_rejected_before_training(
 
 def test_a_plot_that_cannot_be_drawn_is_rejected_before_training(data, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(fnn.FNN, "fit", None)
-    assert train(data, "--plot", str(tmp_path / "loss.xyz"), "--save", str(tmp_path / "net")) == 2
+    assert train(data, "--plot", str(tmp_path / "loss.xyz"), "--out", str(tmp_path / "net")) == 2
     assert "--plot must name a file of type" in capsys.readouterr().err
     for name in ("matplotlib", *(name for name in sys.modules if name.startswith("matplotlib."))):
         monkeypatch.setitem(sys.modules, name, None)
@@ -60,7 +61,7 @@ def test_a_plot_that_fails_costs_neither_the_network_nor_the_result(data, monkey
 
     monkeypatch.setattr(fnn.History, "plot", fail)
     saved = tmp_path / "net"
-    assert train(data, "--quiet", "--plot", str(tmp_path / "loss.png"), "--save", str(saved)) == 2
+    assert train(data, "--quiet", "--plot", str(tmp_path / "loss.png"), "--out", str(saved)) == 2
     output = capsys.readouterr()
     assert re.fullmatch(rf"test accuracy .*\nnetwork: {re.escape(str(saved))}\n", output.out)
     assert output.err == f"fastfnn train: the curves are not saved: {error}\n"
@@ -85,7 +86,9 @@ def stopped_by(monkeypatch, error, epochs=1):
 STOPS = {
     "Ctrl-C": (KeyboardInterrupt(), 130, "interrupted"),
     "divergence": (FloatingPointError("the loss is not finite"), 1, "the loss is not finite"),
-    "closed output": (BrokenPipeError(32, "Broken pipe"), 2, r"\[Errno 32\] Broken pipe"),
+    "SIGTERM": (interruption.Terminated(), 143, "terminated"),
+    "closed output": (BrokenPipeError(32, "Broken pipe"), 141, "nobody reads the output"),
+    "full disk": (OSError(28, "No space left on device"), 2, r"\[Errno 28\] No space left on device"),
 }
 
 
@@ -95,7 +98,7 @@ def test_a_training_that_is_cut_short_saves_the_network_as_it_is(data, monkeypat
     want = by_api(data, epochs=1)
     error, status, message = STOPS[stop]
     stopped_by(monkeypatch, error)
-    assert train(data, "--quiet", "--save", str(saved), "--plot", str(tmp_path / "loss.png")) == status
+    assert train(data, "--quiet", "--out", str(saved), "--plot", str(tmp_path / "loss.png")) == status
     output = capsys.readouterr()
     told = f"; the network as it is now is saved: {re.escape(str(saved))}"
     assert re.fullmatch(f"fastfnn train: {message}{told}\n", output.err)
@@ -109,7 +112,8 @@ def test_without_save_a_training_that_is_cut_short_says_why(data, monkeypatch, c
     error, status, message = STOPS[stop]
     stopped_by(monkeypatch, error)
     assert train(data, "--quiet") == status
-    assert re.fullmatch(f"fastfnn train: {message}\n", capsys.readouterr().err)
+    told = "" if stop == "closed output" else f"fastfnn train: {message}\n"
+    assert re.fullmatch(told, capsys.readouterr().err)
 
 
 @pytest.mark.parametrize("stop", STOPS)
@@ -118,7 +122,7 @@ def test_an_untrained_network_does_not_replace_one_that_was_saved(data, monkeypa
     saved.write_bytes(b"trained for days")
     error, status, message = STOPS[stop]
     stopped_by(monkeypatch, error, epochs=0)
-    assert train(data, "--quiet", "--save", str(saved)) == status
+    assert train(data, "--quiet", "--out", str(saved)) == status
     told = "; nothing is saved, for the network is still untrained"
     assert re.fullmatch(f"fastfnn train: {message}{told}\n", capsys.readouterr().err)
     assert saved.read_bytes() == b"trained for days"
@@ -130,7 +134,7 @@ def test_a_network_that_cannot_be_saved_after_ctrl_c_is_reported_on_the_same_lin
 
     stopped_by(monkeypatch, KeyboardInterrupt())
     monkeypatch.setattr(fnn.FNN, "save", full)
-    assert train(data, "--quiet", "--save", str(tmp_path / "net")) == 130
+    assert train(data, "--quiet", "--out", str(tmp_path / "net")) == 130
     assert capsys.readouterr().err == (
         "fastfnn train: interrupted; the network is not saved: [Errno 28] No space left on device: 'net'\n"
     )
@@ -150,7 +154,7 @@ def test_ctrl_c_at_other_times_ends_with_one_line(monkeypatch, capsys, command, 
     def interrupted(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli.numba.config, "DISABLE_JIT", 0)
+    monkeypatch.setattr(cli_compile.numba.config, "DISABLE_JIT", 0)
     monkeypatch.setattr("fastfnn.backend.cache_folder", lambda: "/cache")
     monkeypatch.setattr(place, interrupted)
     assert cli.main([command]) == 130
@@ -171,7 +175,7 @@ def test_ctrl_c_during_a_destructor_is_not_lost(monkeypatch, capsys):
         while time.monotonic() < deadline:
             time.sleep(0.01)
 
-    monkeypatch.setattr(cli.backend, "show_config", busy)
+    monkeypatch.setattr(cli_compile.backend, "show_config", busy)
     before = sys.unraisablehook
     assert cli.main(["info"]) == 130
     assert capsys.readouterr().err == "fastfnn info: interrupted\n"
@@ -180,7 +184,7 @@ def test_ctrl_c_during_a_destructor_is_not_lost(monkeypatch, capsys):
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has another Ctrl-C")
 def test_ctrl_c_in_a_terminal_saves_the_network(data, tmp_path):
-    options = ["--data", str(data), "--layers", "5", "--epochs", "10000000", "--save", "net"]
+    options = [str(data), "--layers", "5", "--epochs", "10000000", "--out", "net"]
     process = subprocess.Popen(
         [*installed_command(), "train", *options],
         env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},

@@ -1,0 +1,58 @@
+"""Values of options: each function turns the text of one into a value, or says what was expected."""
+
+import argparse
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from fastfnn.initialization import INITS
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+else:
+    Commands = object
+
+INIT_NAMES = f"{', '.join(INITS[:-1])} or {INITS[-1]}"
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Return names separated by commas."""
+    return tuple(text.split(",")) if text else ()
+
+
+def layer_sizes(text: str) -> tuple[int, ...]:
+    """Return integers separated by commas; none for an empty text."""
+    try:
+        return tuple(int(part) for part in text.split(",")) if text else ()
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"expected integers separated by commas, got {text!r}") from error
+
+
+def init(text: str) -> float | str:
+    """Return the standard deviation of initial weights, or the name of a rule."""
+    try:
+        return text if text in INITS else float(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"expected a number, {INIT_NAMES}, got {text!r}") from error
+
+
+def batch_size(text: str) -> int | None:
+    """Return the number of samples of a step, None for all of them."""
+    try:
+        return None if text == "all" else int(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"expected an integer or all, got {text!r}") from error
+
+
+def add_format(add: Callable[..., Any]) -> None:
+    """Add the options that say how a CSV file is written; `add` is a method add_argument."""
+    sep_help = "separator of a CSV file (default: a comma, of .tsv a tab)"
+    add("--sep", type=_separator, metavar="CHAR", default=argparse.SUPPRESS, help=sep_help)
+    encoding_help = "encoding of a CSV file, such as cp932 or latin-1 (default: utf-8)"
+    add("--encoding", metavar="NAME", default=argparse.SUPPRESS, help=encoding_help)
+
+
+def _separator(text: str) -> str:
+    text = "\t" if text in ("\\t", "tab") else text
+    if len(text) != 1:
+        raise argparse.ArgumentTypeError(f"expected one character, got {text!r}")
+    return text

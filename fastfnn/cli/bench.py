@@ -1,0 +1,125 @@
+"""`fastfnn bench`: the speed beside that of other libraries; `fastfnn.bench` measures."""
+
+import argparse
+import json
+import math
+import sys
+
+from fastfnn import atomic, outputs, validation
+from fastfnn.cli.arguments import Commands, layer_sizes, names
+
+ROUNDS = 7
+
+OWN_NETWORK = ("layers", "batch_size", "activation", "loss", "optimizer", "predict")
+
+
+def add_to(commands: Commands) -> None:
+    """Add the command to the parser."""
+    bench = commands.add_parser(
+        "bench",
+        help="compare the speed with that of other libraries",
+        description="Time training steps and predictions of this and other libraries, each in a process of its own, in "
+        "turn, and print medians and ratios. --layers times a network of your own, --neighbours short calls while "
+        "other processes want the same cores.",
+    )
+    add = bench.add_argument
+    cases_help = "some of notes, online, medium, large, tabular, tiny, predict (default: all)"
+    add("--case", nargs="+", metavar="NAME", default=[], help=cases_help)
+    peers_help = (
+        "some of notes, numpy, torch, jax, sklearn, with --neighbours of numpy, torch, jax, onnxruntime "
+        "(default: all installed ones); '' for none"
+    )
+    add("--peers", type=names, metavar="NAME[,NAME...]", help=peers_help)
+    add("--dtype", default="float32", metavar="DTYPE", help="float32 or float64 (default: float32)")
+    rounds_help = "measurements of each library in each case (default: 7; 3 with --neighbours)"
+    add("--rounds", type=int, metavar="N", help=rounds_help)
+    add("--seconds", type=float, default=0.3, metavar="S", help="approximate time of a measurement (default: 0.3)")
+    add("--threads", type=int, metavar="N", help="threads of every library (default: the library's own)")
+    add("--json", metavar="FILE", default=argparse.SUPPRESS, help="save all measurements")
+    add("--plot", metavar="FILE", default=argparse.SUPPRESS, help="save a bar chart as a PNG")
+    own = bench.add_argument_group("a network of your own")
+    add = own.add_argument
+    unset = argparse.SUPPRESS
+    add(
+        "--layers",
+        type=layer_sizes,
+        metavar="N,N[,N...]",
+        default=unset,
+        help="units of input, hidden layers and output",
+    )
+    add("--batch-size", type=int, metavar="N", default=unset, help="samples a step (default: 100)")
+    add("--activation", metavar="NAME", default=unset, help="sigmoid, tanh, relu or identity (default: relu)")
+    add(
+        "--loss",
+        metavar="NAME",
+        default=unset,
+        help="softmax_cross_entropy (default), sigmoid_cross_entropy, squared_error",
+    )
+    add("--optimizer", metavar="NAME", default=unset, help="sgd or adam (default: sgd)")
+    add("--predict", action="store_true", default=unset, help="time the prediction of --batch-size rows")
+    beside = bench.add_argument_group("calls beside other processes")
+    add = beside.add_argument
+    add("--neighbours", action="store_true", help="time short calls beside a busy process, a training process, ...")
+    calls_help = (
+        "some of fit, partial_fit, gradient, loss, predict-64, predict-1000, wide, tiny, textbook, layers, kernel"
+    )
+    add("--calls", type=names, metavar="NAME[,NAME...]", default=(), help=f"{calls_help} (default: all)")
+    states_help = "some of quiet, busy, busy-pinned, training, quota, affinity, late-affinity, pause (default: all)"
+    add("--states", type=names, metavar="NAME[,NAME...]", default=(), help=states_help)
+    add("--before", metavar="FILE", help="a result that an earlier version saved by --json, to compare the pauses with")
+    add("--no-fail", action="store_true", help="exit with 0 even if a call takes more than is promised")
+    bench.set_defaults(run=_bench)
+
+
+def _bench(options: argparse.Namespace) -> int:
+    from fastfnn.bench import cases, report, runner
+
+    outputs.check(options, "json", "plot")
+    _check_neighbours(options)
+    if options.neighbours:
+        from fastfnn.bench.neighbours import command
+
+        return command.run(options)
+    own = {name: getattr(options, name) for name in OWN_NETWORK if name in options}
+    if own and "layers" not in own:
+        raise ValueError(f"--{next(iter(own)).replace('_', '-')} describes a network of your own and needs --layers")
+    if own and options.case:
+        raise ValueError("--case and --layers exclude each other: expected one of them, got both")
+    selected = [cases.custom(**own, dtype=options.dtype)] if own else cases.chosen(options.case, options.dtype)
+    peers = runner.installed() if options.peers is None else options.peers
+    for name in peers:
+        validation.choice("--peers", name, runner.PEERS)
+    if not (math.isfinite(options.seconds) and options.seconds > 0):
+        raise ValueError(f"--seconds must be finite and above 0, got {options.seconds:g}")
+    if options.threads is not None:
+        validation.integer("--threads", options.threads, 1)
+    result = runner.run(
+        selected,
+        tuple(dict.fromkeys(peers)),
+        rounds=ROUNDS if options.rounds is None else validation.integer("--rounds", options.rounds, 1),
+        seconds=options.seconds,
+        threads=options.threads,
+        say=lambda line: print(line, file=sys.stderr, flush=True),
+    )
+    print(report.table(result))
+    if "json" in options:
+        atomic.replace(options.json, f"{json.dumps(result, indent=1)}\n".encode())
+        print(f"measurements: {options.json}")
+    if "plot" in options:
+        report.plot(result, options.plot)
+        print(f"chart: {options.plot}")
+    return 0
+
+
+def _check_neighbours(options: argparse.Namespace) -> None:
+    """Refuse options that --neighbours does not know, and without it its own."""
+    if options.neighbours:
+        others = ("plot", *OWN_NETWORK)
+        given = [name for name in others if name in options]
+        given += ["case"] * bool(options.case) + ["threads"] * (options.threads is not None)
+        why = "does not go with --neighbours"
+    else:
+        given = [name for name in ("calls", "states", "before", "no_fail") if getattr(options, name)]
+        why = "needs --neighbours"
+    if given:
+        raise ValueError(f"--{given[0].replace('_', '-')} {why}")

@@ -1,0 +1,47 @@
+"""`fastfnn export`: a model in the format of other programs; `fastfnn.interop` writes it."""
+
+import argparse
+
+from fastfnn import atomic, files, network, outputs
+from fastfnn.cli.arguments import Commands
+
+
+def add_to(commands: Commands) -> None:
+    """Add the command to the parser."""
+    export = commands.add_parser(
+        "export",
+        help="write a model as ONNX",
+        description="Write a model as ONNX, with which ONNX Runtime and other programs predict. A model of a table has "
+        "an input for each of its columns, of numbers or texts as they are in the table; preparation and labels are "
+        "part of the ONNX model. The extra fastfnn[onnx] installs what this needs.",
+        argument_default=argparse.SUPPRESS,
+    )
+    export.add_argument("model", metavar="MODEL", help="a file that fastfnn train --out wrote")
+    export.add_argument("--onnx", metavar="FILE", required=True, help="the file to write")
+    export.set_defaults(run=_export)
+
+
+def _export(options: argparse.Namespace) -> None:
+    outputs.check(options, "onnx")
+    with files.opened(options.model) as saved:
+        has_table = "table" in saved.sections
+    if not has_table:
+        network.load(options.model).to_onnx(options.onnx)  # type: ignore[attr-defined]
+        print(f"ONNX: {options.onnx}")
+        return
+    from fastfnn.interop import columns, onnx  # type: ignore[import-not-found]
+    from fastfnn.tables import model
+    from fastfnn.tables.columns import NumberColumn
+
+    table = model.load(options.model)
+    inputs = [
+        columns.NumberColumn(*column) if isinstance(column, NumberColumn) else columns.CategoryColumn(*column)
+        for column in table.preparation.columns
+    ]
+    labels = table.labels
+    if labels is not None and isinstance(labels[0], bool):
+        labels = [str(label) for label in labels]  # ONNX has labels that are integers or texts
+    target = None if labels is not None else (table.about.mean, table.about.scale)
+    made = onnx.table_model(inputs, table.network, labels=labels, target=target)
+    atomic.replace(options.onnx, made.SerializeToString())
+    print(f"ONNX: {options.onnx}")

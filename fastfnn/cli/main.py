@@ -1,0 +1,102 @@
+"""The parser of all commands, and what a command's end means: exit status and message."""
+
+import argparse
+import contextlib
+import os
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from fastfnn import __version__, interruption
+from fastfnn.cli import bench, compile, evaluate, export, info, predict, train
+
+EXIT_DIVERGED = 1
+EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 130  # of a program that Ctrl-C has ended, 128 + SIGINT
+EXIT_BROKEN_PIPE = 141  # of a program whose output nobody reads any more, 128 + SIGPIPE
+EXIT_TERMINATED = 143  # 128 + SIGTERM
+
+EPILOG = """\
+a model from a table, and its predictions:
+  fastfnn train flats.csv --target price --out flats.safetensors
+  fastfnn info flats.safetensors
+  fastfnn predict flats.safetensors new.csv > predictions.csv
+  fastfnn evaluate flats.safetensors test.csv --plot residuals.png
+
+Exit status: 0; 1 if a training diverged or a benchmark failed; 2 for bad input or a file that cannot be read or
+written; 130 after Ctrl-C."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command `fastfnn`.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        The command line without the name of the program; by default that of the process.
+
+    Returns
+    -------
+    int
+        Exit status: 0; after a message, 1 if the training diverged, 2 for bad input or a file that cannot be read or
+        written, 130 after Ctrl-C, 143 after SIGTERM; 1 if `bench --neighbours` finds a call that takes more than is
+        promised. Without a message 141 if the reader of the output has gone, as `head` does.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        with interruption.heeded(), _warnings_in_a_line(options.command):
+            status: int = options.run(options) or 0
+            sys.stdout.flush()
+            return status
+    except interruption.Terminated as stop:
+        status, message = EXIT_TERMINATED, f"terminated{stop}"
+    except KeyboardInterrupt as stop:
+        status, message = EXIT_INTERRUPTED, f"interrupted{stop}"
+    except FloatingPointError as error:
+        status, message = EXIT_DIVERGED, str(error)
+    except BrokenPipeError as error:
+        _forget_output()
+        rescued = str(error) if error.errno is None else ""
+        status, message = EXIT_BROKEN_PIPE, f"nobody reads the output{rescued}" if rescued else ""
+    except (ValueError, TypeError, OSError, ImportError, OverflowError, MemoryError) as error:
+        status, message = EXIT_BAD_INPUT, str(error) or "out of memory"
+    if message:
+        print(f"fastfnn {options.command}: {' '.join(message.splitlines())}", file=sys.stderr)
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="fastfnn",
+        description="Feed-forward neural networks, trained fast on a CPU.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"fastfnn {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for command in (train, predict, evaluate, info, export, bench, compile):
+        command.add_to(commands)
+    return parser
+
+
+@contextlib.contextmanager
+def _warnings_in_a_line(command: str) -> Iterator[None]:
+    """Show warnings as messages of the command, without the place in the code that they come from."""
+
+    def show(message: Any, *place: Any, **more: Any) -> None:
+        print(f"fastfnn {command}: warning: {' '.join(str(message).splitlines())}", file=sys.stderr)
+
+    before, warnings.showwarning = warnings.showwarning, show
+    try:
+        yield
+    finally:
+        warnings.showwarning = before
+
+
+def _forget_output() -> None:
+    """Let the interpreter flush standard output at its end without another error."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)

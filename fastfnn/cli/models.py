@@ -1,0 +1,38 @@
+"""The model that a command is given, and the rows that it is used on."""
+
+import argparse
+import pathlib
+from collections.abc import Iterator
+
+import pandas as pd
+
+from fastfnn import datasets
+from fastfnn.tables import columns, model, reading
+
+PLAIN_TARGET = "t"  # of a network that was not trained on a table
+
+
+def parts(net: model.TableModel, options: argparse.Namespace, *, with_target: bool) -> Iterator[pd.DataFrame]:
+    """Yield the rows that the options name, in parts; with the target if predictions are to be compared with it."""
+    path = options.rows
+    form = reading.Format(getattr(options, "sep", None), getattr(options, "encoding", "utf-8"))
+    if path == datasets.SHIPPED_NAME or (path != reading.STDIN and pathlib.Path(path).is_dir()):
+        _, (x, t) = datasets.load_mnist(folder=None if path == datasets.SHIPPED_NAME else path)
+        yield reading.array_frame(path, x).assign(**{net.target: t})
+        return
+    if with_target and "target" in options:
+        frame, name = reading.read_with_target(path, options.target, form)
+        yield frame.rename(columns={name: net.target})
+        return
+    text = [column.name for column in net.preparation.columns if isinstance(column, columns.CategoryColumn)]
+    if with_target and net.labels is not None and isinstance(net.labels[0], str):
+        text.append(net.target)
+    for part in reading.parts(path, form, text):
+        yield _by_position(part, net)
+
+
+def _by_position(part: pd.DataFrame, net: model.TableModel) -> pd.DataFrame:
+    """Return a part of a table for a network that knows no names: as many columns as inputs are these, in order."""
+    if not net.is_plain or len(part.columns) != len(net.columns):
+        return part
+    return part.set_axis(net.columns, axis="columns")

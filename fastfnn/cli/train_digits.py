@@ -1,0 +1,39 @@
+"""`fastfnn train` on images: the digits in the package, or a folder of IDX files."""
+
+import argparse
+
+from fastfnn import datasets, interruption, outputs
+from fastfnn.cli.log import Log
+from fastfnn.cli.settings import DIGITS, chosen, fit
+from fastfnn.network import FNN
+
+
+def run(options: argparse.Namespace) -> None:
+    """Train, and measure on the test images."""
+    settings = chosen(options, DIGITS)
+    folder = None if options.data == datasets.SHIPPED_NAME else options.data
+    (x, t), (x_test, t_test) = datasets.load_mnist(folder=folder)
+    for part, images in (("training", x), ("test", x_test)):
+        if len(images) == 0:
+            raise ValueError(f"{options.data} must hold at least one {part} sample, got none")
+    classes = int(max(t.max(), t_test.max())) + 1
+    net = FNN((x.shape[1], *settings.layers, classes), **settings.network_options())
+    quiet, out = "quiet" in options, getattr(options, "out", None)
+    if not quiet:
+        net.summary()
+        print(f"{len(x):,} training and {len(x_test):,} test samples from {options.data}")
+    with Log(getattr(options, "log", None)) as log, interruption.rescue(net, out):
+        fit(net, x, t, (x_test, t_test), settings, callbacks=[log] if "log" in options else [], progress=not quiet)
+    if out is not None:
+        net.save(out)  # before anything that can fail
+    history = net.history
+    assert history is not None
+    print(
+        f"test accuracy {history.val_accuracy[-1]:.4f}, test loss {history.val_loss[-1]:.4f} "
+        f"after {history.epochs} epochs, {sum(history.seconds):.2f} s of training"
+    )
+    if out is not None:
+        print(f"network: {out}")
+    if "plot" in options:
+        outputs.draw(history, options.plot)
+        print(f"curves: {options.plot}")

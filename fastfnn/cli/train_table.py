@@ -1,0 +1,159 @@
+"""`fastfnn train` on a table: what the columns are is found out, said and stored; then a network is trained."""
+
+import argparse
+import pathlib
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+from fastfnn import interruption, outputs, validation
+from fastfnn.cli.log import Log
+from fastfnn.cli.settings import TABLE, Settings, chosen, fit
+from fastfnn.tables import columns, reading, scores, stored, target, training
+from fastfnn.tables.model import TableModel
+from fastfnn.tables.preparation import Preparation
+
+VALID = "0.15"  # of the rows are held out
+
+Say = Callable[[str], object]
+
+
+def run(options: argparse.Namespace) -> None:
+    """Read the table, prepare it, train, measure on the rows that were held out, and save the model."""
+    quiet, out = "quiet" in options, getattr(options, "out", None)
+    settings = chosen(options, TABLE)
+    say: Say = (lambda line: None) if quiet else print
+    model, (x, t), held_out, check = prepared(options, settings, say)
+    net = model.network
+    parameters = f"{net.params.flat.size:,} parameters"
+    say(f"network: {'-'.join(map(str, net.layer_sizes))} {settings.activation}, {parameters}, {settings.optimizer}")
+    start = time.perf_counter()
+    with Log(getattr(options, "log", None)) as log, interruption.rescue(net, out, model.save):
+        stopper = fit(
+            net, x, t, held_out, settings, balanced="balanced" in options,
+            callbacks=[log] if "log" in options else [], progress=False if quiet else "line",
+        )  # fmt: skip
+    seconds = time.perf_counter() - start
+    if out is not None:
+        model.save(out)  # before anything that can fail
+    history = net.history
+    assert history is not None
+    kind, frame = check
+    epochs = f"{history.epochs} epochs" + (f", the best is {stopper.best_epoch}" if stopper else "")
+    print(
+        f"{kind} {scores.line(scores.measured(model, [frame]).summary())} after {epochs}, {seconds:.1f} s of training"
+    )
+    if out is not None:
+        print(f"model: {out}")
+    else:
+        say("the model is not saved: --out FILE saves it")
+    if "plot" in options:
+        outputs.draw(history, options.plot)
+        print(f"curves: {options.plot}")
+
+
+Arrays = tuple[np.ndarray, np.ndarray]
+
+
+def prepared(
+    options: argparse.Namespace, settings: Settings, say: Say
+) -> tuple[TableModel, Arrays, Arrays | None, tuple[str, pd.DataFrame]]:
+    """Return the untrained model, arrays for training, held-out arrays, and the rows to measure on in the end."""
+    form = reading.Format(getattr(options, "sep", None), getattr(options, "encoding", "utf-8"))
+    categories, ignored = getattr(options, "categories", ()), getattr(options, "ignore", ())
+    missing = getattr(options, "missing", "refuse")
+    frame, name = reading.read_with_target(options.data, getattr(options, "target", None), form, categories)
+    for option, given in (("--categories", categories), ("--ignore", ignored)):
+        for column in given:
+            if column == name:
+                raise ValueError(f"{option} must not name the target {name!r}")
+            reading.find_column(frame, column, option)
+    say(f"{reading.name_of(options.data)}: {len(frame):,} rows, {len(frame.columns)} columns")
+    frame = _with_targets(frame, name, missing, say)
+    about, line = target.infer(frame[name], getattr(options, "task", None))
+    say(line)
+    if "balanced" in options and about.labels is None:
+        raise ValueError("--balanced is for classification")
+    plan = columns.plan(frame.drop(columns=name), categories, ignored)
+    if not (plan.numbers or plan.categories):
+        raise ValueError(f"no column is left to predict {name!r} from: {_left_out(plan)}")
+
+    valid_rows: pd.DataFrame | None = None
+    valid = getattr(options, "valid", VALID)
+    share = _share(valid)
+    if share is None:
+        valid_rows, _ = reading.read_with_target(valid, name, form, (*categories, *plan.categories))
+        source = valid
+    elif share:
+        rows, others = training.split(frame[name], about, share, settings.seed)
+        valid_rows, frame = frame.iloc[others], frame.iloc[rows]
+        source = "drawn at random"
+    preparation = Preparation.fit(frame, plan, missing)
+    _say_columns(plan, preparation, frame, missing, say)
+    held = f"{len(valid_rows):,} for validation, {source}" if valid_rows is not None else "none for validation"
+    say(f"rows: {len(frame):,} for training, {held}")
+
+    about = target.standardized(about, frame[name])
+    net = training.make_network(preparation.width, about, settings.layers, **settings.network_options())
+    model = TableModel(net, preparation, about)
+    stored.check_size(preparation, about)
+    x, t = preparation.transform(frame, net.dtype), about.encode(frame[name])
+    if valid_rows is None:
+        return model, (x, t), None, ("training", frame)
+    held_out = preparation.transform(valid_rows, net.dtype), about.encode(valid_rows[name])
+    return model, (x, t), held_out, ("validation", valid_rows)
+
+
+def _share(valid: str) -> float | None:
+    """Return the share of rows to hold out, None if `valid` is a file."""
+    try:
+        share = float(valid)
+    except ValueError:
+        if not pathlib.Path(valid).is_file():
+            raise ValueError(f"--valid must be a share of the rows, from 0 to 1, or a file; got {valid!r}") from None
+        return None
+    return validation.fraction("--valid", share)
+
+
+def _with_targets(frame: pd.DataFrame, name: str, missing: str, say: Say) -> pd.DataFrame:
+    """Return the rows that have a target; refuse others unless missing values may be there."""
+    absent = frame[name].isna().to_numpy()
+    if not absent.any():
+        return frame
+    if missing == "refuse":
+        columns.check_present(
+            frame[name], absent, "--missing median or --missing mean leaves out rows without a target"
+        )
+    say(f"left out: {np.count_nonzero(absent):,} rows without a target")
+    if absent.all():
+        raise ValueError(f"target {name!r} has no values")
+    return frame[~absent]
+
+
+def _say_columns(plan: columns.Plan, preparation: Preparation, frame: pd.DataFrame, missing: str, say: Say) -> None:
+    parts = []
+    if plan.numbers:
+        parts.append(f"{len(plan.numbers)} of numbers, standardized")
+    if plan.categories:
+        one_hot = [
+            f"{column.name} ({len(column.values)})"
+            for column in preparation.columns
+            if isinstance(column, columns.CategoryColumn)
+        ]
+        parts.append(f"{len(plan.categories)} of categories, one-hot: {columns.listed(one_hot)}")
+    say(f"columns: {'; '.join(parts)}")
+    many = [name for name in plan.categories if frame[name].nunique() > columns.MAX_CATEGORIES]
+    if many:
+        say(f"the {columns.MAX_CATEGORIES} most frequent categories are used of {columns.listed(many)}")
+    if plan.left_out:
+        say(f"left out: {_left_out(plan)}")
+    if missing != "refuse":
+        counts = {name: int(frame[name].isna().sum()) for name in (*plan.numbers, *plan.categories)}
+        found = [f"{name} ({count:,})" for name, count in counts.items() if count]
+        say(f"missing values: {columns.listed(found)}; filled in by the {missing}, or the most frequent category")
+
+
+def _left_out(plan: columns.Plan) -> str:
+    return columns.listed([f"{name} ({reason})" for name, reason in plan.left_out.items()])
