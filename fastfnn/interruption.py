@@ -50,10 +50,12 @@ def heeded() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def rescue(net: FNN, path: str | None, save: Callable[[str], None] | None = None) -> Iterator[None]:
+def rescue(
+    net: FNN, path: str | None, save: Callable[[str], None] | None = None, what: str = "the network as it is now"
+) -> Iterator[None]:
     """If the training in this context is cut short, save the network at `path` and add that to the message.
 
-    `save` writes the file where this holds more than the network.
+    `save` writes the file where this holds more than the network; the message calls `what` was saved so.
     """
     untrained = net.params.flat.copy()
 
@@ -66,7 +68,7 @@ def rescue(net: FNN, path: str | None, save: Callable[[str], None] | None = None
             (save or net.save)(path)
         except OSError as error:
             return f"; the network is not saved: {error}"
-        return f"; the network as it is now is saved: {path}"
+        return f"; {what} is saved: {path}"
 
     try:
         yield

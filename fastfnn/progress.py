@@ -66,7 +66,7 @@ def _progress_line(steps: int, epochs: int, rows: int) -> Iterator[Progress]:
 
     form = "{desc}  {percentage:3.0f}% |{bar:12}| {rate_fmt}, {remaining} left"
     with tqdm(
-        total=epochs * rows, unit="row", unit_scale=True, dynamic_ncols=True, leave=False, bar_format=form,
+        total=epochs * rows, unit=" rows", unit_scale=True, dynamic_ncols=True, leave=False, bar_format=form,
         desc=f"epoch 1/{epochs}", file=sys.stderr,
     ) as bar:  # fmt: skip
 

@@ -36,12 +36,14 @@ def _figure(width: float, height: float) -> Any:
 
 def _confusion(found: Classified) -> Any:
     """Cells are coloured by the share of their class, so that rare classes are seen too."""
+    from matplotlib.colors import PowerNorm
+
     counts = found.confusion()
     shares = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     size = float(np.clip(2.2 + 0.42 * len(counts), 4.2, 16))
     figure = _figure(size + 1.2, size)
     axes = figure.add_subplot()
-    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
+    image = axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, 0, 100))  # a few percent are visible
     numbers = range(len(counts))
     if len(counts) <= COUNTS_UP_TO:
         labels = [label if len(label) <= 20 else f"{label[:19]}…" for label in found.labels]
@@ -53,13 +55,13 @@ def _confusion(found: Classified) -> Any:
         for i in numbers:
             for j in numbers:
                 if counts[i, j]:
-                    color = "white" if shares[i, j] > 55 else "black"
+                    color = "white" if shares[i, j] > 35 else "black"
                     axes.text(j, i, f"{counts[i, j]:,}", ha="center", va="center", color=color, fontsize=font)
     axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
     accuracy = found.summary()["accuracy"]
     axes.set_title(f"{len(found.truth):,} rows, accuracy {100 * accuracy:.1f} %", fontsize=11)
-    figure.colorbar(image, ax=axes, label="share of the true class in %", shrink=0.8)
+    figure.colorbar(image, ax=axes, label="share of the true class in %", shrink=0.8, ticks=[0, 1, 5, 20, 50, 100])
     return figure
 
 

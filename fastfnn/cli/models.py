@@ -1,13 +1,17 @@
 """The model that a command is given, and the rows that it is used on."""
 
+from __future__ import annotations
+
 import argparse
 import pathlib
 from collections.abc import Iterator
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from fastfnn import datasets
 from fastfnn.tables import columns, model, reading
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PLAIN_TARGET = "t"  # of a network that was not trained on a table
 

@@ -72,7 +72,9 @@ def add_to(commands: Commands) -> None:
     add("--dropout", type=float, metavar="P", help=f"probability to drop a hidden unit {default('dropout')}")
     add("--dtype", choices=("float32", "float64"), help=f"dtype of the arithmetic {default('dtype')}")
     add = train.add_argument_group("the training").add_argument
-    add("--optimizer", choices=tuple(BY_NAME), help=f"rule of the steps {default('optimizer')}")
+    add(
+        "--optimizer", choices=tuple(name.lower() for name in BY_NAME), help=f"rule of the steps {default('optimizer')}"
+    )
     add("--learning-rate", type=float, metavar="RATE", help=f"size of the steps {default('learning_rate')}")
     add("--weight-decay", type=float, metavar="RATE", help=f"L2 penalty of the weights {default('weight_decay')}")
     batch_help = f"samples a step; 'all' for gradient descent {default('batch_size')}"

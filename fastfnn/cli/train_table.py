@@ -1,12 +1,14 @@
 """`fastfnn train` on a table: what the columns are is found out, said and stored; then a network is trained."""
 
+from __future__ import annotations
+
 import argparse
 import pathlib
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from fastfnn import interruption, outputs, validation
 from fastfnn.cli.log import Log
@@ -14,6 +16,9 @@ from fastfnn.cli.settings import TABLE, Settings, chosen, fit
 from fastfnn.tables import columns, reading, scores, stored, target, training
 from fastfnn.tables.model import TableModel
 from fastfnn.tables.preparation import Preparation
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 VALID = "0.15"  # of the rows are held out
 
@@ -29,8 +34,9 @@ def run(options: argparse.Namespace) -> None:
     net = model.network
     parameters = f"{net.params.flat.size:,} parameters"
     say(f"network: {'-'.join(map(str, net.layer_sizes))} {settings.activation}, {parameters}, {settings.optimizer}")
+    kept = "the model as it is now" if held_out is None else "the best model so far"
     start = time.perf_counter()
-    with Log(getattr(options, "log", None)) as log, interruption.rescue(net, out, model.save):
+    with Log(getattr(options, "log", None)) as log, interruption.rescue(net, out, model.save, kept):
         stopper = fit(
             net, x, t, held_out, settings, balanced="balanced" in options,
             callbacks=[log] if "log" in options else [], progress=False if quiet else "line",

@@ -74,7 +74,7 @@ def _useless(column: pd.Series) -> str:
         return "no values"
     if (values == values.iloc[0]).all():
         return "a single value" if len(values) == len(column) else ""
-    if column.dtype.kind in "iu" and len(column) > 2:
+    if column.dtype.kind in "iu" and len(column) == len(values) > 2:
         differences = np.diff(column.to_numpy(np.int64))
         if (differences == 1).all() or (differences == -1).all():
             return "row numbers"

@@ -37,7 +37,8 @@ class Target(NamedTuple):
     def encode(self, column: pd.Series) -> np.ndarray:
         """Return the targets of the network: numbers of classes, or standardized numbers in float64."""
         if self.labels is None:
-            return (self.numbers(column) - self.mean) / self.scale
+            standardized: np.ndarray = (self.numbers(column) - self.mean) / self.scale
+            return standardized
         is_text = isinstance(self.labels[0], str)
         values = columns.texts(column) if is_text else self.numbers(column)
         number = {label if is_text else float(label): i for i, label in enumerate(self.labels)}
@@ -46,7 +47,7 @@ class Target(NamedTuple):
             row = int(np.argmax(codes < 0))
             raise ValueError(
                 f"{columns.place(column, codes < 0)} must be one of the classes {shown(self.labels)}; "
-                f"got {column.iloc[row]!r}"
+                f"got {column.iloc[row : row + 1].tolist()[0]!r}"
             )
         return codes
 
@@ -61,7 +62,8 @@ class Target(NamedTuple):
         if self.labels is None:
             return (out[:, 0] * np.float64(self.scale) + self.mean).astype(out.dtype)
         kind = object if isinstance(self.labels[0], str) else None
-        return np.array(self.labels, kind)[out.argmax(axis=1)]
+        labels: np.ndarray = np.array(self.labels, kind)[out.argmax(axis=1)]
+        return labels
 
 
 def infer(column: pd.Series, task: str | None = None) -> tuple[Target, str]:
