@@ -54,9 +54,9 @@ test-kernel: $(VENV)/.installed-dev
 	$(BIN)/pytest --quiet tests/tools/test_names.py
 	$(PYTEST) --kernel $(KERNEL) tests/kernels tests/tools/test_benchmarks.py $(ARGS)
 
-# Without large shapes, tests that need the compiler, those of the estimators, and those that run no kernels. Coverage
-# does not include the subprocesses that tests start.
-NO_KERNELS := --ignore=tests/tools --ignore=tests/sklearn --ignore=tests/interop $(addprefix --ignore=tests/api/test_,\
+# Without large shapes, tests that need the compiler, those of the estimators and tables, and those that run no kernels.
+# Coverage does not include the subprocesses that tests start.
+NO_KERNELS := $(addprefix --ignore=tests/,cli interop sklearn tables tools) $(addprefix --ignore=tests/api/test_,\
 	atomic.py bench_neighbours.py cli_stops.py hostile_files.py)
 
 test-nojit: $(VENV)/.installed-dev

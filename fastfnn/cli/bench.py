@@ -26,8 +26,8 @@ def add_to(commands: Commands) -> None:
     cases_help = "some of notes, online, medium, large, tabular, tiny, predict (default: all)"
     add("--case", nargs="+", metavar="NAME", default=[], help=cases_help)
     peers_help = (
-        "some of notes, numpy, torch, jax, sklearn, with --neighbours of numpy, torch, jax, onnxruntime "
-        "(default: all installed ones); '' for none"
+        "some of notes, numpy, torch, jax, sklearn, onnxruntime (which only predicts), with --neighbours of numpy, "
+        "torch, jax, onnxruntime (default: all installed ones); '' for none"
     )
     add("--peers", type=names, metavar="NAME[,NAME...]", help=peers_help)
     add("--dtype", default="float32", metavar="DTYPE", help="float32 or float64 (default: float32)")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import pathlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -46,11 +46,9 @@ def run(options: argparse.Namespace) -> None:
         model.save(out)  # before anything that can fail
     history = net.history
     assert history is not None
-    kind, frame = check
+    kind, rows = check
     epochs = f"{history.epochs} epochs" + (f", the best is {stopper.best_epoch}" if stopper else "")
-    print(
-        f"{kind} {scores.line(scores.measured(model, [frame]).summary())} after {epochs}, {seconds:.1f} s of training"
-    )
+    print(f"{kind} {scores.line(scores.measured(model, rows).summary())} after {epochs}, {seconds:.1f} s of training")
     if out is not None:
         print(f"model: {out}")
     else:
@@ -65,7 +63,7 @@ Arrays = tuple[np.ndarray, np.ndarray]
 
 def prepared(
     options: argparse.Namespace, settings: Settings, say: Say
-) -> tuple[TableModel, Arrays, Arrays | None, tuple[str, pd.DataFrame]]:
+) -> tuple[TableModel, Arrays, Arrays | None, tuple[str, Iterator[pd.DataFrame]]]:
     """Return the untrained model, arrays for training, held-out arrays, and the rows to measure on in the end."""
     form = reading.Format(getattr(options, "sep", None), getattr(options, "encoding", "utf-8"))
     categories, ignored = getattr(options, "categories", ()), getattr(options, "ignore", ())
@@ -86,30 +84,40 @@ def prepared(
     if not (plan.numbers or plan.categories):
         raise ValueError(f"no column is left to predict {name!r} from: {_left_out(plan)}")
 
-    valid_rows: pd.DataFrame | None = None
+    # The table may be a memory map: its rows are chosen by their numbers, without a copy.
+    rows, valid_rows, valid_frame, source = np.arange(len(frame)), None, frame, "drawn at random"
     valid = getattr(options, "valid", VALID)
     share = _share(valid)
     if share is None:
-        valid_rows, _ = reading.read_with_target(valid, name, form, (*categories, *plan.categories))
-        source = valid
+        valid_frame, _ = reading.read_with_target(valid, name, form, (*categories, *plan.categories))
+        valid_rows, source = np.arange(len(valid_frame)), valid
     elif share:
-        rows, others = training.split(frame[name], about, share, settings.seed)
-        valid_rows, frame = frame.iloc[others], frame.iloc[rows]
-        source = "drawn at random"
-    preparation = Preparation.fit(frame, plan, missing)
+        rows, valid_rows = training.split(frame[name], about, share, settings.seed)
+    preparation = Preparation.fit(frame, plan, missing, rows)
     _say_columns(plan, preparation, frame, missing, say)
     held = f"{len(valid_rows):,} for validation, {source}" if valid_rows is not None else "none for validation"
-    say(f"rows: {len(frame):,} for training, {held}")
+    say(f"rows: {len(rows):,} for training, {held}")
 
-    about = target.standardized(about, frame[name])
+    about = target.standardized(about, frame[name].iloc[rows])
     net = training.make_network(preparation.width, about, settings.layers, **settings.network_options())
     model = TableModel(net, preparation, about)
     stored.check_size(preparation, about)
-    x, t = preparation.transform(frame, net.dtype), about.encode(frame[name])
+    x = preparation.transform(frame, net.dtype, rows, training.storage)
+    if isinstance(x, np.memmap):
+        say(f"memory: {x.nbytes / 1e9:.1f} GB of prepared rows are in a temporary file")
+    t = about.encode(frame[name].iloc[rows])
     if valid_rows is None:
-        return model, (x, t), None, ("training", frame)
-    held_out = preparation.transform(valid_rows, net.dtype), about.encode(valid_rows[name])
-    return model, (x, t), held_out, ("validation", valid_rows)
+        return model, (x, t), None, ("training", _in_parts(frame, rows))
+    held_out = (
+        preparation.transform(valid_frame, net.dtype, valid_rows, training.storage),
+        about.encode(valid_frame[name].iloc[valid_rows]),
+    )
+    return model, (x, t), held_out, ("validation", _in_parts(valid_frame, valid_rows))
+
+
+def _in_parts(frame: pd.DataFrame, rows: np.ndarray) -> Iterator[pd.DataFrame]:
+    for first in range(0, len(rows), reading.PART_ROWS):
+        yield frame.iloc[rows[first : first + reading.PART_ROWS]]
 
 
 def _share(valid: str) -> float | None:
@@ -156,7 +164,7 @@ def _say_columns(plan: columns.Plan, preparation: Preparation, frame: pd.DataFra
     if plan.left_out:
         say(f"left out: {_left_out(plan)}")
     if missing != "refuse":
-        counts = {name: int(frame[name].isna().sum()) for name in (*plan.numbers, *plan.categories)}
+        counts = columns.missing_values(frame, (*plan.numbers, *plan.categories))
         found = [f"{name} ({count:,})" for name, count in counts.items() if count]
         say(f"missing values: {columns.listed(found)}; filled in by the {missing}, or the most frequent category")
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 MAX_CATEGORIES = 100  # of a column; each is an input of the network
+ROWS_AT_ONCE = 1 << 14  # looked at or converted together: there is no copy of all rows in float64
 SHOWN = 10  # names in a message
 SMALL_TEXT = 20  # different texts that are categories in any table
 
@@ -52,9 +53,10 @@ def plan(frame: pd.DataFrame, categories: Collection[str] = (), ignored: Collect
     """
     found: dict[str, list[str]] = {"number": [], "category": []}
     left_out: dict[str, str] = {}
+    constant = _constant(frame)
     for name in frame.columns:
         column = frame[name]
-        reason = "ignored" if name in ignored else _useless(column)
+        reason = "ignored" if name in ignored else constant[name] if name in constant else _useless(column)
         kind = "category" if name in categories or not _is_number(column) else "number"
         if not reason and kind == "category" and name not in categories:
             reason = _no_categories(column)
@@ -63,6 +65,45 @@ def plan(frame: pd.DataFrame, categories: Collection[str] = (), ignored: Collect
         else:
             found[kind].append(name)
     return Plan(tuple(found["number"]), tuple(found["category"]), left_out)
+
+
+def matrix(frame: pd.DataFrame, names: Sequence[str]) -> np.ndarray | None:
+    """Return columns whose dtypes are those of NumPy's numbers as float64, at once; None if one has another dtype."""
+    selected = frame[list(names)]
+    if not all(_is_plain(dtype) for dtype in selected.dtypes):
+        return None
+    values: np.ndarray = selected.to_numpy(np.float64)
+    return values
+
+
+def _is_plain(dtype: object) -> bool:
+    return isinstance(dtype, np.dtype) and dtype.kind in "biuf"
+
+
+def _constant(frame: pd.DataFrame) -> dict[str, str]:
+    """Return why nothing can be learned from a column, "" if that is not so, for all columns of NumPy's numbers.
+
+    They are looked at together, some rows at a time: a table may be a memory map whose columns do not lie side by side.
+    """
+    names = [name for name, dtype in zip(frame.columns, frame.dtypes, strict=True) if _is_plain(dtype)]
+    if not names:
+        return {}
+    low, high = np.full(len(names), np.nan), np.full(len(names), np.nan)
+    complete = np.ones(len(names), bool)
+    for first in range(0, len(frame), ROWS_AT_ONCE):
+        values = matrix(frame.iloc[first : first + ROWS_AT_ONCE], names)
+        assert values is not None
+        low, high = np.fmin(low, np.fmin.reduce(values)), np.fmax(high, np.fmax.reduce(values))
+        complete &= ~np.isnan(values).any(axis=0)
+    reasons = {}
+    for name, least, greatest, whole in zip(names, low, high, complete, strict=True):
+        if np.isnan(least):
+            reasons[name] = "no values"
+        elif least == greatest and whole:
+            reasons[name] = "a single value"
+        else:  # row numbers have this range
+            reasons[name] = _row_numbers(frame[name]) if greatest - least == len(frame) - 1 else ""
+    return reasons
 
 
 def _useless(column: pd.Series) -> str:
@@ -74,7 +115,11 @@ def _useless(column: pd.Series) -> str:
         return "no values"
     if (values == values.iloc[0]).all():
         return "a single value" if len(values) == len(column) else ""
-    if column.dtype.kind in "iu" and len(column) == len(values) > 2:
+    return _row_numbers(column) if len(column) == len(values) else ""
+
+
+def _row_numbers(column: pd.Series) -> str:
+    if column.dtype.kind in "iu" and len(column) > 2:
         differences = np.diff(column.to_numpy(np.int64))
         if (differences == 1).all() or (differences == -1).all():
             return "row numbers"
@@ -125,10 +170,18 @@ def texts(column: pd.Series) -> np.ndarray:
 
 def check_complete(frame: pd.DataFrame, used: Sequence[str], hint: str) -> None:
     """Raise ValueError, with all columns that miss values, if there are some."""
-    counts = {name: int(frame[name].isna().sum()) for name in used}
+    counts = missing_values(frame, used)
     found = [f"{name} ({count:,})" for name, count in counts.items() if count]
     if found:
         raise ValueError(f"values are missing in {len(frame):,} rows of {listed(found)}: {hint}")
+
+
+def missing_values(frame: pd.DataFrame, used: Sequence[str]) -> dict[str, int]:
+    """Return how many values of each column are missing."""
+    counts = np.zeros(len(used), np.int64)
+    for first in range(0, len(frame), ROWS_AT_ONCE):
+        counts += frame.iloc[first : first + ROWS_AT_ONCE][list(used)].isna().sum().to_numpy()
+    return dict(zip(used, counts.tolist(), strict=True))
 
 
 def listed(items: Sequence[str]) -> str:

@@ -15,10 +15,9 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from fastfnn import names
 from fastfnn.tables import columns
-from fastfnn.tables.columns import MAX_CATEGORIES, CategoryColumn, NumberColumn, Plan
+from fastfnn.tables.columns import MAX_CATEGORIES, ROWS_AT_ONCE, CategoryColumn, NumberColumn, Plan
 
 MISSING = ("refuse", "median", "mean")
-ROWS_AT_ONCE = 1 << 14  # converted together, so that there is no copy of all rows in float64
 
 FILL = (
     "--missing median or --missing mean fills in numbers, and the most frequent categories; --ignore leaves out columns"
@@ -58,7 +57,9 @@ class Preparation:
             self._encoder.fit(np.array([[column.values[0] for column in self._categories]], object))
 
     @classmethod
-    def fit(cls, frame: pd.DataFrame, plan: Plan, missing: str = "refuse") -> "Preparation":
+    def fit(
+        cls, frame: pd.DataFrame, plan: Plan, missing: str = "refuse", rows: np.ndarray | None = None
+    ) -> "Preparation":
         """Learn means, categories and what to fill in from the rows for training.
 
         Parameters
@@ -69,12 +70,28 @@ class Preparation:
         missing : {"refuse", "median", "mean"}
             What is filled in for missing numbers; "refuse" raises ValueError if a value is missing. Missing categories
             become the most frequent one.
+        rows : array of int, optional
+            Numbers of the rows for training, in order; all by default.
         """
+        rows = np.arange(len(frame)) if rows is None else rows
         if missing == "refuse":
             columns.check_complete(frame, (*plan.numbers, *plan.categories), FILL)
         prepared: list[NumberColumn | CategoryColumn] = []
-        for name in plan.numbers:
-            values = columns.numbers(frame[name])
+        together = missing == "refuse" and plan.numbers and columns.matrix(frame.iloc[:1], plan.numbers) is not None
+        if together:  # they may be a memory map
+            scaler = StandardScaler()
+            for first in range(0, len(rows), ROWS_AT_ONCE):
+                part = frame.iloc[rows[first : first + ROWS_AT_ONCE]]
+                values = columns.matrix(part, plan.numbers)
+                assert values is not None
+                _check_finite(part, plan.numbers, values)
+                scaler.partial_fit(values)
+            prepared += [
+                NumberColumn(name, None, float(mean), float(scale))
+                for name, mean, scale in zip(plan.numbers, scaler.mean_, scaler.scale_, strict=True)
+            ]
+        for name in () if together else plan.numbers:
+            values = columns.numbers(frame[name].iloc[rows])
             fill = None
             if missing != "refuse":
                 imputer = SimpleImputer(strategy=missing, keep_empty_features=True)
@@ -83,7 +100,7 @@ class Preparation:
             scaler = StandardScaler().fit(values[:, np.newaxis])
             prepared.append(NumberColumn(name, fill, float(scaler.mean_[0]), float(scaler.scale_[0])))
         for name in plan.categories:
-            text = columns.texts(frame[name])
+            text = columns.texts(frame[name].iloc[rows])
             counts = collections.Counter(text[~pd.isna(text)])
             if counts:  # not all rows that have a value are for validation
                 frequent = sorted(counts, key=lambda value: (-counts[value], value))
@@ -91,8 +108,23 @@ class Preparation:
                 prepared.append(CategoryColumn(name, used, None if missing == "refuse" else frequent[0]))
         return cls(prepared)
 
-    def transform(self, frame: pd.DataFrame, dtype: npt.DTypeLike = "float32") -> np.ndarray:
+    def transform(
+        self,
+        frame: pd.DataFrame,
+        dtype: npt.DTypeLike = "float32",
+        rows: np.ndarray | None = None,
+        empty: Callable[[tuple[int, int], npt.DTypeLike], np.ndarray] = np.empty,
+    ) -> np.ndarray:
         """Return the inputs (rows, width) for a table, whose columns are found by name.
+
+        Parameters
+        ----------
+        frame : DataFrame
+        dtype : dtype
+        rows : array of int, optional
+            Numbers of the rows that are wanted; all by default.
+        empty : function of (shape, dtype)
+            Makes the array.
 
         Raises
         ------
@@ -100,10 +132,11 @@ class Preparation:
             If a column is missing, or a value that cannot be used.
         """
         self.check(frame)
-        out = np.empty((len(frame), self.width), dtype)
-        for first in range(0, len(frame), ROWS_AT_ONCE):
-            rows = slice(first, first + ROWS_AT_ONCE)
-            self._transform(frame.iloc[rows], out[rows])
+        count = len(frame) if rows is None else len(rows)
+        out = empty((count, self.width), dtype)
+        for first in range(0, count, ROWS_AT_ONCE):
+            part = slice(first, first + ROWS_AT_ONCE)
+            self._transform(frame.iloc[part if rows is None else rows[part]], out[part])
         return out
 
     def check(self, frame: pd.DataFrame) -> None:
@@ -135,6 +168,12 @@ class Preparation:
         dtype: npt.DTypeLike,
     ) -> np.ndarray:
         """Return columns as a matrix, without missing values."""
+        if dtype == np.float64:
+            names = [column.name for column in wanted]
+            together = columns.matrix(frame, names)
+            if together is not None and not np.isnan(together).any():
+                _check_finite(frame, names, together)
+                return together
         matrix = np.empty((len(frame), len(wanted)), dtype)
         for i, column in enumerate(wanted):
             values = convert(frame[column.name])
@@ -145,3 +184,10 @@ class Preparation:
             if column.fill is not None:
                 matrix[missing, i] = column.fill
         return matrix
+
+
+def _check_finite(frame: pd.DataFrame, names: Sequence[str], values: np.ndarray) -> None:
+    """Raise ValueError, with the column and the row, if a value is infinite."""
+    if np.isinf(values).any():
+        for name in names:
+            columns.numbers(frame[name])

@@ -1,13 +1,18 @@
 """Which rows are for training, and the network for a table: `make_network` is the one place that chooses it."""
 
+import math
+import tempfile
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from sklearn.model_selection import train_test_split
 
 from fastfnn.network import FNN
 from fastfnn.tables.target import Target
+
+IN_MEMORY = 2 << 30  # bytes of prepared rows
 
 
 def make_network(inputs: int, target: Target, hidden: tuple[int, ...], **options: Any) -> FNN:
@@ -29,3 +34,11 @@ def split(column: pd.Series, target: Target, fraction: float, seed: int) -> tupl
         labels = None
     parts = train_test_split(np.arange(len(column)), test_size=count, random_state=seed, stratify=labels)
     return np.sort(parts[0]), np.sort(parts[1])
+
+
+def storage(shape: tuple[int, int], dtype: npt.DTypeLike) -> np.ndarray:
+    """Return an array for prepared rows; a large one is a memory map of a temporary file, which vanishes with it."""
+    if math.prod(shape) * np.dtype(dtype).itemsize <= IN_MEMORY:
+        return np.empty(shape, dtype)
+    with tempfile.TemporaryFile(prefix="fastfnn-") as file:
+        return np.memmap(file, dtype, "w+", shape=shape)

@@ -14,7 +14,11 @@ UNREADABLE = ("numpy._typing", "_SupportsArray", "Union[", "typing.", "fastfnn."
 
 def public_callables():
     """The classes and functions that users see, by name, and the public methods of the classes."""
-    owners = [fastfnn, *(getattr(fastfnn, name) for name in MODULES), importlib.import_module("fastfnn.sklearn")]
+    owners = [
+        fastfnn,
+        *(getattr(fastfnn, name) for name in MODULES),
+        *map(importlib.import_module, ("fastfnn.sklearn", "fastfnn.tables")),
+    ]
     found = {}
     for owner in owners:
         names = getattr(owner, "__all__", None) or [name for name in vars(owner) if not name.startswith("_")]

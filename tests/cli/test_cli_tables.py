@@ -229,6 +229,18 @@ def test_arrays_train_too(data):
     assert run("evaluate", "m.st", data, *target) == 0
 
 
+def test_prepared_rows_beyond_memory_are_in_a_temporary_file(monkeypatch, capsys):
+    from fastfnn.tables import training
+
+    models = []
+    for limit in (2**30, 0):
+        monkeypatch.setattr(training, "IN_MEMORY", limit)
+        assert train("flats.csv", "--out", "m.st") == 0
+        models.append(fnn.load("m.st").params.flat.tobytes())
+        assert ("are in a temporary file\n" in capsys.readouterr().out) == (limit == 0)
+    assert models[0] == models[1]
+
+
 def test_numbers_may_be_categories():
     assert train("flats.csv", "--categories", "rooms", "--out", "m.st") == 0
     assert dict(tables.load("m.st").preparation.columns[2]._asdict())["values"] == ("1", "2", "3", "4", "5")

@@ -108,13 +108,20 @@ def test_only_the_most_frequent_categories_are_used(monkeypatch):
     assert column == columns.CategoryColumn("c", ("b", "c"), "c")
 
 
-def test_rows_are_converted_in_parts(monkeypatch):
+def test_rows_are_looked_at_and_converted_in_parts(monkeypatch):
     from fastfnn.tables import preparation
 
-    prepared = Preparation.fit(FEATURES, columns.plan(FEATURES))
-    whole = prepared.transform(FEATURES)
-    monkeypatch.setattr(preparation, "ROWS_AT_ONCE", 7)
-    assert prepared.transform(FEATURES).tobytes() == whole.tobytes()
+    rows = np.arange(60)[::2]
+    plan = columns.plan(FEATURES)
+    prepared = Preparation.fit(FEATURES, plan, rows=rows)
+    whole = prepared.transform(FEATURES, "float64", rows)
+    np.testing.assert_array_equal(whole, prepared.transform(FEATURES.iloc[rows], "float64"))
+    for module in (preparation, columns):
+        monkeypatch.setattr(module, "ROWS_AT_ONCE", 7)
+    assert columns.plan(FEATURES) == plan
+    assert prepared.transform(FEATURES, "float64", rows).tobytes() == whole.tobytes()
+    again = Preparation.fit(FEATURES, plan, rows=rows)
+    np.testing.assert_allclose(again.transform(FEATURES, "float64", rows), whole, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize(
