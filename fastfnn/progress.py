@@ -5,7 +5,6 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from fastfnn import validation
 from fastfnn.backend import CompileProgress, cache_folder, on_compilation
 from fastfnn.history import History
 
@@ -33,7 +32,6 @@ def progress_bar(show: bool | str, steps: int, epochs: int, rows: int) -> contex
         Number of epochs and of samples.
     """
     if isinstance(show, str):
-        validation.choice("progress", show, ("line",))
         return _progress_line(steps, epochs, rows) if sys.stderr.isatty() else NO_PROGRESS
     return _shown_progress(epochs * steps, epochs) if show else NO_PROGRESS
 

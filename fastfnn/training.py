@@ -86,6 +86,8 @@ class_weight, callbacks, progress, on_divergence, checkpoint, resume
             callbacks, self.held_out is not None, net.loss_function.has_accuracy, self.metrics, self.optimizer
         )
         self.on_divergence = validation.choice("on_divergence", on_divergence, ("raise", "warn"))
+        if isinstance(progress, str):
+            validation.choice("progress", progress, ("line",))
         self.keeper: Keeper | None = None
         if (kept := checked_checkpoint(checkpoint, resume)) is not None:
             asked = asked_of(self.optimizer, **self._asked())

@@ -6,7 +6,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from fastfnn import __version__, interruption
 from fastfnn.cli import bench, compile, evaluate, export, info, predict, train
@@ -24,8 +24,8 @@ a model from a table, and its predictions:
   fastfnn predict flats.safetensors new.csv > predictions.csv
   fastfnn evaluate flats.safetensors test.csv --plot residuals.png
 
-Exit status: 0; 1 if a training diverged or a benchmark failed; 2 for bad input or a file that cannot be read or
-written; 130 after Ctrl-C."""
+exit status: 0; 1 if a training diverged or a benchmark failed; 2 for bad input or a file that cannot be read or
+written; 130 after Ctrl-C"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -66,8 +66,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
+class Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong with a command line, without all of its options."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(EXIT_BAD_INPUT, f"{self.prog}: {message}; {self.prog} --help explains\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="fastfnn",
         description="Feed-forward neural networks, trained fast on a CPU.",
         epilog=EPILOG,

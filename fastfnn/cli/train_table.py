@@ -170,4 +170,4 @@ def _say_columns(plan: columns.Plan, preparation: Preparation, frame: pd.DataFra
 
 
 def _left_out(plan: columns.Plan) -> str:
-    return columns.listed([f"{name} ({reason})" for name, reason in plan.left_out.items()])
+    return columns.listed([f"{name or repr(name)} ({reason})" for name, reason in plan.left_out.items()])

@@ -163,7 +163,10 @@ def numbers(column: pd.Series) -> np.ndarray:
 def texts(column: pd.Series) -> np.ndarray:
     """Return a column as an array of str, None where a value is missing."""
     missing = column.isna().to_numpy()
-    values = np.array([str(value) for value in column.to_numpy(object)], object)
+    items = column.to_numpy(object)
+    if column.dtype.kind == "f":  # what pandas makes of integers if one is missing
+        items = [int(value) if value == value // 1 else value for value in items]
+    values = np.array([str(value) for value in items], object)
     values[missing] = None
     return values
 

@@ -1,5 +1,7 @@
 """TableModel: a network with what it needs to read tables and to name its predictions."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -75,7 +77,7 @@ class TableModel:
         Parameters
         ----------
         frame : DataFrame
-            Columns are found by their names; others are ignored.
+            Columns are found by their names; others are ignored. Frames of polars and tables of pyarrow are taken too.
 
         Returns
         -------
@@ -126,6 +128,10 @@ class TableModel:
         return self._outputs(frame)
 
     def _outputs(self, frame: pd.DataFrame) -> np.ndarray:
+        if hasattr(frame, "to_pandas"):  # of polars or pyarrow
+            frame = frame.to_pandas()
+        if not all(isinstance(name, str) for name in frame.columns):  # of an array
+            frame = frame.set_axis([str(name) for name in frame.columns], axis="columns")
         if not len(frame):
             return np.empty((0, self.about.outputs), self.network.dtype)
         return self.network.predict(self.preparation.transform(frame, self.network.dtype))

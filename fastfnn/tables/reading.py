@@ -205,6 +205,8 @@ def _explained(name: str, encoding: str) -> Iterator[_Lines]:
 def _opened(path: str, encoding: str) -> Iterator[IO[str]]:
     encoding = "utf-8-sig" if encoding.lower().replace("-", "") == "utf8" else encoding  # without the mark of Excel
     if path == STDIN:
+        if sys.stdin.isatty():
+            raise ValueError("standard input is a terminal: name a table, or let a program write one to it")
         # detached, so that standard input stays open
         stream = io.TextIOWrapper(sys.stdin.buffer, encoding, newline="")
         try:

@@ -1,6 +1,8 @@
 """The parts of the training loop: orders of samples, compiled calls and their length, history, progress."""
 
+import io
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -196,6 +198,19 @@ def test_progress_prints_a_line_per_epoch(capsys):
     )
     assert lines[1].endswith(" samples/s")
     assert "2/2" in output.err  # the bar
+
+
+def test_progress_in_a_line_is_for_terminals(monkeypatch, capsys):
+    x, t = samples()
+    network().fit(x, t, epochs=2, progress="line")
+    assert capsys.readouterr() == ("", "")
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    network().fit(x, t, epochs=2, validation_data=(x, t), progress="line")
+    assert "\repoch 1/2 " in terminal.getvalue() and " left" in terminal.getvalue()
+    with pytest.raises(ValueError, match="progress must be one of line"):
+        network().fit(x, t, progress="lines")
 
 
 def test_fit_is_silent_by_default(capsys):

@@ -26,7 +26,7 @@ def public_callables():
             item = getattr(owner, name)
             is_warning = inspect.isclass(item) and issubclass(item, Warning)  # these have no signature
             if callable(item) and not is_warning and getattr(item, "__module__", "").startswith("fastfnn"):
-                found[name] = item
+                found[f"tables.{name}" if owner.__name__ == "fastfnn.tables" else name] = item
     for name, item in list(found.items()):
         if inspect.isclass(item):
             methods = inspect.getmembers(item, inspect.isfunction)

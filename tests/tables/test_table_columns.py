@@ -162,6 +162,12 @@ def test_numbers_of_a_column(column, want):
     np.testing.assert_array_equal(columns.numbers(column), want)
 
 
+def test_integers_as_text_do_not_depend_on_missing_values_beside_them():
+    for column in (series(1, 20), series(1.0, 20.0, None), series(1, 20, None, dtype="Int64"), series("1", "20")):
+        assert columns.texts(column)[:2].tolist() == ["1", "20"]
+    assert columns.texts(series(1.5, None)).tolist() == ["1.5", None]
+
+
 # The target
 
 TARGETS = {

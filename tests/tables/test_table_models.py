@@ -49,6 +49,18 @@ def test_predictions_are_labels_or_numbers_in_the_dtype_of_the_network():
         model("price").predict_proba(TABLE)
 
 
+def test_frames_of_other_libraries_and_of_arrays_are_taken():
+    import polars
+    import pyarrow
+
+    made = model("kind")
+    want = made.predict(TABLE).tolist()
+    assert made.predict(polars.from_pandas(TABLE)).tolist() == want
+    assert made.predict(pyarrow.Table.from_pandas(TABLE)).tolist() == want
+    x = np.random.default_rng(0).normal(size=(5, 3))
+    assert of_network(fnn.FNN((3, 2))).predict(pd.DataFrame(x)).shape == (5,)
+
+
 def test_predictions_do_not_depend_on_other_rows():
     made = model("price")
     np.testing.assert_allclose(made.predict(TABLE)[7:8], made.predict(TABLE.iloc[[7]]), rtol=1e-6)
