@@ -26,10 +26,10 @@ def _export(options: argparse.Namespace) -> None:
     with files.opened(options.model) as saved:
         has_table = "table" in saved.sections
     if not has_table:
-        network.load(options.model).to_onnx(options.onnx)  # type: ignore[attr-defined]
+        network.load(options.model).to_onnx(options.onnx)
         print(f"ONNX: {options.onnx}")
         return
-    from fastfnn.interop import columns, onnx  # type: ignore[import-not-found]
+    from fastfnn.interop import columns, onnx
     from fastfnn.tables import model
     from fastfnn.tables.columns import NumberColumn
 

@@ -3,7 +3,7 @@
 import argparse
 
 from fastfnn import datasets, interruption, outputs
-from fastfnn.cli.log import Log
+from fastfnn.callbacks import CSVLogger
 from fastfnn.cli.settings import DIGITS, chosen, fit
 from fastfnn.network import FNN
 
@@ -22,8 +22,9 @@ def run(options: argparse.Namespace) -> None:
     if not quiet:
         net.summary()
         print(f"{len(x):,} training and {len(x_test):,} test samples from {options.data}")
-    with Log(getattr(options, "log", None)) as log, interruption.rescue(net, out):
-        fit(net, x, t, (x_test, t_test), settings, callbacks=[log] if "log" in options else [], progress=not quiet)
+    logs = [CSVLogger(options.log)] if "log" in options else []
+    with interruption.rescue(net, out):
+        fit(net, x, t, (x_test, t_test), settings, callbacks=logs, progress=not quiet)
     if out is not None:
         net.save(out)  # before anything that can fail
     history = net.history

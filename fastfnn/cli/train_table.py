@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastfnn import interruption, outputs, validation
-from fastfnn.cli.log import Log
+from fastfnn.callbacks import CSVLogger
 from fastfnn.cli.settings import TABLE, Settings, chosen, fit
 from fastfnn.tables import columns, reading, scores, stored, target, training
 from fastfnn.tables.model import TableModel
@@ -36,10 +36,10 @@ def run(options: argparse.Namespace) -> None:
     say(f"network: {'-'.join(map(str, net.layer_sizes))} {settings.activation}, {parameters}, {settings.optimizer}")
     kept = "the model as it is now" if held_out is None else "the best model so far"
     start = time.perf_counter()
-    with Log(getattr(options, "log", None)) as log, interruption.rescue(net, out, model.save, kept):
+    with interruption.rescue(net, out, model.save, kept):
         stopper = fit(
             net, x, t, held_out, settings, balanced="balanced" in options,
-            callbacks=[log] if "log" in options else [], progress=False if quiet else "line",
+            callbacks=[CSVLogger(options.log)] if "log" in options else [], progress=False if quiet else "line",
         )  # fmt: skip
     seconds = time.perf_counter() - start
     if out is not None:

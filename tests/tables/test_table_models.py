@@ -112,8 +112,8 @@ CLASSES, NUMBERS = model("kind"), model("price", missing="mean")
 
 
 def content(made, table):
-    arrays, description = made.network._saved()
-    metadata = {"format": "fastfnn-1", "network": json.dumps(description)}
+    arrays, description = {**made.network.params, **made.network._running()}, made.network._description()
+    metadata = {"format": "fastfnn-2", "network": json.dumps(description)}
     if table is not None:
         metadata["table"] = table if isinstance(table, str) else json.dumps(table)
     return save({name: np.ascontiguousarray(value) for name, value in arrays.items()}, metadata)
