@@ -51,7 +51,7 @@ def _shown_progress(steps: int, epochs: int) -> Iterator[Progress]:
 
         def report(history: History) -> None:
             bar.set_description_str("", refresh=False)  # the kernels that measure may have been compiled
-            tqdm.write(_epoch_line(history, epochs))
+            tqdm.write(epoch_line(history, epochs))
 
         with on_compilation(compiling):
             yield Progress(advance, report)
@@ -91,7 +91,8 @@ def _compiling(kernel: CompileProgress) -> str:
     return f"compiling kernel {kernel.number} of {kernel.total}, {how_often}"
 
 
-def _epoch_line(history: History, epochs: int) -> str:
+def epoch_line(history: History, epochs: int) -> str:
+    """Return the line that is printed after an epoch."""
     parts = [f"epoch {history.epochs:>{len(str(epochs))}}/{epochs}", f"loss {history.loss[-1]:.4f}"]
     if history.accuracy:
         parts.append(f"accuracy {history.accuracy[-1]:.4f}")

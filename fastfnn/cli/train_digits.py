@@ -1,11 +1,14 @@
 """`fastfnn train` on images: the digits in the package, or a folder of IDX files."""
 
 import argparse
+import sys
 
 from fastfnn import datasets, interruption, outputs
 from fastfnn.callbacks import CSVLogger
 from fastfnn.cli.settings import DIGITS, chosen, fit
+from fastfnn.history import History
 from fastfnn.network import FNN
+from fastfnn.progress import epoch_line
 
 
 def run(options: argparse.Namespace) -> None:
@@ -22,9 +25,15 @@ def run(options: argparse.Namespace) -> None:
     if not quiet:
         net.summary()
         print(f"{len(x):,} training and {len(x_test):,} test samples from {options.data}")
-    logs = [CSVLogger(options.log)] if "log" in options else []
+
+    def show(net: FNN, history: History) -> None:
+        print(epoch_line(history, settings.epochs))
+
+    with_bar = not quiet and sys.stderr.isatty()  # which prints the lines above it
+    callbacks = [CSVLogger(options.log)] if "log" in options else []
+    callbacks += [] if quiet or with_bar else [show]
     with interruption.rescue(net, out):
-        fit(net, x, t, (x_test, t_test), settings, callbacks=logs, progress=not quiet)
+        fit(net, x, t, (x_test, t_test), settings, callbacks=callbacks, progress=with_bar)
     if out is not None:
         net.save(out)  # before anything that can fail
     history = net.history

@@ -261,10 +261,9 @@ def test_only_the_first_run_says_that_it_compiles(data, tmp_path):
     first, second = (run([*installed_command(), *options], tmp_path, NUMBA_CACHE_DIR=str(cache)) for _ in range(2))
     assert first.returncode == second.returncode == 0, first.stderr + second.stderr
     assert first.stderr.startswith("fastfnn compiles its kernels for this processor, once")
-    assert first.stderr.count("fastfnn compiles") == 1
-    steps = re.findall(r"compiling kernel (\d+) of (\d+), once for this machine", first.stderr)
-    assert len(steps) > 1 and all(1 <= int(number) <= int(total) for number, total in steps)
-    assert "compil" not in first.stdout + second.stdout + second.stderr
+    assert first.stderr.count("\n") == 1, "what moves is for a terminal"
+    assert "compil" not in first.stdout
+    assert second.stderr == ""
     results = [re.search("test accuracy .*, test loss .* after", run.stdout)[0] for run in (first, second)]
     assert results[0] == results[1]
 
