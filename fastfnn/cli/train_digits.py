@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from typing import Any
 
 from fastfnn import datasets, interruption, outputs
 from fastfnn.callbacks import CSVLogger
@@ -30,7 +31,7 @@ def run(options: argparse.Namespace) -> None:
         print(epoch_line(history, settings.epochs))
 
     with_bar = not quiet and sys.stderr.isatty()  # which prints the lines above it
-    callbacks = [CSVLogger(options.log)] if "log" in options else []
+    callbacks: list[Any] = [CSVLogger(options.log)] if "log" in options else []
     callbacks += [] if quiet or with_bar else [show]
     with interruption.rescue(net, out):
         fit(net, x, t, (x_test, t_test), settings, callbacks=callbacks, progress=with_bar)

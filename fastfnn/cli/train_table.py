@@ -88,6 +88,8 @@ def prepared(
     rows, valid_rows, valid_frame, source = np.arange(len(frame)), None, frame, "drawn at random"
     valid = getattr(options, "valid", VALID)
     share = _share(valid)
+    if share == 0 and "patience" in options:
+        raise ValueError("--patience needs rows for validation, and --valid is 0")
     if share is None:
         valid_frame, _ = reading.read_with_target(valid, name, form, (*categories, *plan.categories))
         valid_rows, source = np.arange(len(valid_frame)), valid

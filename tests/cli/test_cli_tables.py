@@ -261,6 +261,10 @@ BAD = {
     "balanced": (["flats.csv", "--target", "price", "--balanced"], "--balanced is for classification"),
     "epochs": (["flats.csv", "--target", "price", "--epochs", "0"], "--epochs must be at least 1, got 0"),
     "patience": (["flats.csv", "--target", "price", "--patience", "0"], "--patience must be at least 1, got 0"),
+    "patience without validation": (
+        ["flats.csv", "--target", "price", "--patience", "3", "--valid", "0"],
+        "--patience needs rows for validation, and --valid is 0",
+    ),
     "sep": (["flats.csv", "--target", "price", "--sep", ",,"], "--sep: expected one character"),
     "out": (["flats.csv", "--target", "price", "--out", "no/m.st"], "--out must name a file in an existing folder"),
     "log": (["flats.csv", "--target", "price", "--log", "no/m.st"], "--log must name a file in an existing folder"),
