@@ -97,9 +97,9 @@ class Loop(Compiled):
 class Predict(Compiled):
     """`predict` of the medium network. The speed table has the time for 10,000 rows."""
 
-    params = [[1, 100, 1000, 10_000], DTYPES]
+    params = [[1, 16, 100, 1000, 10_000], DTYPES]
     param_names = ["rows", "dtype"]
-    regress = [(100, "float32"), (1000, "float32")]
+    regress = [(1, "float32"), (100, "float32"), (1000, "float32")]
 
     def setup(self, rows, dtype):
         case = CASES["medium"]

@@ -55,9 +55,12 @@ def padded(size: int) -> int:
     """The distance of rows of `size` elements: whole cache lines, but no multiple of 512 bytes.
 
     Walks along columns, as in the weight gradient, would otherwise hit the same few sets of the cache again and again.
+    Three lines are added, not one: where rows lie a page and a line apart, the next vector of one row waits for the
+    store of the last vector of the row below, since their addresses have the same last 12 bits.
+    See Experiments: padding-of-three-lines.
     """
     distance = -(-size // _LINE) * _LINE
-    return distance + _LINE if distance % (8 * _LINE) == 0 else distance
+    return distance + 3 * _LINE if distance % (8 * _LINE) == 0 else distance
 
 
 def lay_out_network(arena: Arena, form: Form) -> tuple[int, np.void, np.ndarray]:
