@@ -262,7 +262,7 @@ CASES = {
     "network_forward": forward(NETWORK, 301, names=("relu",)),
     "network_forward, wide": forward(WIDE, 300, names=SLOPES),
     "network_forward, by layers": forward((530, 301, 299, 3), 5, names=SLOPES),  # see `divides_columns`
-    "network_forward, one row, by layers": forward((530, 301, 299, 3), 1),
+    "network_forward, one row, by layers": forward((784, 509, 299, 3), 1),
     "network_forward, in panels on few threads": forward((120, 100, 1), 1000, names=SLOPES),  # see PACKED_LEAST_ROWS
     "network_loss": prediction_loss(NETWORK, 301, names=("relu",), labels=True),
     "network_loss of few samples": prediction_loss((784, 50, 10), 90, names=SLOPES),
