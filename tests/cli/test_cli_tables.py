@@ -171,7 +171,7 @@ def test_a_log_has_a_row_for_each_epoch_and_is_written_as_it_goes(monkeypatch):
     assert train("flats.csv", "--log", "run.csv", target="kind") == 0
     log = pd.read_csv("run.csv")
     assert list(log.columns) == [
-        "epoch", "loss", "accuracy", "val_loss", "val_accuracy", "seconds", "samples_per_second",
+        "epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds", "samples_per_second",
     ]  # fmt: skip
     assert log["epoch"].tolist() == [1, 2, 3] and np.isfinite(log.to_numpy()).all()
     stop_in(monkeypatch, KeyboardInterrupt(), epoch=2)
