@@ -141,7 +141,7 @@ def test_gradient_descent_in_three_forms(rng, batch_size, monkeypatch):
     for name in net.params:
         by_hand.params[name] = net.params[name]
     order = rng.permutation(8)
-    monkeypatch.setattr(fnn.training, "draw_orders", lambda rng, samples, batch, sampling, epochs: order[np.newaxis])
+    monkeypatch.setattr(fnn.training, "draw_orders", lambda *arguments: order[np.newaxis])
     net.fit(x, t, epochs=1, batch_size=batch_size, optimizer=fnn.SGD(0.5))
     batches = order.reshape(-1, batch_size or 8)
     for name, value in steps_by_hand(by_hand, x, t, batches, 0.5).items():
