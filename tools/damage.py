@@ -56,7 +56,8 @@ class File(NamedTuple):
 
 def _network() -> fnn.FNN:
     net = fnn.FNN((4, 6, 5, 3), activation=["tanh", "gelu"], batch_norm=True, dropout=0.25, seed=0)
-    net.fit(np.random.default_rng(0).standard_normal((20, 4)), np.arange(20) % 3, epochs=2)
+    optimizer = fnn.Adam(fnn.schedules.Cosine(0.1, steps=9))
+    net.fit(np.random.default_rng(0).standard_normal((20, 4)), np.arange(20) % 3, epochs=2, optimizer=optimizer)
     return net
 
 
@@ -70,6 +71,33 @@ def _estimator() -> Any:
     net = MLPClassifier((6, 5), optimizer=optimizer, class_weight={"a": 1, "b": 2, "c": 1}, max_iter=3, random_state=0)
     x, labels = np.random.default_rng(0).standard_normal((20, 4)), np.array(["a", "b", "c"])[np.arange(20) % 3]
     return make_pipeline(StandardScaler(), net).fit(x, labels)
+
+
+def _table() -> Any:
+    import fastfnn.tables
+    from fastfnn import cli
+
+    with tempfile.TemporaryDirectory() as folder:
+        table, out = pathlib.Path(folder, "flats.csv"), str(pathlib.Path(folder, "flats"))
+        rows = [f"{i % 7},{'north' if i % 3 else ''},{i % 5 / 7},{'big' if i % 2 else 'small'}" for i in range(40)]
+        table.write_text("\n".join(["rooms,side,age,kind", *rows]))
+        with contextlib.redirect_stdout(None):
+            options = ["--target", "kind", "--missing", "mean", "--layers", "6,5", "--epochs", "2", "--out", out]
+            assert cli.main(["train", str(table), *options, "--quiet"]) == 0
+        return fastfnn.tables.load(out)
+
+
+def _load_table(path: pathlib.Path) -> Any:
+    import fastfnn.tables
+
+    return fastfnn.tables.load(path)
+
+
+def _predict_table(model: Any) -> Any:
+    import pandas
+
+    columns = {name: ["1", "2"] for name in {column.name for column in model.preparation.columns}}
+    return model.predict(pandas.DataFrame(columns))
 
 
 def _save_estimator(model: Any, path: pathlib.Path) -> None:
@@ -89,6 +117,10 @@ FOUR = np.linspace(-1, 1, 8).reshape(2, 4)
 FILES = {
     "network": File(_network, lambda net, path: net.save(path), fnn.load, lambda net: net.predict(FOUR)),
     "estimator": File(_estimator, _save_estimator, _load_estimator, lambda model: model.predict(FOUR)),
+    "training": File(
+        _network, lambda net, path: net.save(path, training=True), fnn.load, lambda net: net.predict(FOUR)
+    ),
+    "table": File(_table, lambda model, path: model.save(path), _load_table, _predict_table),
 }
 
 

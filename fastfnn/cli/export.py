@@ -2,7 +2,7 @@
 
 import argparse
 
-from fastfnn import atomic, files, network, outputs
+from fastfnn import files, network, outputs
 from fastfnn.cli.arguments import Commands
 
 
@@ -29,19 +29,14 @@ def _export(options: argparse.Namespace) -> None:
         network.load(options.model).to_onnx(options.onnx)
         print(f"ONNX: {options.onnx}")
         return
-    from fastfnn.interop import columns, onnx
+    from fastfnn.interop import onnx
     from fastfnn.tables import model
-    from fastfnn.tables.columns import NumberColumn
 
     table = model.load(options.model)
-    inputs = [
-        columns.NumberColumn(*column) if isinstance(column, NumberColumn) else columns.CategoryColumn(*column)
-        for column in table.preparation.columns
-    ]
     labels = table.labels
     if labels is not None and isinstance(labels[0], bool):
         labels = [str(label) for label in labels]  # ONNX has labels that are integers or texts
     target = None if labels is not None else (table.about.mean, table.about.scale)
-    made = onnx.table_model(inputs, table.network, labels=labels, target=target)
-    atomic.replace(options.onnx, made.SerializeToString())
+    made = onnx.table_model(table.preparation.columns, table.network, labels=labels, target=target)
+    onnx.write(options.onnx, made)
     print(f"ONNX: {options.onnx}")

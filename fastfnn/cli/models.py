@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from fastfnn import datasets
-from fastfnn.tables import columns, model, reading
+from fastfnn.interop.columns import CategoryColumn
+from fastfnn.tables import model, reading
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +29,7 @@ def parts(net: model.TableModel, options: argparse.Namespace, *, with_target: bo
         frame, name = reading.read_with_target(path, options.target, form)
         yield frame.rename(columns={name: net.target})
         return
-    text = [column.name for column in net.preparation.columns if isinstance(column, columns.CategoryColumn)]
+    text = [column.name for column in net.preparation.columns if isinstance(column, CategoryColumn)]
     if with_target and net.labels is not None and isinstance(net.labels[0], str):
         text.append(net.target)
     for part in reading.parts(path, form, text):

@@ -13,6 +13,7 @@ import numpy as np
 from fastfnn import interruption, outputs, validation
 from fastfnn.callbacks import CSVLogger
 from fastfnn.cli.settings import TABLE, Settings, chosen, fit
+from fastfnn.interop.columns import CategoryColumn
 from fastfnn.tables import columns, reading, scores, stored, target, training
 from fastfnn.tables.model import TableModel
 from fastfnn.tables.preparation import Preparation
@@ -156,7 +157,7 @@ def _say_columns(plan: columns.Plan, preparation: Preparation, frame: pd.DataFra
         one_hot = [
             f"{column.name} ({len(column.values)})"
             for column in preparation.columns
-            if isinstance(column, columns.CategoryColumn)
+            if isinstance(column, CategoryColumn)
         ]
         parts.append(f"{len(plan.categories)} of categories, one-hot: {columns.listed(one_hot)}")
     say(f"columns: {'; '.join(parts)}")

@@ -1,4 +1,4 @@
-"""The columns of a table, as `onnx.table_model` makes the inputs of a model of them."""
+"""The columns of a table: what `fastfnn.tables` learns about them, and `onnx.table_model` makes inputs of."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ class NumberColumn(NamedTuple):
     """A column of numbers, which the network gets as ``(x - mean) / scale``.
 
     name   of the input
-    fill   what a missing number, NaN, is replaced by; None leaves NaN
+    fill   what a missing number, NaN, is replaced by; None leaves NaN, and `fastfnn.tables` refuses it
     mean, scale
     """
 
@@ -22,7 +22,8 @@ class CategoryColumn(NamedTuple):
 
     name    of the input
     values  the categories; for any other text all inputs are 0
-    fill    what missing text, the empty string, is replaced by; None treats it like any other text
+    fill    what missing text, the empty string, is replaced by; None treats it like any other text, and
+            `fastfnn.tables` refuses it
     """
 
     name: str

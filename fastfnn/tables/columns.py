@@ -16,23 +16,6 @@ SHOWN = 10  # names in a message
 SMALL_TEXT = 20  # different texts that are categories in any table
 
 
-class NumberColumn(NamedTuple):
-    """A column of numbers: ``(value - mean) / scale``, and `fill` where a value is missing."""
-
-    name: str
-    fill: float | None  # None: missing values are refused
-    mean: float
-    scale: float
-
-
-class CategoryColumn(NamedTuple):
-    """A column of texts, an input for each of `values`; all of them are 0 for any other text."""
-
-    name: str
-    values: tuple[str, ...]
-    fill: str | None  # None: missing values are refused
-
-
 class Plan(NamedTuple):
     """Which columns are used, and how."""
 

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from fastfnn import files
+from fastfnn.interop.columns import NumberColumn
 from fastfnn.network import FNN, read
 from fastfnn.tables import stored
-from fastfnn.tables.columns import NumberColumn
 from fastfnn.tables.preparation import Preparation
 from fastfnn.tables.target import Target
 

@@ -14,8 +14,9 @@ from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from fastfnn import names
+from fastfnn.interop.columns import CategoryColumn, NumberColumn
 from fastfnn.tables import columns
-from fastfnn.tables.columns import MAX_CATEGORIES, ROWS_AT_ONCE, CategoryColumn, NumberColumn, Plan
+from fastfnn.tables.columns import MAX_CATEGORIES, ROWS_AT_ONCE, Plan
 
 MISSING = ("refuse", "median", "mean")
 

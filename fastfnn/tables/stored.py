@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from fastfnn import __version__, files
+from fastfnn.interop.columns import CategoryColumn, NumberColumn
 from fastfnn.network import FNN
-from fastfnn.tables.columns import CategoryColumn, NumberColumn
 from fastfnn.tables.preparation import Preparation
 from fastfnn.tables.target import Label, Target
 
