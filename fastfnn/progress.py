@@ -62,7 +62,8 @@ def _progress_line(steps: int, epochs: int, rows: int) -> Iterator[Progress]:
     """A line that is updated after each compiled call, and erased at the end."""
     from tqdm import tqdm
 
-    form = "{desc}  {percentage:3.0f}% |{bar:12}| {rate_fmt}, {remaining} left"
+    # What a narrow terminal cuts off stands last. Without a bar tqdm would not cut at all.
+    form = "{percentage:3.0f}% |{bar:6}| {rate_fmt}, {remaining} left  {desc}"
     with tqdm(
         total=epochs * rows, unit=" rows", unit_scale=True, dynamic_ncols=True, leave=False, bar_format=form,
         desc=f"epoch 1/{epochs}", file=sys.stderr,
@@ -77,7 +78,7 @@ def _progress_line(steps: int, epochs: int, rows: int) -> Iterator[Progress]:
         def report(history: History) -> None:
             parts = [f"epoch {history.epochs}/{epochs}", f"loss {history.loss[-1]:.4f}"]
             if history.val_loss:
-                parts.append(f"validation loss {history.val_loss[-1]:.4f}")
+                parts.append(f"valid {history.val_loss[-1]:.4f}")
             if history.val_accuracy:
                 parts.append(f"accuracy {history.val_accuracy[-1]:.4f}")
             bar.set_description_str("  ".join(parts), refresh=False)

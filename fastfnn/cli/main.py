@@ -47,7 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with interruption.heeded(), _warnings_in_a_line(options.command):
             status: int = options.run(options) or 0
-            sys.stdout.flush()
+            if sys.stdout is not None:  # a program may be started without one
+                sys.stdout.flush()
             return status
     except interruption.Terminated as stop:
         status, message = EXIT_TERMINATED, f"terminated{stop}"

@@ -84,9 +84,15 @@ def test_in_a_terminal_a_line_shows_the_progress_and_is_erased(monkeypatch):
     monkeypatch.setattr(sys, "stderr", terminal)
     assert train("flats.csv") == 0
     lines = terminal.getvalue().split("\r")
-    assert any(re.match(r"epoch \d/3 .* left", line) for line in lines)
+    assert any(re.match(r" *\d+% .* rows/s, .* left  epoch \d/3", line) for line in lines)
     assert lines[-1] == "" and not lines[-2].strip(), "the last thing that is printed erases the line"
     assert "\n" not in terminal.getvalue()
+
+
+def test_a_process_without_standard_output_trains(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    assert train("flats.csv", "--out", "m.st") == 0
+    assert tables.load("m.st").target == "price"
 
 
 def test_the_same_seed_gives_the_same_model_and_another_another():
