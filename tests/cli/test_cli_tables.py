@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import numpy as np
+import onnxruntime
 import pandas as pd
 import pytest
 from helpers import ROOT
@@ -483,44 +484,8 @@ def test_info_prints_what_a_model_holds(models, capsys):
 # export
 
 
-def test_export_gives_onnx_the_columns_and_the_target(models, capsys, monkeypatch, tmp_path):
-    import types
-    from typing import NamedTuple
-
-    class NumberColumn(NamedTuple):
-        name: str
-        fill: float | None
-        mean: float
-        scale: float
-
-    class CategoryColumn(NamedTuple):
-        name: str
-        values: tuple[str, ...]
-        fill: str | None
-
-    class Made:
-        def __init__(self, columns, net, *, labels, target):
-            assert all(isinstance(column, NumberColumn | CategoryColumn) for column in columns)
-            self.told = json.dumps([[column.name for column in columns], labels, target])
-
-        def SerializeToString(self):
-            return self.told.encode()
-
-    columns = types.SimpleNamespace(NumberColumn=NumberColumn, CategoryColumn=CategoryColumn)
-    package = types.SimpleNamespace(columns=columns, onnx=types.SimpleNamespace(table_model=Made))
-    monkeypatch.setitem(sys.modules, "fastfnn.interop", package)
-    for name in ("kind", "price"):
-        assert run("export", f"{name}.st", "--onnx", "m.onnx") == 0
-        made = tables.load(f"{name}.st")
-        target = None if name == "kind" else [made.about.mean, made.about.scale]
-        assert json.loads((tmp_path / "m.onnx").read_text()) == [made.columns, made.labels, target]
-    assert capsys.readouterr().out == "ONNX: m.onnx\n" * 2
-
-
 @pytest.mark.parametrize("name", ["kind", "price", "garden"])
 def test_an_exported_model_predicts_the_same(name, tmp_path):
-    onnxruntime = pytest.importorskip("onnxruntime")
-    pytest.importorskip("fastfnn.interop")
     made = model(name, missing="median")
     made.save("m.st")
     assert run("export", "m.st", "--onnx", "m.onnx") == 0

@@ -7,6 +7,7 @@ from sklearn.compose import ColumnTransformer
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from small_tables import flats
 
+from fastfnn.interop.columns import CategoryColumn
 from fastfnn.tables import columns, target
 from fastfnn.tables.preparation import Preparation
 
@@ -105,7 +106,7 @@ def test_only_the_most_frequent_categories_are_used(monkeypatch):
     monkeypatch.setattr(preparation, "MAX_CATEGORIES", 2)
     frame = pd.DataFrame({"c": ["c", "b", "a", "c", "b", "c"]})
     (column,) = Preparation.fit(frame, columns.plan(frame), "mean").columns
-    assert column == columns.CategoryColumn("c", ("b", "c"), "c")
+    assert column == CategoryColumn("c", ("b", "c"), "c")
 
 
 def test_rows_are_looked_at_and_converted_in_parts(monkeypatch):
