@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import pathlib
+import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -32,8 +33,16 @@ def parts(net: model.TableModel, options: argparse.Namespace, *, with_target: bo
     text = [column.name for column in net.preparation.columns if isinstance(column, CategoryColumn)]
     if with_target and net.labels is not None and isinstance(net.labels[0], str):
         text.append(net.target)
+    unknown: dict[str, tuple[int, str]] = {}  # by column: how many, the first one
     for part in reading.parts(path, form, text):
-        yield _by_position(part, net)
+        rows = _by_position(part, net)
+        yield rows  # first: a table that cannot be predicted is an error
+        for name, values in net.preparation.unknown(rows).items():
+            count, example = unknown.get(name, (0, values[0]))
+            unknown[name] = count + len(values), example
+    for name, (count, example) in unknown.items():
+        which = f"{name!r} has {count:,} values that the model has no input for, such as {example!r}"
+        warnings.warn(f"{which}: they are predicted like no category", stacklevel=2)
 
 
 def _by_position(part: pd.DataFrame, net: model.TableModel) -> pd.DataFrame:

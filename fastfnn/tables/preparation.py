@@ -153,6 +153,16 @@ class Preparation:
         if twice:
             raise ValueError(f"the table must have the column {twice[0]!r} once")
 
+    def unknown(self, frame: pd.DataFrame) -> dict[str, list[str]]:
+        """Return, by column, the values of a table that are none of the column's categories; none that are missing."""
+        found = {}
+        for column in self._categories:
+            values, known = frame[column.name], frozenset(column.values)
+            strange = [value for value in columns.texts(values[values.notna()]) if value not in known]
+            if strange:
+                found[column.name] = strange
+        return found
+
     def _transform(self, frame: pd.DataFrame, out: np.ndarray) -> None:
         if self._numbers:
             values = self._matrix(frame, self._numbers, columns.numbers, np.float64)

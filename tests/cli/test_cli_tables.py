@@ -1,6 +1,7 @@
 """`fastfnn train`, `predict`, `evaluate`, `info` and `export` on tables, in this process."""
 
 import csv
+import functools
 import io
 import json
 import re
@@ -18,6 +19,7 @@ from small_tables import flats, model, run, train
 import fastfnn as fnn
 from fastfnn import cli, interruption, tables
 from fastfnn.kernels.workers import threads
+from fastfnn.tables import reading
 
 PNG = b"\x89PNG\r\n\x1a\n"
 TABLE = flats()
@@ -246,6 +248,21 @@ def test_prepared_rows_beyond_memory_are_in_a_temporary_file(monkeypatch, capsys
         models.append(fnn.load("m.st").params.flat.tobytes())
         assert ("are in a temporary file\n" in capsys.readouterr().out) == (limit == 0)
     assert models[0] == models[1]
+
+
+@pytest.mark.parametrize("command", ["predict", "evaluate"])
+def test_categories_that_the_model_does_not_know_are_told(models, capsys, monkeypatch, command):
+    monkeypatch.setattr(reading, "parts", functools.partial(reading.parts, rows=4))
+    assert run(command, "kind.st", "flats.csv") == 0
+    assert capsys.readouterr().err == ""
+    rows = TABLE.copy()
+    rows.loc[[1, 3, 6], "city"] = "Nara", "Kobe", "Nara"
+    rows.to_csv("new.csv", index=False)
+    assert run(command, "kind.st", "new.csv") == 0
+    assert capsys.readouterr().err == (
+        f"fastfnn {command}: warning: 'city' has 3 values that the model has no input for, such as 'Nara': they are "
+        "predicted like no category\n"
+    )
 
 
 def test_numbers_may_be_categories():
