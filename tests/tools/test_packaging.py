@@ -22,8 +22,9 @@ RELEASE = f"fastfnn-{fastfnn.__version__}"
 
 # What a checkout consists of, without .git and without what was built or cached in it.
 TOP_LEVEL = (
-    *(".ci", ".gitignore", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "MANIFEST.in", "Makefile", "NOTES.ja.md"),
-    *("NOTES.md", "README.ja.md", "README.md"),
+    *(".ci", ".github", ".gitignore", ".pre-commit-config.yaml", "CHANGELOG.md", "CITATION.cff", "CODE_OF_CONDUCT.md"),
+    *("CONTRIBUTING.md", "LICENSE", "MANIFEST.in", "Makefile", "NOTES.ja.md", "NOTES.md", "README.ja.md", "README.md"),
+    "SECURITY.md",
     *("asv.conf.json", "benchmarks", "docs", "examples", "fastfnn", "kernels", "pyproject.toml", "tests", "tools"),
 )
 LITTER = shutil.ignore_patterns("__pycache__", ".*_checkpoints", ".*_cache", ".asv", "_build")
