@@ -4,7 +4,7 @@ import argparse
 import json
 from typing import Any
 
-from fastfnn import backend, outputs
+from fastfnn import outputs
 from fastfnn.cli import arguments
 from fastfnn.cli.arguments import Commands
 
@@ -38,12 +38,10 @@ def add_to(commands: Commands) -> None:
 
 def _evaluate(options: argparse.Namespace) -> None:
     from fastfnn.cli import models
-    from fastfnn.tables import model, scores
+    from fastfnn.tables import scores
 
     outputs.check(options, "plot")
-    if "threads" in options:
-        backend.set_num_threads(options.threads)
-    net = model.load(options.model, plain=True)
+    net = models.loaded(options)
     found = scores.measured(net, models.parts(net, options, with_target=True))
     summary = found.summary()
     if "json" in options:

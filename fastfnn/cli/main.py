@@ -25,7 +25,7 @@ a model from a table, and its predictions:
   fastfnn evaluate flats.safetensors test.csv --plot residuals.png
 
 exit status: 0; 1 if a training diverged or a benchmark failed; 2 for bad input or a file that cannot be read or
-written; 130 after Ctrl-C"""
+written; 130 after Ctrl-C, 143 after SIGTERM, 141 if the reader of the output has gone"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

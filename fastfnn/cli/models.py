@@ -8,14 +8,19 @@ import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from fastfnn import datasets
+from fastfnn import backend, datasets
 from fastfnn.interop.columns import CategoryColumn
 from fastfnn.tables import model, reading
 
 if TYPE_CHECKING:
     import pandas as pd
 
-PLAIN_TARGET = "t"  # of a network that was not trained on a table
+
+def loaded(options: argparse.Namespace) -> model.TableModel:
+    """Return the model that the options name, once they have limited the threads that it is used with."""
+    if "threads" in options:
+        backend.set_num_threads(options.threads)
+    return model.load(options.model, plain=True)
 
 
 def parts(net: model.TableModel, options: argparse.Namespace, *, with_target: bool) -> Iterator[pd.DataFrame]:

@@ -11,7 +11,7 @@ from typing import TextIO
 
 import numpy as np
 
-from fastfnn import atomic, backend, outputs
+from fastfnn import atomic, outputs
 from fastfnn.cli import arguments
 from fastfnn.cli.arguments import Commands
 
@@ -38,12 +38,9 @@ def add_to(commands: Commands) -> None:
 
 def _predict(options: argparse.Namespace) -> None:
     from fastfnn.cli import models
-    from fastfnn.tables import model
 
     outputs.check(options, "out")
-    if "threads" in options:
-        backend.set_num_threads(options.threads)
-    net = model.load(options.model, plain=True)
+    net = models.loaded(options)
     proba = "proba" in options
     if proba and net.labels is None:
         raise ValueError("--proba needs a model of classes, got one for regression")

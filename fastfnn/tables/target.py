@@ -10,7 +10,6 @@ import pandas as pd
 
 from fastfnn.tables import columns
 
-TASKS = ("classification", "regression")
 MOST_CLASSES = 20  # different whole numbers that are classes unless --task says otherwise
 ROWS_PER_CLASS = 5  # at least, on average, for whole numbers to be classes
 SHOWN = 10  # classes in a line
