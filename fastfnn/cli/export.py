@@ -1,6 +1,7 @@
 """`fastfnn export`: a model in the format of other programs; `fastfnn.interop` writes it."""
 
 import argparse
+from typing import Any
 
 from fastfnn import files, network, outputs
 from fastfnn.cli.arguments import Commands
@@ -24,9 +25,10 @@ def add_to(commands: Commands) -> None:
 def _export(options: argparse.Namespace) -> None:
     outputs.check(options, "onnx")
     with files.opened(options.model) as saved:
-        has_table = "table" in saved.sections
-    if not has_table:
-        network.load(options.model).to_onnx(options.onnx)
+        sections = saved.sections
+    if "table" not in sections:
+        load = _load_estimator if "estimator" in sections else network.load
+        load(options.model).to_onnx(options.onnx)
         print(f"ONNX: {options.onnx}")
         return
     from fastfnn.interop import onnx
@@ -40,3 +42,13 @@ def _export(options: argparse.Namespace) -> None:
     made = onnx.table_model(table.preparation.columns, table.network, labels=labels, target=target)
     onnx.write(options.onnx, made)
     print(f"ONNX: {options.onnx}")
+
+
+def _load_estimator(path: str) -> Any:
+    """Return the estimator in a file; ValueError if it is part of a pipeline, whose scaling a model would not have."""
+    import fastfnn.sklearn
+
+    estimator = fastfnn.sklearn.load(path)
+    if not hasattr(estimator, "to_onnx"):
+        raise ValueError(f"{path} must hold a network, an estimator or a model of a table, got a pipeline that scales")
+    return estimator

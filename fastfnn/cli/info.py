@@ -34,6 +34,8 @@ def _info(given: argparse.Namespace) -> None:
     path = given.model
     with files.opened(path) as saved:
         has_table = "table" in saved.sections
+        kind = saved.sections.get("estimator", {}).get("kind")
+        version = saved.version
     told: dict[str, Any] = {"file": path, "bytes": os.stat(path).st_size}
     if has_table:
         from fastfnn.tables import model
@@ -45,6 +47,7 @@ def _info(given: argparse.Namespace) -> None:
         told |= {"columns": table.described()["columns"], "origin": table.origin}
     else:
         net = network.load(path)
+    told |= {"version": version} | ({"estimator": str(kind)} if kind else {})
     told["network"] = {
         "layer_sizes": list(net.layer_sizes),
         "activation": [options.activation_name(name) for name in net.activation],
@@ -67,6 +70,8 @@ def _info(given: argparse.Namespace) -> None:
         print(f"columns: {len(told['columns'])}")
         for column in told["columns"]:
             print(f"  {_column(column)}")
+    elif kind:
+        print(f"estimator: {told['estimator']}, which fastfnn.sklearn.load reads")
     net.summary()
 
 

@@ -178,6 +178,8 @@ def load(path: str | os.PathLike[str], *, plain: bool = False) -> TableModel:
     """
     net, saved = read(path, {}, {})
     if "table" not in saved.sections:
+        if "estimator" in saved.sections:  # its network alone knows neither labels nor scales
+            raise ValueError(f"{os.fspath(path)} holds an estimator: fastfnn.sklearn.load reads it, in Python")
         if plain:
             return of_network(net)
         raise ValueError(f"{os.fspath(path)} holds a network, but no table that it was trained on")

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import onnxruntime
@@ -499,6 +500,32 @@ def test_info_prints_what_a_model_holds(models, capsys):
 
 
 # export
+
+
+def test_a_file_of_an_estimator_is_not_taken_for_its_network(capsys):
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    import fastfnn.sklearn
+
+    x, y = TABLE[["area", "rooms"]].fillna(0).to_numpy(), TABLE["kind"].to_numpy()
+    pipeline = make_pipeline(StandardScaler(), fastfnn.sklearn.MLPClassifier((3,), max_iter=1, random_state=0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fastfnn.sklearn.save(pipeline.fit(x, y), "pipeline.st")
+    pipeline[-1].save("estimator.st")
+    np.save("x.npy", x)
+    for name in ("pipeline.st", "estimator.st"):
+        for command in ("predict", "evaluate"):
+            assert run(command, name, "x.npy") == 2
+            assert f"{name} holds an estimator: fastfnn.sklearn.load" in capsys.readouterr().err
+        assert run("info", name) == 0
+        assert "estimator: MLPClassifier" in capsys.readouterr().out
+    assert run("export", "pipeline.st", "--onnx", "m.onnx") == 2
+    assert "got a pipeline that scales" in capsys.readouterr().err
+    assert run("export", "estimator.st", "--onnx", "m.onnx") == 0
+    labels, _ = onnxruntime.InferenceSession("m.onnx").run(None, {"X": x.astype(pipeline[-1].network_.dtype)})
+    assert labels.tolist() == pipeline[-1].predict(x).tolist()
 
 
 @pytest.mark.parametrize("name", ["kind", "price", "garden"])
