@@ -76,7 +76,7 @@ test-generic: $(VENV)/.installed-dev
 
 # The tests that `make test` skips, since PyTorch and Keras are too large for each machine that tests.
 test-peers: $(VENV)/.installed-dev $(VENV)/.installed-peers
-	$(PYTEST) tests/interop $(ARGS)
+	$(PYTEST) tests/interop tests/tools/test_pages.py $(ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check

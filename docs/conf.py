@@ -55,7 +55,7 @@ html_theme = "pydata_sphinx_theme"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_favicon = "_static/favicon.svg"
-html_sidebars = {page: [] for page in ("readme", "scikit-learn", "notes")}  # no pages below them
+html_sidebars = {"explanation/notes": []} if language == "ja" else {}  # no pages beside it
 html_show_sourcelink = html_copy_source = html_domain_indices = False
 html_context = {"default_mode": "auto"}  # light or dark as the reader's system is
 html_theme_options = {

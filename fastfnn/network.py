@@ -61,7 +61,7 @@ class FNN(NetworkBase):
         ``sqrt(1 / in_features)`` and "he" for ``sqrt(2 / in_features)``; biases are 0. With "torch" weights and
         biases are uniform within ``+-sqrt(1 / in_features)``, as PyTorch's, and with "glorot" within
         ``+-sqrt(6 / (in_features + out_features))``, with 2 instead of 6 for the sigmoid, as scikit-learn's.
-        docs/initialization.md compares them.
+        The page "Initialization" of the documentation compares them.
     dtype : {"float32", "float64"}, default "float32"
         Dtype of the parameters and of the arithmetic. Losses are accumulated in float64.
     seed : int, optional

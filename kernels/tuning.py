@@ -1,12 +1,12 @@
 """Every measured constant of the kernels, in one table, grouped by the sub-package that uses it.
 
 How to read an entry: the comment names the unit, says what a larger or smaller value trades, and ends with the row of
-docs/experiments.md that holds the figures ("Experiments: <row-id>"). "Definition" marks a value that is not tuned;
-"estimate" marks one for which no experiment is recorded.
+docs/explanation/experiments.md that holds the figures ("Experiments: <row-id>"). "Definition" marks a value that is not
+tuned; "estimate" marks one for which no experiment is recorded.
 
 How to change a constant: measure the alternatives on an idle machine, with one thread and with two; add or extend the
-row of docs/experiments.md; change the value here; run `make regress BASE=main`. Constants that decide how a sum is
-divided also change the last bits of results; their comments say so.
+row of docs/explanation/experiments.md; change the value here; run `make regress BASE=main`. Constants that decide how a
+sum is divided also change the last bits of results; their comments say so.
 
 This module imports nothing, so that every other one can import it.
 """

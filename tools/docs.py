@@ -25,21 +25,24 @@ TUTORIALS = (
 )
 ELSEWHERE = {
     "en": {
-        "readme.md": "README.md",
-        "notes.md": "NOTES.md",
+        "explanation/notes.md": "NOTES.md",
         "changelog.md": "CHANGELOG.md",
         "contributing.md": "CONTRIBUTING.md",
         **{f"tutorials/{name}.ipynb": f"examples/{name}.ipynb" for name in TUTORIALS},
     },
     "ja": {
-        "readme.md": "README.ja.md",
-        "notes.md": "NOTES.ja.md",
+        "explanation/notes.md": "NOTES.ja.md",
         **{f"tutorials/{name}.ipynb": f"examples/ja/{name}.ipynb" for name in TUTORIALS},
     },
 }
 DOCS = {"en": "docs", "ja": "docs/ja"}
 PREFIX = {"en": "", "ja": "ja/"}  # of an address on the site
-PAGE_OF_FOLDER = {"examples": "docs/tutorials.md", "examples/ja": "docs/ja/tutorials.md"}
+# What is no page itself, and the page that links to it lead to.
+INSTEAD = {
+    **{"README.md": "docs/index.md", "README.ja.md": "docs/ja/index.md"},
+    **{"examples": "docs/tutorials.md", "examples/ja": "docs/ja/tutorials.md"},
+}
+NOT_PAGES = ("_build", "_templates", "ja")  # folders of docs/; the pages in ja are those of the other site
 OTHER_FILES = "files"  # the folder of what pages show or link to without being a page: pictures, programs
 
 CODE_BLOCK = re.compile(r"(^```.*?^```[ \t]*$|^(?: {4}|\t)[^\n]*$)", re.MULTILINE | re.DOTALL)
@@ -49,7 +52,8 @@ LINK = re.compile(r"(?P<text>!?\[(?:`[^`]*`|[^\[\]])*\])\((?P<target>[^()\s#]+)(
 def pages(language: str) -> dict[str, str]:
     """Return the file of each page, as paths from the root of the site and of the repository."""
     folder = ROOT / DOCS[language]
-    own = [path.name for path in sorted(folder.iterdir()) if path.suffix in (".md", ".rst")]
+    found = (path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.suffix in (".md", ".rst"))
+    own = [path.as_posix() for path in found if path.parts[0] not in NOT_PAGES]
     return {name: f"{DOCS[language]}/{name}" for name in own} | ELSEWHERE[language]
 
 
@@ -89,7 +93,7 @@ def link_writer(language: str, page: str, file: str, out: pathlib.Path) -> Calla
     def link(match: re.Match[str]) -> str:
         text, anchor = match["text"], match["anchor"] or ""
         wanted = posixpath.normpath(posixpath.join(posixpath.dirname(file), match["target"]))
-        wanted = PAGE_OF_FOLDER.get(wanted, wanted)
+        wanted = INSTEAD.get(wanted, wanted)
         if wanted in here:
             return f"{text}({posixpath.relpath(here[wanted], folder or '.')}{anchor})"
         if wanted in there:  # Sphinx does not know the pages of the other language, so this is HTML

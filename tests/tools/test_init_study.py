@@ -175,7 +175,7 @@ def test_equal_scores_share_their_ranks_and_diverged_runs_are_counted():
 
 
 def test_the_tables_of_the_documentation_are_those_of_the_recorded_runs():
-    page = (ROOT / "docs/initialization.md").read_text()
+    page = (ROOT / "docs/explanation/initialization.md").read_text()
     runs = study.read(pathlib.Path(study.__file__).with_suffix(".csv"))
     parts = report.report(runs, study.INITS).split("\n\n")
     tables = dict(zip(parts[::2], parts[1::2], strict=True))

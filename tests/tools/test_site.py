@@ -77,7 +77,7 @@ def test_every_page_is_there(site, written):
     for name in LANGUAGES:
         for page in OWN_PAGES[name]:
             assert written[site / docs.PREFIX[name] / f"{page}.html"].language == name
-    assert {"index", "readme", "notes", "tutorials", "tutorials/quick_start", "tutorials/5_back_propagation"} <= set(
+    assert {"index", "explanation/notes", "tutorials", "tutorials/quick_start", "tutorials/5_back_propagation"} <= set(
         TRANSLATED
     )
     assert len(TUTORIALS) == len(list((ROOT / "examples").glob("*.ipynb")))
@@ -119,39 +119,44 @@ def test_no_page_leads_to_a_file_of_the_repository_that_is_a_page(written):
 # Links
 
 
-def rewritten(tmp_path, markdown, language="en", page="readme.md", file="README.md"):
+def rewritten(tmp_path, markdown, language="en", page="index.md", file="docs/index.md"):
     return docs.with_links(markdown, docs.link_writer(language, page, file, tmp_path))
 
 
 def test_links_lead_to_pages(tmp_path):
-    assert (
-        rewritten(tmp_path, "[a](NOTES.md), [b](docs/minibatch.md#the-map)")
-        == "[a](notes.md), [b](minibatch.md#the-map)"
+    assert rewritten(tmp_path, "[a](../NOTES.md), [b](explanation/minibatch.md#the-map)") == (
+        "[a](explanation/notes.md), [b](explanation/minibatch.md#the-map)"
     )
-    assert rewritten(tmp_path, "[a](../NOTES.md)", "en", "minibatch.md", "docs/minibatch.md") == "[a](notes.md)"
+    walk = ("en", "explanation/minibatch.md", "docs/explanation/minibatch.md")
+    assert rewritten(tmp_path, "[a](../../NOTES.md)", *walk) == "[a](notes.md)"
     notebook = ("en", "tutorials/1_FN.ipynb", "examples/1_FN.ipynb")
-    assert rewritten(tmp_path, "[a](../README.md)\n[b](quick_start.ipynb)", *notebook) == (
-        "[a](../readme.md)\n[b](quick_start.ipynb)"
+    assert rewritten(tmp_path, "[a](../NOTES.md)\n[b](quick_start.ipynb)", *notebook) == (
+        "[a](../explanation/notes.md)\n[b](quick_start.ipynb)"
     )
-    assert rewritten(tmp_path, "[`examples/`](examples)") == "[`examples/`](tutorials.md)"
+    assert (
+        rewritten(tmp_path, "[`examples/`](../examples) [a](../README.md)")
+        == "[`examples/`](tutorials.md) [a](index.md)"
+    )
     assert list(tmp_path.iterdir()) == []
 
 
 def test_links_to_the_other_language_are_addresses(tmp_path):
     page = ("ja", "tutorials/1_FN.ipynb", "examples/ja/1_FN.ipynb")
-    assert rewritten(tmp_path, "[`a`](../../docs/minibatch.md)", *page) == '<a href="../../minibatch.html">`a`</a>'
+    assert rewritten(tmp_path, "[`a`](../../docs/explanation/minibatch.md)", *page) == (
+        '<a href="../../explanation/minibatch.html">`a`</a>'
+    )
     assert rewritten(tmp_path, "[a](../1_FN.ipynb)", *page) == '<a href="../../tutorials/1_FN.html">a</a>'
-    assert rewritten(tmp_path, "[a](README.ja.md#b)") == '<a href="ja/readme.html#b">a</a>'
+    assert rewritten(tmp_path, "[a](../NOTES.ja.md#b)") == '<a href="ja/explanation/notes.html#b">a</a>'
 
 
 def test_what_pages_show_is_copied(tmp_path):
-    got = rewritten(tmp_path, "![a](benchmarks/pictures/peers.png) [b](kernels/tuning.py)")
+    got = rewritten(tmp_path, "![a](../benchmarks/pictures/peers.png) [b](../kernels/tuning.py)")
     assert got == "![a](files/benchmarks/pictures/peers.png) [b](files/kernels/tuning.py)"
     assert (tmp_path / "files/kernels/tuning.py").read_bytes() == (ROOT / "kernels/tuning.py").read_bytes()
 
 
 def test_the_name_of_a_folder_is_no_link(tmp_path):
-    assert rewritten(tmp_path, "see [`kernels/`](kernels), [b](docs/../benchmarks/)") == "see `kernels/`, b"
+    assert rewritten(tmp_path, "see [`kernels/`](../kernels), [b](../benchmarks/)") == "see `kernels/`, b"
 
 
 @pytest.mark.parametrize("text", ["[a](https://example.org/NOTES.md)", "[a](no_such_file.md)", "x[0](1)", "[a](#b)"])
@@ -160,9 +165,9 @@ def test_other_links_stay(tmp_path, text):
 
 
 def test_links_in_code_stay(tmp_path):
-    text = "a\n\n    [a](NOTES.md)\n\n```python\n[a](NOTES.md)\n```\n"
+    text = "a\n\n    [a](../NOTES.md)\n\n```python\n[a](../NOTES.md)\n```\n"
     assert rewritten(tmp_path, text) == text
-    assert rewritten(tmp_path, f"{text}[a](NOTES.md)") == f"{text}[a](notes.md)"
+    assert rewritten(tmp_path, f"{text}[a](../NOTES.md)") == f"{text}[a](explanation/notes.md)"
 
 
 def test_a_page_that_is_missing_is_named(tmp_path, monkeypatch):
@@ -209,7 +214,7 @@ def test_pages_in_a_browser(browser, address, language, pixels):
     """No errors in the log, pictures and formulas are there, and only tables and code scroll sideways."""
     api = ["FNN", "sklearn.MLPRegressor", "functions.cross_entropy_error"]  # the last has the longest names
     pages = [*OWN_PAGES[language], "search", "genindex"]
-    pages += [f"api/fastfnn.{name}" for name in api if language == "en"]
+    pages += [f"reference/api/fastfnn.{name}" for name in api if language == "en"]
     with width(browser, pixels), no_errors(browser):
         for page in pages:
             browser.get(f"{address}{docs.PREFIX[language]}{page}.html")
@@ -249,7 +254,7 @@ def test_the_language_switch_leads_to_the_translation_and_back(browser, address,
 
 
 def test_a_page_without_translation_leads_to_the_start_page(browser, address):
-    browser.get(f"{address}api/fastfnn.FNN.html")
+    browser.get(f"{address}reference/api/fastfnn.FNN.html")
     assert browser.find_element("id", "language-switch").get_attribute("href") == f"{address}ja/index.html"
 
 
