@@ -96,37 +96,73 @@ def require_matplotlib() -> None:
         raise ImportError("the chart needs matplotlib: pip install 'fastfnn[plot]'") from error
 
 
+# The size of the chart in inches: small enough that its text can still be read on a phone.
+WIDTH = 6.4
+BAR = 0.165
+AROUND_BARS = 1.9  # title, axis and legend
+LEAST_HEIGHT = 3.2
+
+
 def plot(result: dict[str, Any], path: str | os.PathLike[str]) -> None:
-    """Draw the times relative to fastfnn's, with a group of bars for each case. Needs matplotlib."""
+    """Draw the other libraries' times relative to fastfnn's, as bars that begin at 1. Needs matplotlib.
+
+    The name of the file decides between PNG, SVG and PDF.
+    """
     require_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
-    from matplotlib.ticker import FuncFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-    names = ["fastfnn", *result["settings"]["peers"]]
+    peers = result["settings"]["peers"]
     cases = [case for case in result["cases"] if "median_us" in case["libraries"]["fastfnn"]]
-    figure = Figure(figsize=(max(7.0, 1.6 + 0.3 * len(names) * len(cases)), 5.2), layout="constrained")
+    bars: dict[str, dict[int, float]] = {name: {} for name in peers}  # ratio by height
+    middles: list[float] = []
+    height = 0
+    for case in cases:
+        drawn = [name for name in peers if case["libraries"][name].get("ratio")]
+        for place, name in enumerate(drawn):
+            bars[name][height + place] = case["libraries"][name]["ratio"]
+        middles.append(height + (max(len(drawn), 1) - 1) / 2)
+        height += max(len(drawn), 2) + 1  # two lines for the name of the case, and a gap
+    figure = Figure(figsize=(WIDTH, max(LEAST_HEIGHT, AROUND_BARS + BAR * height)), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    lowest, highest = 0.5, 1.0
-    for place, name in enumerate(names):
-        ratios = {i: case["libraries"][name].get("ratio") for i, case in enumerate(cases)}
-        drawn = {i + (place - (len(names) - 1) / 2) * 0.8 / len(names): r for i, r in ratios.items() if r}
-        lowest, highest = min([lowest, *(0.5 * r for r in drawn.values())]), max([highest, *drawn.values()])
-        bars = axes.bar(list(drawn), list(drawn.values()), 0.75 / len(names), color=COLOURS[name], label=TITLES[name])
-        axes.bar_label(bars, [f"{ratio:.2g}" for ratio in drawn.values()], padding=2, fontsize=7, rotation=90)
-    axes.set_yscale("log")
-    axes.set_ylim(lowest, highest * (highest / lowest) ** 0.12)  # room for the numbers above the bars
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.axhline(1, color="black", linewidth=0.8)
-    axes.set_xticks(
-        range(len(cases)),
-        [f"{case['name']}\n{_digits(case['libraries']['fastfnn']['median_us'])} us" for case in cases],
+    axes.axvline(1, color=COLOURS["fastfnn"], linewidth=1.5, label=TITLES["fastfnn"])
+    for name, ratios in bars.items():
+        widths = [ratio - 1 for ratio in ratios.values()]
+        axes.barh(list(ratios), widths, 0.85, left=1, color=COLOURS[name], label=TITLES[name])
+        for place, ratio in ratios.items():
+            axes.annotate(
+                _multiple(ratio),
+                (max(ratio, 1), place),  # a bar to the left of 1 would hide what stands on its own side
+                (4, 0),
+                textcoords="offset points",
+                va="center_baseline",
+                fontsize=9,
+            )
+    everything = [1.0, *(ratio for ratios in bars.values() for ratio in ratios.values())]
+    axes.set_xscale("log")
+    axes.set_xlim(0.8 * min(everything), 1.5 * max(everything))  # room for the numbers beside the bars
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.set_yticks(
+        middles, [f"{case['name']}\n{_digits(case['libraries']['fastfnn']['median_us'])} us" for case in cases]
     )
-    axes.set_ylabel("time relative to fastfnn (log scale)")
+    axes.tick_params(axis="y", length=0)
+    spare = max(5 - height, 0) / 2  # keeps a few bars from growing as high as the chart
+    axes.set_ylim(height - 1.2 + spare, -0.8 - spare)
+    axes.set_xlabel("time relative to fastfnn's, log scale (longer: slower)")
+    axes.set_ylabel("case, and fastfnn's time of a step")
     cpu, cores, dtype = result["machine"]["cpu"], result["machine"]["cores"], result["settings"]["dtype"]
-    axes.set_title(f"Time per step, {dtype}\n{cpu}, {cores} cores", fontsize=11)
-    axes.grid(axis="y", alpha=0.3)
+    axes.set_title(f"{cpu}, {cores} cores, {dtype}", fontsize=11)
+    axes.grid(axis="x", alpha=0.3)
     axes.set_axisbelow(True)
-    figure.legend(ncols=3 if len(cases) < 4 else len(names), fontsize=9, loc="outside lower center")
-    figure.savefig(path, dpi=140)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    figure.legend(ncols=3, fontsize=10, frameon=False, loc="outside lower center")
+    figure.savefig(path, dpi=150)
+
+
+def _multiple(ratio: float) -> str:
+    """A ratio with two digits or more."""
+    return f"{ratio:,.0f}" if ratio >= 10 else f"{ratio:.1f}" if ratio >= 1 else f"{ratio:.2f}"

@@ -1,6 +1,7 @@
 """Runs the cases: each library has a process of its own, and one of them works at a time, in turn, for some rounds."""
 
 import contextlib
+import datetime
 import importlib.util
 import os
 import pathlib
@@ -105,6 +106,7 @@ def run(
         measured.append(_run_case(case, (OURS, *peers), rounds, seconds, threads, versions, peaks, say))
     peak = max(peaks, default=None)  # the largest: disturbances only lower it
     return {
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "machine": machine(),
         "versions": versions,
         "settings": {

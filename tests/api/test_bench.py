@@ -255,7 +255,7 @@ def test_the_table_shows_every_case_and_library(measured):
 
 def test_the_json_file_holds_all_measurements(measured):
     result = json.loads((measured[1] / "bench.json").read_text("utf-8"))
-    assert set(result) == {"machine", "versions", "settings", "peak_gflops", "cases"}
+    assert set(result) == {"date", "machine", "versions", "settings", "peak_gflops", "cases"}
     assert result["machine"]["cpu"] and result["machine"]["cores"] >= 1
     assert result["versions"]["fastfnn"] == fnn.__version__
     settings = {"dtype": "float32", "rounds": 2, "seconds": 0.001, "threads": 1, "peers": ["numpy"]}
@@ -296,6 +296,34 @@ def test_the_chart_is_not_blank(measured):
     }
     for name in ("fastfnn", "numpy"):
         assert tuple(bytes.fromhex(report.COLOURS[name][1:])) in colours
+
+
+def compared(**ratios):
+    """A result with one case in which fastfnn takes 100 us and the others a multiple of that."""
+    libraries = {
+        name: {"us": [100 * ratio], "median_us": 100 * ratio, "ratio": ratio} for name, ratio in ratios.items()
+    }
+    return {
+        "machine": {"cpu": "a processor", "cores": 2, "system": "a system"},
+        "settings": {"dtype": "float32", "peers": list(ratios)},
+        "cases": [{"name": "notes", "libraries": {"fastfnn": {"us": [100], "median_us": 100, "ratio": 1}} | libraries}],
+    }
+
+
+def texts_of(tmp_path, result):
+    """The texts of the chart of a result, as an SVG."""
+    import matplotlib as mpl
+
+    with mpl.rc_context({"svg.fonttype": "none"}):
+        report.plot(result, tmp_path / "chart.svg")
+    return re.findall(r"<text[^>]*>([^<]*)</text>", (tmp_path / "chart.svg").read_text("utf-8"))
+
+
+def test_the_chart_has_a_bar_with_its_ratio_for_each_library(tmp_path):
+    texts = texts_of(tmp_path, compared(numpy=4.44, torch=0.98, jax=1, sklearn=123.4, onnxruntime=1234))
+    assert {"4.4", "0.98", "1.0", "123", "1,234"} < set(texts)
+    assert {"fastfnn", "NumPy", "PyTorch", "JAX", "scikit-learn", "ONNX Runtime"} < set(texts)
+    assert {"notes", "100.0 us", "a processor, 2 cores, float32"} < set(texts)
 
 
 def fake_processes(monkeypatch, broken, request="prepare"):
