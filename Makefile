@@ -7,7 +7,6 @@ ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
-WEB := .asv/web
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: help train notebooks test test-kernel test-nojit test-cpus test-haswell test-generic test-peers lint bench \
@@ -27,7 +26,7 @@ help:
 	@echo "make digest      compare the results, bit by bit, with another version's: make digest BASE=main"
 	@echo "make fuzz        compare random cases with the reference: make fuzz SECONDS=600 SEED=1"
 	@echo "make history     measure the versions in benchmarks/versions.txt that have no results: needs an idle machine"
-	@echo "make dashboard   build the pages that show the speed; ARGS=--open opens them in a browser"
+	@echo "make dashboard   build asv's pages, which show the recorded speed of each version"
 	@echo "make docs        build the documentation site, English and Japanese, into docs/_build/html"
 	@echo "make peers       install PyTorch, JAX, ONNX Runtime and others, and compare the speed with theirs"
 	@echo "make neighbours  time short calls while other processes want the same cores: needs an idle machine"
@@ -107,16 +106,12 @@ history: $(VENV)/.installed-dev
 	sed -e '/^#/d' -e 's/ .*//' benchmarks/versions.txt \
 		| $(BIN)/asv run --skip-existing-commits --show-stderr $(ARGS) HASHFILE:-
 
-dashboard: $(VENV)/.installed-dev $(WEB)/.installed
-	$(BIN)/python tools/dashboard.py $(ARGS)
+dashboard: $(VENV)/.installed-dev
+	$(BIN)/asv publish --no-pull $(ARGS)
+	@echo "'$(BIN)/asv preview --browser' shows the pages; they load their JavaScript from the network"
 
 docs: $(VENV)/.installed-dev
 	$(BIN)/python tools/docs.py
-
-# The files that asv's pages load. Without npm or a network the pages are built too, and load them from the network.
-$(WEB)/.installed: tools/package.json tools/package-lock.json
-	mkdir -p $(WEB) && cp tools/package.json tools/package-lock.json $(WEB)
-	-cd $(WEB) && npm ci --ignore-scripts --no-audit --no-fund && touch .installed
 
 # The CPU-only build of PyTorch is much smaller than the default on Linux: install it first if space matters.
 peers: $(VENV)/.installed-peers
