@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: help train notebooks test test-kernel test-nojit test-cpus test-haswell test-generic test-peers lint bench \
-	regress digest fuzz history dashboard docs peers neighbours clean
+	regress digest fuzz history dashboard picture docs peers neighbours clean
 
 help:
 	@echo "make train       train on handwritten digits and plot the loss into loss.png"
@@ -27,6 +27,7 @@ help:
 	@echo "make fuzz        compare random cases with the reference: make fuzz SECONDS=600 SEED=1"
 	@echo "make history     measure the versions in benchmarks/versions.txt that have no results: needs an idle machine"
 	@echo "make dashboard   build asv's pages, which show the recorded speed of each version"
+	@echo "make picture     draw the README's chart of the recorded comparison with other libraries"
 	@echo "make docs        build the documentation site, English and Japanese, into docs/_build/html"
 	@echo "make peers       install PyTorch, JAX, ONNX Runtime and others, and compare the speed with theirs"
 	@echo "make neighbours  time short calls while other processes want the same cores: needs an idle machine"
@@ -109,6 +110,9 @@ history: $(VENV)/.installed-dev
 dashboard: $(VENV)/.installed-dev
 	$(BIN)/asv publish --no-pull $(ARGS)
 	@echo "'$(BIN)/asv preview --browser' shows the pages; they load their JavaScript from the network"
+
+picture: $(VENV)/.installed-dev
+	$(BIN)/python tools/site_figures.py benchmarks/pictures/peers.png $(ARGS)
 
 docs: $(VENV)/.installed-dev
 	$(BIN)/python tools/docs.py

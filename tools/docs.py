@@ -3,9 +3,11 @@
 The pages are files of the repository, wherever they lie: those of docs/, the README, the notebooks, and so on. `stage`
 copies them into a folder for each language and makes their links lead to each other there; Sphinx, configured by
 docs/conf.py, builds a site from each folder. The Japanese site lies in the folder ja of the English one, and a page has
-the name of its translation.
+the name of its translation. The pages on performance get their tables and charts from site_figures.py. asv's own pages
+of the recorded versions lie in the folder asv, if asv and all commits are there.
 """
 
+import importlib.util
 import json
 import pathlib
 import posixpath
@@ -14,6 +16,8 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+
+from site_figures import with_figures
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 BUILD = ROOT / "docs/_build"
@@ -57,8 +61,20 @@ def pages(language: str) -> dict[str, str]:
     return {name: f"{DOCS[language]}/{name}" for name in own} | ELSEWHERE[language]
 
 
-def stage(language: str, out: pathlib.Path) -> None:
-    """Write the pages of a language, and the files that they show or link to, into the folder `out`."""
+# What the page on earlier versions says where it asks for asv's pages.
+ASV = """\
+<a href="../asv/index.html">asv's pages</a> show every benchmark by itself, with a point for each version. They load
+their JavaScript from the network, and their data from the web server: opened from the disk, they show nothing.
+"""
+NO_ASV = "asv's own pages show every benchmark by itself; in a checkout, `make dashboard` builds them.\n"
+
+
+def stage(language: str, out: pathlib.Path, *, asv: bool = False) -> None:
+    """Write the pages of a language, and the files that they show or link to, into the folder `out`.
+
+    asv  whether asv's pages will be part of the site
+    """
+    figures = {"asv": ASV if asv else NO_ASV}
     for page, file in pages(language).items():
         target = out / page
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -67,7 +83,7 @@ def stage(language: str, out: pathlib.Path) -> None:
         text = (ROOT / file).read_text("utf-8")
         link = link_writer(language, page, file, out)
         if target.suffix == ".md":
-            text = with_links(text, link)
+            text = with_figures(with_links(text, link), target.parent, figures)
         elif target.suffix == ".ipynb":
             notebook = json.loads(text)
             for cell in notebook["cells"]:
@@ -111,13 +127,36 @@ def link_writer(language: str, page: str, file: str, out: pathlib.Path) -> Calla
     return link
 
 
-def build(out: pathlib.Path) -> int:
-    """Build both sites into `out`/html, from nothing; the exit status is that of Sphinx, which takes no warning."""
+def publish(out: pathlib.Path, root: pathlib.Path = ROOT) -> bool:
+    """Let asv write its pages into a folder; False, and a line that says why, where it cannot."""
+    branch = ["git", "rev-parse", "--is-shallow-repository", "--verify", "--quiet", "main"]
+    if not importlib.util.find_spec("asv"):
+        missing = "asv is not installed"
+    elif not (shutil.which("git") and (root / ".git").exists()):
+        missing = "this is no Git repository"
+    elif not subprocess.run(branch, cwd=root, capture_output=True, text=True).stdout.startswith("false"):
+        missing = "the branch main is not here with all its commits"
+    else:
+        command = [sys.executable, "-m", "asv", "publish", "--no-pull", "--html-dir", out.absolute()]
+        done = subprocess.run(command, cwd=root, capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"asv publish ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+        return True
+    print(f"without asv's pages: {missing}", file=sys.stderr)
+    return False
+
+
+def build(out: pathlib.Path, *, asv: bool = False) -> int:
+    """Build both sites into `out`/html, from nothing; the exit status is that of Sphinx, which takes no warning.
+
+    asv  whether asv's pages become part of the site, if they can be made
+    """
     html, work = out / "html", out / "work"
     for folder in (html, work):
         shutil.rmtree(folder, ignore_errors=True)
+    asv = asv and publish(work / "asv")
     for language in DOCS:
-        stage(language, work / "source" / language)
+        stage(language, work / "source" / language, asv=asv)
     sphinx = [sys.executable, "-m", "sphinx", "-q", "-W", "-n", "--keep-going", "-c", ROOT / "docs"]
     runs = [
         subprocess.Popen(
@@ -131,11 +170,13 @@ def build(out: pathlib.Path) -> int:
         if built.exists():
             target.parent.mkdir(exist_ok=True)
             shutil.move(built, target)
+    if asv and html.exists():
+        shutil.move(work / "asv", html / "asv")
     return status
 
 
 def main() -> int:
-    status = build(BUILD)
+    status = build(BUILD, asv=True)
     if not status:
         print(f"{BUILD / 'html/index.html'} is the site")
     return status
