@@ -50,6 +50,7 @@ class Version:
     commit: str
     date: int
     values: dict[Series, float] = field(default_factory=dict)
+    quick: bool = False  # each time is that of a single call
 
     @property
     def label(self) -> str:
@@ -82,6 +83,8 @@ def read_version(result: dict[str, Any], described: dict[str, Any]) -> Version:
         for place, value in zip(places, columns["result"] or (), strict=False):
             if value is not None and math.isfinite(value):
                 version.values[name, place] = value
+        if name == FIT:
+            version.quick = set(columns.get("stats_repeat") or ()) - {None} == {1}
     return version
 
 
@@ -97,7 +100,9 @@ def section(title: str, versions: list[Version], out: pathlib.Path) -> str:
         out.mkdir(parents=True, exist_ok=True)
         plot(title, versions, out / file)
         picture = f"![Lines: time of each benchmark in each version, relative to the first version. {title}]({file})"
-    return blocks(f"## {escaped(title)}", picture, times(versions))
+    quick = [escaped(version.label) for version in versions if version.quick]
+    warning = f"Each time of {', '.join(quick)} is that of a single call, and may be far off." if quick else ""
+    return blocks(f"## {escaped(title)}", warning, picture, times(versions))
 
 
 def times(versions: list[Version]) -> str:

@@ -194,7 +194,7 @@ def test_the_promise_is_that_of_the_verdict(tmp_path, monkeypatch):
 
 def measured(commit, date, results):
     """A file of asv with (values, parameters, version) for each benchmark."""
-    columns = ["result", "params", "version"]
+    columns = ["result", "params", "version", "stats_repeat"]
     return {"commit_hash": commit, "date": date, "result_columns": columns, "results": results}
 
 
@@ -202,8 +202,8 @@ def measured(commit, date, results):
 def recorded(tmp_path, monkeypatch):
     """A folder of asv's results: three versions on one machine, one on another."""
     dtypes = [["'notes'", "'new'"], ["'float32'", "'float64'"]]
-    old = {history.FIT: [[8e-3, 4e-3], [["'notes'"], dtypes[1]], "1"], history.COLD: [[4.0], [], "0"]}
-    middle = {history.FIT: [[4e-3, 1e-3, 1e-6, None], dtypes, "1"], history.COLD: None}
+    old = {history.FIT: [[8e-3, 4e-3], [["'notes'"], dtypes[1]], "1", [1, None]], history.COLD: [[4.0], [], "0"]}
+    middle = {history.FIT: [[4e-3, 1e-3, 1e-6, None], dtypes, "1", [600, 1, 1, None]], history.COLD: None}
     new = {history.FIT: [[1e-3, 1e-3, 2e-6, float("nan")], dtypes, "1"], history.COLD: [[2.0], [], "1"]}
     here, there = {"cpu": "A processor", "machine": "here"}, {"cpu": "B", "machine": "there"}
     files = {
@@ -245,6 +245,12 @@ def test_the_history_has_a_chart_and_a_table(recorded, tmp_path):
     assert len(pictures(markdown)) == 1 and "One version has been measured on this machine" in markdown
     first = history.first_fit(tmp_path, recorded)
     assert ["ccccccc, A processor, here", "", "2.00 s", ""] in rows(first) and "0.1.0" not in first
+
+
+def test_versions_that_were_measured_by_single_calls_are_named(recorded, tmp_path):
+    markdown = history.figures(tmp_path / "out", recorded)
+    assert markdown.count("single call") == 1
+    assert "Each time of 0.1.0 is that of a single call, and may be far off." in markdown
 
 
 def test_asv_writes_its_pages(tmp_path):
