@@ -234,7 +234,7 @@ def _emit_call(context: Any, builder: Any, target: Any, signature: Any, values: 
     """Call by Numba's own convention.
 
     The wrapper that Numba makes for callers in C copies its arguments as vectors; they have just been written one by
-    one, so that the processor waits until all earlier stores have reached the cache. See Experiments: numba-convention.
+    one, so that the processor waits until all earlier stores have reached the cache. See Experiments: calls-through-c.
     The status that Numba's functions return is ignored: shared functions do not raise.
     """
     kind = context.call_conv.get_function_type(signature.return_type, signature.args)

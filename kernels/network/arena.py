@@ -36,7 +36,7 @@ class Arena:
 
         A processor delays a load while an earlier store to an address with the same last 12 bits is on its way. With
         buffers that begin alike these are stores to the same place of another buffer, which come later.
-        See Experiments: page-aligned-buffers.
+        See Experiments: page-alignment.
         """
         return self.take(size, PAGE_BYTES if size >= PAGE_BYTES else BYTES_PER_CACHE_LINE)
 
