@@ -9,6 +9,7 @@ import itertools
 import pathlib
 import re
 import shutil
+import sys
 
 from docutils import nodes
 from sphinx.search import SearchLanguage
@@ -17,6 +18,7 @@ from sphinx.util.nodes import make_refnode
 import fastfnn
 
 HERE = pathlib.Path(__file__).parent
+sys.path.insert(0, str(HERE))  # for written_once.py
 
 language = "ja" if tags.has("ja") else "en"  # noqa: F821 (Sphinx defines tags)
 
@@ -31,6 +33,7 @@ extensions = [
     "numpydoc",
     "myst_nb",
     "sphinx_design",
+    "written_once",
 ]
 templates_path = [str(HERE / "_templates")]  # absolute: the sources are in another folder
 exclude_patterns = ["files"]  # what pages show or link to without being a page
@@ -53,7 +56,7 @@ default_role = "py:obj"
 # Pages
 html_theme = "pydata_sphinx_theme"
 html_static_path = ["_static"]
-html_css_files = ["site.css"]
+html_css_files = ["site.css", "tables.css"]
 html_favicon = "_static/favicon.svg"
 html_sidebars = {"explanation/notes": []} if language == "ja" else {}  # no pages beside it
 html_show_sourcelink = html_copy_source = html_domain_indices = False
