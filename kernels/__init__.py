@@ -17,12 +17,16 @@ Dimension letters, used in every file:
 
 The contract of every public kernel
 -----------------------------------
-Outputs come first, then inputs, then scalars. Outputs are allocated by the caller and overwritten, never accumulated
-into; they do not overlap the inputs unless the docstring allows it. Arrays are float32 or float64, all of one dtype in
-one call unless the docstring allows both, writable, with any strides unless it says contiguous; sizes may be 0 or 1.
-NaN and infinity propagate. Nothing is validated: that is the caller's work, done once, at the edge of `fastfnn`.
-Each output element is summed by one thread, in an order that depends on the shapes alone, so a result has the same bits
-for every number of threads. Every name in `__all__` has a twin of the same signature in `fastfnn.reference`.
+- Outputs come first, then inputs, then scalars.
+- Outputs are allocated by the caller and overwritten, never accumulated into. They do not overlap the inputs unless
+  the docstring allows it.
+- Arrays are float32 or float64, all of one dtype in one call unless the docstring allows both. Outputs are writable.
+- Arrays have any strides unless the docstring says contiguous. Sizes may be 0 or 1.
+- NaN and infinity propagate.
+- Nothing is validated: that is the caller's work, done once, at the edge of `fastfnn`.
+- Each output element is summed by one thread, in an order that depends on the shapes alone, so a result has the same
+  bits for every number of threads.
+- Every name in `__all__` has a twin of the same signature in `fastfnn.reference`.
 """
 
 if __name__ != "fastfnn.kernels":
