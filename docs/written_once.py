@@ -3,13 +3,16 @@
     ```{kernels-contract}         the contract, of the docstring of `fastfnn.kernels`
     ```{kernels-map}              its list of sub-packages
     ```{kernels-list}             every kernel by its signature and first sentence, the rest of its docstring to unfold
+    ```{command-options} train    the options of `fastfnn train`, with their help
     ```{literalinclude} PATH      PATH is that from the page in the repository, wherever the page is built
     ![text](../_static/x.svg)     a drawing becomes part of the page: its text can be selected, and follows the theme
 
 The rows of the tables of Experiments get anchors, so that other pages link to them: experiments.md#register-tiles
+Long names in tables may break at their underscores and dots, so that they leave room for the other columns.
 """
 
 import html
+import importlib
 import inspect
 import os
 import pathlib
@@ -22,6 +25,7 @@ from fastfnn import kernels
 
 HERE = pathlib.Path(__file__).parent
 EXPERIMENTS = "explanation/experiments"
+LONG_NAME = 20  # letters
 
 # Titles of the list, by the folder or file in kernels/ that holds the kernel.
 GROUPS = {
@@ -116,6 +120,33 @@ class List(SphinxDirective):
         return listed
 
 
+def commands():
+    """Return the parsers of the commands by their names."""
+    return importlib.import_module("fastfnn.cli.main")._parser()._subparsers._group_actions[0].choices
+
+
+class Options(SphinxDirective):
+    """The options of a command, in their groups."""
+
+    required_arguments = 1
+
+    def run(self):
+        """Called by Sphinx."""
+        parser = commands()[self.arguments[0]]
+        formatter, shown = parser._get_formatter(), []
+        for group in parser._action_groups:
+            actions = [action for action in group._group_actions if action.dest != "help"]
+            if actions:
+                title = "arguments" if group.title == "positional arguments" else group.title
+                shown += [nodes.rubric("", title), nodes.definition_list(classes=["options"])]
+            for action in actions:
+                told = formatter._expand_help(action) if action.help else ""
+                name = formatter._format_action_invocation(action)
+                term = nodes.term("", "", nodes.literal("", name))
+                shown[-1] += nodes.definition_list_item("", term, nodes.definition("", nodes.paragraph("", told)))
+        return shown
+
+
 def find_included(app, page, content):
     """Give `literalinclude` the path of a file of the repository from the folder that Sphinx reads."""
     folder = (HERE / page).parent
@@ -144,6 +175,17 @@ def name_rows(app, doctree):
             slugs[name] = (row.line or 0, name, name)
 
 
+def break_names(app, doctree):
+    """Let long names in tables break behind underscores, slashes, dots and the like."""
+    for entry in doctree.findall(nodes.entry):
+        for literal in entry.findall(nodes.literal):
+            name = literal.astext()
+            if len(name) > LONG_NAME:
+                literal.clear()
+                for part in re.findall(r"[^_/.(=]*[_/.(=]|[^_/.(=]+", name):
+                    literal += [nodes.Text(part), nodes.raw("", "<wbr>", format="html")]
+
+
 def inline_drawings(app, doctree):
     """Put drawings into the page itself."""
     for image in list(doctree.findall(nodes.image)):
@@ -159,7 +201,9 @@ def setup(app):
     app.add_directive("kernels-contract", Contract)
     app.add_directive("kernels-map", Map)
     app.add_directive("kernels-list", List)
+    app.add_directive("command-options", Options)
     app.connect("source-read", find_included)
     app.connect("doctree-read", name_rows)
+    app.connect("doctree-read", break_names)
     app.connect("doctree-read", inline_drawings, priority=400)  # before Sphinx collects pictures
     return {"parallel_read_safe": True}
