@@ -60,6 +60,14 @@ def test_files_that_pages_include_exist():
     assert included and [str(path) for _, path in included if not path.is_file()] == []
 
 
+def test_files_that_the_walk_and_its_drawing_name_exist():
+    walk, drawing = ROOT / "docs/explanation/minibatch.md", ROOT / "docs/_static/minibatch.svg"
+    named = set(re.findall(r"(?:kernels|fastfnn)/[a-z_/]+\.py", walk.read_text("utf-8")))
+    assert len(named) > 40 and [name for name in sorted(named) if not (ROOT / name).is_file()] == []
+    files = {path.name for folder in ("fastfnn", "kernels") for path in (ROOT / folder).rglob("*.py")}
+    assert set(re.findall(r"[a-z_]+\.py", walk.read_text("utf-8") + drawing.read_text("utf-8"))) <= files
+
+
 @pytest.mark.parametrize("drawing", sorted((ROOT / "docs/_static").glob("*.svg")), ids=lambda path: path.name)
 def test_drawings_keep_their_style_to_themselves(drawing):
     text = drawing.read_text("utf-8")
