@@ -124,6 +124,21 @@ def link_or_code(app, environment, node, content):
     return nodes.literal("", content.astext())
 
 
+def leave_out(app, what, name, item, skip, options):
+    """Leave out of a page what users do not call, also of the table of methods at its top.
+
+    That is what another library defines, what a docstring marks by ``:meta private:``, and the methods of a callback,
+    which `FNN.fit` calls: the page of `Callback` describes them.
+    """
+    function = getattr(item, "fget", item)
+    module = getattr(function, "__module__", None) or "fastfnn"
+    if not module.startswith("fastfnn") or ":meta private:" in (getattr(function, "__doc__", None) or ""):
+        return True
+    if module.startswith("fastfnn.callbacks.") and vars(fastfnn.Callback).get(name, function) is not function:
+        return True
+    return None
+
+
 def keep_initials(app, what, name, described, options, lines):
     """Keep a reference that begins with an author's initial, as in "P. Huber", from becoming item P of a list."""
     lines[:] = [re.sub(r"^(\s*)(?=[A-Z]\. )", r"\1\\", line) for line in lines]
@@ -140,5 +155,6 @@ def setup(app):
     app.add_search_language(JapaneseSearch)
     app.connect("html-page-context", link_to_other_language)
     app.connect("missing-reference", link_or_code)
+    app.connect("autodoc-skip-member", leave_out)
     app.connect("autodoc-process-docstring", keep_initials)
     app.connect("build-finished", add_mathjax)

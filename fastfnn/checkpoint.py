@@ -66,7 +66,10 @@ class Checkpoint:
         return f"Checkpoint({self.path!r}{often})"
 
     def of_network(self, number: int) -> Checkpoint:
-        """Return the checkpoint of one of several networks that are trained together: in a folder of its own."""
+        """Return the checkpoint of one of several networks that are trained together: in a folder of its own.
+
+        :meta private:
+        """
         part = copy.copy(self)
         part.path = os.path.join(self.path, f"network-{number}")
         return part

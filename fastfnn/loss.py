@@ -41,16 +41,25 @@ class LossBase:
         return f"{self.name}({options})" if options else str(self.name)
 
     def options(self) -> dict[str, Any]:
-        """Return the arguments of the constructor by name, without a smoothing of 0, which changes nothing."""
+        """Return the arguments of the constructor by name, without a smoothing of 0, which changes nothing.
+
+        :meta private:
+        """
         values = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
         return {name: value for name, value in values.items() if value}
 
     def parameters(self, outputs: int) -> np.ndarray:
-        """Return what the kernels need to know of the loss, a float64 vector, for a network with `outputs` outputs."""
+        """Return what the kernels need to know of the loss, a float64 vector, for a network with `outputs` outputs.
+
+        :meta private:
+        """
         return np.array([getattr(self, field.name) for field in fields(self)], np.float64)  # type: ignore[arg-type]
 
     def code(self, backend: str, dtype: DTypeLike) -> int:
-        """Return the code of the loss for a backend and the dtype of a network."""
+        """Return the code of the loss for a backend and the dtype of a network.
+
+        :meta private:
+        """
         return LOSSES.index(self.name)
 
 
@@ -135,11 +144,17 @@ class Loss(OwnFunctions, LossBase):  # type: ignore[override]  # its name is tha
         return self._functions["derivative"]
 
     def options(self) -> dict[str, Any]:
-        """Return an empty dict: the numbers of the loss are in its functions."""
+        """Return an empty dict: the numbers of the loss are in its functions.
+
+        :meta private:
+        """
         return {}
 
     def parameters(self, outputs: int) -> np.ndarray:
-        """Return an empty vector."""
+        """Return an empty vector.
+
+        :meta private:
+        """
         return np.empty(0)
 
     def __call__(self, y: ArrayLike, t: ArrayLike) -> np.ndarray:

@@ -226,7 +226,10 @@ class Quantile(LossBase):
         _store(self, levels=tuple(_level(f"levels[{k}]", level) for k, level in enumerate(levels)))
 
     def parameters(self, outputs: int) -> np.ndarray:
-        """Return the level of each output."""
+        """Return the level of each output.
+
+        :meta private:
+        """
         levels = np.atleast_1d(np.array(self.levels, np.float64))
         if len(levels) not in (1, outputs):
             raise ValueError(

@@ -141,19 +141,28 @@ class Optimizer:
         return self._rates(self.steps, count)
 
     def flat_state(self, params: Params) -> tuple[np.ndarray, np.ndarray]:
-        """Return the two state vectors of the compiled loop, (P,) each; empty if the rule has no such state."""
+        """Return the two state vectors of the compiled loop, (P,) each; empty if the rule has no such state.
+
+        :meta private:
+        """
         self._bind(_arrays(params))
         empty = np.empty(0, params.flat.dtype)
         return (*self._state[""], empty, empty)[:2]  # type: ignore[return-value]
 
     def flat_settings(self) -> dict[str, float]:
-        """Return the settings by their names in the compiled loop, where missing settings are 0."""
+        """Return the settings by their names in the compiled loop, where missing settings are 0.
+
+        :meta private:
+        """
         named = {LOOP_NAMES.get(name, name): value for name, value in (self.settings | self._options()).items()}
         return named if self.clip_norm is None else named | {"clip_norm": self.clip_norm}
 
     @property
     def code(self) -> int:
-        """Code of the rule in the compiled loop."""
+        """Code of the rule in the compiled loop.
+
+        :meta private:
+        """
         return OPTIMIZERS.index(self.rule)
 
     def _options(self) -> dict[str, bool]:

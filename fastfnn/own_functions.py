@@ -46,7 +46,10 @@ class OwnFunctions:
         return f"{type(self).__name__}({self.name})"
 
     def code(self, backend: str, dtype: npt.DTypeLike) -> int:
-        """Return the code of the functions for a backend and a dtype; the first call compiles them."""
+        """Return the code of the functions for a backend and a dtype; the first call compiles them.
+
+        :meta private:
+        """
         key = backend, np.dtype(dtype)
         if key not in self._codes:
             functions = map(_python_function, self._functions.values())

@@ -147,7 +147,10 @@ class TableModel:
         self.network._write(path, {"table": self.described()})
 
     def described(self) -> dict[str, Any]:
-        """Return what a file holds about the table, as an object of JSON."""
+        """Return what a file holds about the table, as an object of JSON.
+
+        :meta private:
+        """
         return stored.described(self.preparation, self.about, self.origin)
 
 
