@@ -63,17 +63,87 @@ DIFFERENCE_STEP = {np.dtype(np.float32): 2.0**-8, np.dtype(np.float64): 1e-4}
 
 
 def identity(x: npt.ArrayLike) -> np.ndarray:
-    """Return x as a new array."""
+    """Return x as a new array: the activation of outputs in regression.
+
+    Parameters
+    ----------
+    x : array, any shape
+        Real numbers.
+
+    Returns
+    -------
+    array
+        In the shape of x: float32 for float32, else float64.
+
+    Raises
+    ------
+    TypeError
+        If x does not hold real numbers.
+
+    Examples
+    --------
+    >>> from fastfnn.functions import identity
+    >>> identity([1, -2])
+    array([ 1., -2.])
+    """
     return activate("identity", x)
 
 
 def identity_grad(x: npt.ArrayLike) -> np.ndarray:
-    """Return the derivative of the identity: 1 for each element of x."""
+    """Return the derivative of the identity, ``1`` for each element of x.
+
+    Parameters
+    ----------
+    x : array, any shape
+        Where to take the derivative: the input of the function, not its output.
+
+    Returns
+    -------
+    array
+        In the shape of x: float32 for float32, else float64.
+
+    Raises
+    ------
+    TypeError
+        If x does not hold real numbers.
+
+    Examples
+    --------
+    >>> from fastfnn.functions import identity_grad
+    >>> identity_grad([3.0, -5.0])
+    array([1., 1.])
+    """
     return derivative("identity", x)
 
 
 def step(x: npt.ArrayLike) -> np.ndarray:
-    """Return the step function as integers: 1 where x > 0, else 0."""
+    """Return the step function of each element: 1 where x > 0, else 0.
+
+    Parameters
+    ----------
+    x : array, any shape
+        Real numbers.
+
+    Returns
+    -------
+    array of int
+        In the shape of x.
+
+    Raises
+    ------
+    TypeError
+        If x does not hold real numbers.
+
+    References
+    ----------
+    K. Saito, "Deep Learning from Scratch", O'Reilly Japan, 2016, chapter 3.
+
+    Examples
+    --------
+    >>> from fastfnn.functions import step
+    >>> step([-1.0, 0.0, 2.0])
+    array([0, 0, 1])
+    """
     (array,) = real_arrays(x=x)
     result: np.ndarray = (array > 0).astype(int)
     return result
@@ -81,6 +151,21 @@ def step(x: npt.ArrayLike) -> np.ndarray:
 
 def sigmoid(x: npt.ArrayLike) -> np.ndarray:
     """Return the logistic sigmoid of each element, ``1 / (1 + e^-x)``.
+
+    Parameters
+    ----------
+    x : array, any shape
+        Real numbers; large ones do not overflow.
+
+    Returns
+    -------
+    array
+        In the shape of x: float32 for float32, else float64.
+
+    Raises
+    ------
+    TypeError
+        If x does not hold real numbers.
 
     Examples
     --------
@@ -92,27 +177,141 @@ def sigmoid(x: npt.ArrayLike) -> np.ndarray:
 
 
 def sigmoid_grad(x: npt.ArrayLike) -> np.ndarray:
-    """Return the derivative of the sigmoid at x: ``sigmoid(x) (1 - sigmoid(x))``."""
+    """Return the derivative of the sigmoid at each element, ``sigmoid(x) (1 - sigmoid(x))``.
+
+    Parameters
+    ----------
+    x : array, any shape
+        Where to take the derivative: the input of the function, not its output.
+
+    Returns
+    -------
+    array
+        In the shape of x: float32 for float32, else float64.
+
+    Raises
+    ------
+    TypeError
+        If x does not hold real numbers.
+
+    Examples
+    --------
+    >>> from fastfnn.functions import sigmoid_grad
+    >>> sigmoid_grad([0.0, 100.0]).round(4)
+    array([0.25, 0.  ])
+    """
     return derivative("sigmoid", x)
 
 
 def tanh(x: npt.ArrayLike) -> np.ndarray:
-    """Return the hyperbolic tangent of each element."""
+    """Return the hyperbolic tangent of each element, ``(e^x - e^-x) / (e^x + e^-x)``.
+
+    Parameters
+    ----------
+    x : array, any shape
+        Real numbers.
+
+    Returns
+    -------
+    array
+        In the shape of x: float32 for float32, else float64.
+
+    Raises
+    ------
+    TypeError
+        If x does not hold real numbers.
+
+    Examples
+    --------
+    >>> from fastfnn.functions import tanh
+    >>> tanh([-1000.0, 0.0, 0.5]).round(4)
+    array([-1.    ,  0.    ,  0.4621])
+    """
     return activate("tanh", x)
 
 
 def tanh_grad(x: npt.ArrayLike) -> np.ndarray:
-    """Return the derivative of tanh at x: ``1 - tanh(x)^2``."""
+    """Return the derivative of tanh at each element, ``1 - tanh(x)^2``.
+
+    Parameters
+    ----------
+    x : array, any shape
+        Where to take the derivative: the input of the function, not its output.
+
+    Returns
+    -------
+    array
+        In the shape of x: float32 for float32, else float64.
+
+    Raises
+    ------
+    TypeError
+        If x does not hold real numbers.
+
+    Examples
+    --------
+    >>> from fastfnn.functions import tanh_grad
+    >>> tanh_grad([0.0, 1.0]).round(4)
+    array([1.  , 0.42])
+    """
     return derivative("tanh", x)
 
 
 def relu(x: npt.ArrayLike) -> np.ndarray:
-    """Return the rectified linear unit of each element, ``max(x, 0)``."""
+    """Return the rectified linear unit of each element, ``max(x, 0)``.
+
+    Parameters
+    ----------
+    x : array, any shape
+        Real numbers.
+
+    Returns
+    -------
+    array
+        In the shape of x: float32 for float32, else float64.
+
+    Raises
+    ------
+    TypeError
+        If x does not hold real numbers.
+
+    Examples
+    --------
+    >>> from fastfnn.functions import relu
+    >>> relu([-2.0, 0.0, 3.0])
+    array([0., 0., 3.])
+    """
     return activate("relu", x)
 
 
 def relu_grad(x: npt.ArrayLike) -> np.ndarray:
-    """Return the derivative of ReLU at x: 1 where x > 0, else 0. The book's function is 1 at 0."""
+    """Return the derivative of ReLU at each element: 1 where x > 0, else 0.
+
+    Parameters
+    ----------
+    x : array, any shape
+        Where to take the derivative: the input of the function, not its output.
+
+    Returns
+    -------
+    array
+        In the shape of x: float32 for float32, else float64.
+
+    Raises
+    ------
+    TypeError
+        If x does not hold real numbers.
+
+    Notes
+    -----
+    The book's function is 1 at 0, where its own layer `Relu` passes no gradient on; this one agrees with the layer.
+
+    Examples
+    --------
+    >>> from fastfnn.functions import relu_grad
+    >>> relu_grad([-2.0, 0.0, 3.0])
+    array([0., 0., 1.])
+    """
     return derivative("relu", x)
 
 
@@ -127,7 +326,23 @@ def softmax(x: npt.ArrayLike) -> np.ndarray:
     Returns
     -------
     (..., K) array
-        Probabilities that sum to 1 along the last axis.
+        Probabilities that sum to 1 along the last axis: float32 for float32, else float64.
+
+    Raises
+    ------
+    TypeError
+        If x does not hold real numbers.
+
+    References
+    ----------
+    Lecture notes, section 3.
+
+    Examples
+    --------
+    >>> from fastfnn.functions import softmax
+    >>> softmax([[1.0, 2.0, 3.0], [1000.0, 1000.0, 1000.0]]).round(4)
+    array([[0.09  , 0.2447, 0.6652],
+           [0.3333, 0.3333, 0.3333]])
     """
     return activate("softmax", x)
 
@@ -147,6 +362,11 @@ def sum_squared_error(y: npt.ArrayLike, t: npt.ArrayLike) -> float:
     -------
     float
         Sum over all elements, in float64; it is not divided by the number of samples.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If y or t do not hold real numbers, or have different shapes.
 
     References
     ----------
@@ -186,13 +406,24 @@ def cross_entropy_error(y: npt.ArrayLike, t: npt.ArrayLike, *, epsilon: float = 
     float
         In nats, accumulated in float64.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If y holds a negative number, t does not fit y, or `epsilon` is negative.
+
     See Also
     --------
-    softmax_loss : needs no epsilon, since it takes logits.
+    softmax_loss : Takes logits, so that it needs no epsilon.
 
     References
     ----------
     Lecture notes, section 3, error function (2).
+
+    Examples
+    --------
+    >>> from fastfnn.functions import cross_entropy_error
+    >>> round(cross_entropy_error([[0.25, 0.75], [0.5, 0.5]], [1, 0]), 4)  # -(log 0.75 + log 0.5) / 2
+    0.4904
     """
     probabilities, targets, _ = outputs_and_targets("y", y, t, "softmax_cross_entropy")
     least = np.minimum.reduce(probabilities, axis=None)
@@ -226,6 +457,26 @@ def softmax_loss(X: npt.ArrayLike, t: npt.ArrayLike) -> float:
     -------
     float
         In nats, accumulated in float64.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If X does not hold real numbers, or t does not fit X.
+
+    Notes
+    -----
+    The loss of a sample is ``log(sum_j e^(X_j)) - sum_k t_k X_k``. The largest logit is subtracted from all of them
+    first, so that nothing overflows.
+
+    References
+    ----------
+    Lecture notes, section 3, error function (2).
+
+    Examples
+    --------
+    >>> from fastfnn.functions import softmax_loss
+    >>> round(softmax_loss([[0.0, 0.0], [0.0, 1000.0]], [1, 1]), 4)  # (log 2 + 0) / 2
+    0.3466
     """
     logits, targets, _ = outputs_and_targets("X", X, t, "softmax_cross_entropy")
     return float(kernels.softmax_cross_entropy(np.empty_like(logits), logits, targets))
@@ -248,6 +499,13 @@ def numerical_gradient(f: Callable[[np.ndarray], float], x: np.ndarray, *, step:
     -------
     array
         In the shape and dtype of x.
+
+    Raises
+    ------
+    TypeError
+        If f is no function or does not return a real number, or x is no array of float32 or float64.
+    ValueError
+        If x is read-only, or `step` is not above 0.
 
     Notes
     -----

@@ -70,6 +70,11 @@ class Affine:
     dW, db : array or None
         Gradients with respect to W and b; new arrays with every `backward`.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If W or b does not hold real numbers, or their shapes do not fit.
+
     References
     ----------
     Lecture notes, section 5.
@@ -101,11 +106,18 @@ class Affine:
 
         Parameters
         ----------
-        x : (N, I) array, or (N, ...) array with I numbers per sample
+        x : (N, I) array
+            Samples, or an array (N, ...) with I numbers per sample.
 
         Returns
         -------
         (N, O) array
+            A new array, a row for each sample.
+
+        Raises
+        ------
+        ValueError
+            If a sample of x does not have I numbers.
         """
         array, weight, bias = real_arrays(x=x, W=self.W, b=self.b)
         _check_affine(weight, bias)
@@ -126,6 +138,13 @@ class Affine:
         -------
         array
             Gradient with respect to x, in the shape of x.
+
+        Raises
+        ------
+        RuntimeError
+            If there was no `forward` before.
+        ValueError
+            If dout has another shape than the output.
         """
         grad_out, x, weight, bias = real_arrays(dout=dout, x=_kept(self.x), W=self.W, b=self.b)
         _check_affine(weight, bias)
@@ -148,19 +167,57 @@ class Relu:
     References
     ----------
     Lecture notes, section 5.
+
+    Examples
+    --------
+    >>> from fastfnn.layers import Relu
+    >>> layer = Relu()
+    >>> layer.forward([[-1.0, 2.0]])
+    array([[0., 2.]])
+    >>> layer.backward([[5.0, 5.0]])
+    array([[0., 5.]])
     """
 
     def __init__(self) -> None:
         self.mask: np.ndarray | None = None
 
     def forward(self, x: npt.ArrayLike) -> np.ndarray:
-        """Compute ``max(x, 0)`` as a new array."""
+        """Compute ``max(x, 0)`` as a new array.
+
+        Parameters
+        ----------
+        x : array, any shape
+            Inputs.
+
+        Returns
+        -------
+        array
+            In the shape of x.
+        """
         out = activate("relu", x)
         self.mask = out <= 0
         return out
 
     def backward(self, dout: npt.ArrayLike) -> np.ndarray:
-        """Compute ``dx = dout``, or 0 where x was not positive, as a new array."""
+        """Compute ``dx = dout``, or 0 where x was not positive, as a new array.
+
+        Parameters
+        ----------
+        dout : array
+            Gradient with respect to the output, in its shape.
+
+        Returns
+        -------
+        array
+            Gradient with respect to x, in the shape of x.
+
+        Raises
+        ------
+        RuntimeError
+            If there was no `forward` before.
+        ValueError
+            If dout has another shape than the output.
+        """
         mask = _kept(self.mask)
         (grad_out,) = real_arrays(dout=dout)
         check_dout(grad_out, mask.shape)
@@ -177,15 +234,41 @@ class _Smooth:
         self.out: np.ndarray | None = None
 
     def forward(self, x: npt.ArrayLike) -> np.ndarray:
-        """Apply the activation to each element of x, of any shape.
+        """Apply the activation to each element of x.
 
-        The result is kept for `backward`: it must not be changed before.
+        Parameters
+        ----------
+        x : array, any shape
+            Inputs.
+
+        Returns
+        -------
+        array
+            A new array in the shape of x. It is kept for `backward`, and must not be changed before.
         """
         self.out = activate(self.activation, x)
         return self.out
 
     def backward(self, dout: npt.ArrayLike) -> np.ndarray:
-        """Compute ``dx``, dout times the derivative, as a new array."""
+        """Compute ``dx``, dout times the derivative, as a new array.
+
+        Parameters
+        ----------
+        dout : array
+            Gradient with respect to the output, in its shape.
+
+        Returns
+        -------
+        array
+            Gradient with respect to x, in the shape of x.
+
+        Raises
+        ------
+        RuntimeError
+            If there was no `forward` before.
+        ValueError
+            If dout has another shape than the output.
+        """
         grad_out, out = real_arrays(dout=dout, out=_kept(self.out))
         check_dout(grad_out, out.shape)
         dx = np.empty(out.shape, out.dtype)
@@ -208,6 +291,15 @@ class Sigmoid(_Smooth):
     References
     ----------
     Lecture notes, section 5.
+
+    Examples
+    --------
+    >>> from fastfnn.layers import Sigmoid
+    >>> layer = Sigmoid()
+    >>> layer.forward([[0.0, 1000.0]])
+    array([[0.5, 1. ]])
+    >>> layer.backward([[4.0, 4.0]])
+    array([[1., 0.]])
     """
 
     activation = "sigmoid"
@@ -224,6 +316,15 @@ class Tanh(_Smooth):
     Notes
     -----
     The derivative follows from the output: ``dx = dout * (1 - out^2)``.
+
+    Examples
+    --------
+    >>> from fastfnn.layers import Tanh
+    >>> layer = Tanh()
+    >>> layer.forward([[0.0, 1000.0]])
+    array([[0., 1.]])
+    >>> layer.backward([[4.0, 4.0]])
+    array([[4., 0.]])
     """
 
     activation = "tanh"
@@ -254,6 +355,12 @@ class _WithLoss:
         Returns
         -------
         float
+            The loss, accumulated in float64.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If x does not hold real numbers, or t does not fit x.
         """
         outputs, targets, shape = outputs_and_targets("x", x, t, self.loss_name)
         dx = np.empty(outputs.shape, outputs.dtype)
@@ -268,6 +375,18 @@ class _WithLoss:
         ----------
         dout : float, default 1
             Gradient with respect to the loss.
+
+        Returns
+        -------
+        array
+            Gradient with respect to x, in the shape of x.
+
+        Raises
+        ------
+        RuntimeError
+            If there was no `forward` before.
+        ValueError
+            If dout is not a number.
         """
         dx = _kept(self._dx)
         (factor,) = real_arrays(dout=dout)
@@ -292,6 +411,15 @@ class SoftmaxWithLoss(_WithLoss):
     References
     ----------
     Lecture notes, section 3, error function (2), and section 5.
+
+    Examples
+    --------
+    >>> from fastfnn.layers import SoftmaxWithLoss
+    >>> layer = SoftmaxWithLoss()
+    >>> round(layer.forward([[0.0, 0.0]], [1]), 4)  # log 2
+    0.6931
+    >>> layer.backward()  # y - t
+    array([[ 0.5, -0.5]])
     """
 
     activation, loss_name = "softmax", "softmax_cross_entropy"
@@ -312,6 +440,16 @@ class IdentityWithLoss(_WithLoss):
     References
     ----------
     Lecture notes, section 3, error function (1).
+
+    Examples
+    --------
+    >>> from fastfnn.layers import IdentityWithLoss
+    >>> layer = IdentityWithLoss()
+    >>> layer.forward([[1.0], [5.0]], [[1.0], [3.0]])
+    1.0
+    >>> layer.backward()  # (y - t) / 2
+    array([[0.],
+           [1.]])
     """
 
     activation, loss_name = "identity", "squared_error"
@@ -334,6 +472,11 @@ class Dropout:
     mask : bool array or None
         Which elements the last `forward` kept; all of them in prediction.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If `dropout_ratio` is no number in [0, 1).
+
     Notes
     -----
     The mask comes from NumPy's global generator, as in the book, so that `np.random.seed` makes a program reproducible.
@@ -341,6 +484,21 @@ class Dropout:
     References
     ----------
     N. Srivastava et al., "Dropout: A Simple Way to Prevent Neural Networks from Overfitting", JMLR 15, 2014.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastfnn.layers import Dropout
+    >>> np.random.seed(0)
+    >>> layer = Dropout(0.5)
+    >>> layer.forward(np.ones((2, 4)))
+    array([[2., 2., 2., 2.],
+           [0., 2., 0., 2.]])
+    >>> layer.backward(np.ones((2, 4)))
+    array([[2., 2., 2., 2.],
+           [0., 2., 0., 2.]])
+    >>> layer.forward(np.ones((1, 4)), train_flg=False)
+    array([[1., 1., 1., 1.]])
     """
 
     def __init__(self, dropout_ratio: float = 0.5, *, book: bool = False) -> None:
@@ -350,7 +508,20 @@ class Dropout:
         self._scale = 1.0
 
     def forward(self, x: npt.ArrayLike, train_flg: bool = True) -> np.ndarray:
-        """Drop elements of x, of any shape, if `train_flg`; return a new array, scaled as the class describes."""
+        """Drop elements of x in training.
+
+        Parameters
+        ----------
+        x : array, any shape
+            Inputs.
+        train_flg : bool, default True
+            True draws a new mask, False keeps all elements.
+
+        Returns
+        -------
+        array
+            A new array in the shape of x, scaled as the class describes.
+        """
         (array,) = real_arrays(x=x)
         kept = 1 - self.dropout_ratio
         if train_flg:
@@ -362,7 +533,25 @@ class Dropout:
         return array * self._scale
 
     def backward(self, dout: npt.ArrayLike) -> np.ndarray:
-        """Compute ``dx``: dout, scaled as x was, where x was kept, else 0; a new array."""
+        """Compute ``dx``: dout, scaled as x was, where x was kept, else 0.
+
+        Parameters
+        ----------
+        dout : array
+            Gradient with respect to the output, in its shape.
+
+        Returns
+        -------
+        array
+            Gradient with respect to x, in the shape of x.
+
+        Raises
+        ------
+        RuntimeError
+            If there was no `forward` before.
+        ValueError
+            If dout has another shape than the output.
+        """
         (grad_out,) = real_arrays(dout=dout)
         check_dout(grad_out, _kept(self.mask).shape)
         return self._drop(grad_out)
@@ -395,6 +584,11 @@ class BatchNormalization:
     input_shape : tuple of int or None
         Shape of the last x.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If an array does not hold real numbers, shapes differ, or `momentum` or `epsilon` is out of its range.
+
     Notes
     -----
     Training uses mean and biased variance (divided by N) of the batch, and updates the running statistics:
@@ -403,6 +597,20 @@ class BatchNormalization:
     References
     ----------
     S. Ioffe and C. Szegedy, "Batch Normalization", ICML 2015.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastfnn.layers import BatchNormalization
+    >>> layer = BatchNormalization(gamma=np.ones(1), beta=np.zeros(1))
+    >>> layer.forward([[0.0], [3.0], [6.0]]).round(3).ravel()  # mean 3, variance 6
+    array([-1.225,  0.   ,  1.225])
+    >>> layer.running_mean, layer.running_var
+    (array([0.3]), array([0.6]))
+    >>> layer.backward([[1.0], [0.0], [0.0]]).round(3).ravel()
+    array([ 0.068, -0.136,  0.068])
+    >>> layer.dgamma.round(3), layer.dbeta
+    (array([-1.225]), array([1.]))
     """
 
     def __init__(
@@ -433,7 +641,8 @@ class BatchNormalization:
 
         Parameters
         ----------
-        x : (N, D) array, or (N, ...) array with D numbers per sample, N at least 1
+        x : (N, D) array
+            At least one sample, or an array (N, ...) with D numbers per sample.
         train_flg : bool, default True
             True normalizes by the statistics of the batch and updates the running statistics; False normalizes by the
             running statistics.
@@ -442,6 +651,11 @@ class BatchNormalization:
         -------
         array
             A new array in the shape of x.
+
+        Raises
+        ------
+        ValueError
+            If x has no sample, or a sample does not have D numbers.
         """
         array, gamma, beta = real_arrays(x=x, gamma=self.gamma, beta=self.beta)
         self._check_parameters()
@@ -464,7 +678,14 @@ class BatchNormalization:
         Returns
         -------
         array
-            In the shape of x.
+            Gradient with respect to x, in the shape of x.
+
+        Raises
+        ------
+        RuntimeError
+            If there was no `forward` in training before.
+        ValueError
+            If dout has another shape than the output.
         """
         if self._normalized is None or self._variance is None:
             raise RuntimeError("backward must follow a call of forward in training")
