@@ -18,9 +18,9 @@ class Activation(OwnFunctions):
     Parameters
     ----------
     forward : function
-        f(x): a Python function, or a NumPy ufunc such as ``np.sin``.
+        The function f(x): a Python function, or a NumPy ufunc such as ``np.sin``.
     derivative : function
-        f'(x), or f' as a function of x and y = f(x), which often saves work.
+        The derivative f'(x), or f' as a function of x and y = f(x), which often saves work.
     name : str, optional
         What `FNN.summary` prints and a saved network remembers; by default the name of `forward`.
 
@@ -80,7 +80,30 @@ class Activation(OwnFunctions):
         return out[()]  # a number for a number, like NumPy's functions
 
     def derivative_at(self, x: npt.ArrayLike) -> np.ndarray:
-        """Return f' of each element of x, of any shape; float32 for float32, else float64."""
+        """Return f' of each element of x.
+
+        Parameters
+        ----------
+        x : array, any shape
+            Inputs of f.
+
+        Returns
+        -------
+        array
+            In the shape of x: float32 for float32, else float64.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If x does not hold real numbers, or Numba cannot compile the function.
+
+        Examples
+        --------
+        >>> import fastfnn as fnn
+        >>> import numpy as np
+        >>> fnn.Activation(np.sin, np.cos).derivative_at([0.0, np.pi])
+        array([ 1., -1.])
+        """
         (array,) = real_arrays(x=x)
         slope = np.ones(array.shape, array.dtype)
         code = self.code("kernels", array.dtype)

@@ -69,9 +69,9 @@ class Loss(OwnFunctions, LossBase):  # type: ignore[override]  # its name is tha
     Parameters
     ----------
     value : function
-        e(y, t) of an output and its target: a Python function, or a NumPy ufunc.
+        The function e(y, t) of an output and its target: a Python function, or a NumPy ufunc.
     derivative : function
-        de/dy, as a function of y and t.
+        The derivative de/dy, as a function of y and t.
     name : str, optional
         What `FNN.summary` prints and a saved network remembers; by default the name of `value`.
 
@@ -162,7 +162,30 @@ class Loss(OwnFunctions, LossBase):  # type: ignore[override]  # its name is tha
         return self._of_elements(y, t)[0]
 
     def derivative_at(self, y: ArrayLike, t: ArrayLike) -> np.ndarray:
-        """Return de/dy of each element of y and t, which may have any shapes that broadcast, in float64."""
+        """Return de/dy of each element.
+
+        Parameters
+        ----------
+        y, t : array
+            Outputs and targets, of any shapes that broadcast.
+
+        Returns
+        -------
+        float64 array
+            In the shape to which y and t are broadcast.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If y or t do not hold real numbers, or their shapes do not broadcast.
+
+        Examples
+        --------
+        >>> import fastfnn as fnn
+        >>> loss = fnn.Loss(lambda y, t: (y - t) ** 4, lambda y, t: 4 * (y - t) ** 3, name="fourth_power")
+        >>> loss.derivative_at([1.0, 2.0], 0.0)
+        array([ 4., 32.])
+        """
         return self._of_elements(y, t)[1]
 
     def _of_elements(self, y: ArrayLike, t: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

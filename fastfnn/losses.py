@@ -33,8 +33,13 @@ class SoftmaxCrossEntropy(LossBase):
     Parameters
     ----------
     label_smoothing : float, default 0
-        s in [0, 1): the targets, labels or rows that sum to 1, become ``(1 - s) t_k + s / K``, in training and in every
-        loss that is reported.
+        Smoothing s in [0, 1): the targets, labels or rows that sum to 1, become ``(1 - s) t_k + s / K``, in training
+        and in every loss that is reported.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `label_smoothing` is no number in [0, 1).
 
     References
     ----------
@@ -68,8 +73,13 @@ class SigmoidCrossEntropy(LossBase):
     Parameters
     ----------
     label_smoothing : float, default 0
-        s in [0, 1): the targets, in [0, 1], become ``(1 - s) t_k + s / 2``, in training and in every loss that is
-        reported.
+        Smoothing s in [0, 1): the targets, in [0, 1], become ``(1 - s) t_k + s / 2``, in training and in every loss
+        that is reported.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `label_smoothing` is no number in [0, 1).
 
     References
     ----------
@@ -143,6 +153,11 @@ class Huber(LossBase):
     delta : float, default 1
         Where the one ends and the other begins, above 0.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If `delta` is no finite number above 0.
+
     Notes
     -----
     ``E = sum_k h(y_k - t_k)`` with ``h(r) = r^2 / 2`` if ``|r| <= delta``, else ``delta (|r| - delta / 2)``.
@@ -191,6 +206,11 @@ class Quantile(LossBase):
     levels : float or sequence of float, default 0.5
         ``q_k`` in (0, 1), one for each output, or one for all: the share of the targets that are to be below the
         prediction.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `levels` is no number in (0, 1) and no sequence of such numbers, or is empty.
 
     Notes
     -----

@@ -94,7 +94,17 @@ class Optimizer:
         self._rate = _checked_rate("lr", value)
 
     def reset(self) -> None:
-        """Forget the state; the next step is number 0 for a schedule."""
+        """Forget the state; the next step is number 0 for a schedule.
+
+        Examples
+        --------
+        >>> import fastfnn as fnn
+        >>> optimizer = fnn.Momentum(0.1)
+        >>> optimizer.update({"w": 1.0}, {"w": 2.0})
+        >>> optimizer.reset()
+        >>> optimizer.steps
+        0
+        """
         self._places: dict[str, tuple[Any, ...]] = {}  # first: without it there is no state, see _bind
         self._state: dict[str, tuple[np.ndarray, ...]] = {}
         self.steps = 0
@@ -108,6 +118,12 @@ class Optimizer:
             `FNN.params`, or writable float32 or float64 arrays with any number of axes, or numbers in a dict.
         grads : mapping of str to array or number
             The gradient of each parameter, under its name and in its shape.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If names, types or shapes of the parameters and the gradients do not fit, or a schedule returns a rate that
+            is negative or not finite. Nothing is changed then.
 
         Notes
         -----
@@ -137,7 +153,24 @@ class Optimizer:
         store(params, pairs)
 
     def rates(self, count: int) -> np.ndarray:
-        """Return the learning rates of the next `count` steps, (count,) float64."""
+        """Return the learning rates of the next steps.
+
+        Parameters
+        ----------
+        count : int
+            Number of steps.
+
+        Returns
+        -------
+        (count,) float64 array
+            The rate of each step.
+
+        Examples
+        --------
+        >>> import fastfnn as fnn
+        >>> fnn.SGD(fnn.schedules.Step(0.5, every=2)).rates(4)
+        array([0.5 , 0.5 , 0.05, 0.05])
+        """
         return self._rates(self.steps, count)
 
     def flat_state(self, params: Params) -> tuple[np.ndarray, np.ndarray]:
@@ -256,8 +289,24 @@ class SGD(Optimizer):
 
     Parameters
     ----------
-    learning_rate, lr, clip_norm
-        See `Optimizer`.
+    learning_rate : float or callable, default 0.01
+        Finite, not negative; or a schedule of `fastfnn.schedules`, or another function from the number of a step, from
+        0, to its rate.
+    lr : float or callable, optional
+        Another name of `learning_rate`.
+    clip_norm : float, optional
+        Limit of the Euclidean norm of the gradient of all parameters together, above 0: a longer gradient is scaled
+        down to it.
+
+    Attributes
+    ----------
+    steps : int
+        Number of steps since the state started.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an argument of the wrong type or value.
 
     References
     ----------
@@ -284,10 +333,26 @@ class Momentum(Optimizer):
 
     Parameters
     ----------
-    learning_rate, lr, clip_norm
-        See `Optimizer`.
+    learning_rate : float or callable, default 0.01
+        Finite, not negative; or a schedule of `fastfnn.schedules`, or another function from the number of a step, from
+        0, to its rate.
     momentum : float, default 0.9
         In [0, 1].
+    lr : float or callable, optional
+        Another name of `learning_rate`.
+    clip_norm : float, optional
+        Limit of the Euclidean norm of the gradient of all parameters together, above 0: a longer gradient is scaled
+        down to it.
+
+    Attributes
+    ----------
+    steps : int
+        Number of steps since the state started.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an argument of the wrong type or value.
 
     Notes
     -----
@@ -299,6 +364,15 @@ class Momentum(Optimizer):
     References
     ----------
     B. Polyak, "Some methods of speeding up the convergence of iteration methods", 1964.
+
+    Examples
+    --------
+    >>> import fastfnn as fnn
+    >>> params, optimizer = {"w": 1.0}, fnn.Momentum(0.1, momentum=0.5)
+    >>> for _ in range(3):
+    ...     optimizer.update(params, {"w": 1.0})
+    >>> round(params["w"], 4)
+    0.575
     """
 
     rule, states = "momentum", 1
@@ -319,10 +393,26 @@ class Nesterov(Optimizer):
 
     Parameters
     ----------
-    learning_rate, lr, clip_norm
-        See `Optimizer`.
+    learning_rate : float or callable, default 0.01
+        Finite, not negative; or a schedule of `fastfnn.schedules`, or another function from the number of a step, from
+        0, to its rate.
     momentum : float, default 0.9
         In [0, 1].
+    lr : float or callable, optional
+        Another name of `learning_rate`.
+    clip_norm : float, optional
+        Limit of the Euclidean norm of the gradient of all parameters together, above 0: a longer gradient is scaled
+        down to it.
+
+    Attributes
+    ----------
+    steps : int
+        Number of steps since the state started.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an argument of the wrong type or value.
 
     Notes
     -----
@@ -335,6 +425,15 @@ class Nesterov(Optimizer):
     ----------
     Y. Nesterov, 1983, in the form of Y. Bengio, N. Boulanger-Lewandowski and R. Pascanu, "Advances in Optimizing
     Recurrent Networks", ICASSP 2013.
+
+    Examples
+    --------
+    >>> import fastfnn as fnn
+    >>> params, optimizer = {"w": 1.0}, fnn.Nesterov(0.1, momentum=0.5)
+    >>> for _ in range(3):
+    ...     optimizer.update(params, {"w": 1.0})
+    >>> round(params["w"], 4)
+    0.4875
     """
 
     rule, states = "nesterov", 1
@@ -355,10 +454,26 @@ class AdaGrad(Optimizer):
 
     Parameters
     ----------
-    learning_rate, lr, clip_norm
-        See `Optimizer`.
+    learning_rate : float or callable, default 0.01
+        Finite, not negative; or a schedule of `fastfnn.schedules`, or another function from the number of a step, from
+        0, to its rate.
     epsilon : float, default 1e-7
         Finite, above 0; it avoids the division of a gradient of 0 by 0.
+    lr : float or callable, optional
+        Another name of `learning_rate`.
+    clip_norm : float, optional
+        Limit of the Euclidean norm of the gradient of all parameters together, above 0: a longer gradient is scaled
+        down to it.
+
+    Attributes
+    ----------
+    steps : int
+        Number of steps since the state started.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an argument of the wrong type or value.
 
     Notes
     -----
@@ -370,6 +485,15 @@ class AdaGrad(Optimizer):
     References
     ----------
     J. Duchi, E. Hazan and Y. Singer, "Adaptive Subgradient Methods", JMLR 12, 2011.
+
+    Examples
+    --------
+    >>> import fastfnn as fnn
+    >>> params, optimizer = {"w": 1.0}, fnn.AdaGrad(0.1)
+    >>> for _ in range(3):
+    ...     optimizer.update(params, {"w": 1.0})
+    >>> round(params["w"], 4)
+    0.7716
     """
 
     rule, states = "adagrad", 1
@@ -390,12 +514,28 @@ class RMSprop(Optimizer):
 
     Parameters
     ----------
-    learning_rate, lr, clip_norm
-        See `Optimizer`.
+    learning_rate : float or callable, default 0.01
+        Finite, not negative; or a schedule of `fastfnn.schedules`, or another function from the number of a step, from
+        0, to its rate.
     decay_rate : float, default 0.99
         Share in [0, 1) of the average that each step keeps.
     epsilon : float, default 1e-7
         Finite, above 0.
+    lr : float or callable, optional
+        Another name of `learning_rate`.
+    clip_norm : float, optional
+        Limit of the Euclidean norm of the gradient of all parameters together, above 0: a longer gradient is scaled
+        down to it.
+
+    Attributes
+    ----------
+    steps : int
+        Number of steps since the state started.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an argument of the wrong type or value.
 
     Notes
     -----
@@ -407,6 +547,15 @@ class RMSprop(Optimizer):
     References
     ----------
     T. Tieleman and G. Hinton, "Lecture 6.5: RMSprop", Coursera, 2012.
+
+    Examples
+    --------
+    >>> import fastfnn as fnn
+    >>> params, optimizer = {"w": 1.0}, fnn.RMSprop(0.1, decay_rate=0.5)
+    >>> for _ in range(3):
+    ...     optimizer.update(params, {"w": 1.0})
+    >>> round(params["w"], 4)
+    0.6362
     """
 
     rule, states = "rmsprop", 1
@@ -434,14 +583,30 @@ class Adam(Optimizer):
 
     Parameters
     ----------
-    learning_rate, lr, clip_norm
-        See `Optimizer`.
+    learning_rate : float or callable, default 0.001
+        Finite, not negative; or a schedule of `fastfnn.schedules`, or another function from the number of a step, from
+        0, to its rate.
     beta1, beta2 : float, default 0.9 and 0.999
         Shares in [0, 1) of the averages that each step keeps.
     epsilon : float, default 1e-8
         Finite, above 0; the default is 1e-7 with `book`.
     book : bool, default False
         Add epsilon before the bias correction instead of after it, as in the book's code, Keras and scikit-learn.
+    lr : float or callable, optional
+        Another name of `learning_rate`.
+    clip_norm : float, optional
+        Limit of the Euclidean norm of the gradient of all parameters together, above 0: a longer gradient is scaled
+        down to it.
+
+    Attributes
+    ----------
+    steps : int
+        Number of steps since the state started.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an argument of the wrong type or value.
 
     Notes
     -----
@@ -449,16 +614,27 @@ class Adam(Optimizer):
 
         m <- beta1 m + (1 - beta1) g
         v <- beta2 v + (1 - beta2) g^2
-        w <- w - learning_rate m' / (sqrt(v') + epsilon),  m' = m / (1 - beta1^t),  v' = v / (1 - beta2^t)
+        m' = m / (1 - beta1^t),  v' = v / (1 - beta2^t)
+        w <- w - learning_rate m' / (sqrt(v') + epsilon)
 
     and with `book` ::
 
-        w <- w - learning_rate sqrt(1 - beta2^t) / (1 - beta1^t) m / (sqrt(v) + epsilon)
+        r = learning_rate sqrt(1 - beta2^t) / (1 - beta1^t)
+        w <- w - r m / (sqrt(v) + epsilon)
 
     References
     ----------
     D. Kingma and J. Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015, algorithm 1; with `book` the other
     form in section 2.
+
+    Examples
+    --------
+    >>> import fastfnn as fnn
+    >>> params, optimizer = {"w": 1.0}, fnn.Adam(0.1)
+    >>> for _ in range(3):
+    ...     optimizer.update(params, {"w": 1.0})
+    >>> round(params["w"], 4)
+    0.7
     """
 
     rule, states = "adam", 2
@@ -489,20 +665,54 @@ class Adam(Optimizer):
 
 
 class AdamW(Optimizer):
-    """Adam with decoupled weight decay: ``w <- (1 - learning_rate weight_decay) w``, then a step of `Adam`.
+    """Adam with decoupled weight decay: the weights shrink by a factor before each step of `Adam`.
 
     Parameters
     ----------
-    learning_rate, lr, clip_norm
-        See `Optimizer`.
-    beta1, beta2, epsilon : float
-        See `Adam`.
+    learning_rate : float or callable, default 0.001
+        Finite, not negative; or a schedule of `fastfnn.schedules`, or another function from the number of a step, from
+        0, to its rate.
+    beta1, beta2 : float, default 0.9 and 0.999
+        Shares in [0, 1) of the averages that each step keeps.
+    epsilon : float, default 1e-8
+        Finite, above 0.
     weight_decay : float, default 0.01
         Finite, not negative. It acts on all parameters, also on biases.
+    lr : float or callable, optional
+        Another name of `learning_rate`.
+    clip_norm : float, optional
+        Limit of the Euclidean norm of the gradient of all parameters together, above 0: a longer gradient is scaled
+        down to it.
+
+    Attributes
+    ----------
+    steps : int
+        Number of steps since the state started.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an argument of the wrong type or value.
+
+    Notes
+    -----
+    With m' and v' of `Adam` a step is ::
+
+        w <- (1 - learning_rate weight_decay) w
+        w <- w - learning_rate m' / (sqrt(v') + epsilon)
 
     References
     ----------
     I. Loshchilov and F. Hutter, "Decoupled Weight Decay Regularization", ICLR 2019.
+
+    Examples
+    --------
+    >>> import fastfnn as fnn
+    >>> params, optimizer = {"w": 1.0}, fnn.AdamW(0.1, weight_decay=0.5)
+    >>> for _ in range(3):
+    ...     optimizer.update(params, {"w": 1.0})
+    >>> round(params["w"], 4)
+    0.5721
     """
 
     rule, states = "adamw", 2

@@ -51,6 +51,11 @@ class Schedule(abc.ABC):
         -------
         float or float64 array
             In the shape of `step`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `step` does not hold numbers of at least 0.
         """
         steps = validation.real_array("step", step, np.float64)
         if (steps < 0).any():
@@ -73,6 +78,17 @@ class Constant(Schedule):
     ----------
     rate : float
         Finite, not negative.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an argument of the wrong type or value.
+
+    Examples
+    --------
+    >>> from fastfnn.schedules import Constant
+    >>> Constant(0.1)(1000)
+    0.1
     """
 
     rate: float
@@ -93,6 +109,11 @@ class Step(Schedule):
         Steps between two changes, at least 1.
     factor : float, default 0.1
         Finite, not negative.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an argument of the wrong type or value.
 
     Examples
     --------
@@ -121,6 +142,17 @@ class Exponential(Schedule):
         Factor after `every` steps; finite, not negative.
     every : int, default 1
         At least 1.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an argument of the wrong type or value.
+
+    Examples
+    --------
+    >>> from fastfnn.schedules import Exponential
+    >>> Exponential(1.0, decay=0.5, every=100)([0, 50, 100, 200]).round(4)
+    array([1.    , 0.7071, 0.5   , 0.25  ])
     """
 
     rate: float
@@ -144,10 +176,21 @@ class Cosine(Schedule):
     final : float, default 0
         Finite, not negative.
 
+    Raises
+    ------
+    TypeError, ValueError
+        For an argument of the wrong type or value.
+
     References
     ----------
     I. Loshchilov and F. Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", ICLR 2017, equation 5, without
     restarts.
+
+    Examples
+    --------
+    >>> from fastfnn.schedules import Cosine
+    >>> Cosine(1.0, steps=100)([0, 25, 50, 100, 200]).round(4)
+    array([1.    , 0.8536, 0.5   , 0.    , 0.    ])
     """
 
     rate: float
@@ -170,10 +213,21 @@ class InverseScaling(Schedule):
     power : float, default 0.5
         Finite, not negative.
 
+    Raises
+    ------
+    TypeError, ValueError
+        For an argument of the wrong type or value.
+
     Notes
     -----
     This is "invscaling" of scikit-learn's linear models, which also count steps. Its multilayer perceptrons count
     samples and change the rate once per epoch.
+
+    Examples
+    --------
+    >>> from fastfnn.schedules import InverseScaling
+    >>> InverseScaling(1.0)([0, 3, 99])
+    array([1. , 0.5, 0.1])
     """
 
     rate: float
