@@ -77,9 +77,18 @@ def calls_are_atomic(backend: str) -> bool:
 
 
 def get_num_threads() -> int:
-    """The number of threads that a large kernel runs on, if it has the workers to itself.
+    """Return the number of threads that a large kernel runs on, if it has the workers to itself.
 
-    Under a limit of the present Python thread, see `thread_limit`, it is the smaller of both numbers.
+    Returns
+    -------
+    int
+        Under a limit of the present Python thread, see `thread_limit`, the smaller of both numbers.
+
+    Examples
+    --------
+    >>> import fastfnn as fnn
+    >>> fnn.get_num_threads() >= 1
+    True
     """
     return threads.get_num_threads()
 
@@ -87,10 +96,29 @@ def get_num_threads() -> int:
 def set_num_threads(count: int) -> None:
     """Let kernels use at most `count` threads.
 
-    count  int, from 1 to the number of CPUs that the process may use (its affinity, the limit of its container), or to
-           OMP_NUM_THREADS if that is less; NUMBA_NUM_THREADS, if it is set, takes the place of both
+    Parameters
+    ----------
+    count : int
+        From 1 to the number of CPUs that the process may use (its affinity, the limit of its container), or to
+        OMP_NUM_THREADS if that is less. NUMBA_NUM_THREADS, if it is set, takes the place of both.
 
-    Results have the same bits for every count. Raises TypeError or ValueError for anything else.
+    Raises
+    ------
+    TypeError, ValueError
+        If `count` is anything else.
+
+    Notes
+    -----
+    Results have the same bits for every count.
+
+    Examples
+    --------
+    >>> import fastfnn as fnn
+    >>> before = fnn.get_num_threads()
+    >>> fnn.set_num_threads(1)
+    >>> fnn.get_num_threads()
+    1
+    >>> fnn.set_num_threads(before)
     """
     _check_is_int(count)
     if not 1 <= count <= threads.max_threads():
@@ -101,18 +129,32 @@ def set_num_threads(count: int) -> None:
 def thread_limit(count: int) -> contextlib.AbstractContextManager[None]:
     """Return a context in which kernels that the present Python thread calls use at most `count` threads.
 
-    Other Python threads are not affected. Several that are limited to 1 each run side by side. Inside another such
-    context the smaller limit holds. Results have the same bits for every count.
-
     Parameters
     ----------
     count : int
         1 or more; `set_num_threads` may allow less.
 
+    Returns
+    -------
+    context manager
+        The limit holds inside its ``with`` block; inside another one the smaller limit holds.
+
     Raises
     ------
     TypeError, ValueError
         If `count` is anything else.
+
+    Notes
+    -----
+    Other Python threads are not affected. Several that are limited to 1 each run side by side. Results have the same
+    bits for every count.
+
+    Examples
+    --------
+    >>> import fastfnn as fnn
+    >>> with fnn.backend.thread_limit(1):
+    ...     fnn.get_num_threads()
+    1
     """
     _check_is_int(count)
     if count < 1:
@@ -130,7 +172,20 @@ process_threads = threads.process_threads
 
 
 def show_config() -> None:
-    """Print the versions, the processor and the threads that kernels are compiled for and run on."""
+    """Print the versions, the processor and the threads that kernels are compiled for and run on.
+
+    Examples
+    --------
+    >>> import fastfnn as fnn
+    >>> fnn.show_config()  # doctest: +ELLIPSIS
+    python           3...
+    numpy            ...
+    numba            ...
+    llvmlite         ...
+    cpu              ...
+    jit              ...
+    threads          ... of ...
+    """
     import llvmlite.binding as llvm
 
     rows = {

@@ -66,6 +66,12 @@ class _Map(abc.ABC):
         ------
         TypeError, ValueError
             If an FNN cannot have one of the functions f; a plain function must be wrapped in an `Activation`.
+
+        Examples
+        --------
+        >>> from fastfnn import FN
+        >>> FN([[1.0, 2.0]], 3.0, "identity").to_fnn()
+        FNN(2-1, no hidden layer; squared_error; float64)
         """
         functions: list[Any] = [layer.f for layer in self.layers]
         *hidden, last = functions
@@ -99,6 +105,11 @@ class FN(_Map):
         Biases; kept, not copied. The shape (1, d_out) is that of example 2.1 of the lecture notes.
     f : str, Activation or callable
         Activation function: a name as in `FNN`, "softmax", "exp", an `Activation`, or any function of an array.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If W or b does not hold real numbers, their shapes do not fit, or f is no function or name of one.
 
     Notes
     -----
@@ -166,7 +177,26 @@ class FN(_Map):
     def from_fnn(net: FNN) -> FN | MultilayerFN:
         """Return the map by which an `FNN` predicts, with copies of its weights.
 
-        Batch normalization and the book's dropout become part of W and b.
+        Parameters
+        ----------
+        net : FNN
+            Any network. Its batch normalization and the book's dropout become part of W and b.
+
+        Returns
+        -------
+        FN or MultilayerFN
+            One layer, or the composition of several.
+
+        Raises
+        ------
+        TypeError
+            If `net` is no FNN.
+
+        Examples
+        --------
+        >>> import fastfnn as fnn
+        >>> fnn.FN.from_fnn(fnn.FNN((4, 8, 3)))
+        FN(8 -> 3, softmax) @ FN(4 -> 8, relu)
         """
         if not isinstance(net, FNN):
             raise TypeError(f"net must be an FNN, got {type(net).__name__}")

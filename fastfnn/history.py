@@ -101,6 +101,12 @@ class History:
         ------
         ImportError
             If pandas is missing.
+
+        Examples
+        --------
+        >>> import fastfnn as fnn
+        >>> fnn.History(loss=[0.9, 0.5], val_loss=[0.8, 0.6]).to_frame().loc[2].to_dict()
+        {'loss': 0.5, 'val_loss': 0.6}
         """
         try:
             import pandas
@@ -114,7 +120,10 @@ class History:
     def to_json(self) -> str:
         """Return all lists, those of `metrics` too, and `step_loss` as the text of a JSON object.
 
-        Numbers that JSON does not have, NaN and infinity, become null.
+        Returns
+        -------
+        str
+            Numbers that JSON does not have, NaN and infinity, are null in it.
 
         Examples
         --------
@@ -161,6 +170,13 @@ class History:
             If matplotlib is missing; the extra ``fastfnn[plot]`` installs it.
         ValueError
             If no epoch was finished.
+
+        Examples
+        --------
+        >>> import fastfnn as fnn
+        >>> figure = fnn.History(loss=[0.9, 0.5], accuracy=[0.7, 0.8]).plot()
+        >>> [axes.get_title() for axes in figure.axes]
+        ['Loss', 'Accuracy']
         """
         try:
             from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -49,19 +49,11 @@ class FNN(NetworkBase):
         Units of the input, of each hidden layer and of the output; at least two.
     activation : str, Activation, or sequence of these, default "relu"
         Activation of the hidden layers, or one for each: "identity", "sigmoid", "tanh", "relu", "leaky_relu", "elu",
-        "softplus", "silu", "gelu" or an `Activation`. Case does not count; "linear", "logistic" and "swish" are known.
+        "softplus", "silu", "gelu" or an `Activation`.
     loss : str, object of `fastfnn.losses`, or Loss, default "softmax_cross_entropy"
-        "softmax_cross_entropy" for classes (softmax output), "sigmoid_cross_entropy" for binary or multi-label targets
-        (sigmoid output), "squared_error", "huber", "absolute_error" or "quantile" for real targets (identity output),
-        "poisson" for counts (exponential output); an object of `fastfnn.losses`, which has parameters; or a `Loss`.
-        Names of other libraries, such as "mse" or "binary_crossentropy", are known; their losses may be multiples of
-        ours.
+        What training minimizes; it decides the output activation, see Notes.
     init : float or {"he", "xavier", "glorot", "torch"}, default "xavier"
-        Initial weights. A number is the standard deviation of normal weights, "xavier" stands for
-        ``sqrt(1 / in_features)`` and "he" for ``sqrt(2 / in_features)``; biases are 0. With "torch" weights and
-        biases are uniform within ``+-sqrt(1 / in_features)``, as PyTorch's, and with "glorot" within
-        ``+-sqrt(6 / (in_features + out_features))``, with 2 instead of 6 for the sigmoid, as scikit-learn's.
-        The page "Initialization" of the documentation compares them.
+        Initial weights: the standard deviation of normal weights, or a rule, see Notes.
     dtype : {"float32", "float64"}, default "float32"
         Dtype of the parameters and of the arithmetic. Losses are accumulated in float64.
     seed : int, optional
@@ -69,10 +61,10 @@ class FNN(NetworkBase):
     backend : {"kernels", "reference"}, default "kernels"
         The compiled kernels, or their plain NumPy twins.
     weight_decay : float, default 0
-        L2 penalty: ``weight_decay * W`` is added to the gradient of each W, which minimizes the loss plus
-        ``weight_decay / 2 * ||W||^2``. Reported losses are without the penalty; biases are not penalized.
+        L2 penalty: training minimizes the loss plus ``weight_decay / 2 * ||W||^2`` for each W. Biases are not
+        penalized, and reported losses are without the penalty.
     dropout : float, default 0
-        Probability with which training sets an output of a hidden layer to 0. The other outputs are divided by
+        Probability with which training sets an output of a hidden layer to 0. It divides the other outputs by
         ``1 - dropout``, so that predictions need no scaling.
     batch_norm : bool, default False
         Normalize the sums of hidden layers over the batch; predictions use running statistics.
@@ -104,6 +96,26 @@ class FNN(NetworkBase):
 
     With batch normalization a hidden layer is ``x_l = f_l(gamma_l n(u_l) + beta_l)``, where n subtracts the mean of the
     batch and divides by its standard deviation.
+
+    The loss decides the activation ``f_L`` of the output:
+
+    - "softmax_cross_entropy", for classes that exclude each other: softmax;
+    - "sigmoid_cross_entropy", for two classes as one output, or for several labels: the sigmoid;
+    - "squared_error", "huber", "absolute_error", "quantile", for real targets, and a `Loss`: the identity;
+    - "poisson", for counts: the exponential.
+
+    Initial weights of a layer with I inputs and O outputs, by `init`:
+
+    - a number s, "xavier" or "he": normal with the standard deviation s, ``sqrt(1 / I)`` or ``sqrt(2 / I)``; biases are
+      0;
+    - "torch": weights and biases uniform within ``+-sqrt(1 / I)``, as in PyTorch;
+    - "glorot": weights and biases uniform within ``+-sqrt(6 / (I + O))``, with 2 instead of 6 for the sigmoid, as in
+      scikit-learn.
+
+    The page "Initialization" of the documentation compares them.
+
+    Names that activations and losses have in Keras, PyTorch and scikit-learn, such as "swish" and "mse", are known,
+    whatever their case; a loss of such a name may differ from ours by a constant factor or term.
 
     Samples of any real dtype and memory layout are converted to `dtype` a batch at a time, so that there is no copy of
     all of them: they may be a read-only memory map larger than memory. Only small ones, up to 32 MB in `dtype`, are
@@ -150,6 +162,21 @@ class FNN(NetworkBase):
         (N, K) or (K,) array
             Probabilities for the cross-entropies, expected counts for the Poisson deviance, else values, in the
             network's dtype.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If x does not hold finite real numbers, I for each sample.
+
+        Examples
+        --------
+        >>> import fastfnn as fnn
+        >>> net = fnn.FNN((2, 3), init=0.0, dtype="float64")
+        >>> net.predict([[1.0, 2.0], [3.0, 4.0]]).round(4)
+        array([[0.3333, 0.3333, 0.3333],
+               [0.3333, 0.3333, 0.3333]])
+        >>> net.predict([1.0, 2.0]).shape
+        (3,)
         """
         array = validation.as_array("x", x)
         single = array.ndim == 1
@@ -176,24 +203,42 @@ class FNN(NetworkBase):
         float
             ``sum_i w_i E_i / N``, accumulated in float64, without the L2 penalty.
 
+        Raises
+        ------
+        TypeError, ValueError
+            If samples, targets or weights have a wrong type, shape or value.
+
         Notes
         -----
         The loss of sample i with target ``t_i`` and output ``y_i`` is ::
 
             softmax_cross_entropy   E_i = -sum_k t_ik log y_ik
-            sigmoid_cross_entropy   E_i = -sum_k (t_ik log y_ik + (1 - t_ik) log(1 - y_ik))
+            sigmoid_cross_entropy   E_i = -sum_k (t_ik log y_ik
+                                                  + (1 - t_ik) log(1 - y_ik))
             squared_error           E_i = 1/2 sum_k (t_ik - y_ik)^2
             poisson                 E_i = sum_k (y_ik - t_ik + t_ik log(t_ik / y_ik))
             huber                   E_i = sum_k h(y_ik - t_ik)
             absolute_error          E_i = sum_k |y_ik - t_ik|
-            quantile                E_i = sum_k max(q_k (t_ik - y_ik), (q_k - 1) (t_ik - y_ik))
+            quantile                E_i = sum_k max(q_k r_ik, (q_k - 1) r_ik)
             a `Loss`                E_i = sum_k e(y_ik, t_ik)
+
+        with ``r_ik = t_ik - y_ik``, Huber's function h and the levels ``q_k``.
 
         The classes of `fastfnn.losses` tell more of each, and have its parameters.
 
         References
         ----------
         Lecture notes, section 3.
+
+        Examples
+        --------
+        >>> import fastfnn as fnn
+        >>> net = fnn.FNN((2, 3), init=0.0)
+        >>> x, t = [[1.0, 2.0], [3.0, 4.0]], [2, 0]
+        >>> round(net.loss(x, t), 4)  # -log(1/3)
+        1.0986
+        >>> round(net.loss(x, t, sample_weight=[1, 0]), 4)  # divided by the number of samples
+        0.5493
         """
         if sample_weight is None:
             rows = validation.unchecked_samples("x", x, self.layer_sizes[0], self.dtype)
@@ -229,6 +274,14 @@ class FNN(NetworkBase):
         -----
         Softmax: the most probable class is the (most probable) target class. Sigmoid: all outputs of the sample are on
         the same side of 1/2 as their targets.
+
+        Examples
+        --------
+        >>> import fastfnn as fnn
+        >>> net = fnn.FNN((1, 2))
+        >>> net.params["W1"] = [[-1.0, 1.0]]  # class 1 for positive samples
+        >>> net.accuracy([[-2.0], [-1.0], [1.0], [2.0]], [0, 0, 0, 1])
+        0.75
         """
         if not self.loss_function.has_accuracy:
             raise ValueError(f"accuracy needs a network with a cross-entropy loss, got loss {self.loss_name!r}")
@@ -252,6 +305,11 @@ class FNN(NetworkBase):
         -------
         dict
             ``{"loss": ..., "accuracy": ...}``, "accuracy" only for the cross-entropies, and the metrics by name.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If samples or targets have a wrong type, shape or value, or a metric does not suit the loss.
 
         Examples
         --------
@@ -279,6 +337,11 @@ class FNN(NetworkBase):
         dict of str to array
             The gradient with respect to each of `params`, under its name and in its shape.
 
+        Raises
+        ------
+        TypeError, ValueError
+            If samples or targets have a wrong type, shape or value.
+
         Notes
         -----
         With ``delta_l = dE/du_l``, where E is the mean loss, the recursion runs from the last layer to the first: ::
@@ -296,6 +359,13 @@ class FNN(NetworkBase):
         References
         ----------
         Lecture notes, section 3; D. Rumelhart, G. Hinton and R. Williams, Nature 323, 1986.
+
+        Examples
+        --------
+        >>> import fastfnn as fnn
+        >>> net = fnn.FNN((1, 1), loss="squared_error", init=0.0, dtype="float64")
+        >>> net.gradient([[1.0], [2.0]], [1.0, 3.0])  # the means of x (y - t) and of y - t, with y = 0
+        {'W1': array([[-3.5]]), 'b1': array([-2.])}
         """
         if self.batch_norm:  # the kernel updates the running statistics even if a sample is not finite
             rows = self._samples("x", x)
@@ -325,9 +395,27 @@ class FNN(NetworkBase):
         dict of str to float64 array
             ``(E(w + h) - E(w - h)) / 2h`` for each parameter w, with h = 1e-4, computed in float64 for every dtype.
 
+        Raises
+        ------
+        TypeError, ValueError
+            If samples or targets have a wrong type, shape or value.
+
         Notes
         -----
         Dropout uses the mask of the last call of `gradient`.
+
+        References
+        ----------
+        Lecture notes, section 4.
+
+        Examples
+        --------
+        >>> import fastfnn as fnn
+        >>> net = fnn.FNN((2, 3, 2), activation="tanh", dtype="float64", seed=0)
+        >>> x, t = [[0.0, 1.0], [1.0, 0.0]], [0, 1]
+        >>> exact, numerical = net.gradient(x, t), net.numerical_gradient(x, t)
+        >>> bool(max(abs(exact[name] - numerical[name]).max() for name in exact) < 1e-8)
+        True
         """
         twin = self._in_float64()
         rows = twin._samples("x", x)
@@ -390,41 +478,27 @@ class FNN(NetworkBase):
             samples is then measured too.
         validation_split : float, optional
             In place of `validation_data`: the fraction of the samples, between 0 and 1, that are held out from the
-            training for it. They are drawn at random, not the last ones, which are of one class if samples are sorted;
-            and always the same for the same number of samples, so that trainings can be compared, and a second `fit`
-            on the same samples does not hold out what the first one has seen. x is not copied.
+            training for it, see Notes.
         metrics : list of str or callable, optional
-            What else to measure after each epoch, on the training samples and on validation data. For cross-entropies
-            "accuracy", "balanced_accuracy", "precision", "recall", "f1" and "auc"; for other losses "mse", "rmse",
-            "mae" and "r2". A function of (t, y) returns a number; t are targets as labels (N,) or rows (N, K), and y is
-            what `predict` returns, (N, K). The history has them as ``history.metrics["mae"]`` and ``["val_mae"]``, but
-            the accuracy as `History.accuracy` and `History.val_accuracy`.
+            What else to measure after each epoch, on the training samples and on validation data: names, or functions
+            of (t, y) that return a number, see Notes.
         sample_weight : (N,) array, optional
-            Weights ``w_i``, finite and not negative. Each step minimizes the sum of ``w_i E_i`` over its batch, divided
-            by the number of samples, not by the sum of the weights. The losses in the history are such means, also
-            those of samples that `validation_split` holds out; metrics do without weights.
+            Weights ``w_i`` of the samples, finite and not negative, see Notes.
         class_weight : dict or "balanced", optional
-            Only for softmax cross-entropy with labels or one-hot rows. A dict maps labels to weights (1 for missing
-            labels); "balanced" is ``N / (classes in t * samples of the class)``. It multiplies `sample_weight` and does
-            not affect `validation_data`.
+            Weights of the classes, by label, for softmax cross-entropy with labels or one-hot rows, see Notes.
         callbacks : list, optional
-            `Callback` objects such as `EarlyStopping` and others of ``fastfnn.callbacks``, or functions of (net,
-            history) called after each epoch. Training stops after an epoch for which one of them returns a true value.
+            `Callback` objects, or functions of (net, history) called after each epoch. Training stops after an epoch
+            for which one of them returns a true value.
         progress : bool or "line", default False
             True shows a progress bar and prints a line for each epoch. "line" shows a single line in a terminal, with
             the losses, the speed and the time left, and nothing elsewhere.
         on_divergence : {"raise", "warn"}, default "raise"
-            What happens if a loss, a parameter or a running statistic becomes NaN or infinite. "raise" goes back to the
-            last good epoch and raises DivergenceError. "warn" trains on and warns at the end; it needs no memory for a
-            copy of parameters and optimizer state.
+            What happens if a loss, a parameter or a running statistic becomes NaN or infinite: "raise" goes back to the
+            last good epoch and raises DivergenceError, "warn" trains on and warns at the end.
         checkpoint : Checkpoint, str or path-like, optional
-            A folder, or a `Checkpoint` that tells more. There `fit` writes, about every 10 seconds and at the end, all
-            that it needs to go on, in one file that is replaced in one step.
+            A folder, or a `Checkpoint` that tells more, where `fit` writes all that it needs to go on.
         resume : bool, default False
-            Go on from the checkpoint if there is one, and begin anew if not. A training that was killed and resumed
-            ends with the same bits as one that was not. Data and arguments must be the same, but `epochs` may differ,
-            and weights and random state are those of the checkpoint. Without `resume` an existing checkpoint is
-            replaced by the first one that is written.
+            Go on from the checkpoint if there is one, and begin anew if not, see Notes.
 
         Returns
         -------
@@ -452,16 +526,56 @@ class FNN(NetworkBase):
 
         Notes
         -----
+        A step minimizes the sum of ``w_i E_i`` over its batch, divided by the number of samples, not by the sum of the
+        weights. The losses in the history are such means, also those of samples that `validation_split` holds out;
+        metrics do without weights. `class_weight` multiplies `sample_weight`, and does not affect `validation_data`: a
+        dict maps labels to weights, 1 for missing ones, and "balanced" stands for
+        ``N / (classes in t * samples of the class)``.
+
+        `validation_split` draws samples at random: the last ones may all be of one class. It draws the same ones for
+        the same number of samples, so that trainings can be compared, and so that a second `fit` does not hold out what
+        the first one has seen. x is not copied.
+
+        The names of `metrics` are "accuracy", "balanced_accuracy", "precision", "recall", "f1" and "auc" for
+        cross-entropies, "mse", "rmse", "mae" and "r2" for other losses. A function gets targets t as labels (N,) or
+        rows (N, K), and what `predict` returns, y (N, K). The history has them as ``history.metrics["mae"]`` and
+        ``["val_mae"]``, but the accuracy as `History.accuracy` and `History.val_accuracy`.
+
+        The checkpoint is one file, which is replaced in one step, about every 10 seconds and at the end. A training
+        that was killed and resumed ends with the same bits as one that was not. To resume it, data and arguments must
+        be the same, but `epochs` may differ; weights and random state are those of the checkpoint. Without `resume` the
+        first checkpoint that is written replaces an existing one.
+
         Any other exception, for example KeyboardInterrupt, leaves the network as it is after the last whole step. The
         optimizer's `steps` and the `history` agree with it: ``history.step_loss`` has the loss of each step, those of
         an unfinished epoch too. Training can go on with another `fit`.
 
         Compiled calls take about 0.2 seconds, so that Ctrl-C ends a training within half a second. What is not divided
         is a single step (that of full-batch gradient descent on many samples can take longer) and a user's own code.
+        With "raise", `on_divergence` needs memory for a copy of the parameters and the optimizer's state.
 
         References
         ----------
         Lecture notes, section 4.
+
+        Examples
+        --------
+        >>> import fastfnn as fnn
+        >>> (x, t), test = fnn.datasets.load_mnist()
+        >>> net = fnn.FNN((784, 50, 10), seed=0)
+        >>> history = net.fit(x, t, epochs=3, optimizer=fnn.Adam(), validation_data=test)
+        >>> history.epochs, history.val_accuracy[-1] > 0.9
+        (3, True)
+
+        Until the loss on samples that are held out no longer falls, with another metric, and with the optimizer's state
+        of the first training:
+
+        >>> history = net.fit(
+        ...     x, t, epochs=100, optimizer=net.optimizer, validation_split=0.2, metrics=["f1"],
+        ...     callbacks=[fnn.EarlyStopping(patience=2)],
+        ... )
+        >>> history.epochs < 100, sorted(history.metrics)
+        (True, ['f1', 'val_f1'])
         """
         training = Training(
             self, x, t, epochs=epochs, batch_size=batch_size, optimizer=optimizer, sampling=sampling,
@@ -484,8 +598,10 @@ class FNN(NetworkBase):
 
         Parameters
         ----------
-        x, t, batch_size
-            See `fit`.
+        x, t : array
+            Samples and targets, see `loss`.
+        batch_size : int or None, default 100
+            Samples per step; None takes one step with all of them.
         optimizer : Optimizer or str, optional
             By default that of the last `fit` or `partial_fit` of this network, which continues from its state; SGD(0.1)
             if there was none. The name that the last one got continues, too; another name begins anew.
@@ -501,6 +617,18 @@ class FNN(NetworkBase):
         ------
         DivergenceError
             If training diverges and `on_divergence` is "raise".
+        TypeError, ValueError
+            If samples, targets or other arguments have a wrong type, shape or value.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastfnn as fnn
+        >>> net = fnn.FNN((1, 1), loss="squared_error", seed=0)
+        >>> for part in np.linspace(0, 1, 500).reshape(5, 100, 1):
+        ...     history = net.partial_fit(part, 2 * part + 1, batch_size=10, optimizer="adam")
+        >>> net.optimizer.steps
+        50
         """
         if optimizer is None or (isinstance(optimizer, str) and optimizer == self._optimizer_name):
             optimizer = self._optimizer
@@ -510,7 +638,17 @@ class FNN(NetworkBase):
         return training.run()
 
     def summary(self) -> None:
-        """Print a line for each layer: its weights, activation and number of parameters."""
+        """Print a line for each layer: its weights, activation and number of parameters.
+
+        Examples
+        --------
+        >>> import fastfnn as fnn
+        >>> fnn.FNN((784, 50, 10)).summary()
+        layer         weights  activation  parameters
+            1        784 x 50  relu            39,250
+            2         50 x 10  softmax            510
+        total 39,760 parameters of float32, loss softmax_cross_entropy
+        """
         names = [*map(activation_name, self.activation), self.loss_function.output_activation]
         print(f"{'layer':>5}  {'weights':>14}  {'activation':<10}  {'parameters':>10}")
         for layer, name in enumerate(names, 1):
@@ -545,6 +683,18 @@ class FNN(NetworkBase):
 
         The network is written to a temporary file in the same folder, flushed to the disk, and given the name of the
         file in one step. Whenever the process or the machine fails, the file is the old or the new one, whole.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> import fastfnn as fnn
+        >>> net = fnn.FNN((2, 8, 2), seed=0)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, "net.safetensors")
+        ...     net.save(path)
+        ...     twin = fnn.load(path)
+        >>> bool((twin.predict([1.0, 2.0]) == net.predict([1.0, 2.0])).all())
+        True
         """
         training = validation.boolean("training", training)
         self._write(
@@ -598,6 +748,21 @@ class FNN(NetworkBase):
         disappears. A network with a `Loss` of a user has the identity as output activation here too.
 
         The file is for predictions; `save` and `fastfnn.load` keep a network for more training.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> import numpy as np
+        >>> import onnxruntime
+        >>> import fastfnn as fnn
+        >>> net, x = fnn.FNN((2, 8, 2), seed=0), np.ones((3, 2), np.float32)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, "net.onnx")
+        ...     net.to_onnx(path)
+        ...     session = onnxruntime.InferenceSession(path)
+        >>> (out,) = session.run(["out"], {"x": x})
+        >>> np.allclose(out, net.predict(x))
+        True
         """
         from fastfnn.interop import onnx
 
@@ -628,6 +793,15 @@ class FNN(NetworkBase):
         A hidden layer is Linear, BatchNorm1d, the activation, Dropout; the identity is nn.Identity. ``model.train()``
         makes it ready for training with PyTorch, whose losses of logits, such as CrossEntropyLoss, take
         ``model[:-1]``.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import torch
+        >>> import fastfnn as fnn
+        >>> net, x = fnn.FNN((2, 8, 2), seed=0), np.ones((3, 2), np.float32)
+        >>> np.allclose(net.to_torch()(torch.from_numpy(x)).detach(), net.predict(x))
+        True
         """
         from fastfnn.interop import torch
 
@@ -664,6 +838,19 @@ def load(path: str | os.PathLike[str], *, activations: Sequence[Activation] = ()
     -----
     A file may come from anywhere: it holds no code, and whatever it describes, nothing is allocated that its arrays do
     not fill.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> import fastfnn as fnn
+    >>> double = fnn.Activation(lambda x: 2 * x, lambda x: 2.0, name="double")
+    >>> net = fnn.FNN((2, 8, 2), activation=double, seed=0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "net.safetensors")
+    ...     net.save(path)
+    ...     twin = fnn.load(path, activations=[double])
+    >>> twin
+    FNN(2-8-2, double; softmax_cross_entropy; float32)
     """
     return read(path, by_name("activations", activations, Activation), by_name("losses", losses, Loss))[0]
 

@@ -27,7 +27,24 @@ REAL_TARGETS = ("squared_error", "huber", "absolute_error", "quantile")
 
 
 class UnscaledDataWarning(UserWarning):
-    """Training made no progress on features or targets that are not scaled."""
+    """Training made no progress on features or targets that are not scaled.
+
+    Notes
+    -----
+    `FNN.fit` says when it warns. The message names columns and shows how to standardize them.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import numpy as np
+    >>> import fastfnn as fnn
+    >>> x = np.random.default_rng(0).normal(size=(1000, 2)) * [1, 5000]
+    >>> net = fnn.FNN((2, 8, 2), activation="tanh", seed=0)
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     history = net.fit(x, x[:, 0] > 0, optimizer=fnn.SGD(0.001))
+    >>> [item.category.__name__ for item in caught]
+    ['UnscaledDataWarning']
+    """
 
 
 class Cures(NamedTuple):

@@ -35,9 +35,14 @@ class TwoLayerNet(FNN):
     **options
         Further arguments of `FNN`, for example `dtype` and `backend`.
 
+    Raises
+    ------
+    TypeError, ValueError
+        For an argument of the wrong type or value.
+
     Notes
     -----
-    Targets are one-hot rows or integer labels. `predict` returns probabilities as in section 4; section 5 returns
+    Methods are those of `FNN`. Targets are one-hot rows or integer labels. `predict` returns probabilities as in section 4; section 5 returns
     logits, which have the same argmax.
 
     References
@@ -106,15 +111,29 @@ class MultiLayerNet(FNN):
         Further arguments of `FNN`, for example `dtype` and `backend`. ``book=True`` gives the book's dropout, which
         scales in predictions instead of training, and its epsilon in batch normalization.
 
+    Raises
+    ------
+    TypeError, ValueError
+        For an argument of the wrong type or value.
+
     Notes
     -----
-    `gradient` is that of a training step: dropout draws a new mask at each call, batch normalization uses the batch's
+    Methods are those of `FNN`, but for `loss`. `gradient` is that of a training step: dropout draws a new mask at each call, batch normalization uses the batch's
     own mean and variance. `predict`, `loss` and `accuracy` are those of the finished network, the book's
     ``train_flg=False``. `predict` returns probabilities; the book's logits have the same argmax.
 
     References
     ----------
     K. Saito, "Deep Learning from Scratch", O'Reilly Japan, 2016, chapter 6.
+
+    Examples
+    --------
+    >>> import fastfnn as fnn
+    >>> network = fnn.MultiLayerNet(784, [100, 100], 10, weight_decay_lambda=0.1, use_batchnorm=True, seed=0)
+    >>> network
+    FNN(784-100-100-10, relu, relu; softmax_cross_entropy; float32)
+    >>> sorted(network.params)[:3]
+    ['W1', 'W2', 'W3']
     """
 
     def __init__(
@@ -162,5 +181,28 @@ class MultiLayerNet(FNN):
             draw_weights(self.params, init, self.activation, np.random)
 
     def loss(self, x: npt.ArrayLike, t: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> float:
-        """Compute the mean loss of the predictions, see `FNN.loss`, plus the L2 penalty."""
+        """Compute the mean loss of the predictions, see `FNN.loss`, plus the L2 penalty.
+
+        Parameters
+        ----------
+        x : (N, I) array
+            Samples.
+        t : array
+            Targets.
+        sample_weight : (N,) array, optional
+            Weights of the samples.
+
+        Returns
+        -------
+        float
+            The mean loss plus ``lambda / 2`` times the sum of the squares of all weights.
+
+        Examples
+        --------
+        >>> import fastfnn as fnn
+        >>> network = fnn.MultiLayerNet(1, [], 2, weight_decay_lambda=0.5)
+        >>> network.params["W1"] = [[2.0, 2.0]]
+        >>> round(network.loss([[1.0]], [0]), 4)  # log 2 + 0.5 / 2 * 8
+        2.6931
+        """
         return super().loss(x, t, sample_weight) + l2_penalty(self.params, self.weight_decay)

@@ -41,6 +41,18 @@ class EarlyStopping(Callback):
     -----
     The weights of the best epoch are restored even if training ended by itself. The state of the optimizer is that of
     the last step.
+
+    Examples
+    --------
+    >>> import fastfnn as fnn
+    >>> (x, t), test = fnn.datasets.load_mnist()
+    >>> net = fnn.FNN((784, 50, 10), seed=0)
+    >>> stopper = fnn.EarlyStopping(patience=2)
+    >>> history = net.fit(x, t, epochs=100, optimizer="adam", validation_data=test, callbacks=[stopper])
+    >>> stopper.stopped_epoch == history.epochs < 100
+    True
+    >>> abs(net.loss(*test) - min(history.val_loss)) < 1e-12
+    True
     """
 
     best: float | None
