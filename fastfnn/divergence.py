@@ -20,8 +20,10 @@ class DivergenceError(FloatingPointError):
 
     Attributes
     ----------
-    epoch, step, learning_rate
+    epoch, step : int
         The arguments of these names.
+    learning_rate : float
+        The argument of this name.
 
     Notes
     -----

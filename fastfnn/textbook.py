@@ -42,8 +42,8 @@ class TwoLayerNet(FNN):
 
     Notes
     -----
-    Methods are those of `FNN`. Targets are one-hot rows or integer labels. `predict` returns probabilities as in section 4; section 5 returns
-    logits, which have the same argmax.
+    Methods are those of `FNN`. Targets are one-hot rows or integer labels. `predict` returns probabilities as in
+    section 4; section 5 returns logits, which have the same argmax.
 
     References
     ----------
@@ -118,9 +118,10 @@ class MultiLayerNet(FNN):
 
     Notes
     -----
-    Methods are those of `FNN`, but for `loss`. `gradient` is that of a training step: dropout draws a new mask at each call, batch normalization uses the batch's
-    own mean and variance. `predict`, `loss` and `accuracy` are those of the finished network, the book's
-    ``train_flg=False``. `predict` returns probabilities; the book's logits have the same argmax.
+    Methods are those of `FNN`, but for `loss`. `gradient` is that of a training step: dropout draws a new mask at each
+    call, batch normalization uses the batch's own mean and variance. `predict`, `loss` and `accuracy` are those of the
+    finished network, the book's ``train_flg=False``. `predict` returns probabilities; the book's logits have the same
+    argmax.
 
     References
     ----------

@@ -92,6 +92,14 @@ def from_keras(
 
     Keras itself computes parts of a float64 model in float32, unless its backend is TensorFlow: its predictions are
     then those of the network to the precision of float32.
+
+    Examples
+    --------
+    >>> import keras
+    >>> import fastfnn as fnn
+    >>> layers = [keras.layers.Dense(8, activation="relu"), keras.layers.Dense(3, activation="softmax")]
+    >>> fnn.from_keras(keras.Sequential([keras.Input((4,)), *layers]))
+    FNN(4-8-3, relu; softmax_cross_entropy; float32)
     """
     keras = imported("keras", "fastfnn.from_keras needs Keras", "keras")
     if not hasattr(keras, "ops"):

@@ -86,6 +86,14 @@ def from_torch(
 
     With a final LogSoftmax give ``loss="softmax_cross_entropy"``: the network predicts probabilities, not their
     logarithms.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import fastfnn as fnn
+    >>> layers = [torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 3), torch.nn.Softmax(dim=1)]
+    >>> fnn.from_torch(torch.nn.Sequential(*layers))
+    FNN(4-8-3, relu; softmax_cross_entropy; float32)
     """
     torch = imported("torch", "fastfnn.from_torch needs PyTorch", "torch")
     if not isinstance(model, torch.nn.Sequential):

@@ -130,6 +130,27 @@ class NetworkEstimator(BaseEstimator):
         ----------
         path : str or path-like
             The file; an existing file is replaced in one step.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written: an existing file is as it was.
+        ValueError
+            If the estimator is an ensemble, or parameters of the network were changed after the training.
+        sklearn.exceptions.NotFittedError
+            If the estimator is not trained.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> import fastfnn.sklearn
+        >>> model = fastfnn.sklearn.MLPRegressor(random_state=0).fit([[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, "line.safetensors")
+        ...     model.save(path)
+        ...     twin = fastfnn.sklearn.load(path)
+        >>> bool(twin.predict([[4.0]]) == model.predict([[4.0]]))
+        True
         """
         from fastfnn.sklearn import files  # it imports the estimators
 
@@ -158,6 +179,22 @@ class NetworkEstimator(BaseEstimator):
         or strings, and "probabilities" (N, classes), as an array and not as dicts; with several labels "label" is 0 or
         1 for each, (N, classes). A regressor has the output "variable" (N, outputs). All networks of an ensemble are in
         the file. Names of features are in its property "feature_names".
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> import numpy as np
+        >>> import onnxruntime
+        >>> from fastfnn.sklearn import MLPRegressor
+        >>> X = np.arange(3.0).reshape(3, 1)
+        >>> model = MLPRegressor(random_state=0).fit(X, [1.0, 3.0, 5.0])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, "line.onnx")
+        ...     model.to_onnx(path)
+        ...     session = onnxruntime.InferenceSession(path)
+        >>> (out,) = session.run(["variable"], {"X": X})
+        >>> np.allclose(out[:, 0], model.predict(X))
+        True
         """
         from fastfnn.interop import onnx
 

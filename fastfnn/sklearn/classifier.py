@@ -134,8 +134,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Layers, with that of the input; outputs.
     out_activation_ : str
         "softmax" for several classes, "logistic" for two and for multi-label targets.
-    n_features_in_, feature_names_in_
-        Number of features, and their names if X had any.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : (n_features,) array of str
+        Names of the features, if X had any.
     estimators_ : list of MLPClassifier
         The networks of an ensemble, which has no `coefs_` of its own.
     network_ : FNN
@@ -254,47 +256,102 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
         Parameters
         ----------
-        X, y, sample_weight
-            See `fit`.
+        X : (n_samples, n_features) array, frame, or sparse CSR or CSC array
+            Samples.
+        y : (n_samples,) or (n_samples, n_outputs) array
+            Labels.
+        sample_weight : (n_samples,) array, optional
+            Weights of the samples.
         classes : (n_classes,) array, optional
             Labels of all classes; required in the first call, which may not have samples of all of them.
 
         Returns
         -------
-        self
+        MLPClassifier
+            The estimator itself.
+
+        Examples
+        --------
+        >>> from fastfnn.sklearn import MLPClassifier
+        >>> model = MLPClassifier(random_state=0)
+        >>> for part in ([[0.0], [1.0]], [[2.0], [3.0]]):
+        ...     model = model.partial_fit(part, [0, 1], classes=[0, 1, 2])
+        >>> model.t_
+        4
         """
         if _check_partial_fit_first_call(self, classes):
             self._label_binarizer = LabelBinarizer().fit(y if type_of_target(y).startswith("multilabel") else classes)
         return self._fit(X, y, sample_weight, None, incremental=True)
 
     def predict(self, X: Any) -> np.ndarray:
-        """Return the label of each sample (n_samples,); for multi-label targets 0 or 1 of each (n_samples, n_classes).
+        """Predict the label of each sample.
 
         Parameters
         ----------
         X : (n_samples, n_features) array, frame or sparse array
             Samples.
+
+        Returns
+        -------
+        (n_samples,) array
+            Labels; for multi-label targets 0 or 1 for each label, (n_samples, n_classes).
+
+        Examples
+        --------
+        >>> from fastfnn.sklearn import MLPClassifier
+        >>> X, y = [[-2.0], [-1.0], [1.0], [2.0]], ["no", "no", "yes", "yes"]
+        >>> model = MLPClassifier(max_iter=500, random_state=0).fit(X, y)
+        >>> model.predict([[-3.0], [3.0]])
+        array(['no', 'yes'], dtype='<U3')
         """
         return self._labels(self._outputs(X))
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Return the probability of each class, (n_samples, n_classes).
+        """Predict the probability of each class.
 
         Parameters
         ----------
         X : (n_samples, n_features) array, frame or sparse array
             Samples.
+
+        Returns
+        -------
+        (n_samples, n_classes) array
+            Probabilities, in the order of `classes_`.
+
+        Examples
+        --------
+        >>> from fastfnn.sklearn import MLPClassifier
+        >>> X, y = [[-2.0], [-1.0], [1.0], [2.0]], ["no", "no", "yes", "yes"]
+        >>> model = MLPClassifier(max_iter=500, random_state=0).fit(X, y)
+        >>> model.predict_proba([[-3.0], [3.0]]).round(1)
+        array([[1., 0.],
+               [0., 1.]])
         """
         out = self._outputs(X)
         return np.concatenate([1 - out, out], axis=1) if self.n_outputs_ == 1 else out
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
-        """Return the logarithm of the probability of each class, (n_samples, n_classes).
+        """Predict the logarithm of the probability of each class.
 
         Parameters
         ----------
         X : (n_samples, n_features) array, frame or sparse array
             Samples.
+
+        Returns
+        -------
+        (n_samples, n_classes) array
+            The logarithms of `predict_proba`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastfnn.sklearn import MLPClassifier
+        >>> X, y = [[-2.0], [-1.0], [1.0], [2.0]], ["no", "no", "yes", "yes"]
+        >>> model = MLPClassifier(random_state=0).fit(X, y)
+        >>> bool((model.predict_log_proba(X) == np.log(model.predict_proba(X))).all())
+        True
         """
         probabilities = self.predict_proba(X)
         return np.log(probabilities, out=probabilities)

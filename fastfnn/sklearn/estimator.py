@@ -91,7 +91,23 @@ class BaseMLP(NetworkEstimator):
 
         Returns
         -------
-        self
+        MLPClassifier or MLPRegressor
+            The estimator itself.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If data, parameters or their combination are wrong: the estimator is as it was. ValueError also if training
+            diverges.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from fastfnn.sklearn import MLPClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = MLPClassifier(max_iter=1000, random_state=0).fit(X[::2], y[::2], eval_set=(X[1::2], y[1::2]))
+        >>> len(model.validation_scores_) == model.n_iter_ < 1000
+        True
         """
         kept = checked_checkpoint(checkpoint, resume)
         wanted = None if kept is None else (kept, resume)
@@ -111,12 +127,26 @@ class BaseMLP(NetworkEstimator):
 
         Parameters
         ----------
-        X, y, sample_weight
-            See `fit`.
+        X : (n_samples, n_features) array, frame, or sparse CSR or CSC array
+            Samples.
+        y : (n_samples,) or (n_samples, n_outputs) array
+            Targets.
+        sample_weight : (n_samples,) array, optional
+            Weights of the samples.
 
         Returns
         -------
-        self
+        MLPRegressor
+            The estimator itself.
+
+        Examples
+        --------
+        >>> from fastfnn.sklearn import MLPRegressor
+        >>> model = MLPRegressor(random_state=0)
+        >>> for part in ([[0.0], [1.0]], [[2.0], [3.0]]):
+        ...     model = model.partial_fit(part, [1.0, 2.0])
+        >>> model.t_
+        4
         """
         return self._fit(X, y, sample_weight, None, incremental=True)
 

@@ -144,14 +144,16 @@ def write(model: Any, path: Path) -> None:
 
 
 def load(path: Path, *, activations: Sequence[Activation] = (), losses: Sequence[Loss] = ()) -> Any:
-    """Read what `save` wrote: an estimator or a pipeline, trained, with the same predictions bit for bit.
+    """Read what `save` wrote: a trained estimator or pipeline, with the same predictions bit for bit.
 
     Parameters
     ----------
     path : str or path-like
         A file of `save`.
-    activations, losses
-        The user's own activations and loss, see `fastfnn.load`.
+    activations : sequence of Activation, optional
+        The user's own activations that the network has; they are found by their names.
+    losses : sequence of Loss, optional
+        The user's own losses, of which the network may have one; it is found by its name.
 
     Returns
     -------
@@ -168,6 +170,18 @@ def load(path: Path, *, activations: Sequence[Activation] = (), losses: Sequence
     Notes
     -----
     A file may come from anywhere: it holds no code, and every entry is checked.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> import fastfnn.sklearn
+    >>> model = fastfnn.sklearn.MLPClassifier(random_state=0).fit([[0.0], [1.0]], ["no", "yes"])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "model.safetensors")
+    ...     fastfnn.sklearn.save(model, path)
+    ...     twin = fastfnn.sklearn.load(path)
+    >>> twin.classes_
+    array(['no', 'yes'], dtype='<U3')
     """
     own = network.by_name("activations", activations, Activation)
     own_losses = network.by_name("losses", losses, Loss)

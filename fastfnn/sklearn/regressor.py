@@ -34,30 +34,113 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         "squared_error" is half the squared error; "poisson" half the Poisson deviance, for counts, with exponential
         output; the others are those of `fastfnn.losses`, less sensitive to outliers or for quantiles. A
         `fastfnn.Loss` is a loss of your own.
-    hidden_layer_sizes, activation, solver, alpha, batch_size, learning_rate, learning_rate_init, power_t, max_iter
-        See `MLPClassifier`.
-    shuffle, random_state, tol, verbose, warm_start, momentum, nesterovs_momentum, early_stopping, validation_fraction
-        See `MLPClassifier`.
-    beta_1, beta_2, epsilon, n_iter_no_change, max_fun
-        See `MLPClassifier`.
-    dropout, batch_norm
-        See `MLPClassifier`.
+    hidden_layer_sizes : int or sequence of int, default (100,)
+        Units of each hidden layer.
+    activation : str, Activation, or list of these, default "relu"
+        Activation of the hidden layers, or one for each: "identity", "logistic" (also called "sigmoid"), "tanh",
+        "relu", "leaky_relu", "elu", "softplus", "silu", "gelu" or a `fastfnn.Activation`.
+    solver : {"adam", "sgd", "lbfgs"}, default "adam"
+        Adam, gradient descent with momentum, or L-BFGS on all samples at once, by SciPy.
+    alpha : float, default 1e-4
+        L2 penalty: ``alpha / 2`` times the sum of the squares of all weights, divided by the weight of the batch.
+    batch_size : int or "auto", default "auto"
+        Samples per step; "auto" is the smaller one of 200 and the number of samples.
+    learning_rate : {"constant", "invscaling", "adaptive"}, default "constant"
+        With solver="sgd": `learning_rate_init` all the time; ``learning_rate_init / (t_ + 1)^power_t`` after each
+        epoch; or a fifth whenever training stops improving, which then goes on until the rate is 1e-6.
+    learning_rate_init : float, default 1e-3
+        Learning rate of solver="sgd" and "adam".
+    power_t : float, default 0.5
+        See `learning_rate`.
+    max_iter : int, default 200
+        Most epochs; with solver="lbfgs" most iterations.
+    shuffle : bool, default True
+        Whether each epoch has an order of its own.
+    random_state : int, RandomState or None, default None
+        The source of all that is random.
+    tol : float, default 1e-4
+        A change of the loss, or of the validation score, counts as an improvement from this size on.
+    verbose : bool, default False
+        Print the loss after each epoch.
+    warm_start : bool, default False
+        Begin with the weights of the last `fit`.
+    momentum : float, default 0.9
+        With solver="sgd", in [0, 1].
+    nesterovs_momentum : bool, default True
+        Whether `momentum` is Nesterov's.
+    early_stopping : bool, default False
+        Keep `validation_fraction` of the samples apart, stop when the score on them no longer improves, and restore the
+        weights that had the best score.
+    validation_fraction : float, default 0.1
+        Share of the samples that `early_stopping` keeps apart, in [0, 1).
+    beta_1, beta_2, epsilon : float, default 0.9, 0.999 and 1e-8
+        Of solver="adam".
+    n_iter_no_change : int, default 10
+        Epochs without improvement after which training stops.
+    max_fun : int, default 15000
+        Most evaluations of the loss by solver="lbfgs".
+    dropout : float, default 0
+        Probability in [0, 1) with which training sets an output of a hidden layer to 0.
+    batch_norm : bool, default False
+        Normalize the sums of hidden layers over the batch.
     delta : float, default 1.0
         With loss="huber", above 0: the size of the errors from which on the loss is linear.
     quantile : float or sequence of float, default 0.5
         With loss="quantile": the level in (0, 1) of the quantile to predict, or several for a single target, each of
         which gets an output.
-    optimizer, schedule, clip_norm, init, eval_metric, callbacks, progress, n_estimators, n_jobs, n_threads, dtype
-        See `MLPClassifier`. An ensemble predicts the mean of its networks' predictions.
+    optimizer : Optimizer or str, optional
+        From `fastfnn.optimizers`, in place of `solver` and `learning_rate_init`. `fit` uses a copy. A name such as
+        "adamw" stands for an object of that class with its default settings.
+    schedule : callable, optional
+        From `fastfnn.schedules`, or another function from the number of a step to its learning rate, in place of
+        `learning_rate_init`.
+    clip_norm : float, optional
+        Limit of the Euclidean norm of the gradient.
+    init : {"glorot", "he", "xavier", "torch"} or float, default "glorot"
+        Initial weights, see `fastfnn.FNN`; "glorot" is that of scikit-learn.
+    eval_metric : str or callable, optional
+        What early stopping goes by: the name of a scorer of scikit-learn, or a function of (estimator, X, y). By
+        default the score of the estimator.
+    callbacks : list, optional
+        As in `fastfnn.FNN.fit`.
+    progress : bool, default False
+        Show a progress bar.
+    n_estimators : int, default 1
+        Networks of an ensemble, which are trained from different seeds; their predictions are averaged.
+    n_jobs : int, optional
+        How many networks of the ensemble are trained side by side, each on one thread; as for joblib, -1 is all cores.
+    n_threads : int, optional
+        Most threads for one network. By default all, but one inside a worker of joblib.
+    dtype : {"float32", "float64"}, optional
+        Dtype of the weights and of the arithmetic; by default float32 for X of float32, else float64, as in
+        scikit-learn. float32 is about twice as fast. X is not copied to this dtype.
 
     Attributes
     ----------
-    coefs_, intercepts_, loss_, best_loss_, loss_curve_, validation_scores_, best_validation_score_, t_, n_iter_
-        See `MLPClassifier`.
-    n_layers_, n_outputs_, n_features_in_, feature_names_in_, estimators_, network_
-        See `MLPClassifier`.
+    coefs_, intercepts_ : list of array
+        Weights (in_features, out_features) and biases of each layer. Writable: changes take effect.
+    loss_, best_loss_ : float
+        Loss of the last epoch, and the lowest; `best_loss_` is None with early stopping.
+    loss_curve_ : list of float
+        Loss of each epoch.
+    validation_scores_, best_validation_score_ : list of float, float
+        Scores of each epoch and the best one, with early stopping, else None.
+    t_ : int
+        Samples that training has seen.
+    n_iter_ : int
+        Epochs of the last `fit`.
+    n_layers_, n_outputs_ : int
+        Layers, with that of the input; outputs.
     out_activation_ : str
         "exp" with loss="poisson", else "identity".
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : (n_features,) array of str
+        Names of the features, if X had any.
+    estimators_ : list of MLPRegressor
+        The networks of an ensemble, which has no `coefs_` of its own.
+    network_ : FNN
+        The network.
 
     Notes
     -----
@@ -169,17 +252,30 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         self.dtype = dtype
 
     def predict(self, X: Any) -> np.ndarray:
-        """Return the predictions, (n_samples,), or (n_samples, n_outputs) for several outputs.
+        """Predict the targets of samples.
 
         Parameters
         ----------
         X : (n_samples, n_features) array, frame or sparse array
             Samples.
+
+        Returns
+        -------
+        (n_samples,) or (n_samples, n_outputs) array
+            Predictions; with several quantiles a column for each.
+
+        Examples
+        --------
+        >>> from fastfnn.sklearn import MLPRegressor
+        >>> X, y = [[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0]
+        >>> model = MLPRegressor(solver="lbfgs", random_state=0, max_iter=1000).fit(X, y)
+        >>> model.predict([[0.5]]).round(1)
+        array([2.])
         """
         return self._predictions(self._outputs(X))
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return the coefficient of determination of the predictions, see Notes of the class for quantiles.
+        """Return the coefficient of determination of the predictions; for several quantiles see the class.
 
         Parameters
         ----------
@@ -189,6 +285,19 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             Targets.
         sample_weight : (n_samples,) array, optional
             Weights of the samples.
+
+        Returns
+        -------
+        float
+            At most 1, which is the score of predictions without an error.
+
+        Examples
+        --------
+        >>> from fastfnn.sklearn import MLPRegressor
+        >>> X, y = [[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0]
+        >>> model = MLPRegressor(solver="lbfgs", random_state=0, max_iter=1000).fit(X, y)
+        >>> round(model.score(X, y), 2)
+        1.0
         """
         return self._score(y, self.predict(X), sample_weight)
 

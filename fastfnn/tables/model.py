@@ -18,29 +18,41 @@ from fastfnn.tables.target import Target
 
 
 class TableModel:
-    """A network that predicts one column of a table from others.
-
-    `fastfnn train` makes it, `load` reads it.
+    """A network that predicts one column of a table from others: `fastfnn train` makes it, `load` reads it.
 
     Attributes
     ----------
     network : FNN
         The network, whose inputs are standardized numbers and one-hot categories.
-    task : {"classification", "regression"}
-    target : str
-        Name of the column that is predicted.
-    labels : list or None
-        Labels of the classes, in the order of the outputs; None for regression.
-    columns : list of str
-        Names of the columns that the network uses.
     origin : dict
         The version of fastfnn that made the model, and the time.
 
     Examples
     --------
-    >>> import pandas, fastfnn.tables
-    >>> model = fastfnn.tables.load("flats.safetensors")                # doctest: +SKIP
-    >>> model.predict(pandas.read_csv("new.csv"))                       # doctest: +SKIP
+    The command ``fastfnn train birds.csv --target species --out birds.safetensors`` makes a model, which is then asked
+    for the species of two birds:
+
+    >>> import os, subprocess, sys, tempfile
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> import fastfnn.tables
+    >>> birds = pd.DataFrame({"wing": np.linspace(180, 230, 200), "species": ["Adelie"] * 100 + ["Gentoo"] * 100})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     table, path = os.path.join(folder, "birds.csv"), os.path.join(folder, "birds.safetensors")
+    ...     birds.to_csv(table, index=False)
+    ...     train = ["train", table, "--target", "species", "--out", path]
+    ...     done = subprocess.run([sys.executable, "-m", "fastfnn", *train], capture_output=True, check=True)
+    ...     model = fastfnn.tables.load(path)
+    >>> model.columns, model.labels
+    (['wing'], ['Adelie', 'Gentoo'])
+    >>> two = pd.DataFrame({"wing": [185.0, 225.0]})
+    >>> model.predict(two).tolist()
+    ['Adelie', 'Gentoo']
+    >>> probabilities = model.predict_proba(two)
+    >>> probabilities.round(1).tolist()
+    [[1.0, 0.0], [0.0, 1.0]]
+    >>> model.decide(probabilities).tolist()
+    ['Adelie', 'Gentoo']
     """
 
     is_plain = False  # not trained on a table
@@ -54,18 +66,22 @@ class TableModel:
 
     @property
     def task(self) -> str:
+        """What is predicted: "classification" or "regression"."""
         return self.about.task
 
     @property
     def target(self) -> str:
+        """Name of the column that is predicted."""
         return self.about.name
 
     @property
     def labels(self) -> list[str] | list[int] | list[bool] | None:
+        """Labels of the classes, in the order of the outputs; None for regression."""
         return None if self.about.labels is None else list(self.about.labels)  # type: ignore[return-value]
 
     @property
     def columns(self) -> list[str]:
+        """Names of the columns that the network uses."""
         return [column.name for column in self.preparation.columns]
 
     def __repr__(self) -> str:
@@ -102,6 +118,7 @@ class TableModel:
         Returns
         -------
         (N,) array
+            Labels.
         """
         return self.about.predictions(probabilities)
 
@@ -142,7 +159,12 @@ class TableModel:
         Parameters
         ----------
         path : str or path-like
-            The file.
+            The file; an existing file is replaced in one step.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written: an existing file is as it was.
         """
         self.network._write(path, {"table": self.described()})
 
@@ -162,11 +184,13 @@ def load(path: str | os.PathLike[str], *, plain: bool = False) -> TableModel:
     path : str or path-like
         A safetensors file.
     plain : bool, default False
-        Also take a network that was not trained on a table, see `of_network`.
+        Also take a network that was not trained on a table: its columns are named 0, 1, 2, ..., as those of arrays,
+        and its target t; labels are the numbers of the outputs.
 
     Returns
     -------
     TableModel
+        The model that was saved.
 
     Raises
     ------
@@ -178,6 +202,23 @@ def load(path: str | os.PathLike[str], *, plain: bool = False) -> TableModel:
     Notes
     -----
     A file may come from anywhere: it holds no code, and all of it is checked before it is used.
+
+    Examples
+    --------
+    `TableModel` has an example with a model of a table. This is a network of arrays:
+
+    >>> import os, tempfile
+    >>> import pandas as pd
+    >>> import fastfnn as fnn
+    >>> import fastfnn.tables
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "net.safetensors")
+    ...     fnn.FNN((2, 3), seed=0).save(path)
+    ...     model = fnn.tables.load(path, plain=True)
+    >>> model.columns, model.labels
+    (['0', '1'], [0, 1, 2])
+    >>> model.predict(pd.DataFrame([[0.5, 1.0]])).shape
+    (1,)
     """
     net, saved = read(path, {}, {})
     if "table" not in saved.sections:
