@@ -24,6 +24,12 @@ class CSVLogger(Callback):
     append : bool, default False
         Write below what the file has, instead of a new file; its columns must be those of this training.
 
+    Raises
+    ------
+    TypeError, ValueError
+        For an argument of the wrong type or value. `FNN.fit` raises ValueError for a file with other columns, and
+        OSError for one that cannot be written.
+
     Notes
     -----
     The columns are the number of the epoch, from 1, all that the `History` measures, and the learning rate of the last
