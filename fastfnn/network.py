@@ -210,19 +210,20 @@ class FNN(NetworkBase):
 
         Notes
         -----
-        The loss of sample i with target ``t_i`` and output ``y_i`` is ::
+        The loss ``E_i`` of a sample with targets ``t_k`` and outputs ``y_k``, k = 1 to K, is ::
 
-            softmax_cross_entropy   E_i = -sum_k t_ik log y_ik
-            sigmoid_cross_entropy   E_i = -sum_k (t_ik log y_ik
-                                                  + (1 - t_ik) log(1 - y_ik))
-            squared_error           E_i = 1/2 sum_k (t_ik - y_ik)^2
-            poisson                 E_i = sum_k (y_ik - t_ik + t_ik log(t_ik / y_ik))
-            huber                   E_i = sum_k h(y_ik - t_ik)
-            absolute_error          E_i = sum_k |y_ik - t_ik|
-            quantile                E_i = sum_k max(q_k r_ik, (q_k - 1) r_ik)
-            a `Loss`                E_i = sum_k e(y_ik, t_ik)
+            softmax_cross_entropy  -sum_k t_k log y_k
+            sigmoid_cross_entropy  -sum_k (t_k log y_k
+                                           + (1 - t_k) log(1 - y_k))
+            squared_error          1/2 sum_k (t_k - y_k)^2
+            poisson                sum_k (y_k - t_k
+                                          + t_k log(t_k / y_k))
+            huber                  sum_k h(t_k - y_k)
+            absolute_error         sum_k |t_k - y_k|
+            quantile               sum_k max(q_k r_k, (q_k - 1) r_k)
+            a `Loss`               sum_k e(y_k, t_k)
 
-        with ``r_ik = t_ik - y_ik``, Huber's function h and the levels ``q_k``.
+        with ``r_k = t_k - y_k``, Huber's function h and the levels ``q_k``.
 
         The classes of `fastfnn.losses` tell more of each, and have its parameters.
 
