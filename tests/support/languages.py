@@ -16,6 +16,7 @@ from programs import ROOT
 
 KINDS = (  # the first pattern that the first line of a block matches decides
     ("fence", re.compile(r"```")),
+    ("comment", re.compile("<!-- ")),
     ("formula", re.compile(r"\$\$")),
     ("heading", re.compile(r"#+ ")),
     ("table", re.compile(r"\|")),
@@ -23,6 +24,8 @@ KINDS = (  # the first pattern that the first line of a block matches decides
     ("indented", re.compile(r" {4}")),
     ("paragraph", re.compile("")),
 )
+DOCS = ROOT / "docs"  # its Japanese pages are in the folder ja there
+
 CODE_SPAN = re.compile(r"`[^`]+`")
 FORMULA = re.compile(r"\$[^$]+\$")
 LINK = re.compile(r"\]\(([^)]+)\)")
@@ -68,16 +71,21 @@ def blocks(text):
             last.lines.append(line)
             continue
         found.append(Block(kind, [line]))
-        closing = {"fence": "```", "formula": "$$"}.get(kind)
-        if kind == "formula" and len(line) > 2 and line.endswith("$$"):
+        closing = {"fence": "```", "comment": "-->", "formula": "$$"}.get(kind)
+        if kind in ("comment", "formula") and len(line) > 2 and line.endswith(closing):
             closing = None
     return [block for block in found if block.kind != "blank"]
 
 
 def code(block):
-    """The code of a block, without comments. In an indented block two spaces end the code of a line."""
+    """The code of a block, without comments. In an indented block two spaces end the code of a line.
+
+    Commands and what they print are the same in both languages, and so is what tests run and no reader sees.
+    """
     if block.kind == "indented":
         return [re.split(" {2,}", line[4:])[0] for line in block.lines if line[4:5] != " "]
+    if block.level != "```python":
+        return block.lines
     program = io.StringIO("\n".join(block.lines[1:-1]) + "\n")
     passed_over = (tokenize.COMMENT, tokenize.NL)
     return [token[:2] for token in tokenize.generate_tokens(program.readline) if token.type not in passed_over]
@@ -86,10 +94,10 @@ def code(block):
 def translated(path):
     """The Japanese counterpart of a page or of a folder of pages, if it has one, else the path itself."""
     path = path.resolve()
-    for candidate in (path.parent / f"{path.stem}.ja{path.suffix}", path.parent / "ja" / path.name, path / "ja"):
-        if candidate.exists():
-            return candidate
-    return path
+    candidates = [path.parent / f"{path.stem}.ja{path.suffix}", path.parent / "ja" / path.name, path / "ja"]
+    if path.is_relative_to(DOCS):
+        candidates = [DOCS / "ja" / path.relative_to(DOCS)]
+    return next((candidate for candidate in candidates if candidate.exists()), path)
 
 
 def links(text, folder):
@@ -120,7 +128,7 @@ def bare(text):
 
 def block_differences(english, japanese, folders):
     """What a block must have in common with its translation, which is of the same kind."""
-    if english.kind in ("fence", "indented"):
+    if english.kind in ("fence", "comment", "indented"):
         if code(english) != code(japanese):
             yield "the code is another"
     elif english.kind == "formula":
@@ -157,7 +165,7 @@ def faults(japanese):
     """
     found = []
     for block in blocks(japanese):
-        if block.kind in ("fence", "indented", "formula"):
+        if block.kind in ("fence", "comment", "indented", "formula"):
             continue
         text = bare(" ".join(block.lines))
         wrong = [f"{name} {match[0]!r}" for name, pattern in TYPING.items() for match in pattern.finditer(text)]

@@ -1,4 +1,4 @@
-"""README, NOTES and the notebooks say the same in English and in Japanese, with the same code; their links work."""
+"""README, NOTES, first pages and notebooks say the same in English and in Japanese, with the same code; links work."""
 
 import copy
 import json
@@ -9,8 +9,10 @@ import pytest
 from programs import ROOT
 
 PAGES = [ROOT / "README.md", ROOT / "NOTES.md"]
+SITE = [ROOT / "docs/start.md", *sorted((ROOT / "docs/start").glob("*.md"))]  # whose header leads to the other language
 NOTEBOOKS = sorted((ROOT / "examples").glob("*.ipynb"))
-JAPANESE = [languages.translated(path) for path in PAGES + NOTEBOOKS]
+JAPANESE = [languages.translated(path) for path in PAGES + SITE + NOTEBOOKS]
+JAPANESE_NOTEBOOKS = JAPANESE[-len(NOTEBOOKS) :]
 LANGUAGE_LINES = ("English | [日本語]({0}.ja.md)", "[English]({0}.md) | 日本語")
 
 
@@ -28,9 +30,11 @@ def test_every_page_exists_in_both_languages():
     assert len(NOTEBOOKS) == 6
     assert {name(path) for path in JAPANESE} == {
         *("README.ja.md", "NOTES.ja.md"),
+        *("docs/ja/start.md", *(f"docs/ja/start/{path.name}" for path in SITE[1:])),
         *(f"examples/ja/{path.name}" for path in NOTEBOOKS),
     }
-    assert sorted((ROOT / "examples/ja").iterdir()) == JAPANESE[2:], "a translation without an original"
+    assert sorted((ROOT / "examples/ja").iterdir()) == JAPANESE_NOTEBOOKS, "a translation without an original"
+    assert len(list((ROOT / "docs/ja/start").iterdir())) == len(SITE) - 1, "a translation without an original"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
@@ -40,6 +44,13 @@ def test_pages_correspond_block_by_block(page):
         for path, line in zip((page, languages.translated(page)), LANGUAGE_LINES, strict=True)
     )
     assert not languages.differences(english, japanese)
+
+
+@pytest.mark.parametrize("page", SITE, ids=name)
+def test_pages_of_the_site_correspond_block_by_block(page):
+    translated = languages.translated(page)
+    texts = (languages.text_of(path) for path in (page, translated))
+    assert not languages.differences(*texts, (page.parent, translated.parent))
 
 
 @pytest.mark.parametrize("page", NOTEBOOKS, ids=name)
@@ -54,7 +65,7 @@ def test_japanese_pages_are_in_japanese_and_typed_alike(page):
     assert not languages.faults(languages.text_of(page))
 
 
-@pytest.mark.parametrize("page", [*PAGES, *NOTEBOOKS, *JAPANESE], ids=name)
+@pytest.mark.parametrize("page", [*PAGES, *SITE, *NOTEBOOKS, *JAPANESE], ids=name)
 def test_a_page_has_one_title_and_its_links_work(page):
     text = languages.text_of(page)
     assert [block.level for block in languages.blocks(text)].count("#") == 1
@@ -62,7 +73,7 @@ def test_a_page_has_one_title_and_its_links_work(page):
     assert [path for path in paths if not path.exists()] == []
 
 
-@pytest.mark.parametrize("page", JAPANESE[2:], ids=name)
+@pytest.mark.parametrize("page", JAPANESE_NOTEBOOKS, ids=name)
 def test_japanese_notebooks_are_readable_as_files(page):
     text = page.read_text(encoding="utf-8")
     assert json.dumps(json.loads(text), ensure_ascii=False, indent=1, sort_keys=True) + "\n" == text
@@ -87,6 +98,14 @@ $$x^2$$
 net.fit(x, epochs=3)  # three times
 ```
 
+<!-- run:
+assert net.loss < 1
+-->
+
+```console
+$ fastfnn info  # prints 1
+```
+
 | name | time |
 | --- | ---: |
 | a | 12 |
@@ -107,6 +126,14 @@ $$x^2$$
 net.fit(x, epochs=3)  # 3 回
 ```
 
+<!-- run:
+assert net.loss < 1
+-->
+
+```console
+$ fastfnn info  # prints 1
+```
+
 | 名前 | 時間 |
 | --- | ---: |
 | a | 12 |
@@ -122,7 +149,9 @@ CHANGES = {
     "a link": ("(NOTES.md)", "(README.md)"),
     "a command": ("make train", "make test"),
     "a program": ("epochs=3", "epochs=4"),
-    "a language": ("```python", "```console"),
+    "a hidden program": ("net.loss", "net.error"),
+    "a command with its output": ("prints 1", "prints 2"),
+    "a language": ("```python", "```text"),
     "a row": ("| a | 12 |", "| a | 12 |\n| b | 13 |"),
     "a column": ("| a | 12 |", "| a | 12 | 5 |"),
     "a number in a table": ("| 12 |", "| 13 |"),

@@ -14,8 +14,8 @@ pytestmark = pytest.mark.skipif(not TOOLS.is_dir(), reason="the tools are not be
 PACKAGE = pathlib.Path(fastfnn.__file__).parent
 # Where users read which activations there are.
 LISTS = {
-    "README.md": "- **Activations**",
-    "README.ja.md": "- **活性化関数**",
+    "docs/start/features.md": "- **Activations**",
+    "docs/ja/start/features.md": "- **活性化関数**",
     "fastfnn/network.py": "    activation : str",
     "fastfnn/sklearn/classifier.py": "    activation : str",
 }
