@@ -77,9 +77,8 @@ def test_every_page_is_there(site, written):
     for name in LANGUAGES:
         for page in OWN_PAGES[name]:
             assert written[site / docs.PREFIX[name] / f"{page}.html"].language == name
-    assert {"index", "explanation/notes", "tutorials", "tutorials/quick_start", "tutorials/5_back_propagation"} <= set(
-        TRANSLATED
-    )
+    expected = {"index", "start", "start/doors", "explanation/notes", "tutorials", "tutorials/quick_start"}
+    assert expected <= set(TRANSLATED)
     assert len(TUTORIALS) == len(list((ROOT / "examples").glob("*.ipynb")))
 
 
@@ -225,6 +224,15 @@ def test_pages_in_a_browser(browser, address, language, pixels):
             assert browser.execute_script(f"return {TOO_WIDE}") == [], page
             loaded = browser.execute_script("return performance.getEntriesByType('resource').map(entry => entry.name)")
             assert all(name.startswith((address, "data:")) for name in loaded), page
+
+
+@pytest.mark.parametrize("pixels", [970, 1280])
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_header_is_on_one_line(browser, address, language, pixels):
+    browser.set_window_size(pixels, 900)
+    browser.get(f"{address}{docs.PREFIX[language]}start.html")
+    height = browser.execute_script("return document.querySelector('.bd-header').offsetHeight")
+    assert height < 90, "one line takes 80 pixels, two take 100"
 
 
 RESULTS = "Array.from(document.querySelectorAll('#search-results li a'), link => link.href)"
