@@ -18,6 +18,7 @@ MEASURED = ("loss", "accuracy", "val_loss", "val_accuracy")
 PER_EPOCH = (*MEASURED, "learning_rate", "seconds", "samples_per_second")
 
 CHARTS_SIDE_BY_SIDE = 3
+MARKERS = 30  # of a curve at most: more would hide whether its line is solid or dashed
 
 
 @dataclass(repr=False)
@@ -203,12 +204,13 @@ class History:
             axes = figure.add_subplot(rows, columns, number)
             for (label, values), style in zip(lines.items(), ("o-", "s--"), strict=True):
                 if values:
-                    axes.plot(range(1, len(values) + 1), values, style, markersize=4, label=label)
+                    every = -(-len(values) // MARKERS)
+                    axes.plot(range(1, len(values) + 1), values, style, markersize=4, markevery=every, label=label)
             axes.set_xlabel("epoch")
             axes.set_ylabel("mean loss per sample" if quantity == "loss" else quantity)
             axes.set_title(quantity if quantity in self.metrics else quantity.capitalize())
             axes.grid(alpha=0.3)
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
             axes.legend()
         if path is not None:
             figure.savefig(path, dpi=120)

@@ -151,6 +151,21 @@ def test_a_single_epoch_can_be_plotted(tmp_path):
     assert (tmp_path / "loss.png").read_bytes().startswith(PNG)
 
 
+def test_the_only_tick_of_a_single_epoch_is_that_epoch():
+    (axes,) = fnn.History(loss=[2.0]).plot().axes
+    low, high = axes.get_xlim()
+    assert [tick for tick in axes.get_xticks() if low <= tick <= high] == [1]
+
+
+@pytest.mark.parametrize("epochs", [1, 30, 31, 300])
+def test_a_long_curve_has_few_markers_and_all_its_points(epochs):
+    (axes,) = fnn.History(loss=[1.0] * epochs).plot().axes
+    (line,) = axes.lines
+    assert len(line.get_xdata()) == epochs
+    marked = range(0, epochs, line.get_markevery())
+    assert min(epochs, 15) <= len(marked) <= 30
+
+
 def test_a_loss_that_is_not_finite_can_be_plotted(tmp_path):
     fnn.History(loss=[2.0, np.inf, np.nan]).plot(tmp_path / "loss.png")
     assert (tmp_path / "loss.png").read_bytes().startswith(PNG)
