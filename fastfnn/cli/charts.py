@@ -9,6 +9,7 @@ from fastfnn import atomic, outputs
 from fastfnn.tables.scores import Classified, Regressed
 
 COUNTS_UP_TO = 30  # classes whose cells are labelled
+FEW_POINTS = 500  # are drawn darker, since they seldom overlap
 POINTS_UP_TO = 3_000  # more rows are shown as a density
 
 BLUE, ORANGE = "#0072B2", "#D55E00"  # of Okabe and Ito, which everybody can tell apart
@@ -82,7 +83,8 @@ def _residuals(found: Regressed) -> Any:
     densities = []
     for axes, values in ((left, found.truth), (right, residuals)):
         if len(values) <= POINTS_UP_TO:
-            axes.plot(found.predicted, values, "o", color=BLUE, markersize=3.5, alpha=0.4, markeredgewidth=0)
+            alpha = 0.7 if len(values) <= FEW_POINTS else 0.4
+            axes.plot(found.predicted, values, "o", color=BLUE, markersize=4, alpha=alpha, markeredgewidth=0)
         else:
             densities.append(axes.hexbin(found.predicted, values, gridsize=60, cmap=_visible_blues(), mincnt=1))
         axes.set_xlabel(f"predicted {found.name}")
