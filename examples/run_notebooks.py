@@ -4,6 +4,7 @@ What differs from run to run is not saved: when a cell ran, the version of Pytho
 and whether kernels had to be compiled.
 
 The Japanese notebooks in ja/ are not run: they have the same code, so code and output are copied from the English ones.
+They keep their own texts, and their own descriptions of pictures: the "alt" in the metadata of a cell.
 """
 
 import copy
@@ -53,13 +54,27 @@ def joined(outputs):
 
 def in_step(translated, notebook):
     """`notebook` with the text of `translated`, cell by cell, and the ids of the cells that have no translation yet."""
-    texts = {cell.id: cell.source for cell in translated.cells if cell.cell_type == "markdown"}
+    texts = {cell.id: text for cell in translated.cells if (text := text_of(cell))}
     result = copy.deepcopy(notebook)
     result.metadata = translated.metadata
-    text_cells = [cell for cell in result.cells if cell.cell_type == "markdown"]
-    for cell in text_cells:
-        cell.source = texts.get(cell.id, cell.source)
-    return result, [cell.id for cell in text_cells if cell.id not in texts]
+    missing = []
+    for cell in result.cells:
+        if not text_of(cell):
+            continue
+        if cell.id not in texts:
+            missing.append(cell.id)
+        elif cell.cell_type == "markdown":
+            cell.source = texts[cell.id]
+        else:
+            cell.metadata.mystnb.image.alt = texts[cell.id]
+    return result, missing
+
+
+def text_of(cell):
+    """What is translated of a cell: a text cell itself, and the alternative text of a picture, which the site shows."""
+    if cell.cell_type == "markdown":
+        return cell.source
+    return cell.metadata.get("mystnb", {}).get("image", {}).get("alt")
 
 
 def main(paths):

@@ -4,6 +4,7 @@ Used by tests/tools/test_languages.py. A page is split into blocks; `differences
 `faults` looks at a Japanese page alone. Both return sentences for a failing test to print, none if all is well.
 """
 
+import copy
 import io
 import itertools
 import pathlib
@@ -186,14 +187,32 @@ def notebook_differences(english, japanese, folders):
     for ours, theirs in zip(english.cells, japanese.cells, strict=True):
         if ours.cell_type == "markdown":
             found += [f"{ours.id}: {sentence}" for sentence in differences(ours.source, theirs.source, folders)]
-        elif ours != theirs:
+        elif without_alt(ours) != without_alt(theirs):
             found.append(f"{ours.id}: another code or output; make notebooks copies both from the English notebook")
+        else:
+            texts = alt(ours), alt(theirs)
+            if not all(texts) and any(texts):
+                found.append(f"{ours.id}: its picture is described in one language alone")
+            found += [f"{ours.id}: {sentence}" for sentence in prose_differences(*texts, folders)]
     return found
 
 
+def alt(cell):
+    """The alternative text of the picture that a cell draws, or an empty one."""
+    return cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")
+
+
+def without_alt(cell):
+    """A cell without what is translated of it."""
+    cell = copy.deepcopy(cell)
+    cell.metadata.pop("mystnb", None)
+    return cell
+
+
 def text_of(path: pathlib.Path):
-    """A page as Markdown: the text cells of a notebook, or the file itself."""
+    """A page as Markdown: the text cells of a notebook and the descriptions of its pictures, or the file itself."""
     if path.suffix != ".ipynb":
         return path.read_text(encoding="utf-8")
     cells = nbformat.read(path, as_version=4).cells
-    return "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    texts = (cell.source if cell.cell_type == "markdown" else alt(cell) for cell in cells)
+    return "\n\n".join(text for text in texts if text)

@@ -28,6 +28,15 @@ def test_there_is_one_for_each_section_of_the_notes():
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_each_picture_is_described_for_those_who_do_not_see_it(path):
+    notebook = nbformat.read(path, as_version=4)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    described = [bool(run_notebooks.text_of(cell)) for cell in cells]
+    assert described == [bool(count) for count in pictures(notebook)]
+    assert max(pictures(notebook)) == 1, "a description is of one picture"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_runs(path):
     kept = nbformat.read(path, as_version=4)
     nbformat.validate(kept)
@@ -45,6 +54,8 @@ def test_running_keeps_the_japanese_notebook_in_step(tmp_path, monkeypatch, caps
     cell, text = nbformat.v4.new_code_cell, nbformat.v4.new_markdown_cell
     english = [text("Sum", id="a"), cell("1 + 1", id="b"), text("More", id="c"), cell("2 + 2", id="d")]
     japanese = [cell("3 + 3", id="d"), text("和", id="a"), text("前の章", id="e"), cell("1 + 1", id="b")]
+    english[1].metadata = nbformat.from_dict({"mystnb": {"image": {"alt": "a sum"}}})
+    japanese[3].metadata = nbformat.from_dict({"mystnb": {"image": {"alt": "和の図"}}})
     for folder, cells in ((tmp_path, english), (tmp_path / "ja", japanese)):
         nbformat.write(nbformat.v4.new_notebook(cells=cells), folder / "sums.ipynb")
     runs = []
@@ -61,6 +72,8 @@ def test_running_keeps_the_japanese_notebook_in_step(tmp_path, monkeypatch, caps
     assert len(runs) == 1
     assert [cell.source for cell in want.cells] == ["Sum", "1 + 1", "More", "2 + 2"]
     assert [cell.source for cell in got.cells] == ["和", "1 + 1", "More", "2 + 2"]
+    assert [run_notebooks.text_of(book.cells[1]) for book in (want, got)] == ["a sum", "和の図"]
+    got.cells[1].metadata = want.cells[1].metadata
     assert got.cells[1] == want.cells[1] and got.cells[3] == want.cells[3] and want.cells[3].outputs[0].text == "4"
     assert "和" in (tmp_path / "ja/sums.ipynb").read_text(encoding="utf-8")
     assert capsys.readouterr().out == "sums.ipynb\nja/sums.ipynb: still in English: c\n"

@@ -189,7 +189,13 @@ def leave_out(cells):
     del cells[2]
 
 
-@pytest.mark.parametrize("change", [change_code, change_output, change_order, change_formula, leave_out])
+def leave_out_a_description(cells):
+    del next(cell for cell in cells if languages.alt(cell)).metadata["mystnb"]
+
+
+@pytest.mark.parametrize(
+    "change", [change_code, change_output, change_order, change_formula, leave_out, leave_out_a_description]
+)
 @pytest.mark.parametrize("language", [0, 1], ids=["English", "Japanese"])
 def test_a_change_in_one_notebook_alone_is_found(change, language):
     folders = NOTEBOOKS[0].parent, NOTEBOOKS[0].parent / "ja"
