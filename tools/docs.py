@@ -24,7 +24,7 @@ BUILD = ROOT / "docs/_build"
 
 # Each page that is not in docs/, and its file.
 TUTORIALS = (
-    *("quick_start", "1_FN", "2_activation_functions"),
+    *("quick_start", "digits", "table_scikit_learn", "1_FN", "2_activation_functions"),
     *("3_output_layer", "4_gradient_descent", "5_back_propagation"),
 )
 ELSEWHERE = {

@@ -27,7 +27,7 @@ def without_line(text, line):
 
 
 def test_every_page_exists_in_both_languages():
-    assert len(NOTEBOOKS) == 6
+    assert len(NOTEBOOKS) == 8
     assert {name(path) for path in JAPANESE} == {
         *("README.ja.md", "NOTES.ja.md"),
         *("docs/ja/start.md", *(f"docs/ja/start/{path.name}" for path in SITE[1:])),
