@@ -7,9 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastfnn import validation
-from fastfnn.backend import ACTIVATIONS, BACKENDS
-
-kernels = BACKENDS["kernels"]
+from fastfnn.backend import ACTIVATIONS, kernels
 
 CODES = {name: code for code, name in enumerate(ACTIVATIONS)}
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)

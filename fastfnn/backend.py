@@ -14,12 +14,14 @@ import numpy as np
 
 from fastfnn import kernels, reference
 from fastfnn.kernels.compiler import cache, decorators
+from fastfnn.kernels.compiler.cache import folder as cache_folder
 from fastfnn.kernels.compiler.memory import aligned_zeros
 from fastfnn.kernels.elementwise.checks import all_finite, are_distributions
 from fastfnn.kernels.elementwise.constants import FLOAT64
 from fastfnn.kernels.elementwise.conversion import all_finite_as, is_convertible
 from fastfnn.kernels.tuning import CONVERT_ONCE_BYTES, SAMPLES_PER_GROUP, WORK_PER_PREDICTION
 from fastfnn.kernels.workers import pool, region, threads
+from fastfnn.kernels.workers.threads import max_threads, process_threads
 
 BACKENDS: dict[str, ModuleType] = {"kernels": kernels, "reference": reference}
 
@@ -57,6 +59,7 @@ __all__ = [
     "compile_kernels",
     "get_num_threads",
     "is_convertible",
+    "kernels",
     "max_threads",
     "on_compilation",
     "peak_flops",
@@ -167,10 +170,6 @@ def _check_is_int(count: int) -> None:
         raise TypeError(f"count must be an int, got {type(count).__name__}")
 
 
-max_threads = threads.max_threads
-process_threads = threads.process_threads
-
-
 def show_config() -> None:
     """Print the versions, the processor and the threads that kernels are compiled for and run on.
 
@@ -258,6 +257,3 @@ def compile_kernels(dtype: str) -> None:
     decorators.prepare([*decorators.everything(np.dtype(dtype)), (region.work, pool.WORK_DTYPE)])
     if len(cache.not_kept) > before:
         raise OSError(f"the compiled kernels cannot be kept in {cache.folder()}: {cache.not_kept[-1]}")
-
-
-cache_folder = cache.folder

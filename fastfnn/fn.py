@@ -17,11 +17,9 @@ import numpy.typing as npt
 
 from fastfnn import names, validation
 from fastfnn.arrays import activate, real_array, real_arrays
-from fastfnn.backend import ACTIVATIONS, BACKENDS
+from fastfnn.backend import ACTIVATIONS, kernels
 from fastfnn.network import FNN, OUTPUT_ACTIVATION
 from fastfnn.params import Params
-
-kernels = BACKENDS["kernels"]
 
 Function = Callable[[np.ndarray], Any]
 
@@ -141,7 +139,7 @@ class FN(_Map):
         self.W = real_array("W", W)
         if isinstance(b, (int, float)):  # a plain number has the dtype of W, as in NumPy's W + b
             b = np.asarray(b, np.result_type(self.W, b))
-        self.b = real_array("b", b)
+        self.b: np.ndarray = real_array("b", b)
         self.f = f
         _check_parameters(self.W, self.b)
         _function(f)

@@ -25,13 +25,14 @@ K. Saito, "Deep Learning from Scratch", O'Reilly Japan, 2016.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from fastfnn import validation
 from fastfnn.arrays import activate, derivative, outputs_and_targets, real_arrays
-from fastfnn.backend import BACKENDS
+from fastfnn.backend import kernels
 
 __all__ = [
     "cross_entropy_error",
@@ -53,13 +54,11 @@ __all__ = [
     "tanh_grad",
 ]
 
-kernels = BACKENDS["kernels"]
-
 TINY = float(np.finfo(np.float64).tiny)  # the smallest normal number
 
 # Step h of the central difference: its error h^2 f'''/6 and the rounding error eps f / h are both below 1e-8 in float64
 # and 2e-5 in float32. The book's step of 1e-4 would leave three digits in float32.
-DIFFERENCE_STEP = {np.dtype(np.float32): 2.0**-8, np.dtype(np.float64): 1e-4}
+DIFFERENCE_STEP: dict[np.dtype[Any], float] = {np.dtype(np.float32): 2.0**-8, np.dtype(np.float64): 1e-4}
 
 
 def identity(x: npt.ArrayLike) -> np.ndarray:
@@ -347,7 +346,8 @@ def softmax(x: npt.ArrayLike) -> np.ndarray:
     return activate("softmax", x)
 
 
-identity_function, step_function = identity, step  # the names in the book
+identity_function = identity  # this and the next are the names in the book
+step_function = step
 
 
 def sum_squared_error(y: npt.ArrayLike, t: npt.ArrayLike) -> float:

@@ -33,7 +33,7 @@ import numpy.typing as npt
 
 from fastfnn import validation
 from fastfnn.arrays import activate, check_dout, flat_samples, outputs_and_targets, real_array, real_arrays, rows
-from fastfnn.backend import BACKENDS
+from fastfnn.backend import kernels
 
 __all__ = [
     "Affine",
@@ -45,8 +45,6 @@ __all__ = [
     "SoftmaxWithLoss",
     "Tanh",
 ]
-
-kernels = BACKENDS["kernels"]
 
 Value = TypeVar("Value")
 
