@@ -35,7 +35,7 @@ from numba.misc.appdirs import AppDirs
 
 from .exclusion import one_process
 
-logger = logging.getLogger("fastfnn")
+logger: logging.Logger = logging.getLogger("fastfnn")
 
 _COMPILING = (
     "fastfnn compiles its kernels for this processor, once: later runs load them from disk "
@@ -124,11 +124,11 @@ class CodeFile:
     """
 
     def __init__(self, function: Callable[..., Any], dtype: np.dtype[Any], signature: Any, processor: Any) -> None:
-        self.announced = function.__name__.lstrip("_")
+        self.announced: str = function.__name__.lstrip("_")
         # One file for each Python and processor that share the folder, which a later version of the kernels replaces.
         self._machine = _hash(sys.implementation.cache_tag, processor).hex()[:8]
         name = f"{function.__module__.rpartition('kernels.')[2]}.{function.__qualname__}.{dtype}"
-        self.name = f"{re.sub('[<>]', '', name)}-{self._machine}{_SUFFIX}"
+        self.name: str = f"{re.sub('[<>]', '', name)}-{self._machine}{_SUFFIX}"
         self._version = _hash(FINGERPRINT)
         code = hashlib.sha256(function.__code__.co_code).hexdigest()
         self._key = _hash(numba.__version__, sys.implementation.cache_tag, processor, str(signature), code)
@@ -144,7 +144,7 @@ class CodeFile:
                 self._content = self._read()
             yield
 
-    def load_overload(self, _signature: Any, target_context: Any) -> CompileResult | None:
+    def load_overload(self, _signature: Any, target_context: Any) -> Any:
         """Numba asks for what `ready` has read; None if the function has to be compiled."""
         content, self._content = self._content, None
         if content is not None:
@@ -155,7 +155,7 @@ class CodeFile:
         announce(self.announced)
         return None
 
-    def save_overload(self, _signature: Any, result: CompileResult) -> None:
+    def save_overload(self, _signature: Any, result: Any) -> None:
         """Numba has compiled the function: write the file. If that fails, the code is in memory all the same."""
         path = folders().writable
         if path is None or result.library.has_dynamic_globals:  # it holds addresses of this process

@@ -18,7 +18,7 @@ import functools
 import threading
 import types
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, ParamSpec, TypeVar, cast
 
 import llvmlite
 import numba
@@ -33,6 +33,8 @@ from .pipeline import Inner, SharedCompiler
 from .signature import signature_of, with_context
 
 Function = Callable[..., Any]
+P = ParamSpec("P")
+R = TypeVar("R")
 
 # What the optimizer may do to floating-point code: fuse a multiplication with an addition. It may not assume that NaN,
 # infinity or signed zeros do not occur, nor change the order of a sum.
@@ -139,7 +141,7 @@ class _Entry:
 _entries: dict[Function, _Entry] = {}  # by what `entry` returns
 
 
-def entry(function: Function) -> Function:
+def entry(function: Callable[P, R]) -> Callable[P, R]:
     """Decorate an entry point; its first argument is an array of the dtype that it is compiled for."""
     if numba.config.DISABLE_JIT:
         return function
@@ -153,15 +155,15 @@ def entry(function: Function) -> Function:
         return kernel(first, *rest)
 
     _entries[call] = record
-    return call
+    return cast("Callable[P, R]", call)
 
 
-def entry_for(function: Function, dtype: np.dtype[Any]) -> Function:
+def entry_for(function: Callable[P, R], dtype: np.dtype[Any]) -> Callable[P, R]:
     """An entry point for arrays of a dtype: for callers who keep it, which saves its look-up in each call."""
     if numba.config.DISABLE_JIT:
         return function
     prepare([(function, dtype)])
-    kernel: Function = _entries[function].compiled[dtype]
+    kernel: Callable[P, R] = _entries[function].compiled[dtype]
     return kernel
 
 

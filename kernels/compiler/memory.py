@@ -5,6 +5,7 @@ cost. An address of 0 stands for an array that does not exist.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numba
@@ -59,13 +60,13 @@ class Memory:
         self, address: int, shape: tuple[int, ...], strides: tuple[int, ...] | None, dtype: np.dtype, owner: Any = None
     ) -> None:
         self.owner = owner
-        self.__array_interface__ = {
+        self.__array_interface__: dict[str, Any] = {
             "data": (int(address), False), "shape": shape, "strides": strides, "typestr": dtype.str, "version": 3,
             **({"descr": dtype.descr} if dtype.names else {}),
         }  # fmt: skip
 
 
-def matrix_at(address, rows, columns, stride, dtype):
+def matrix_at(address: int, rows: int, columns: int, stride: int, dtype: np.dtype) -> np.ndarray:
     """A matrix at an address, its rows `stride` bytes apart: for the Python that stands in for LLVM functions."""
     return np.asarray(Memory(address, (int(rows), int(columns)), (int(stride), dtype.itemsize), dtype))
 
@@ -123,6 +124,9 @@ def fill_list(numbers, first, step, count):
 
 # Records at addresses
 
+# From an address to the record that lies there.
+RecordAt = Callable[[int], Any]
+
 
 def record(**fields: type) -> np.dtype:
     """The dtype of a record with these fields, each an int or a float of 64 bits."""
@@ -134,7 +138,7 @@ def record_of(documented: type) -> np.dtype:
     return record(**documented.__annotations__)
 
 
-def accessor(dtype: np.dtype) -> Any:
+def accessor(dtype: np.dtype) -> RecordAt:
     """A function from an address to the record of a dtype that lies there; writing its fields writes to memory."""
     if numba.config.DISABLE_JIT:
 

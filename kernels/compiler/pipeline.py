@@ -19,7 +19,7 @@ from numba.core.typed_passes import IRLegalization
 from .writer import written
 
 
-def compiler_with(added: type, after: type) -> type[CompilerBase]:
+def compiler_with(added: type, after: type) -> Any:
     """Numba's compiler with one more pass, after another."""
 
     class Compiler(CompilerBase):
@@ -32,7 +32,7 @@ def compiler_with(added: type, after: type) -> type[CompilerBase]:
     return Compiler
 
 
-class CodeToLink(JITCodeLibrary):
+class _CodeToLink(JITCodeLibrary):
     """The code of an inner function: linked into its callers and optimized there, never made into machine code."""
 
     def _optimize_functions(self, _module: Any) -> None:
@@ -57,6 +57,11 @@ class CodeToLink(JITCodeLibrary):
         pass
 
 
+def code_to_link(codegen: Any, name: str) -> Any:
+    """New code of an inner function, see `_CodeToLink`."""
+    return _CodeToLink(codegen, name)
+
+
 class _CodeWithWritten(JITCodeLibrary):
     """Code that calls functions of a `Writer`, which are linked in after the code has been optimized.
 
@@ -74,7 +79,7 @@ class _CodeWithWritten(JITCodeLibrary):
 
 
 @register_pass(mutates_CFG=False, analysis_only=True)
-class LinkWritten(AnalysisPass):
+class _LinkWritten(AnalysisPass):
     """Before code generation: put the code into a `_CodeWithWritten`."""
 
     _name = "fastfnn_link_written"
@@ -90,7 +95,7 @@ class LinkWritten(AnalysisPass):
 
 @register_pass(mutates_CFG=False, analysis_only=True)
 class _LinkOnly(AnalysisPass):
-    """Before code generation: put the code into a `CodeToLink`."""
+    """Before code generation: put the code into a `_CodeToLink`."""
 
     _name = "fastfnn_link_only"
 
@@ -98,11 +103,11 @@ class _LinkOnly(AnalysisPass):
         AnalysisPass.__init__(self)
 
     def run_pass(self, state: Any) -> bool:
-        state.library = CodeToLink(state.targetctx.codegen(), state.func_id.func_qualname)
+        state.library = _CodeToLink(state.targetctx.codegen(), state.func_id.func_qualname)
         return True
 
 
-SharedCompiler = compiler_with(LinkWritten, IRLegalization)
+SharedCompiler: Any = compiler_with(_LinkWritten, IRLegalization)
 _InnerCompiler = compiler_with(_LinkOnly, IRLegalization)
 
 
@@ -112,6 +117,9 @@ class Inner:
     Most processes find all callers in the cache, and telling Numba of all functions would delay every import, see
     Experiments: late-registration. Python cannot call it: it has no machine code of its own.
     """
+
+    function: Callable[..., Any]
+    options: dict[str, Any]
 
     def __init__(self, function: Callable[..., Any], **options: Any) -> None:
         self.function, self.options = function, options

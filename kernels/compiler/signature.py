@@ -19,7 +19,6 @@ from typing import Annotated, Any, TypeAlias, get_args, get_origin
 import numba
 import numpy as np
 from numba import types
-from numba.core.typing import Signature
 
 # A scalar of the dtype. By convention a shared function's last parameter is one of the value 1, called `one`.
 Real: TypeAlias = Any
@@ -69,7 +68,7 @@ def numba_type(annotation: Any, dtype: Any) -> Any:
     return _SCALARS[annotation]
 
 
-def signature_of(function: Callable[..., Any], dtype: Any) -> Signature:
+def signature_of(function: Callable[..., Any], dtype: Any) -> Any:
     """The Numba signature of an annotated function for a dtype."""
     annotations = dict(_annotations(function))
     result = numba_type(annotations.pop("return", None), dtype)

@@ -12,9 +12,9 @@ from numba.core import cgutils
 
 from .emit import emitted_by
 
-INT = ir.IntType(64)
-INT32 = ir.IntType(32)
-BIT = ir.IntType(1)
+INT: Any = ir.IntType(64)
+INT32: Any = ir.IntType(32)
+BIT: Any = ir.IntType(1)
 
 # The modules of all functions that this process has written, as text, by the name of the function. The code that calls
 # a function only declares it; pipeline.py links the function into that code when it has been optimized.
@@ -24,7 +24,7 @@ written: dict[str, str] = {}
 Step = Callable[[list[Any]], list[Any]]
 
 
-def bits_of(real: ir.Type) -> int:
+def bits_of(real: Any) -> int:
     """Bits of a floating-point type."""
     return 32 if isinstance(real, ir.FloatType) else 64
 
@@ -35,26 +35,30 @@ class Writer:
     A function of a name is written once in a process. It is not inlined and not optimized.
     """
 
-    def __init__(self, module: ir.Module, real: ir.Type, lanes: int, name: str, arguments: list[ir.Type]) -> None:
+    module: Any
+    real: Any
+    lanes: int
+
+    def __init__(self, module: Any, real: Any, lanes: int, name: str, arguments: list[Any]) -> None:
         self.module, self.real, self.lanes = module, real, lanes
-        self.bits = bits_of(real)
-        self.vector = ir.VectorType(real, lanes)
-        self.zero = ir.Constant(self.vector, [0.0] * lanes)
+        self.bits: int = bits_of(real)
+        self.vector: Any = ir.VectorType(real, lanes)
+        self.zero: Any = ir.Constant(self.vector, [0.0] * lanes)
         self.masks: list[Any] = []  # of the vectors of a row, if some may be partly outside it
-        self.name = f"fastfnn_{name}_f{self.bits}"
+        self.name: str = f"fastfnn_{name}_f{self.bits}"
         kind = ir.FunctionType(ir.VoidType(), arguments)
-        self.declared = cgutils.get_or_insert_function(module, kind, self.name)
-        self.exists = self.name in written
+        self.declared: Any = cgutils.get_or_insert_function(module, kind, self.name)
+        self.exists: bool = self.name in written
         if self.exists:
             return
         self.module = ir.Module(self.name)
-        self.function = ir.Function(self.module, kind, self.name)
+        self.function: Any = ir.Function(self.module, kind, self.name)
         self.function.linkage = "linkonce_odr"
         self.function.attributes.add("noinline")
         self.function.attributes.add("nounwind")
-        self.builder = ir.IRBuilder(self.function.append_basic_block("entry"))
+        self.builder: Any = ir.IRBuilder(self.function.append_basic_block("entry"))
 
-    def write(self) -> ir.Function:
+    def write(self) -> Any:
         """The function, written if it does not exist yet."""
         if not self.exists:
             self.body()
@@ -100,7 +104,7 @@ class Writer:
         builder.position_at_end(after)
         return [self.either(*((values[n], block) for values, block in ends)) for n in range(len(first))]
 
-    def either(self, *sources: tuple[Any, ir.Block]) -> Any:
+    def either(self, *sources: tuple[Any, Any]) -> Any:
         """The value that belongs to the block from which control came (a phi node)."""
         phi = self.builder.phi(sources[0][0].type)
         for value, block in sources:

@@ -39,7 +39,7 @@ The coefficients stand in constants.py.
 
 from .constants import constants
 from .operations import copysign, exponent, mul_add, polynomial, times_power, where
-from .tracing import elementary
+from .tracing import Function, elementary
 
 
 def _reduce(x, c):
@@ -272,6 +272,6 @@ def gelu(x):
     return _gelu_and_slope(x)[0]
 
 
-softplus_and_slope = elementary(results=2)(_softplus_and_slope)
-silu_and_slope = elementary(results=2)(_silu_and_slope)
-gelu_and_slope = elementary(results=2)(_gelu_and_slope)
+softplus_and_slope: Function = elementary(results=2)(_softplus_and_slope)
+silu_and_slope: Function = elementary(results=2)(_silu_and_slope)
+gelu_and_slope: Function = elementary(results=2)(_gelu_and_slope)

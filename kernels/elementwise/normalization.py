@@ -23,6 +23,7 @@ import numpy as np
 
 from ..compiler.decorators import address_in_code, entry, inner, shared
 from ..compiler.memory import (
+    RecordAt,
     Rows,
     accessor,
     address_of_record,
@@ -185,7 +186,8 @@ class BackwardWork:
 
 
 FORWARD_WORK, BACKWARD_WORK = record_of(ForwardWork), record_of(BackwardWork)
-forward_work_at, backward_work_at = accessor(FORWARD_WORK), accessor(BACKWARD_WORK)
+forward_work_at: RecordAt = accessor(FORWARD_WORK)
+backward_work_at: RecordAt = accessor(BACKWARD_WORK)
 
 
 @shared
@@ -269,8 +271,9 @@ def batch_norm_forward(
 
     Source: Ioffe and Szegedy 2015, algorithm 1.
     """
-    arrays = contiguous_rows(out), contiguous_rows(normalized), *map(np.ascontiguousarray, (mean, variance))
-    learnt = map(np.ascontiguousarray, (gamma, beta))
+    batch = np.ascontiguousarray(mean), np.ascontiguousarray(variance)
+    learnt = np.ascontiguousarray(gamma), np.ascontiguousarray(beta)
+    arrays = contiguous_rows(out), contiguous_rows(normalized), *batch
     _forward(*arrays, contiguous_rows(x), *learnt, epsilon, threads_for(x.size * NORMALIZATION_COST))
     for result, wanted in zip(arrays, (out, normalized, mean, variance), strict=True):
         if result is not wanted:
@@ -296,8 +299,8 @@ def batch_norm_backward(
     variance, gamma        (O,)    read
     epsilon                float
     """
-    arrays = contiguous_rows(grad_x), *map(np.ascontiguousarray, (grad_gamma, grad_beta))
-    vectors = map(np.ascontiguousarray, (variance, gamma))
+    arrays = contiguous_rows(grad_x), np.ascontiguousarray(grad_gamma), np.ascontiguousarray(grad_beta)
+    vectors = np.ascontiguousarray(variance), np.ascontiguousarray(gamma)
     threads = threads_for(grad_x.size * NORMALIZATION_COST)
     _backward(*arrays, contiguous_rows(grad_out), contiguous_rows(normalized), *vectors, epsilon, threads)
     for result, wanted in zip(arrays, (grad_x, grad_gamma, grad_beta), strict=True):

@@ -5,6 +5,7 @@ free of branches, so that loops over them become vector code.
 """
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ def _layout(x: Any) -> tuple[Any, int, Any]:
     return (np.float64, 52, ir.IntType(64)) if isinstance(x.type, ir.DoubleType) else (np.float32, 23, ir.IntType(32))
 
 
-def emit_mul_add(builder, a, b, c):
+def emit_mul_add(builder: Any, a: Any, b: Any, c: Any) -> Any:
     return call_llvm(builder, "llvm.fmuladd", a, b, c)
 
 
@@ -39,7 +40,7 @@ def mul_add(a, b, c):
     return a * b + c
 
 
-def polynomial(coefficients, x):
+def polynomial(coefficients: Sequence[Any], x: Any) -> Any:
     """The sum of c_j x^j by Horner's rule."""
     return functools.reduce(lambda value, coefficient: mul_add(value, x, coefficient), reversed(coefficients))
 
@@ -76,7 +77,7 @@ def exponent(x):
     return real(((_bits(x) - (root - one)) >> low) - (one >> low))
 
 
-def emit_where(builder, condition, x, y):
+def emit_where(builder: Any, condition: Any, x: Any, y: Any) -> Any:
     return builder.select(condition, x, y)
 
 

@@ -3,7 +3,7 @@
 Those of the update rule come first, then those of the gradient, then those of the layers.
 """
 
-from ..compiler.memory import accessor, record_of
+from ..compiler.memory import RecordAt, accessor, record_of
 
 
 class Settings:
@@ -30,4 +30,4 @@ SETTINGS: tuple[str, ...] = tuple(Settings.__annotations__)
 RECORD = record_of(Settings)
 
 # The record at an address: settings_at(address).
-settings_at = accessor(RECORD)
+settings_at: RecordAt = accessor(RECORD)

@@ -7,7 +7,7 @@ JIT, it computes.
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numba
 import numpy as np
@@ -16,7 +16,7 @@ from numba import types
 from numba.core import cgutils, errors
 from numba.extending import intrinsic
 
-from ..compiler.pipeline import CodeToLink
+from ..compiler.pipeline import code_to_link
 from ..compiler.signature import with_context
 
 Function = Callable[..., Any]
@@ -33,6 +33,9 @@ def _comparison(operator: str) -> Function:
 class Traced:
     """An LLVM value, and the builder that writes what is done with it."""
 
+    builder: Any
+    value: Any
+
     def __init__(self, builder: Any, value: Any) -> None:
         self.builder, self.value = builder, value
 
@@ -42,9 +45,16 @@ class Traced:
     def __abs__(self) -> "Traced":
         return Traced(self.builder, call_llvm(self.builder, "llvm.fabs", self.value))
 
-    __add__, __sub__, __mul__, __truediv__ = map(_operator, ("fadd", "fsub", "fmul", "fdiv"))
-    __lt__, __le__, __gt__, __ge__, __eq__ = map(_comparison, ("<", "<=", ">", ">=", "=="))
-    __hash__ = None  # type: ignore[assignment]
+    __add__: Function = _operator("fadd")
+    __sub__: Function = _operator("fsub")
+    __mul__: Function = _operator("fmul")
+    __truediv__: Function = _operator("fdiv")
+    __lt__: Function = _comparison("<")
+    __le__: Function = _comparison("<=")
+    __gt__: Function = _comparison(">")
+    __ge__: Function = _comparison(">=")
+    __eq__: Function = _comparison("==")
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]
 
 
 def call_llvm(builder: Any, name: str, *values: Any) -> Any:
@@ -98,7 +108,7 @@ def _compiled(function: Function, results: int) -> Any:
     def library_of(context: Any, real: Any, result: Any) -> Any:
         if real not in libraries:
             name = f"fastfnn.{function.__name__}.{real}"
-            library = CodeToLink(context.codegen(), name)
+            library = code_to_link(context.codegen(), name)
             module = library.create_ir_module(name)
             argument = context.get_value_type(real)
             body = ir.Function(module, ir.FunctionType(context.get_value_type(result), [argument]), name)

@@ -37,7 +37,7 @@ from .code_fingerprint import UnknownObject, fingerprint
 
 Function = Callable[..., float]
 
-NUMBERS = (numba_types.Float, numba_types.Integer, numba_types.Boolean)
+NUMBERS: tuple[type[Any], ...] = (numba_types.Float, numba_types.Integer, numba_types.Boolean)
 
 NAMES = ("exp", "expm1", "log", "log1p", "tanh")
 
@@ -134,7 +134,7 @@ def _number(_context, x):
     return x(x), code
 
 
-number = (lambda x: x) if numba.config.DISABLE_JIT else _number
+number: Any = (lambda x: x) if numba.config.DISABLE_JIT else _number
 
 
 class Given(NamedTuple):

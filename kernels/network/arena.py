@@ -20,10 +20,10 @@ class Arena:
 
     def __init__(self, memory: np.ndarray | None = None) -> None:
         self.memory = memory
-        self.size = 0
+        self.size: int = 0
         begin = 0 if memory is None else memory.__array_interface__["data"][0]
-        self.base = -(-begin // PAGE_BYTES) * PAGE_BYTES
-        self.skipped = self.base - begin
+        self.base: int = -(-begin // PAGE_BYTES) * PAGE_BYTES
+        self.skipped: int = self.base - begin
 
     def take(self, size: int, alignment: int = BYTES_PER_CACHE_LINE) -> int:
         """The address of `size` bytes of zeros, a multiple of the alignment."""

@@ -19,7 +19,7 @@ class _Kept(threading.local):
         self.bytes = 0
 
 
-this_thread = _Kept()
+this_thread: _Kept = _Kept()
 
 
 def keep_workspace(key: Hashable, workspace: Any, size: int) -> None:

@@ -9,7 +9,7 @@ normalization, which the caller folds into W and b.
 """
 
 from ..compiler.decorators import inner
-from ..compiler.memory import Rows, accessor, record_of
+from ..compiler.memory import RecordAt, Rows, accessor, record_of
 
 
 class Network:
@@ -60,7 +60,8 @@ class Layer:
 
 
 NETWORK, LAYER = record_of(Network), record_of(Layer)
-network_at, layer_at = accessor(NETWORK), accessor(LAYER)
+network_at: RecordAt = accessor(NETWORK)
+layer_at: RecordAt = accessor(LAYER)
 _LAYER_BYTES = LAYER.itemsize
 
 

@@ -10,7 +10,7 @@ prediction_calls.py makes the record of a prediction and calls the entry points;
 import numpy as np
 
 from ..compiler.decorators import address_in_code, entry, inner, shared
-from ..compiler.memory import Matrix, Rows, accessor, array_at, fill_list, record_of, row_at
+from ..compiler.memory import Matrix, RecordAt, Rows, accessor, array_at, fill_list, record_of, row_at
 from ..compiler.signature import Doubles, Integers, Matrix2D, Real, Vector, WrittenMatrix
 from ..elementwise.checks import finite
 from ..elementwise.conversion import call_convert
@@ -53,7 +53,7 @@ class Prediction:
 
 
 PREDICTION = record_of(Prediction)
-prediction_at = accessor(PREDICTION)
+prediction_at: RecordAt = accessor(PREDICTION)
 
 
 @inner

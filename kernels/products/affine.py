@@ -14,6 +14,7 @@ import numpy as np
 from ..compiler.decorators import address_in_code, entry, inner, shared
 from ..compiler.memory import (
     Matrix,
+    RecordAt,
     Rows,
     accessor,
     address_of_record,
@@ -62,7 +63,7 @@ class _Affine:
 
 
 AFFINE = record_of(_Affine)
-affine_at = accessor(AFFINE)
+affine_at: RecordAt = accessor(AFFINE)
 
 
 @inner

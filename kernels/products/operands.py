@@ -33,7 +33,7 @@ class Factor(NamedTuple):
     contiguous: int
 
 
-def elements_of(a, rows, depth, dtype):
+def elements_of(a: Factor, rows: int, depth: int, dtype: np.dtype) -> np.ndarray:
     """The first rows of a left factor as an array: for the Python that stands in for LLVM functions."""
     elements = np.empty((int(rows), int(depth)), dtype)
     for i, k in np.ndindex(elements.shape):

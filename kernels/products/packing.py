@@ -5,7 +5,7 @@ factor is copied there, since its rows lie in as many pages of memory and, at po
 cache. A right factor that serves many products can be brought into panels beforehand by `pack_panels`.
 """
 
-from ..compiler.decorators import inner
+from ..compiler.decorators import Function, inner
 from ..compiler.memory import Matrix, Rows, copy_elements, itemsize
 from ..tuning import PACK_LEAST_BYTES, PACK_LEAST_ROWS
 from .narrow import narrow_columns
@@ -14,12 +14,12 @@ from .panels import NEXT_PANEL, WIDTHS
 from .transpose import transpose
 
 
-def bytes_of_room(depth):
+def bytes_of_room(depth: int) -> int:
     """The room that a product with sums of `depth` terms needs for one panel."""
     return int(depth * WIDTHS[0] * 4)  # for float64, panels have half as many columns
 
 
-room_bytes = inner(bytes_of_room)  # the same for compiled code
+room_bytes: Function = inner(bytes_of_room)  # the same for compiled code
 
 
 @inner

@@ -7,7 +7,7 @@ The steps read it, and write nothing in it but `not_finite`.
 import numpy as np
 
 from ..compiler.decorators import inner
-from ..compiler.memory import Rows, accessor, array_at, itemsize, record_of
+from ..compiler.memory import RecordAt, Rows, accessor, array_at, itemsize, record_of
 from ..elementwise.dropout import key_of_step
 from ..elementwise.settings import settings_at
 from ..network.layers import layer_of, network_at
@@ -80,7 +80,7 @@ class Job:
 
 
 JOB = record_of(Job)
-job_at = accessor(JOB)
+job_at: RecordAt = accessor(JOB)
 
 
 @inner

@@ -6,7 +6,7 @@ sums its share of the pieces, and after a meeting one adds up all of them.
 
 import numpy as np
 
-from ..compiler.decorators import inner
+from ..compiler.decorators import Function, inner
 from ..compiler.memory import array_at
 from ..elementwise.losses.contract import total
 from ..elementwise.primitives import mul_add
@@ -21,7 +21,7 @@ def _pieces_of_weight(inputs, outputs):
     return (inputs * outputs + NORM_PIECE - 1) // NORM_PIECE
 
 
-pieces_of_weight = inner(_pieces_of_weight)
+pieces_of_weight: Function = inner(_pieces_of_weight)
 
 
 @inner

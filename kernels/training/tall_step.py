@@ -9,7 +9,7 @@ Which blocks there are, and in what order they are summed, depends on the shapes
 
 from typing import NamedTuple
 
-from ..compiler.decorators import inner, shared
+from ..compiler.decorators import Function, inner, shared
 from ..compiler.memory import array_at, copy_elements, itemsize, whole_lines
 from ..compiler.signature import Real
 from ..elementwise.losses.contract import total
@@ -59,7 +59,7 @@ def _blocks_of(batch, size):
     return Blocks(rows, together, groups if tall else 0)
 
 
-blocks_of = inner(_blocks_of)
+blocks_of: Function = inner(_blocks_of)
 
 
 def least_tall_batch(size: int) -> int:

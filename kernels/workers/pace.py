@@ -18,7 +18,7 @@ Results do not depend on the number of threads.
 import numpy as np
 
 from ..compiler.decorators import inner
-from ..compiler.memory import accessor, record_of
+from ..compiler.memory import RecordAt, accessor, record_of
 from ..tuning import PACE_MOST_RUNS, PACE_RUN_STEPS, PACE_TRIAL_STEPS, PACE_UNTIMED_STEPS
 
 NONE, FIRST, FEWER, SECOND, SETTLED = range(5)
@@ -46,7 +46,7 @@ class Pace:
 
 
 PACE = record_of(Pace)
-pace_at = accessor(PACE)
+pace_at: RecordAt = accessor(PACE)
 
 
 @inner

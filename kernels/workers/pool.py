@@ -22,7 +22,7 @@ from .region import work
 from .state import AWAKE, NEIGHBOURS, STARTED, STOP, TICKS_PER_MS, numbers
 
 # The threads that the next region can count on, the caller's included.
-present = 1
+present: int = 1
 
 WORK_DTYPE = np.dtype(np.float32)  # of the code that workers wait in, whatever the dtype of the work
 _NOTHING = np.zeros(1, WORK_DTYPE)

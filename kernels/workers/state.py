@@ -45,9 +45,9 @@ _BYTES = NEIGHBOURS + _SPACING
 
 _SYMBOL = "fastfnn.workers"
 
-memory = aligned_zeros(_BYTES // 8 + _SPACING // 8, np.dtype(np.int64))
+memory: np.ndarray = aligned_zeros(_BYTES // 8 + _SPACING // 8, np.dtype(np.int64))
 ADDRESS = memory.ctypes.data + -memory.ctypes.data % _SPACING
-numbers = memory[(ADDRESS - memory.ctypes.data) // 8 :]  # a number at a place: numbers[place // 8]
+numbers: np.ndarray = memory[(ADDRESS - memory.ctypes.data) // 8 :]  # a number at a place: numbers[place // 8]
 
 if not numba.config.DISABLE_JIT:
     llvm.add_symbol(_SYMBOL, ADDRESS)

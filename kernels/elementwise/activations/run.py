@@ -13,6 +13,7 @@ from ...compiler.decorators import address_in_code, inner, shared
 from ...compiler.memory import (
     NO_ROWS,
     Matrix,
+    RecordAt,
     Rows,
     accessor,
     address_of_record,
@@ -65,7 +66,8 @@ class BackwardWork:
 
 
 FORWARD_WORK, BACKWARD_WORK = record_of(ForwardWork), record_of(BackwardWork)
-forward_work_at, backward_work_at = accessor(FORWARD_WORK), accessor(BACKWARD_WORK)
+forward_work_at: RecordAt = accessor(FORWARD_WORK)
+backward_work_at: RecordAt = accessor(BACKWARD_WORK)
 
 
 @inner

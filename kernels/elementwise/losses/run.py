@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ...compiler.decorators import address_in_code, inner, shared
-from ...compiler.memory import Rows, accessor, address_of_record, contiguous_rows, new_record, record_of
+from ...compiler.memory import RecordAt, Rows, accessor, address_of_record, contiguous_rows, new_record, record_of
 from ...compiler.signature import Real
 from ...workers.crew import share
 from ...workers.region import in_parts
@@ -33,7 +33,7 @@ class LossWork:
 
 
 LOSS_WORK = record_of(LossWork)
-loss_work_at = accessor(LOSS_WORK)
+loss_work_at: RecordAt = accessor(LOSS_WORK)
 
 
 @shared

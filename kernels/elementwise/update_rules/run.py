@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...compiler.decorators import address_in_code, inner, shared
-from ...compiler.memory import Matrix, accessor, address_of_record, itemsize, keep, new_record, record_of
+from ...compiler.memory import Matrix, RecordAt, accessor, address_of_record, itemsize, keep, new_record, record_of
 from ...compiler.signature import Real
 from ...tuning import UPDATE_COST
 from ...workers.crew import share
@@ -47,7 +47,7 @@ class UpdateWork:
 
 
 UPDATE_WORK = record_of(UpdateWork)
-update_work_at = accessor(UPDATE_WORK)
+update_work_at: RecordAt = accessor(UPDATE_WORK)
 
 
 @inner
