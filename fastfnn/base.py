@@ -88,16 +88,16 @@ class NetworkBase:
         backend: str = "kernels",
     ) -> None:
         """Check the options and create the arrays."""
-        self.layer_sizes = checked_layer_sizes(layer_sizes)
-        self.activation = checked_activations(activation, len(self.layer_sizes) - 2)
-        self.loss_function = checked_loss(loss)
+        self.layer_sizes: tuple[int, ...] = checked_layer_sizes(layer_sizes)
+        self.activation: tuple[str | Activation, ...] = checked_activations(activation, len(self.layer_sizes) - 2)
+        self.loss_function: LossBase = checked_loss(loss)
         self._loss_parameters = self.loss_function.parameters(self.layer_sizes[-1])
-        self.dtype = checked_dtype(dtype)
-        self.backend = validation.choice("backend", backend, tuple(BACKENDS))
-        self.weight_decay = validation.nonnegative("weight_decay", weight_decay)
-        self.dropout = validation.fraction("dropout", dropout)
-        self.batch_norm = validation.boolean("batch_norm", batch_norm)
-        self.book = validation.boolean("book", book)
+        self.dtype: np.dtype[Any] = checked_dtype(dtype)
+        self.backend: str = validation.choice("backend", backend, tuple(BACKENDS))
+        self.weight_decay: float = validation.nonnegative("weight_decay", weight_decay)
+        self.dropout: float = validation.fraction("dropout", dropout)
+        self.batch_norm: bool = validation.boolean("batch_norm", batch_norm)
+        self.book: bool = validation.boolean("book", book)
         self._rng = np.random.default_rng(None if seed is None else validation.integer("seed", seed, 0))
         self._sizes = np.array(self.layer_sizes, np.int64)
         self._codes_for: dict[str, np.ndarray] = {}
@@ -115,7 +115,7 @@ class NetworkBase:
     def _allocate(self) -> None:
         """Create the parameters and the running statistics with the values that training starts from."""
         self._flat = aligned_zeros(Params.count(self.layer_sizes, self.batch_norm), self.dtype)
-        self.params = Params(self._flat, self.layer_sizes, self.batch_norm)
+        self.params: Params = Params(self._flat, self.layer_sizes, self.batch_norm)
         self._statistics = np.zeros(2 * sum(self.layer_sizes[1:-1]) if self.batch_norm else 0, self.dtype)
         for name, values in self._running().items():
             values[...] = 1 if name.startswith("variance") else 0

@@ -50,10 +50,10 @@ class Checkpoint:
     """
 
     def __init__(self, path: str | os.PathLike[str], *, every: float | None = None, unit: str = "epochs") -> None:
-        self.path = files.checked_path(path)
+        self.path: str = files.checked_path(path)
         if self.path.endswith(".safetensors"):
             raise ValueError(f"path must be a folder, in which the file {FILE} is written; got the file {self.path}")
-        self.unit = validation.choice("unit", unit, UNITS)
+        self.unit: str = validation.choice("unit", unit, UNITS)
         if every is None:
             self.every: float | None = None
         elif self.unit == "seconds":

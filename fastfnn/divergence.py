@@ -42,6 +42,10 @@ class DivergenceError(FloatingPointError):
     5 4
     """
 
+    epoch: int
+    step: int
+    learning_rate: float
+
     def __init__(self, message: str, epoch: int = 0, step: int = 0, learning_rate: float = math.nan) -> None:
         super().__init__(message)
         self.epoch, self.step, self.learning_rate = epoch, step, learning_rate

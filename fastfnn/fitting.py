@@ -73,6 +73,8 @@ class Pace:
     SECONDS = 0.2
     MOST_SAMPLES = 1 << 17  # limits the memory of the orders of several epochs, 8 bytes per sample
     FIRST_WORK = 50_000_000  # a few milliseconds
+    count: int
+    paused: float
 
     def __init__(self, group: int, work: int) -> None:
         self.group = group
@@ -131,6 +133,21 @@ class TrainingLoop:
     `settle` finds out what was done and makes state and history agree.
     """
 
+    take_steps: TakeSteps
+    state: TrainingState
+    history: History
+    samples: int
+    batch_size: int
+    epochs: int
+    raises: bool
+    keeps_copies: bool
+    step_losses: np.ndarray
+    shown: int
+    checked: int
+    epoch_seconds: float
+    seconds_before: float
+    going_back: bool
+
     def __init__(
         self,
         take_steps: TakeSteps,
@@ -147,15 +164,15 @@ class TrainingLoop:
     ) -> None:
         self.take_steps, self.state, self.history = take_steps, state, history
         self.samples, self.batch_size, self.epochs = samples, batch_size, epochs
-        self.steps = math.ceil(samples / batch_size)  # per epoch
-        self.pace = Pace(SAMPLES_PER_GROUP if batch_size == 1 else 1, 3 * batch_size * state.params.size)
+        self.steps: int = math.ceil(samples / batch_size)  # per epoch
+        self.pace: Pace = Pace(SAMPLES_PER_GROUP if batch_size == 1 else 1, 3 * batch_size * state.params.size)
         self.step_losses = np.empty(0)  # with room for more steps
         self.shown = self.checked = 0  # of them, in the history; found to be finite
         self.epoch_seconds = math.nan  # of the epochs that the history does not have yet
         self.raises, self.keeps_copies = raises, keeps_copies
-        self.last_good = Snapshot(state) if goes_back else None
+        self.last_good: Snapshot | None = Snapshot(state) if goes_back else None
         self.since: list[tuple[int, np.ndarray, np.ndarray]] = []  # first step, orders, rates: good runs since the copy
-        self.before_call = None if atomic else Snapshot(state)
+        self.before_call: Snapshot | None = None if atomic else Snapshot(state)
         self.call: tuple[int, int, int] | None = None  # from step, to step and optimizer's steps of a call in progress
         self.going_back = False
         self.between: Callable[[], object] | None = None

@@ -72,6 +72,26 @@ class Keeper:
         If it is damaged, or that of another training. Nothing has been changed.
     """
 
+    checkpoint: Checkpoint
+    net: Any
+    optimizer: Optimizer
+    watchers: Sequence[Callback]
+    asked: dict[str, Any]
+    given_as: str | None
+    arrays: dict[str, np.ndarray]
+    continuation: Continuation
+    loop: TrainingLoop
+    history: History
+    capture: Callable[[], Any]
+    observed: bool
+    drawn: Any
+    drawn_epochs: int
+    drawn_at: int
+    written_at: float
+    write_seconds: float
+    written_steps: int
+    written_epochs: int
+
     def __init__(
         self,
         checkpoint: Checkpoint,

@@ -92,7 +92,7 @@ class Affine:
 
     def __init__(self, W: npt.ArrayLike, b: npt.ArrayLike) -> None:
         self.W = real_array("W", W)
-        self.b = real_array("b", b)
+        self.b: np.ndarray = real_array("b", b)
         _check_affine(self.W, self.b)
         self.x: np.ndarray | None = None
         self.original_x_shape: tuple[int, ...] | None = None
@@ -420,7 +420,8 @@ class SoftmaxWithLoss(_WithLoss):
     array([[ 0.5, -0.5]])
     """
 
-    activation, loss_name = "softmax", "softmax_cross_entropy"
+    activation: ClassVar[str] = "softmax"
+    loss_name: ClassVar[str] = "softmax_cross_entropy"
 
 
 class IdentityWithLoss(_WithLoss):
@@ -450,7 +451,8 @@ class IdentityWithLoss(_WithLoss):
            [1.]])
     """
 
-    activation, loss_name = "identity", "squared_error"
+    activation: ClassVar[str] = "identity"
+    loss_name: ClassVar[str] = "squared_error"
 
 
 class Dropout:
@@ -500,7 +502,7 @@ class Dropout:
     """
 
     def __init__(self, dropout_ratio: float = 0.5, *, book: bool = False) -> None:
-        self.dropout_ratio = validation.fraction("dropout_ratio", dropout_ratio)
+        self.dropout_ratio: float = validation.fraction("dropout_ratio", dropout_ratio)
         self.book = book
         self.mask: np.ndarray | None = None
         self._scale = 1.0
@@ -621,12 +623,12 @@ class BatchNormalization:
         *,
         epsilon: float = 1e-5,
     ) -> None:
-        self.gamma = real_array("gamma", gamma)
-        self.beta = real_array("beta", beta)
-        self.momentum = validation.fraction("momentum", momentum)
+        self.gamma: np.ndarray = real_array("gamma", gamma)
+        self.beta: np.ndarray = real_array("beta", beta)
+        self.momentum: float = validation.fraction("momentum", momentum)
         self.running_mean = None if running_mean is None else real_array("running_mean", running_mean)
         self.running_var = None if running_var is None else real_array("running_var", running_var)
-        self.epsilon = validation.nonnegative("epsilon", epsilon)
+        self.epsilon: float = validation.nonnegative("epsilon", epsilon)
         self.input_shape: tuple[int, ...] | None = None
         self.dgamma: np.ndarray | None = None
         self.dbeta: np.ndarray | None = None

@@ -58,12 +58,13 @@ class Optimizer:
 
     rule: ClassVar[str]
     states: ClassVar[int] = 0  # number of state arrays per parameter
+    steps: int
 
     def __init__(self, learning_rate: Rate, lr: Rate | None, clip_norm: float | None, **settings: float) -> None:
         if lr is not None and not isinstance(learning_rate, _Default):
             raise TypeError("lr is another name of learning_rate: expected one of them, got both")
         self._rate = _checked_rate("learning_rate", learning_rate) if lr is None else _checked_rate("lr", lr)
-        self.clip_norm = None if clip_norm is None else validation.positive("clip_norm", clip_norm)
+        self.clip_norm: float | None = None if clip_norm is None else validation.positive("clip_norm", clip_norm)
         self.settings = settings
         self.reset()
 
@@ -375,7 +376,8 @@ class Momentum(Optimizer):
     0.575
     """
 
-    rule, states = "momentum", 1
+    rule: ClassVar[str] = "momentum"
+    states: ClassVar[int] = 1
 
     def __init__(
         self,
@@ -436,7 +438,8 @@ class Nesterov(Optimizer):
     0.4875
     """
 
-    rule, states = "nesterov", 1
+    rule: ClassVar[str] = "nesterov"
+    states: ClassVar[int] = 1
 
     def __init__(
         self,
@@ -496,7 +499,8 @@ class AdaGrad(Optimizer):
     0.7716
     """
 
-    rule, states = "adagrad", 1
+    rule: ClassVar[str] = "adagrad"
+    states: ClassVar[int] = 1
 
     def __init__(
         self,
@@ -558,7 +562,8 @@ class RMSprop(Optimizer):
     0.6362
     """
 
-    rule, states = "rmsprop", 1
+    rule: ClassVar[str] = "rmsprop"
+    states: ClassVar[int] = 1
 
     def __init__(
         self,
@@ -637,7 +642,8 @@ class Adam(Optimizer):
     0.7
     """
 
-    rule, states = "adam", 2
+    rule: ClassVar[str] = "adam"
+    states: ClassVar[int] = 2
 
     def __init__(
         self,
@@ -650,7 +656,7 @@ class Adam(Optimizer):
         lr: Rate | None = None,
         clip_norm: float | None = None,
     ) -> None:
-        self.book = validation.boolean("book", book)
+        self.book: bool = validation.boolean("book", book)
         epsilon = BOOK_EPSILON if self.book and isinstance(epsilon, _Default) else epsilon
         super().__init__(learning_rate, lr, clip_norm, **_adam_settings(beta1, beta2, epsilon))
 
@@ -715,7 +721,8 @@ class AdamW(Optimizer):
     0.5721
     """
 
-    rule, states = "adamw", 2
+    rule: ClassVar[str] = "adamw"
+    states: ClassVar[int] = 2
 
     def __init__(
         self,

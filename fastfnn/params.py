@@ -45,7 +45,7 @@ class Params(MutableMapping[str, np.ndarray]):
 
     def __init__(self, flat: np.ndarray, layer_sizes: Sequence[int], batch_norm: bool = False) -> None:
         self.flat = flat
-        self.layer_sizes = tuple(layer_sizes)
+        self.layer_sizes: tuple[int, ...] = tuple(layer_sizes)
         self.batch_norm = batch_norm
         self._place: dict[str, tuple[slice, tuple[int, ...]]] = {}
         start = 0

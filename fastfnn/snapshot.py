@@ -26,12 +26,17 @@ class TrainingState:
         Steps since this training began.
     """
 
+    params: np.ndarray
+    statistics: np.ndarray
+    moments: tuple[np.ndarray, np.ndarray]
+    optimizer: Optimizer
+
     def __init__(
         self, params: np.ndarray, statistics: np.ndarray, moments: tuple[np.ndarray, np.ndarray], optimizer: Optimizer
     ) -> None:
         self.params, self.statistics, self.moments, self.optimizer = params, statistics, moments, optimizer
         self.taken = 0
-        self.arrays = [array for array in (params, statistics, *moments) if array.size]
+        self.arrays: list[np.ndarray] = [array for array in (params, statistics, *moments) if array.size]
 
     def finite(self) -> bool:
         """Return whether parameters and running statistics are finite."""
@@ -46,6 +51,10 @@ class Snapshot:
     An exception, such as KeyboardInterrupt, may come at any moment of `take` or `restore`; `restore` then goes to the
     state of the copy if there is a whole one. If not, `take` was interrupted and the state itself is what was copied.
     """
+
+    steps: int
+    taken: int
+    complete: bool
 
     def __init__(self, state: TrainingState) -> None:
         self.state = state

@@ -47,6 +47,14 @@ class_weight, callbacks, progress, on_divergence, checkpoint, resume
         at, since a look or a copy would take long beside a few steps.
     """
 
+    net: Any
+    partial: bool
+    progress: bool | str
+    trained_on: Part
+    held_out: Part | None
+    rows: np.ndarray
+    samples: int
+
     def __init__(
         self,
         net: Any,
@@ -71,21 +79,21 @@ class_weight, callbacks, progress, on_divergence, checkpoint, resume
     ) -> None:
         self.net, self.partial, self.progress = net, partial, progress
         rows = net._samples("x", x)
-        self.targets = net._targets("t", t, len(rows))
-        self.epochs = validation.integer("epochs", epochs, 1)
+        self.targets: np.ndarray = net._targets("t", t, len(rows))
+        self.epochs: int = validation.integer("epochs", epochs, 1)
         self.rows = rows = validation.samples_for_epochs(rows, self.epochs, net.dtype)
-        self.weights = net._sample_weights(sample_weight, class_weight, self.targets)
+        self.weights: np.ndarray = net._sample_weights(sample_weight, class_weight, self.targets)
         self.trained_on, self.held_out = self._parts(validation_data, validation_split, sample_weight, class_weight)
         self.samples = count = len(self.trained_on.targets)
-        self.batch = count if batch_size is None else min(validation.integer("batch_size", batch_size, 1), count)
-        self.sampling = validation.choice("sampling", sampling, ("shuffle", "replacement"))
-        self.optimizer = SGD(0.1) if optimizer is None else checked_optimizer(optimizer)
-        self.optimizer_name = optimizer if isinstance(optimizer, str) else None
-        self.metrics = checked_metrics(metrics, net.loss_function)
-        self.watchers = checked_callbacks(
+        self.batch: int = count if batch_size is None else min(validation.integer("batch_size", batch_size, 1), count)
+        self.sampling: str = validation.choice("sampling", sampling, ("shuffle", "replacement"))
+        self.optimizer: Optimizer = SGD(0.1) if optimizer is None else checked_optimizer(optimizer)
+        self.optimizer_name: str | None = optimizer if isinstance(optimizer, str) else None
+        self.metrics: list[Metric] = checked_metrics(metrics, net.loss_function)
+        self.watchers: list[Callback] = checked_callbacks(
             callbacks, self.held_out is not None, net.loss_function.has_accuracy, self.metrics, self.optimizer
         )
-        self.on_divergence = validation.choice("on_divergence", on_divergence, ("raise", "warn"))
+        self.on_divergence: str = validation.choice("on_divergence", on_divergence, ("raise", "warn"))
         if isinstance(progress, str):
             validation.choice("progress", progress, ("line",))
         self.keeper: Keeper | None = None

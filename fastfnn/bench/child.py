@@ -40,7 +40,7 @@ class Child:
     ) -> None:
         self.title = title
         self.errors: IO[str] = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115 (closed by close)
-        self.process = subprocess.Popen(
+        self.process: subprocess.Popen[str] = subprocess.Popen(
             [sys.executable, *arguments],
             cwd=folder,
             env={**os.environ, **variables},

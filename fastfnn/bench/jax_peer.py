@@ -1,5 +1,6 @@
 """JAX: a pass over the data is one compiled call, a lax.scan over the batches, which it gathers inside."""
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import jax
@@ -9,8 +10,13 @@ import numpy as np
 from fastfnn.bench.cases import Case, Data
 from fastfnn.bench.peer import Peer as Base
 
-ACTIVATIONS = {"identity": lambda x: x, "sigmoid": jax.nn.sigmoid, "tanh": jnp.tanh, "relu": jax.nn.relu}
-OUTPUTS = {
+ACTIVATIONS: dict[str, Callable[..., Any]] = {
+    "identity": lambda x: x,
+    "sigmoid": jax.nn.sigmoid,
+    "tanh": jnp.tanh,
+    "relu": jax.nn.relu,
+}
+OUTPUTS: dict[str, Callable[..., Any]] = {
     "softmax_cross_entropy": jax.nn.softmax,
     "sigmoid_cross_entropy": jax.nn.sigmoid,
     "squared_error": lambda x: x,
@@ -22,7 +28,10 @@ BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 class Peer(Base):
     """Parameters and optimizer state are donated: XLA updates them in place."""
 
-    versions: ClassVar = {"jax": jax.__version__, "jaxlib": jax.lib.__version__}
+    versions: ClassVar[dict[str, str]] = {"jax": jax.__version__, "jaxlib": jax.lib.__version__}
+    x: Any
+    targets: Any
+    carry: Any
 
     def __init__(self, case: Case, data: Data) -> None:
         jax.config.update("jax_enable_x64", case.dtype == "float64")

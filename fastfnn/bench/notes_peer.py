@@ -26,20 +26,20 @@ def _softmax(u: np.ndarray) -> np.ndarray:
 class Peer(Base):
     """Softmax(sigmoid(x W1 + b1) W2 + b2), trained by gradient descent on the mean cross-entropy."""
 
-    versions: ClassVar = {"numpy": np.__version__}
+    versions: ClassVar[dict[str, str]] = {"numpy": np.__version__}
 
     def __init__(self, case: Case, data: Data) -> None:
         notes = (3, "sigmoid", "softmax_cross_entropy", "sgd", False)
         if (len(case.layers), case.activation, case.loss, case.optimizer, case.predict) != notes:
             raise Unsupported("the notes train two layers, with sigmoid, softmax cross-entropy and gradient descent")
         super().__init__(case, data)
-        self.x = data.x.astype(np.float64)
-        self.targets = np.eye(case.layers[-1])[data.targets]
+        self.x: np.ndarray = data.x.astype(np.float64)
+        self.targets: np.ndarray = np.eye(case.layers[-1])[data.targets]
 
     def reset(self) -> None:
         names = (("W1", "b1"), ("W2", "b2"))
         arrays = zip(names, self.data.weights, strict=True)
-        self.params = {
+        self.params: dict[str, np.ndarray] = {
             name: a.astype(np.float64) for pair, arrays_ in arrays for name, a in zip(pair, arrays_, strict=True)
         }
 

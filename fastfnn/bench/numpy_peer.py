@@ -17,7 +17,15 @@ BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 class Peer(Base):
     """NumPy and its BLAS, in place. Parameters and gradient are one vector each, so that an update is a few calls."""
 
-    versions: ClassVar = {"numpy": np.__version__}
+    versions: ClassVar[dict[str, str]] = {"numpy": np.__version__}
+    params: np.ndarray
+    grads: np.ndarray
+    scratch: np.ndarray
+    means: np.ndarray
+    squares: np.ndarray
+    layers: list[tuple[np.ndarray, np.ndarray]]
+    layer_grads: list[tuple[np.ndarray, np.ndarray]]
+    steps: int
 
     def __init__(self, case: Case, data: Data) -> None:
         super().__init__(case, data)
@@ -27,12 +35,12 @@ class Peer(Base):
         self.params, self.grads, self.scratch = (np.zeros(count, dtype) for _ in range(3))
         self.layers, self.layer_grads = _views(self.params, sizes), _views(self.grads, sizes)
         self.means, self.squares = (np.zeros(count if case.optimizer == "adam" else 0, dtype) for _ in range(2))
-        self.outs = [np.empty((rows, size), dtype) for size in sizes]  # outs[0] is the batch
-        self.deltas = [np.empty((rows, size), dtype) for size in sizes]
-        self.masks = [np.empty((rows, size), bool) for size in sizes]
-        self.batch_targets = np.empty((rows, *data.targets.shape[1:]), data.targets.dtype)
-        self.ones = np.ones(rows, dtype)
-        self.rows = np.arange(rows)
+        self.outs: list[np.ndarray] = [np.empty((rows, size), dtype) for size in sizes]  # outs[0] is the batch
+        self.deltas: list[np.ndarray] = [np.empty((rows, size), dtype) for size in sizes]
+        self.masks: list[np.ndarray] = [np.empty((rows, size), bool) for size in sizes]
+        self.batch_targets: np.ndarray = np.empty((rows, *data.targets.shape[1:]), data.targets.dtype)
+        self.ones: np.ndarray = np.ones(rows, dtype)
+        self.rows: np.ndarray = np.arange(rows)
 
     def reset(self) -> None:
         for (weight, bias), initial in zip(self.layers, self.data.weights, strict=True):

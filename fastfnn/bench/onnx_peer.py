@@ -1,7 +1,7 @@
 """ONNX Runtime: predictions with what `FNN.to_onnx` writes, by a session with the library's own default options."""
 
 import os
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import onnxruntime
@@ -15,7 +15,7 @@ from fastfnn.interop.onnx import network_model
 class Peer(Base):
     """A session on as many threads as OMP_NUM_THREADS says, which the library does not read; else on its default."""
 
-    versions: ClassVar = {"onnxruntime": onnxruntime.__version__}
+    versions: ClassVar[dict[str, str]] = {"onnxruntime": onnxruntime.__version__}
 
     def __init__(self, case: Case, data: Data) -> None:
         if not case.predict:
@@ -24,7 +24,7 @@ class Peer(Base):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", 0))  # 0 is the default
         model = network_model(build(case, data)).SerializeToString()
-        self.session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        self.session: Any = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
     def reset(self) -> None:
         """Do nothing: a prediction changes nothing."""

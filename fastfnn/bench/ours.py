@@ -5,19 +5,21 @@ from typing import ClassVar
 import numpy as np
 
 import fastfnn
+from fastfnn import FNN
 from fastfnn.bench.cases import Case, Data, build, set_weights
 from fastfnn.bench.peer import Peer as Base
+from fastfnn.optimizers import Optimizer
 
 
 class Peer(Base):
     """This package, as a user calls it."""
 
-    versions: ClassVar = {"fastfnn": fastfnn.__version__}
+    versions: ClassVar[dict[str, str]] = {"fastfnn": fastfnn.__version__}
 
     def __init__(self, case: Case, data: Data) -> None:
         super().__init__(case, data)
-        self.net = build(case, data)
-        self.optimizer = case.make_optimizer()
+        self.net: FNN = build(case, data)
+        self.optimizer: Optimizer = case.make_optimizer()
 
     def reset(self) -> None:
         set_weights(self.net, self.data)

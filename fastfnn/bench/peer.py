@@ -23,12 +23,14 @@ class Peer(ABC):
     """
 
     versions: ClassVar[dict[str, str]]
+    case: Case
+    data: Data
 
     def __init__(self, case: Case, data: Data) -> None:
         self.case, self.data = case, data
         self.variant = ""
         self.remarks: list[str] = []
-        self.rng = np.random.default_rng(0)
+        self.rng: np.random.Generator = np.random.default_rng(0)
 
     @abstractmethod
     def reset(self) -> None:

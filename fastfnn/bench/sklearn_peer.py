@@ -1,7 +1,7 @@
 """scikit-learn's MLPClassifier and MLPRegressor with the solver of the case, no regularization, no early stopping."""
 
 import warnings
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import sklearn
@@ -20,7 +20,9 @@ FOREVER = 10**9
 class Peer(Base):
     """`fit` with warm_start is timed; `partial_fit` is used for the check."""
 
-    versions: ClassVar = {"scikit-learn": sklearn.__version__}
+    versions: ClassVar[dict[str, str]] = {"scikit-learn": sklearn.__version__}
+    targets: np.ndarray
+    net: Any
 
     def __init__(self, case: Case, data: Data) -> None:
         super().__init__(case, data)

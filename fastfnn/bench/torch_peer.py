@@ -47,6 +47,12 @@ def mean_loss(case: Case, logits: Any, targets: Any) -> Any:
 class Eager:
     """torch.nn and torch.optim."""
 
+    case: Case
+    data: Data
+    options: dict[str, bool]
+    net: Any
+    optimizer: Any
+
     def __init__(self, case: Case, data: Data, **optimizer: bool) -> None:
         self.case, self.data, self.options = case, data, optimizer
         modules: list[Any] = []
@@ -80,6 +86,13 @@ class Eager:
 
 class Compiled:
     """A step as one compiled function of parameters and batch."""
+
+    case: Case
+    data: Data
+    params: list[Any]
+    means: list[Any]
+    squares: list[Any]
+    count: Any
 
     def __init__(self, case: Case, data: Data) -> None:
         self.case, self.data = case, data
@@ -136,7 +149,11 @@ class Compiled:
 class Peer(Base):
     """The fastest of the ways that work on this machine."""
 
-    versions: ClassVar = {"torch": torch.__version__}
+    versions: ClassVar[dict[str, str]] = {"torch": torch.__version__}
+    x: Any
+    targets: Any
+    variant: str
+    way: Eager | Compiled
 
     def __init__(self, case: Case, data: Data) -> None:
         super().__init__(case, data)

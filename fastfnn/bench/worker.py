@@ -38,7 +38,7 @@ class Worker:
     """Answers requests about one library."""
 
     def __init__(self, name: str) -> None:
-        self.module = MODULES[name]
+        self.module: str = MODULES[name]
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         """The answer to a request; an exception becomes an answer too."""
@@ -65,7 +65,7 @@ class Worker:
         check = peer.check()
         peer.reset()
         peer.work(1)  # compiles
-        self.seconds_per_pass = seconds_of(lambda: peer.work(1))
+        self.seconds_per_pass: float = seconds_of(lambda: peer.work(1))
         return {"check": check, "variant": peer.variant, "remarks": peer.remarks, "versions": peer.versions}
 
     def _run(self, seconds: float) -> float:

@@ -60,13 +60,13 @@ class CSVLogger(Callback):
     _size_to_keep: int  # of the file of a training that is resumed, until its first row; else 0
 
     def __init__(self, path: str | os.PathLike[str], separator: str = ",", append: bool = False) -> None:
-        self.path = checked_path("path", path)
+        self.path: str = checked_path("path", path)
         if not isinstance(separator, str):
             raise TypeError(f"separator must be a str, got {type(separator).__name__}")
         if len(separator) != 1 or separator.isalnum() or separator in "_.+-\r\n":
             raise ValueError(f"separator must be one character that numbers and names do not have, got {separator!r}")
         self.separator = separator
-        self.append = validation.boolean("append", append)
+        self.append: bool = validation.boolean("append", append)
         self._restart()
 
     def __repr__(self) -> str:

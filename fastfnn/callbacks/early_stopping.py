@@ -64,10 +64,10 @@ class EarlyStopping(Callback):
     def __init__(
         self, patience: int = 10, min_delta: float = 0.0, monitor: str = "val_loss", mode: str = "auto"
     ) -> None:
-        self.patience = validation.integer("patience", patience, 1)
-        self.min_delta = validation.nonnegative("min_delta", min_delta)
+        self.patience: int = validation.integer("patience", patience, 1)
+        self.min_delta: float = validation.nonnegative("min_delta", min_delta)
         self.monitor: str = checked_monitor(monitor)
-        self.mode = checked_mode(mode)
+        self.mode: str = checked_mode(mode)
         self._restart()
 
     def __repr__(self) -> str:

@@ -75,11 +75,11 @@ class ModelCheckpoint(Callback):
         save_best_only: bool = False,
         mode: str = "auto",
     ) -> None:
-        self.path = checked_path("path", path)
-        self.save_best_only = validation.boolean("save_best_only", save_best_only)
+        self.path: str = checked_path("path", path)
+        self.save_best_only: bool = validation.boolean("save_best_only", save_best_only)
         self._monitor = checked_monitor(monitor)
-        self.monitor = self._monitor if self.save_best_only else None
-        self.mode = checked_mode(mode)
+        self.monitor: str | None = self._monitor if self.save_best_only else None
+        self.mode: str = checked_mode(mode)
         self._names = _names_in(self.path)
         self._restart()
 

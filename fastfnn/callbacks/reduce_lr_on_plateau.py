@@ -72,12 +72,12 @@ class ReduceLROnPlateau(Callback):
         mode: str = "auto",
     ) -> None:
         self.monitor: str = checked_monitor(monitor)
-        self.factor = validation.fraction("factor", validation.positive("factor", factor))
-        self.patience = validation.integer("patience", patience, 1)
-        self.min_delta = validation.nonnegative("min_delta", min_delta)
-        self.cooldown = validation.integer("cooldown", cooldown, 0)
-        self.min_lr = validation.nonnegative("min_lr", min_lr)
-        self.mode = checked_mode(mode)
+        self.factor: float = validation.fraction("factor", validation.positive("factor", factor))
+        self.patience: int = validation.integer("patience", patience, 1)
+        self.min_delta: float = validation.nonnegative("min_delta", min_delta)
+        self.cooldown: int = validation.integer("cooldown", cooldown, 0)
+        self.min_lr: float = validation.nonnegative("min_lr", min_lr)
+        self.mode: str = checked_mode(mode)
         self._restart()
 
     def __repr__(self) -> str:

@@ -51,8 +51,8 @@ class TensorBoard(Callback):
     _writes_files: ClassVar[bool] = True
 
     def __init__(self, log_dir: str | os.PathLike[str] = "logs", histogram_freq: int = 0) -> None:
-        self.log_dir = checked_path("log_dir", log_dir)
-        self.histogram_freq = validation.integer("histogram_freq", histogram_freq, 0)
+        self.log_dir: str = checked_path("log_dir", log_dir)
+        self.histogram_freq: int = validation.integer("histogram_freq", histogram_freq, 0)
         self._resumed = False
         self._writers: dict[str, Any] = {}
 

@@ -34,7 +34,7 @@ class Graph:
     """
 
     def __init__(self, dtype: np.dtype[Any], reserved: Iterable[str] = ()) -> None:
-        self.onnx = imported("onnx", "ONNX files need the package onnx", "'fastfnn[onnx]'")
+        self.onnx: Any = imported("onnx", "ONNX files need the package onnx", "'fastfnn[onnx]'")
         self.dtype = dtype
         self._names = set(reserved)
         self._nodes: list[Any] = []

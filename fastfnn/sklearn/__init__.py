@@ -9,8 +9,8 @@ several networks side by side; `files.py` saves and loads estimators. All of the
 
 try:
     import sklearn  # noqa: F401
-except ImportError as error:
-    raise ImportError("fastfnn.sklearn needs scikit-learn: pip install 'fastfnn[sklearn]'") from error
+except ImportError as _error:
+    raise ImportError("fastfnn.sklearn needs scikit-learn: pip install 'fastfnn[sklearn]'") from _error
 
 from fastfnn.sklearn.classifier import MLPClassifier
 from fastfnn.sklearn.files import load, save

@@ -167,6 +167,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     }
 
     loss = "log_loss"
+    classes_: np.ndarray
 
     def __init__(
         self,

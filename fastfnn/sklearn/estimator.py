@@ -56,6 +56,8 @@ class BaseMLP(NetworkEstimator):
     best_loss_: float | None
     validation_scores_: list[float] | None
     best_validation_score_: float | None
+    n_iter_: int
+    loss_: float
 
     # Training
 
@@ -230,9 +232,9 @@ class BaseMLP(NetworkEstimator):
         # A line search needs more precision than float32 has.
         single = X.dtype == np.float32 and not uses_lbfgs(self)
         self._dtype = checked_dtype(("float32" if single else "float64") if self.dtype is None else self.dtype)
-        self.n_outputs_ = self._output_count(targets)
-        self.n_layers_ = len(hidden) + 2
-        self.out_activation_ = self._output_activation()
+        self.n_outputs_: int = self._output_count(targets)
+        self.n_layers_: int = len(hidden) + 2
+        self.out_activation_: str = self._output_activation()
         self._layer_sizes = (int(X.shape[1]), *hidden, self.n_outputs_)
 
     def _prepared_network(

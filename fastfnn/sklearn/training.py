@@ -72,6 +72,18 @@ class Training:
         The random state before the validation data were chosen, for checkpoints.
     """
 
+    state: TrainingState
+    estimator: Any
+    net: FNN
+    optimizer: Optimizer
+    data: Data
+    score: Callable[[], float] | None
+    watchers: list[Callback]
+    measure: Callable[[History], None]
+    stop: threading.Event
+    keeper: Keeper | None
+    before_split: dict[str, Any] | None
+
     def __init__(
         self,
         estimator: Any,
@@ -93,11 +105,11 @@ class Training:
         self.order = chosen
         self.batch_size = batch_size
         self.state = TrainingState(net._flat, net._statistics, optimizer.flat_state(net.params), optimizer)
-        self.weights = np.empty(0, net.dtype) if data.weights is None else data.weights.astype(net.dtype)
-        self.settings = net._settings(optimizer.flat_settings() | {"batch_l2": estimator.alpha})
-        self.codes = net._codes("identity")
-        self.divisor = estimator._loss_divisor()
-        self.observed = bool(
+        self.weights: np.ndarray = np.empty(0, net.dtype) if data.weights is None else data.weights.astype(net.dtype)
+        self.settings: np.ndarray = net._settings(optimizer.flat_settings() | {"batch_l2": estimator.alpha})
+        self.codes: np.ndarray = net._codes("identity")
+        self.divisor: int = estimator._loss_divisor()
+        self.observed: bool = bool(
             estimator.verbose or estimator.progress or watchers or score is not None
             or (estimator.learning_rate == "invscaling" and scales_rate(estimator))
         )  # fmt: skip

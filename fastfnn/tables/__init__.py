@@ -11,8 +11,8 @@ together, `stored.py` is its part of the file. The commands in `fastfnn.cli` cal
 try:
     import pandas  # noqa: F401
     import sklearn  # noqa: F401
-except ImportError as error:
-    raise ImportError("tables need pandas and scikit-learn: pip install 'fastfnn[tables]'") from error
+except ImportError as _error:
+    raise ImportError("tables need pandas and scikit-learn: pip install 'fastfnn[tables]'") from _error
 
 from fastfnn.tables.model import TableModel, load
 

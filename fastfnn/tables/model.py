@@ -56,12 +56,14 @@ class TableModel:
     """
 
     is_plain = False  # not trained on a table
+    preparation: Preparation
+    about: Target
 
     def __init__(
         self, network: FNN, preparation: Preparation, target: Target, origin: Mapping[str, str] | None = None
     ) -> None:
         self.network = network
-        self.origin = dict(stored.new_origin() if origin is None else origin)
+        self.origin: dict[str, str] = dict(stored.new_origin() if origin is None else origin)
         self.preparation, self.about = preparation, target
 
     @property

@@ -43,10 +43,10 @@ class Preparation:
     """
 
     def __init__(self, prepared: Sequence[NumberColumn | CategoryColumn]) -> None:
-        self.columns = tuple(prepared)
+        self.columns: tuple[NumberColumn | CategoryColumn, ...] = tuple(prepared)
         self._numbers = [column for column in prepared if isinstance(column, NumberColumn)]
         self._categories = [column for column in prepared if isinstance(column, CategoryColumn)]
-        self.width = len(self._numbers) + sum(len(column.values) for column in self._categories)
+        self.width: int = len(self._numbers) + sum(len(column.values) for column in self._categories)
         if self._numbers:
             self._scaler = StandardScaler()
             self._scaler.n_features_in_ = len(self._numbers)

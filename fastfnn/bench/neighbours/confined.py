@@ -21,7 +21,6 @@ def confine(options: dict[str, str]) -> None:
 
 
 if __name__ == "__main__":
-    library, *rest = sys.argv[1:]
-    confine(dict(zip(rest[::2], rest[1::2], strict=True)))
-    sys.argv[1:] = [library]
+    confine(dict(zip(sys.argv[2::2], sys.argv[3::2], strict=True)))
+    del sys.argv[2:]
     runpy.run_module("fastfnn.bench.neighbours.worker", run_name="__main__")

@@ -42,7 +42,7 @@ class Worker:
         self.library = library
         self.calls: dict[str, Callable[[], object]] = {}
         self.working: threading.Thread | None = None
-        self.tired = threading.Event()
+        self.tired: threading.Event = threading.Event()
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         """The answer to a request; an exception becomes an answer too."""

@@ -35,6 +35,8 @@ __all__ += functions.__all__
 
 _EPSILON = 10e-7
 
+# The star also brings np, of which pyright then knows no type: arrays are npt.NDArray[Any] here, not np.ndarray.
+
 
 class SoftmaxWithLoss:
     """Softmax with the book's cross-entropy error.
@@ -51,7 +53,7 @@ class SoftmaxWithLoss:
 
     def __init__(self) -> None:
         self.loss: float | None = None
-        self.y: np.ndarray | None = None
+        self.y: npt.NDArray[Any] | None = None
         self.t: npt.ArrayLike | None = None
 
     def forward(self, x: npt.ArrayLike, t: npt.ArrayLike) -> float:
@@ -65,7 +67,7 @@ class SoftmaxWithLoss:
         self.loss, self.y, self.t = loss, y, t
         return loss
 
-    def backward(self, dout: npt.ArrayLike = 1) -> np.ndarray:
+    def backward(self, dout: npt.ArrayLike = 1) -> npt.NDArray[Any]:
         """Compute ``dx = (y - t) / N``; as in the book, dout is not used."""
         if self.y is None:
             raise RuntimeError("backward must follow a call of forward")

@@ -24,6 +24,8 @@ __all__ += layers.__all__
 
 _ACTIVATIONS: dict[str, type[Sigmoid] | type[Relu]] = {"sigmoid": Sigmoid, "relu": Relu}
 
+# The star also brings np, of which pyright then knows no type: arrays are npt.NDArray[Any] here, not np.ndarray.
+
 
 class MultiLayerNet:
     """A network with any number of hidden layers and softmax cross-entropy.
@@ -55,6 +57,11 @@ class MultiLayerNet:
     last_layer : SoftmaxWithLoss
     """
 
+    input_size: int
+    output_size: int
+    hidden_size_list: Sequence[int]
+    hidden_layer_num: int
+
     def __init__(
         self,
         input_size: int,
@@ -67,9 +74,9 @@ class MultiLayerNet:
         self.input_size, self.output_size = input_size, output_size
         self.hidden_size_list, self.hidden_layer_num = hidden_size_list, len(hidden_size_list)
         self.weight_decay_lambda = weight_decay_lambda
-        self.params: dict[str, np.ndarray] = {}
+        self.params: dict[str, npt.NDArray[Any]] = {}
         self.layers: OrderedDict[str, Any] = OrderedDict()
-        self.last_layer = SoftmaxWithLoss()
+        self.last_layer: SoftmaxWithLoss = SoftmaxWithLoss()
 
         init = weight_init_std
         if isinstance(init, str):
@@ -92,7 +99,7 @@ class MultiLayerNet:
         """Add what follows the affine layer of a hidden layer."""
         self.layers[f"Activation_function{number}"] = activation
 
-    def predict(self, x: npt.ArrayLike, train_flg: bool = False) -> np.ndarray:
+    def predict(self, x: npt.ArrayLike, train_flg: bool = False) -> npt.NDArray[Any]:
         """Return the logits of samples; `train_flg` matters to dropout and batch normalization alone."""
         out: Any = x
         for layer in self.layers.values():
@@ -105,20 +112,20 @@ class MultiLayerNet:
         error = self.last_layer.forward(self.predict(x, train_flg), t)
         return error + l2_penalty(self.params, self.weight_decay_lambda)
 
-    def accuracy(self, x: np.ndarray, t: np.ndarray) -> float:
+    def accuracy(self, x: npt.NDArray[Any], t: npt.NDArray[Any]) -> float:
         """Return the share of the samples whose largest logit is that of their label."""
         labels = t if t.ndim == 1 else np.argmax(t, axis=1)
         return float(np.sum(np.argmax(self.predict(x), axis=1) == labels)) / len(x)
 
-    def numerical_gradient(self, x: npt.ArrayLike, t: npt.ArrayLike) -> dict[str, np.ndarray]:
+    def numerical_gradient(self, x: npt.ArrayLike, t: npt.ArrayLike) -> dict[str, npt.NDArray[Any]]:
         """Return the gradient of each parameter by central differences of the loss in training."""
 
-        def loss(_: np.ndarray) -> float:
+        def loss(_: npt.NDArray[Any]) -> float:
             return self.loss(x, t, train_flg=True)
 
         return {name: numerical_gradient(loss, self.params[name]) for name in self._names()}
 
-    def gradient(self, x: npt.ArrayLike, t: npt.ArrayLike) -> dict[str, np.ndarray]:
+    def gradient(self, x: npt.ArrayLike, t: npt.ArrayLike) -> dict[str, npt.NDArray[Any]]:
         """Return the gradient of each parameter by back-propagation."""
         self.loss(x, t, train_flg=True)
         dout = self.last_layer.backward(1)
@@ -134,7 +141,7 @@ class MultiLayerNet:
         names = (f"{kind}{number}" for number in numbers for kind in ("W", "b", "gamma", "beta"))
         return [name for name in names if name in self.params]
 
-    def _gradient_of(self, name: str) -> np.ndarray:
+    def _gradient_of(self, name: str) -> npt.NDArray[Any]:
         """Return the gradient that the last `backward` left in the layer of a parameter."""
         kind = name.rstrip("0123456789")
         layer = self.layers[("Affine" if kind in ("W", "b") else "BatchNorm") + name.removeprefix(kind)]

@@ -32,6 +32,9 @@ class MultiLayerNetExtend(MultiLayerNet):
         Apply batch normalization before the activation of each hidden layer.
     """
 
+    use_dropout: bool
+    use_batchnorm: bool
+
     def __init__(
         self,
         input_size: int,

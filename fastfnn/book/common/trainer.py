@@ -47,6 +47,17 @@ class Trainer:
         Accuracies, once an epoch: after its first step.
     """
 
+    network: Any
+    verbose: bool
+    x_train: np.ndarray
+    t_train: np.ndarray
+    x_test: np.ndarray
+    t_test: np.ndarray
+    epochs: int
+    batch_size: int
+    current_epoch: int
+    current_iter: int
+
     def __init__(
         self,
         network: Any,
@@ -66,10 +77,10 @@ class Trainer:
         self.epochs, self.batch_size = epochs, mini_batch_size
         self.evaluate_sample_num_per_epoch = evaluate_sample_num_per_epoch
         name = validation.choice("optimizer", optimizer.lower(), tuple(_OPTIMIZERS))
-        self.optimizer = _OPTIMIZERS[name](**optimizer_param)
-        self.train_size = len(x_train)
-        self.iter_per_epoch = max(self.train_size / mini_batch_size, 1)
-        self.max_iter = int(epochs * self.iter_per_epoch)
+        self.optimizer: Any = _OPTIMIZERS[name](**optimizer_param)
+        self.train_size: int = len(x_train)
+        self.iter_per_epoch: float = max(self.train_size / mini_batch_size, 1)
+        self.max_iter: int = int(epochs * self.iter_per_epoch)
         self.current_iter = self.current_epoch = 0
         self.train_loss_list: list[float] = []
         self.train_acc_list: list[float] = []
