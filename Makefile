@@ -9,8 +9,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help train notebooks test test-kernel test-nojit test-cpus test-haswell test-generic test-peers lint bench \
-	regress digest fuzz history dashboard picture docs peers neighbours clean
+.PHONY: help train notebooks test test-kernel test-nojit test-cpus test-haswell test-generic test-peers lint types \
+	bench regress digest fuzz history dashboard picture docs peers neighbours clean
 
 help:
 	@echo "make train       train on handwritten digits and plot the loss into loss.png"
@@ -21,6 +21,7 @@ help:
 	@echo "make test-cpus   run the tests of kernels compiled for older processors: with AVX2, and without any extension"
 	@echo "make test-peers  install PyTorch, Keras and JAX, and test the exchange of networks with them"
 	@echo "make lint        check style and types"
+	@echo "make types       check that the public API is completely typed, as its users' type checkers see it"
 	@echo "make bench       run every benchmark once, quickly"
 	@echo "make regress     compare the speed with another version's: make regress BASE=main"
 	@echo "make digest      compare the results, bit by bit, with another version's: make digest BASE=main"
@@ -82,6 +83,17 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+# pyright judges a package as others install it: here a copy. Types that other packages leave incomplete, as NumPy does,
+# do not count. No network is needed: pip has installed Node, too.
+TYPES := build/types
+
+types: $(VENV)/.installed-dev
+	rm -rf $(TYPES) && mkdir -p $(TYPES)
+	cp -R fastfnn $(TYPES) && rm -rf $(TYPES)/fastfnn/kernels && cp -R kernels $(TYPES)/fastfnn
+	@cd build && PATH=$(abspath $(BIN)):$$PATH PYTHONPATH=$(abspath $(TYPES)) PYRIGHT_PYTHON_IGNORE_WARNINGS=1 \
+		pyright --verifytypes fastfnn --ignoreexternal >types.txt || { sed -n '/^Symbols used/,$$p' types.txt; exit 1; }
+	@grep completeness build/types.txt
 
 # asv's exit status does not say whether anything ran: this program reads its result files, and leaves none behind.
 bench: $(VENV)/.installed-dev
