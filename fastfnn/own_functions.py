@@ -53,7 +53,14 @@ class OwnFunctions:
         key = backend, np.dtype(dtype)
         if key not in self._codes:
             functions = map(_python_function, self._functions.values())
-            self._codes[key] = getattr(BACKENDS[backend], self._compile)(*functions, key[1])
+            try:
+                self._codes[key] = getattr(BACKENDS[backend], self._compile)(*functions, key[1])
+            except ValueError as error:
+                for argument, function in self._functions.items():
+                    if isinstance(function, np.ufunc) and str(error).startswith(argument):
+                        wanted = "must be a Python function, or a ufunc that Numba can compile"
+                        raise ValueError(f"{argument} {wanted}, got {function!r}") from None
+                raise
         return self._codes[key]
 
     def __eq__(self, other: object) -> bool:

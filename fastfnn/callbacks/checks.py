@@ -28,7 +28,7 @@ def checked_callbacks(
     with_accuracy : bool
         Whether the network has an accuracy.
     metrics : sequence of Metric, optional
-        What else is measured; None if the user cannot ask for metrics.
+        What else is measured; None for an estimator, whose user cannot ask for metrics.
     optimizer : Optimizer, optional
         Whose learning rate callbacks may change.
     """
@@ -70,7 +70,9 @@ class _Measured:
     def check(self, name: str, argument: str, quantity: str) -> None:
         """Raise if a quantity that an argument of a callback names is not measured."""
         try:
-            validation.choice(f"{name}.{argument}", quantity, self.known)
+            # The names in a path are quantities or the number of the epoch.
+            known = ("epoch", *self.known) if argument == "path" else self.known
+            validation.choice(f"{name}.{argument}", quantity, known)
         except ValueError as error:
             metric = quantity.removeprefix("val_")
             if self.metrics is not None and metric != "accuracy" and higher_is_better(metric) is not None:
@@ -78,6 +80,8 @@ class _Measured:
             raise
         if quantity not in self.measured:
             use = f"to monitor {quantity!r}" if argument == "monitor" else f"with {quantity!r} in its {argument}"
+            if self.metrics is None:
+                raise ValueError(f"early_stopping must be True or eval_set be given for {name} {use}, got neither")
             raise ValueError(f"validation_data must be given for {name} {use}, got None")
 
     def check_direction(self, name: str, monitor: str) -> None:

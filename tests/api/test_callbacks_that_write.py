@@ -159,8 +159,8 @@ def test_wrong_arguments_of_a_checkpoint_are_refused(options, error, message):
                                                     "'val_loss', got None"),
         (ModelCheckpoint("{val_loss}"), "validation_data must be given for callbacks[0] with 'val_loss' in its path, "
                                         "got None"),
-        (ModelCheckpoint("{mae}"), "callbacks[0].path must be one of loss, val_loss, accuracy, val_accuracy; got "
-                                   "'mae'; metrics=['mae'] measures it"),
+        (ModelCheckpoint("{mae}"), "callbacks[0].path must be one of epoch, loss, val_loss, accuracy, val_accuracy; "
+                                   "got 'mae'; metrics=['mae'] measures it"),
     ],
 )  # fmt: skip
 def test_a_checkpoint_of_what_is_not_measured_is_refused(checkpoint, message, tmp_path, monkeypatch):

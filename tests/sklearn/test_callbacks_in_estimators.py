@@ -125,6 +125,10 @@ def test_callbacks_see_the_optimizer():
             "callbacks[0] changes the learning rate, which must be a number then and no schedule, got Adam(",
         ),
         (
+            {"callbacks": [EarlyStopping(monitor="val_loss")], "early_stopping": False},
+            "early_stopping must be True or eval_set be given for callbacks[0] to monitor 'val_loss', got neither",
+        ),
+        (
             {"callbacks": [EarlyStopping(monitor="val_mae")]},
             "callbacks[0].monitor must be one of loss, val_loss; got 'val_mae'",
         ),
