@@ -167,7 +167,7 @@ def test_the_name_of_a_ufunc_or_of_a_function_of_math_is_the_default():
 @pytest.mark.skipif(NOJIT, reason="Python runs what Numba cannot compile")
 def test_a_ufunc_that_cannot_be_compiled_raises_an_error_with_its_argument():
     halved = np.frompyfunc(lambda x: x / 2, 1, 1)
-    with pytest.raises(ValueError, match="^forward must be a Python function, or a ufunc that Numba can compile, got"):
+    with pytest.raises(ValueError, match=r"^forward must be a Python function, or a ufunc that Numba can compile, got"):
         fnn.FNN((5, 4, 3), activation=fnn.Activation(halved, np.cos))
 
 
