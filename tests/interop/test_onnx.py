@@ -5,7 +5,6 @@ import sys
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 
 import fastfnn as fnn
@@ -15,6 +14,7 @@ from fastfnn.losses import BY_NAME
 from fastfnn.options import HIDDEN_ACTIVATIONS
 from fastfnn.reference.activations import TABLE
 
+onnxruntime = pytest.importorskip("onnxruntime", reason="needs ONNX Runtime, which has no wheel for each Python")
 onnxruntime.set_default_logger_severity(3)
 
 # Largest difference, relative to the largest output of a network. Sums are taken in another order.
