@@ -9,8 +9,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help train notebooks test test-kernel test-nojit test-cpus test-haswell test-generic test-peers lint types \
-	bench regress digest fuzz history dashboard picture docs peers neighbours clean
+.PHONY: help train notebooks test test-kernel test-nojit test-cpus test-haswell test-generic test-peers test-matrix lint \
+	types bench regress digest fuzz history dashboard picture docs peers neighbours clean
 
 help:
 	@echo "make train       train on handwritten digits and plot the loss into loss.png"
@@ -20,6 +20,7 @@ help:
 	@echo "make test-nojit  run the tests of kernels as plain Python, without the compiler, with coverage"
 	@echo "make test-cpus   run the tests of kernels compiled for older processors: with AVX2, and without any extension"
 	@echo "make test-peers  install PyTorch, Keras and JAX, and test the exchange of networks with them"
+	@echo "make test-matrix test the wheel with each Python, and with the oldest and newest NumPy and Numba"
 	@echo "make lint        check style and types"
 	@echo "make types       check that the public API is completely typed, as its users' type checkers see it"
 	@echo "make bench       run every benchmark once, quickly"
@@ -78,6 +79,10 @@ test-generic: $(VENV)/.installed-dev
 # The tests that `make test` skips, since PyTorch and Keras are too large for each machine that tests.
 test-peers: $(VENV)/.installed-dev $(VENV)/.installed-peers
 	$(PYTEST) tests/interop tests/tools/test_pages.py $(ARGS)
+
+# Interpreters that are neither on PATH nor pyenv's: ARGS="--python /path/to/python3.14 /path/to/python3.15"
+test-matrix: $(VENV)/.installed-dev
+	$(BIN)/python tools/matrix.py $(ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check
