@@ -1,10 +1,14 @@
-"""What is built from a checkout, and that all three ways to use it import: wheel, editable install, no install."""
+"""What is built from a checkout, that all three ways to use it import (wheel, editable install, no install), and that
+the files that describe the package agree.
+"""
 
 import os
 import pathlib
+import re
 import shutil
 import sys
 import tarfile
+import tomllib
 import venv
 import zipfile
 from email.message import Message
@@ -13,6 +17,7 @@ from email.parser import Parser
 import numpy as np
 import programs
 import pytest
+import yaml
 from programs import ROOT, environment_without
 
 import fastfnn
@@ -24,8 +29,8 @@ RELEASE = f"fastfnn-{fastfnn.__version__}"
 TOP_LEVEL = (
     *(".ci", ".github", ".gitignore", ".pre-commit-config.yaml", "CHANGELOG.md", "CITATION.cff", "CODE_OF_CONDUCT.md"),
     *("CONTRIBUTING.md", "LICENSE", "MANIFEST.in", "Makefile", "NOTES.ja.md", "NOTES.md", "README.ja.md", "README.md"),
-    "SECURITY.md",
-    *("asv.conf.json", "benchmarks", "docs", "examples", "fastfnn", "kernels", "pyproject.toml", "tests", "tools"),
+    *("SECURITY.md", "asv.conf.json", "benchmarks", "conda", "docs", "examples", "fastfnn", "kernels"),
+    *("pyproject.toml", "tests", "tools"),
 )
 LITTER = shutil.ignore_patterns("__pycache__", ".*_checkpoints", ".*_cache", ".asv", "_build")
 
@@ -190,3 +195,88 @@ def test_uninstalled_checkout_imports(tmp_path):
 def test_kernels_do_not_import_under_another_name(tmp_path):
     attempt = "try:\n    import kernels\nexcept ImportError as error:\n    print(error)"
     assert "import fastfnn.kernels" in run(sys.executable, "-c", attempt, cwd=tmp_path, PYTHONPATH=str(ROOT))
+
+
+# The files that describe the package agree. fastfnn.__version__ is the one place of the version: pyproject.toml and
+# docs/conf.py read it, and what cannot is compared with it here.
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text("utf-8")
+
+
+def project() -> dict:
+    return tomllib.loads(read("pyproject.toml"))["project"]
+
+
+def recipe() -> dict:
+    return yaml.safe_load(read("conda/recipe.yaml"))
+
+
+def split_requirement(line: str) -> tuple[str, str]:
+    """The name and the versions of a requirement of pip or conda, without a marker."""
+    match = re.fullmatch(r"([\w-]+) ?([^;]*)(;.*)?", line)
+    assert match, line
+    return match[1], match[2].strip()
+
+
+def test_version_is_the_same_everywhere():
+    citation = yaml.safe_load(read("CITATION.cff"))["version"]
+    released = re.search(r"^## \[(\d[^\]]*)\]", read("CHANGELOG.md"), re.MULTILINE)
+    assert "version" in project()["dynamic"]
+    assert [citation, recipe()["context"]["version"], released[1]] == [fastfnn.__version__] * 3
+
+
+def test_classifiers_name_each_python_that_requires_python_permits():
+    minors = re.findall(r"Programming Language :: Python :: 3\.(\d+)", "\n".join(project()["classifiers"]))
+    oldest = int(re.fullmatch(r">=3\.(\d+)", project()["requires-python"])[1])
+    assert list(map(int, minors)) == list(range(oldest, oldest + len(minors)))
+
+
+def test_conda_recipe_requires_what_the_package_requires():
+    assert recipe()["package"]["name"] == project()["name"]
+    assert f">={recipe()['context']['python_min']}" == project()["requires-python"]
+    python, *others = recipe()["requirements"]["run"]
+    assert python == "python >=${{ python_min }}"
+    assert dict(map(split_requirement, others)) == dict(map(split_requirement, project()["dependencies"]))
+
+
+def test_conda_recipe_bounds_the_optional_dependencies():
+    extras = project()["optional-dependencies"]
+    want = dict(split_requirement(line) for name in ("onnx", "plot", "sklearn", "tables") for line in extras[name])
+    want["matplotlib-base"] = want.pop("matplotlib")  # conda's name of Matplotlib without a window toolkit
+    assert dict(map(split_requirement, recipe()["requirements"]["run_constraints"])) == want
+
+
+def test_conda_recipe_builds_the_command_and_the_license():
+    (command,) = recipe()["build"]["python"]["entry_points"]
+    assert dict([command.split(" = ")]) == project()["scripts"]
+    about = recipe()["about"]
+    assert (about["summary"], about["license"]) == (project()["description"], project()["license"])
+    assert [about["license_file"]] == project()["license-files"]
+    assert (ROOT / about["license_file"]).is_file()
+    build = tomllib.loads(read("pyproject.toml"))["build-system"]["requires"]
+    assert set(map(split_requirement, build)) <= set(map(split_requirement, recipe()["requirements"]["host"][1:]))
+
+
+def test_citation_has_what_the_format_requires():
+    citation = yaml.safe_load(read("CITATION.cff"))
+    assert citation["cff-version"] == "1.2.0"
+    assert {"message", "title", "authors", "version"} <= set(citation)
+    assert (citation["type"], citation["license"]) == ("software", project()["license"])
+    assert citation["authors"] == project()["authors"]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / ".github/ISSUE_TEMPLATE").glob("*.md")), ids=lambda path: path.stem)
+def test_issue_templates_say_what_they_are_for(path):
+    _, head, body = path.read_text("utf-8").split("---\n", 2)
+    assert {"name", "about", "labels"} <= set(yaml.safe_load(head))
+    assert body.strip()
+
+
+def test_pre_commit_runs_targets_that_exist():
+    hooks = [hook for repo in yaml.safe_load(read(".pre-commit-config.yaml"))["repos"] for hook in repo["hooks"]]
+    targets = set(re.findall(r"^([\w-]+):", read("Makefile"), re.MULTILINE))
+    assert {hook["entry"] for hook in hooks} <= {f"make {target}" for target in targets}
+    assert "make lint" in {hook["entry"] for hook in hooks}
+    assert "make lint" in read(".ci/run")
