@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: help train notebooks test test-kernel test-nojit test-cpus test-haswell test-generic test-peers test-matrix lint \
-	types bench regress digest fuzz history dashboard picture docs peers neighbours clean
+	types bench regress digest fuzz history dashboard picture docs peers neighbours release-check clean
 
 help:
 	@echo "make train       train on handwritten digits and plot the loss into loss.png"
@@ -33,6 +33,7 @@ help:
 	@echo "make docs        build the documentation site, English and Japanese, into docs/_build/html"
 	@echo "make peers       install PyTorch, JAX, ONNX Runtime and others, and compare the speed with theirs"
 	@echo "make neighbours  time short calls while other processes want the same cores: needs an idle machine"
+	@echo "make release-check is this commit ready to be released? builds sdist and wheel into dist/ if it is"
 	@echo "make clean       remove .venv and everything that the other targets made"
 
 train: $(VENV)/.installed
@@ -142,6 +143,9 @@ peers: $(VENV)/.installed-peers
 neighbours: $(VENV)/.installed
 	$(BIN)/fastfnn bench --neighbours --peers "" $(ARGS)
 
+release-check: $(VENV)/.installed-release
+	$(BIN)/python tools/release.py $(ARGS)
+
 clean:
 	rm -rf $(VENV) .asv .coverage htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist docs/_build *.egg-info
 	rm -f loss.png digits.png
@@ -166,6 +170,10 @@ $(VENV)/.installed-dev: $(VENV)/.created pyproject.toml
 	@echo "installing fastfnn and its tools into $(VENV): needed once, takes a minute or two"
 	$(PIP) --editable ".[dev]"
 	@touch $(VENV)/.installed $@
+
+$(VENV)/.installed-release: $(VENV)/.installed-dev
+	$(PIP) --editable ".[release]"
+	@touch $@
 
 $(VENV)/.installed-peers: $(VENV)/.installed
 	@echo "installing PyTorch, JAX, Keras, scikit-learn and ONNX Runtime into $(VENV): needed once, takes a few minutes"
