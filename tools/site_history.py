@@ -142,7 +142,7 @@ def plot(title: str, versions: list[Version], path: pathlib.Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.patheffects import withStroke
-    from matplotlib.ticker import FuncFormatter, NullLocator
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     panels = {name: relative(versions, *PANELS[name]) for name in PANELS}
     panels = {name: lines for name, lines in panels.items() if any(len(line) > 1 for line in lines)}
@@ -164,7 +164,10 @@ def plot(title: str, versions: list[Version], path: pathlib.Path) -> None:
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.margins(x=0.12, y=0.2)
         low, high = axes.get_ylim()
-        axes.set_ylim(min(low, 0.4), max(high, 2))  # a few per cent are no mountain
+        low, high = min(low, 0.4), max(high, 2)  # a few per cent are no mountain
+        axes.set_ylim(low, high)
+        if high / low < 30:  # powers of ten alone would be a tick or two
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.set_xticks(range(len(versions)), [version.label for version in versions])
         axes.tick_params(axis="x", labelrotation=45 if len(versions) > 5 else 0)
         axes.grid(axis="y", alpha=0.3)
