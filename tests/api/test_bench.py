@@ -326,6 +326,20 @@ def test_the_chart_has_a_bar_with_its_ratio_for_each_library(tmp_path):
     assert {"notes", "100.0 us", "a processor, 2 cores, float32"} < set(texts)
 
 
+def test_each_bar_of_the_chart_goes_from_fastfnns_time_to_that_of_a_library(monkeypatch):
+    from matplotlib.figure import Figure
+
+    figures, ratios = [], {"numpy": 4.44, "torch": 0.98, "sklearn": 123.4}
+    monkeypatch.setattr(Figure, "savefig", lambda figure, path, **options: figures.append(figure))
+    report.plot(compared(**ratios), "unused.png")
+    (axes,) = figures[0].axes
+    bars = {bars.get_label(): bar for bars in axes.containers for bar in bars}
+    assert bars.keys() == {report.TITLES[name] for name in ratios}
+    for name, ratio in ratios.items():
+        bar = bars[report.TITLES[name]]
+        assert sorted([bar.get_x(), bar.get_x() + bar.get_width()]) == pytest.approx(sorted([1, ratio]))
+
+
 def fake_processes(monkeypatch, broken, request="prepare"):
     """Replace the processes by workers in this process; that of `broken` fails at `request`."""
 

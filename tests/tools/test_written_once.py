@@ -24,6 +24,7 @@ def test_every_kernel_is_in_the_list_once():
     listed = [name for members in written_once.groups().values() for name, _ in members]
     assert sorted(listed) == sorted(name for name in kernels.__all__ if callable(getattr(kernels, name)))
     assert all(written_once.groups().values()), "a group without kernels"
+    assert len(written_once.groups()) == len(written_once.GROUPS), "two groups with one title"
 
 
 def test_forward_comes_before_backward():
