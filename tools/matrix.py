@@ -199,16 +199,20 @@ def test(environment: Environment, interpreter: pathlib.Path, wheel: pathlib.Pat
     if not report.exists():
         result.reason = "\n".join((folder / "pytest.log").read_text().splitlines()[-8:])
         return result
-    suites = list(ElementTree.parse(report).getroot().iter("testsuite"))
-    count = {key: sum(int(suite.get(key, 0)) for suite in suites) for key in ("tests", "failures", "errors", "skipped")}
-    failed = count["failures"] + count["errors"]
-    passed = count["tests"] - failed - count["skipped"]
-    result.counts = {"passed": passed, "failed": failed, "skipped": count["skipped"]}
-    result.status = "failed" if failed or not passed else "passed"
+    result.counts = read_counts(report)
+    result.status = "failed" if result.counts["failed"] or not result.counts["passed"] else "passed"
     if result.status == "passed":
         for part in ("venv", "cache", "tests"):
             shutil.rmtree(folder / part)
     return result
+
+
+def read_counts(report: pathlib.Path) -> dict[str, int]:
+    """How many tests passed, failed and were skipped, from pytest's report."""
+    suites = list(ElementTree.parse(report).getroot().iter("testsuite"))
+    count = {key: sum(int(suite.get(key, 0)) for suite in suites) for key in ("tests", "failures", "errors", "skipped")}
+    failed = count["failures"] + count["errors"]
+    return {"passed": count["tests"] - failed - count["skipped"], "failed": failed, "skipped": count["skipped"]}
 
 
 def table(results: Sequence[Result]) -> str:

@@ -107,7 +107,7 @@ def check_changelog(release: Release) -> None:
 
 def check_tag(release: Release) -> None:
     """the tag of the version is free"""
-    if run("git", "tag", "--list", f"v{release.version}").strip():
+    if run("git", "tag", "--list", f"v{release.version}", cwd=release.clone).strip():
         raise CheckError(f"there is a tag v{release.version} already: raise fastfnn.__version__")
 
 

@@ -64,6 +64,12 @@ def test_a_failure_is_shown_and_is_the_exit_status(tmp_path, monkeypatch, capsys
     assert "| failed |" in output
 
 
+def test_tests_that_failed_and_errors_are_counted_as_failed(tmp_path):
+    report = tmp_path / "report.xml"
+    report.write_text('<testsuites><testsuite tests="9" failures="2" errors="1" skipped="4"/></testsuites>')
+    assert matrix.read_counts(report) == {"passed": 2, "failed": 3, "skipped": 4}
+
+
 def test_an_unknown_environment_or_interpreter_is_an_error(capsys):
     assert matrix.main(["--only", "2.7"]) == 2
     assert "there is no environment 2.7" in capsys.readouterr().err

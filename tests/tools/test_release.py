@@ -57,6 +57,15 @@ def test_the_changelog_must_have_a_dated_section(text, problem, tmp_path):
     assert problem in refusal(tmp_path, release.check_changelog, CHANGELOG_md=text)
 
 
+def test_a_tag_cannot_be_given_twice(tmp_path):
+    programs.git(tmp_path, "init", "--quiet")
+    programs.git(tmp_path, "commit", "--quiet", "--allow-empty", "--message", "A release")
+    programs.git(tmp_path, "tag", "v1.1.0")
+    assert refusal(tmp_path, release.check_tag) is None
+    programs.git(tmp_path, "tag", "v1.2.0")
+    assert "there is a tag v1.2.0 already" in refusal(tmp_path, release.check_tag)
+
+
 def test_a_command_that_fails_says_what_it_printed(tmp_path):
     with pytest.raises(release.CheckError, match=r"(?s)git status.*not a git repository"):
         release.run("git", "status", cwd=tmp_path)
