@@ -14,7 +14,6 @@ from numpy.typing import ArrayLike
 
 from fastfnn import held_out, scaling, validation
 from fastfnn.backend import calls_are_atomic
-from fastfnn.base import NOTHING
 from fastfnn.callbacks import Callback, checked_callbacks
 from fastfnn.checkpoint import Checkpoint, checked_checkpoint
 from fastfnn.continuation import described_generator
@@ -28,6 +27,7 @@ from fastfnn.optimizers import SGD, Optimizer, checked_optimizer
 from fastfnn.progress import progress_bar
 from fastfnn.resuming import asked_of, digest
 from fastfnn.snapshot import TrainingState
+from fastfnn.steps import CompiledSteps
 
 # The `stacklevel` of the user's code in what `Training.run` calls, which `FNN.fit` or `FNN.partial_fit` has called.
 LEVEL_OF_USER = 4
@@ -201,22 +201,16 @@ class_weight, callbacks, progress, on_divergence, checkpoint, resume
 
     def _loop(self, state: TrainingState, history: History) -> TrainingLoop:
         """Return what takes the steps of this training."""
-        net, optimizer, (first, second) = self.net, self.optimizer, state.moments
-        codes, train_steps = net._codes("identity"), net._kernels.train_steps
-        loss = net._loss_parameters, net._loss_code
+        steps = CompiledSteps(self.net, state, self.batch)
 
         def take_steps(losses: np.ndarray, orders: np.ndarray, rates: np.ndarray) -> None:
-            train_steps(
-                net._flat, first, second, net._statistics, losses, NOTHING, self.rows, self.targets, self.weights,
-                NOTHING, orders, rates, net._sizes, codes, net._settings(optimizer.flat_settings()), *loss,
-                optimizer.code, self.batch, optimizer.steps,
-            )  # fmt: skip
+            steps(losses, self.rows, self.targets, self.weights, orders, rates)
 
         raises = self.on_divergence == "raise"
         return TrainingLoop(
             take_steps, state, history, self.samples, self.batch, self.epochs, raises=raises,
             goes_back=raises and not self.partial, keeps_copies=bool(self.watchers or self.keeper),
-            atomic=calls_are_atomic(net.backend),
+            atomic=calls_are_atomic(self.net.backend),
         )  # fmt: skip
 
     def _compile(self, loop: TrainingLoop) -> None:

@@ -31,6 +31,7 @@ from fastfnn.sklearn import going_on
 from fastfnn.sklearn.data import Data, dense_rows
 from fastfnn.sklearn.parameters import scales_rate
 from fastfnn.snapshot import TrainingState
+from fastfnn.steps import CompiledSteps
 
 # solver="sgd", learning_rate="adaptive": the rate is divided by this, and training stops once it is below the least.
 ADAPTIVE_DIVISOR, ADAPTIVE_LEAST_RATE = 5.0, 1e-6
@@ -106,8 +107,7 @@ class Training:
         self.batch_size = batch_size
         self.state = TrainingState(net._flat, net._statistics, optimizer.flat_state(net.params), optimizer)
         self.weights: np.ndarray = np.empty(0, net.dtype) if data.weights is None else data.weights.astype(net.dtype)
-        self.settings: np.ndarray = net._settings(optimizer.flat_settings() | {"batch_l2": estimator.alpha})
-        self.codes: np.ndarray = net._codes("identity")
+        self.steps = CompiledSteps(net, self.state, batch_size, {"batch_l2": estimator.alpha})
         self.divisor: int = estimator._loss_divisor()
         self.observed: bool = bool(
             estimator.verbose or estimator.progress or watchers or score is not None
@@ -255,13 +255,8 @@ class Training:
         rates: np.ndarray, before: int,
     ) -> None:  # fmt: skip
         """Call the compiled loop; `before` are the steps since those that the optimizer has counted."""
-        net, (first, second) = self.net, self.state.moments
-        weights = self.weights if data is self.data or data.weights is None else data.weights.astype(net.dtype)
-        net._kernels.train_steps(
-            net._flat, first, second, net._statistics, losses, half_squares, data.x, data.targets, weights,
-            batch_weights, orders, rates, net._sizes, self.codes, self.settings, net._loss_parameters, net._loss_code,
-            self.optimizer.code, self.batch_size, self.optimizer.steps + before,
-        )  # fmt: skip
+        weights = self.weights if data is self.data or data.weights is None else data.weights.astype(self.net.dtype)
+        self.steps(losses, data.x, data.targets, weights, orders, rates, half_squares, batch_weights, before)
 
     # Epochs
 
