@@ -69,7 +69,7 @@ from .elementwise.user_activations import compile_activation
 from .elementwise.user_losses import compile_loss
 from .network.prediction_calls import network_forward, network_loss
 from .products.affine import affine_backward, affine_forward
-from .training.calls import network_gradient, train_steps
+from .training.calls import network_gradient, network_update, train_steps
 
 __all__ = [
     "ACTIVATIONS",
@@ -104,6 +104,7 @@ __all__ = [
     "network_forward",
     "network_gradient",
     "network_loss",
+    "network_update",
     "poisson",
     "quantile",
     "relu_backward",

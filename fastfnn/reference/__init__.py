@@ -57,7 +57,7 @@ from .losses import (
     squared_error,
 )
 from .network import SETTINGS, network_forward, network_gradient, network_loss
-from .training import train_steps
+from .training import network_update, train_steps
 from .update_rules import (
     OPTIMIZERS,
     adagrad_update,
@@ -102,6 +102,7 @@ __all__ = [
     "network_forward",
     "network_gradient",
     "network_loss",
+    "network_update",
     "poisson",
     "quantile",
     "relu_backward",

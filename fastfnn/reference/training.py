@@ -1,4 +1,4 @@
-"""The training loop: gradient descent on minibatches."""
+"""The training loop, gradient descent on minibatches; and the update in it, for a gradient that is given."""
 
 import math
 
@@ -7,6 +7,40 @@ import numpy as np
 from .network import SETTINGS, loss_and_gradient
 from .parameters import converted, layers_of
 from .update_rules import update
+
+
+def network_update(
+    params: np.ndarray,
+    first: np.ndarray,
+    second: np.ndarray,
+    grad_params: np.ndarray,
+    sizes: np.ndarray,
+    settings: np.ndarray,
+    optimizer: int,
+    learning_rate: float,
+    batch_weight: float,
+    step: int,
+) -> None:
+    """One step of an optimizer with the gradient of a batch: penalty, limit of the norm, update rule.
+
+    params          (P,)          read and written
+    first, second   (P,) or (0,)  read and written: the state of the update rule; empty if it has none
+    grad_params     (P,)          read and written: the penalty is added to it, and it is scaled down to clip_norm
+    sizes           (L + 1,)      int64, read
+    settings        (13,)         float64, read, see train_steps
+    optimizer                     an index into OPTIMIZERS
+    learning_rate                 of this step
+    batch_weight                  what batch_l2 is divided by
+    step                          number of the step, from 1
+    """
+    l2, batch_l2, clip_norm = (settings[SETTINGS.index(name)] for name in ("l2", "batch_l2", "clip_norm"))
+    normalized = params.size > sum(layer.weight.size + layer.bias.size for layer in layers_of(params, sizes))
+    for grad, layer in zip(*(layers_of(flat, sizes, normalized) for flat in (grad_params, params)), strict=True):
+        grad.weight[...] += (l2 + batch_l2 / batch_weight) * layer.weight
+    norm = math.sqrt(float((grad_params.astype(np.float64) ** 2).sum()))
+    if clip_norm and norm > clip_norm:
+        grad_params *= params.dtype.type(clip_norm / norm)
+    update(params, first, second, grad_params, learning_rate, settings, optimizer, step)
 
 
 def train_steps(
@@ -67,7 +101,6 @@ def train_steps(
     order = np.atleast_2d(order)
     order = order if order.shape[1] else np.tile(np.arange(len(x)), (len(order), 1))
     batches = [row[i : i + batch_size] for row in order for i in range(0, len(row), batch_size)]
-    l2, batch_l2, clip_norm = (settings[SETTINGS.index(name)] for name in ("l2", "batch_l2", "clip_norm"))
     for step, samples in enumerate(batches[: len(step_losses)]):
         number = steps_before + step + 1
         divisor = batch_weights[step] if len(batch_weights) else len(samples)
@@ -79,9 +112,5 @@ def train_steps(
             sample_weights[samples] if len(sample_weights) else sample_weights, divisor, sizes, activations, settings,
             loss_parameters, loss, number,
         )  # fmt: skip
-        for grad, layer in zip(layers_of(grad_params, sizes, statistics.size > 0), layers, strict=True):
-            grad.weight[...] += (l2 + batch_l2 / divisor) * layer.weight
-        norm = math.sqrt(float((grad_params.astype(np.float64) ** 2).sum()))
-        if clip_norm and norm > clip_norm:
-            grad_params *= params.dtype.type(clip_norm / norm)
-        update(params, first, second, grad_params, float(learning_rates[step]), settings, optimizer, number)
+        rate = float(learning_rates[step])
+        network_update(params, first, second, grad_params, sizes, settings, optimizer, rate, divisor, number)

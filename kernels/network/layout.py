@@ -65,16 +65,26 @@ def padded(size: int) -> int:
 
 def lay_out_network(arena: Arena, form: Form) -> tuple[int, np.void, np.ndarray]:
     """Take the memory of a network; returns the network's address, its record, and the records of its layers."""
-    address, (network,) = arena.records(NETWORK)
-    network["layers"] = len(form.sizes) - 1
-    network["table"], layers = arena.records(LAYER, len(form.sizes))
+    address, network, layers = lay_out_parameters(arena, form)
     item = form.dtype.itemsize
     distances = arena.numbers(0, item, max(form.sizes), PREFETCH_DISTANCE)
     layers["columns"] = distances
     _lay_out_input(arena, form, layers[0])
     for number, activation in enumerate(form.activations, 1):
-        _lay_out_sizes(form, layers, number)
         _lay_out_buffers(arena, form, layers[number], number, activation)
+    return address, network, layers
+
+
+def lay_out_parameters(arena: Arena, form: Form) -> tuple[int, np.void, np.ndarray]:
+    """Take the memory of a network's records alone, which say where its parameters are; returns as `lay_out_network`.
+
+    A network that is only updated has no buffers.
+    """
+    address, (network,) = arena.records(NETWORK)
+    network["layers"] = len(form.sizes) - 1
+    network["table"], layers = arena.records(LAYER, len(form.sizes))
+    for number in range(1, len(form.sizes)):
+        _lay_out_sizes(form, layers, number)
     return address, network, layers
 
 

@@ -13,12 +13,13 @@ of a weight is a sum over all samples, so the threads meet before the update, wh
 
 Read the files in this order:
 
-    calls.py         network_gradient and train_steps, which Python calls
+    calls.py         network_gradient, network_update and train_steps, which Python calls
     workspace.py     the memory of a call, laid out once for all calls of the same shapes
     job.py           the record that describes a call
     run.py           the arrays of a call enter the job; threads form a team and take its steps
     batch_step.py    one step, as above
     passes.py, batch.py, squares.py, update.py    its parts
     tall_step.py     a step on many samples of a small network, in blocks that stay in a cache
+    update_step.py  a step whose gradient is given
     sample_steps.py  steps on one sample each, which share a pass over the first W
 """

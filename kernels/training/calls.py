@@ -1,4 +1,4 @@
-"""The public calls of training: the gradient of a network, and any number of steps."""
+"""The public calls of training: the gradient of a network, an update with a gradient, and any number of steps."""
 
 import numpy as np
 
@@ -7,8 +7,9 @@ from ..elementwise.conversion import IN_PLACE, enter_samples, source_of
 from ..elementwise.losses.contract import split_targets
 from ..elementwise.settings import SETTINGS
 from ..network.kept import this_thread
-from ..tuning import SAMPLES_PER_GROUP
+from ..tuning import SAMPLES_PER_GROUP, UPDATE_COST
 from ..workers.threads import threads_for
+from .update_step import UpdateShape, new_update_workspace
 from .workspace import GRADIENT, Shape, in_groups, new_workspace
 
 _DROPOUT, _CLIP_NORM = SETTINGS.index("dropout"), SETTINGS.index("clip_norm")
@@ -74,6 +75,48 @@ def network_gradient(
         workspace.step_losses, workspace.job, step - 1, threads,
     )  # fmt: skip
     return float(workspace.step_losses[0])
+
+
+def network_update(
+    params: np.ndarray,
+    first: np.ndarray,
+    second: np.ndarray,
+    grad_params: np.ndarray,
+    sizes: np.ndarray,
+    settings: np.ndarray,
+    optimizer: int,
+    learning_rate: float,
+    batch_weight: float,
+    step: int,
+) -> None:
+    """One step of an optimizer with a gradient that is given: what follows `network_gradient` in a step.
+
+    The gradient is used as `train_steps` uses that of a batch: (l2 + batch_l2 / batch_weight) W is added to that of
+    each W, then the whole is scaled down to clip_norm, if it is longer, then the optimizer's rule takes it.
+
+    params         (P,)          read and written; contiguous
+    first, second  (P,) or (0,)  read and written; contiguous: the optimizer's state, laid out like params; empty where
+                                 the rule has none
+    grad_params    (P,)          read and written; contiguous, laid out like params: left with the penalty added and
+                                 scaled down, or as it was where neither is asked for
+    sizes          (L + 1,)      int64, read; contiguous. The layers have batch normalization if P counts its parameters
+    settings       (13,)         float64, read; contiguous: those of the rule, l2, batch_l2, clip_norm, see train_steps
+    optimizer      an index into OPTIMIZERS
+    learning_rate  of this step
+    batch_weight   the weight of the batch, by which batch_l2 is divided: not 0, may be infinite
+    step           the number of the step, from 1
+
+    `network_gradient` and this make a step of `train_steps` on a batch without a weight of its own. Bits are those of
+    `train_steps` for every rule but gradient descent; and for gradient descent too if clip_norm is set, or if the batch
+    is so large that `train_steps` sums its whole gradient first (more than 1024 samples, or many for a small network).
+    In its other steps gradient descent adds products to W with the gradient in no memory, and rounds once less.
+    """
+    threads = threads_for(UPDATE_COST * params.size)
+    shape = (sizes.tobytes(), params.itemsize, params.size, optimizer, threads)
+    workspace = this_thread.workspaces.get(shape) or new_update_workspace(UpdateShape(*shape))
+    workspace.run(
+        params, first, second, grad_params, settings, workspace.job, learning_rate, batch_weight, step, threads
+    )
 
 
 def train_steps(
