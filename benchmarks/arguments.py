@@ -25,6 +25,7 @@ SCALARS = {
     "decay": 0.01,
     "norm_epsilon": 1e-5,
     "norm_momentum": 0.9,
+    "batch_weight": 100.0,
     "step": 3,
     "steps_before": 0,
     "layer": 1,
@@ -126,7 +127,7 @@ def _of_network(case_name, dtype):
     return {
         "out": lambda: np.empty((count, case.layers[-1]), dtype),
         "params": lambda: params,
-        "grad_params": lambda: np.empty_like(params),
+        "grad_params": lambda: params / 2,
         **dict.fromkeys(("first", "second", "statistics", "sample_weights"), lambda: np.empty(0, dtype)),
         **dict.fromkeys(("half_squares", "batch_weights"), lambda: np.empty(0)),
         "step_losses": lambda: np.empty(case.batches),

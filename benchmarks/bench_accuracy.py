@@ -89,7 +89,8 @@ class Slope(Compiled):
 class Other(Compiled):
     """Kernels with sums that may cancel, in ulps of the largest element of the result."""
 
-    shapes = dict.fromkeys(("network_forward", "network_loss", "network_gradient", "train_steps"), "notes")
+    networks = ("network_forward", "network_loss", "network_gradient", "network_update", "train_steps")
+    shapes = dict.fromkeys(networks, "notes")
     params = [[*LOSSES, *UPDATES, *NORMALIZATIONS, "dropout_mask", *shapes]]
     param_names = ["kernel"]
 

@@ -96,8 +96,10 @@ class Network(_Kernel):
     """Kernels of whole networks, with all batches of a case in one call."""
 
     params = [
-        ["network_forward", "network_loss", "network_gradient", "train_steps"], ["notes", "medium", "tiny"], DTYPES
-    ]  # fmt: skip
+        ["network_forward", "network_loss", "network_gradient", "network_update", "train_steps"],
+        ["notes", "medium", "tiny"],
+        DTYPES,
+    ]
     param_names = ["kernel", "case", "dtype"]
     regress = [(kernel, "notes", "float32") for kernel in params[0]]
 

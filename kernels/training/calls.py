@@ -106,10 +106,12 @@ def network_update(
     batch_weight   the weight of the batch, by which batch_l2 is divided: not 0, may be infinite
     step           the number of the step, from 1
 
-    `network_gradient` and this make a step of `train_steps` on a batch without a weight of its own. Bits are those of
-    `train_steps` for every rule but gradient descent; and for gradient descent too if clip_norm is set, or if the batch
-    is so large that `train_steps` sums its whole gradient first (more than 1024 samples, or many for a small network).
-    In its other steps gradient descent adds products to W with the gradient in no memory, and rounds once less.
+    `network_gradient` and this make a step of `train_steps`, with the same bits but in two cases of gradient descent
+    without clip_norm, where `train_steps` does not write the gradient to memory and rounds otherwise: batches of one
+    sample; and steps with a penalty, unless the batch has more than 1024 samples or is tall, see tall_step.py.
+
+    Gradients of parts of a batch add up to that of the batch if each part is multiplied by its share of the samples.
+    Sample weights of this share, for all samples of a part, do so in `network_gradient`.
     """
     threads = threads_for(UPDATE_COST * params.size)
     shape = (sizes.tobytes(), params.itemsize, params.size, optimizer, threads)

@@ -4,8 +4,9 @@ It is what follows the gradient in a step that needs it as a whole, see update.p
 samples, no loss and no buffers, only the places of the parameters and the optimizer's rule.
 """
 
+import itertools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -64,7 +65,7 @@ class UpdateShape(NamedTuple):
 
 
 class UpdateWorkspace(NamedTuple):
-    """A job and its memory: everything that is laid out, the address of the job, the entry point that takes its step."""
+    """A job and its memory: all that is laid out, the address of the job, the entry point that takes its step."""
 
     memory: np.ndarray
     job: int
@@ -82,9 +83,10 @@ def new_update_workspace(shape: UpdateShape) -> UpdateWorkspace:
 
 def _lay_out(arena: Arena, shape: UpdateShape) -> int:
     """Take all memory of an update, and fill in its job; returns the job's address."""
-    dtype, rule = float_of(shape.itemsize), rule_of(shape.optimizer, float_of(shape.itemsize))
+    dtype = float_of(shape.itemsize)
+    rule = rule_of(shape.optimizer, dtype)
     sizes = tuple(np.frombuffer(shape.sizes, np.int64).tolist())
-    plain = sum((inputs + 1) * outputs for inputs, outputs in zip(sizes, sizes[1:], strict=False))
+    plain = sum((inputs + 1) * outputs for inputs, outputs in itertools.pairwise(sizes))
     normalized = shape.parameters > plain  # gamma and beta are among them
     address, (job,) = arena.records(JOB)
     job["network"], _, _ = lay_out_parameters(arena, Form(sizes, (), dtype, 0, 0, True, False, normalized))

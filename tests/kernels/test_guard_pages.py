@@ -25,7 +25,7 @@ PROGRAM = ROOT / "tests/support/guarded.py"
 PLACES = ("end", "begin")
 
 # What one child process runs: to start one takes longer than most kernels do.
-NETWORKS = ("network_forward", "network_loss", "network_gradient", "train_steps")
+NETWORKS = ("network_forward", "network_loss", "network_gradient", "network_update", "train_steps")
 GROUPS = {"layers": tuple(name for name in KERNELS if name not in NETWORKS), "networks": NETWORKS}
 
 

@@ -201,6 +201,23 @@ def gradient(sizes, samples, weighted=False, **options):
     return case
 
 
+def given_update(optimizer, sizes, **options):
+    """Three updates of a network with gradients that are given, and an L2 penalty."""
+
+    def case(dtype):
+        network = random_network(dtype, sizes, 1, **options)
+        first, second = np.zeros_like(network.params), np.zeros_like(network.params)
+        grads = [grad * dtype.type(0.01) for grad in inputs(dtype, *[network.params.shape] * 3)]
+        for step, grad in enumerate(grads, 1):
+            kernels.network_update(
+                network.params, first, second, grad, network.sizes, network.settings,
+                kernels.OPTIMIZERS.index(optimizer), 0.001, 10.0, step,
+            )  # fmt: skip
+        return [network.params, first, second, *grads]
+
+    return case
+
+
 def training(optimizer, sizes, samples, batch_size, weighted=False, divided=False, squared=False, epochs=1, **options):
     """Steps with an L2 penalty, on samples in an order, the last of which may be a small batch.
 
@@ -276,6 +293,9 @@ CASES = {
     "network_gradient": gradient(NETWORK, 201, names=("relu",), labels=True),
     "network_gradient, wide": gradient(WIDE, 90, normalized=True, names=SLOPES, **DROPOUT),
     "network_gradient of a tall batch": gradient((4, 32, 16, 4), 2001, names=SLOPES, **DROPOUT),
+    "network_update": given_update("adam", WIDE),
+    "network_update, clipping": given_update("sgd", WIDE, batch_l2=1.0, **CLIP),
+    "network_update, normalized and clipping": given_update("nesterov", WIDENING_NETWORK, normalized=True, **CLIP),
     "train_steps": training("adam", NETWORK, 301, 67, names=("relu",), labels=True),
     **{
         f"train_steps, {name}": training("adam", NETWORK, 301, 67, names=("relu",), loss=name)

@@ -400,7 +400,7 @@ def update_cases(kernel):
 # options are the hidden activations (a key of HIDDEN) and the last activation; except in network_forward, the kind of
 # targets; in network_gradient and train_steps, one of FEATURES; in train_steps also the name of the optimizer,
 # "as they come" if there is no order, and "two epochs"; and the dtype of samples that are converted, see SOURCES.
-HEAD = {"network_forward": 1, "network_loss": 1, "network_gradient": 1, "train_steps": 2}
+HEAD = {"network_forward": 1, "network_loss": 1, "network_gradient": 1, "network_update": 0, "train_steps": 2}
 PREDICTIONS = ("network_forward", "network_loss")
 STARTS = ((9, 4), (0, 4), (4, 9), (128, 127), (129, 64), (257, 129))
 SMALL_NETWORK = (5, 17, 8, 3)
@@ -530,6 +530,28 @@ def network_gradient(case, dtype, rng):
     parameters, code = loss_of(kind, sizes[-1], dtype)
     inputs = [params, x, targets, weights, sizes, codes, settings(case), parameters]
     return Call([blank(params.shape, dtype), statistics], inputs, (code, 3), bounds)
+
+
+def network_update(case, dtype, rng):
+    (params, sizes, _), _ = network(case._replace(options=("smooth", "identity", *case.options)), dtype, rng)
+    grad_params = grid(rng, params.shape, dtype)
+    optimizer = case.options[0]
+    state = [np.zeros(params.size if UPDATES[f"{optimizer}_update"][0] > number else 0, dtype) for number in range(2)]
+    chain = TOLERANCES[dtype].chain
+    return Call(
+        [params, *state, grad_params],
+        [sizes, settings(case)],
+        (kernels.OPTIMIZERS.index(optimizer), 0.125, 4.0, 3),
+        lambda *want: [np.full(array.shape, chain * (1 + np.max(np.abs(array), initial=0))) for array in want],
+    )
+
+
+def update_of_network_cases(kernel):
+    """Every rule with every setting that concerns it, on networks whose parameters fill pieces of the norm, and not."""
+    features = ((), ("norm",), ("clip",), ("norm", "clip"))
+    for optimizer, chosen in itertools.product(kernels.OPTIMIZERS, features):
+        for sizes in ((1, 1), SMALL_NETWORK, (63, 2), (64, 129, 130, 10)):
+            yield Case(kernel, sizes, (), (optimizer, *chosen))
 
 
 def train_steps(case, dtype, rng):
@@ -760,6 +782,7 @@ KERNELS: dict[str, tuple[Callable[[str], Iterator[Case]], Callable[..., Call]]] 
     "network_forward": (network_cases, network_forward),
     "network_loss": (network_cases, network_loss),
     "network_gradient": (network_cases, network_gradient),
+    "network_update": (update_of_network_cases, network_update),
     "train_steps": (network_cases, train_steps),
 }
 
