@@ -295,7 +295,7 @@ CASES = {
     "network_gradient of a tall batch": gradient((4, 32, 16, 4), 2001, names=SLOPES, **DROPOUT),
     "network_update": given_update("adam", WIDE),
     "network_update, clipping": given_update("sgd", WIDE, batch_l2=1.0, **CLIP),
-    "network_update, normalized and clipping": given_update("nesterov", WIDENING_NETWORK, normalized=True, **CLIP),
+    "network_update, normalized and clipping": given_update("nesterov", WIDE, normalized=True, **CLIP),
     "train_steps": training("adam", NETWORK, 301, 67, names=("relu",), labels=True),
     **{
         f"train_steps, {name}": training("adam", NETWORK, 301, 67, names=("relu",), loss=name)

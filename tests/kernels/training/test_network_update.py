@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 from helpers import DTYPES, TOLERANCES, assert_chain_close, in_a_thread, normal
+from memory_regions import assert_apart, records_at
 from networks import (
     DROPOUT,
     NORM,
@@ -24,7 +25,13 @@ from step_forms import every_dtype, every_form, problem_in
 from fastfnn import kernels, reference
 from fastfnn.kernels import OPTIMIZERS
 from fastfnn.kernels.network.kept import this_thread
+from fastfnn.kernels.network.layers import LAYER, NETWORK
+from fastfnn.kernels.training.job import JOB
+from fastfnn.kernels.training.update import FACTORS_BYTES
+from fastfnn.kernels.training.update_step import UpdateShape, new_update_workspace
 from fastfnn.kernels.tuning import DEEP_BATCH, NORM_PIECE
+from fastfnn.kernels.workers.pace import PACE
+from fastfnn.kernels.workers.state import TEAM_BYTES
 
 every_rule = pytest.mark.parametrize("optimizer", OPTIMIZERS)
 # More than two pieces, over which a norm is summed; the last is smaller.
@@ -160,7 +167,9 @@ def test_nan_and_infinity_reach_the_parameters(dtype):
         grad[5] = bad
         alone = update(kernels, params, grad, SHAPE, "adam")[0]
         assert np.flatnonzero(~np.isfinite(alone)).tolist() == [5]
-        assert not np.isfinite(update(kernels, params, grad, SHAPE, "sgd", clip_norm=1.0)[0][5])
+        with np.errstate(invalid="ignore"):  # infinity over infinity
+            limited = update(kernels, params, grad, SHAPE, "sgd", clip_norm=1.0)[0]
+        assert not np.isfinite(limited[5])
 
 
 def test_calls_of_a_shape_share_a_workspace_whatever_their_settings():
@@ -177,3 +186,22 @@ def test_calls_of_a_shape_share_a_workspace_whatever_their_settings():
     assert_same_bits(again, limited)
     assert np.any(plain[0] != limited[0]) and np.any(plain[0] != other[0])
     assert_same_bits(plain, update(kernels, params, grad, SHAPE, "adam"))
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("normalized", [False, True])
+def test_the_memory_of_an_update_does_not_overlap_and_stays_inside(normalized, threads):
+    count = count_parameters(SHAPE, normalized)
+    shape = UpdateShape(np.array(SHAPE, np.int64).tobytes(), 4, count, OPTIMIZERS.index("adam"), threads)
+    memory, address, _ = in_a_thread(lambda: new_update_workspace(shape))  # in one that keeps nothing for others
+    (job,) = records_at(address, JOB)
+    (network,) = records_at(int(job["network"]), NETWORK)
+    sizes = {
+        "network": NETWORK.itemsize, "rates": 8, "divisors": 8, "squares": 8 * (-(-count // NORM_PIECE)),
+        "team": TEAM_BYTES, "pace": PACE.itemsize, "scratch": threads * FACTORS_BYTES,
+    }  # fmt: skip
+    regions = {name: (int(job[name]), size) for name, size in sizes.items()}
+    regions |= {"job": (address, JOB.itemsize), "layers": (int(network["table"]), len(SHAPE) * LAYER.itemsize)}
+    assert_apart(regions, memory)
+    layers = records_at(int(network["table"]), LAYER, len(SHAPE))
+    assert layers["end"][-1] == 4 * count and job["scratch_bytes"] >= FACTORS_BYTES
