@@ -205,3 +205,17 @@ def test_the_memory_of_an_update_does_not_overlap_and_stays_inside(normalized, t
     assert_apart(regions, memory)
     layers = records_at(int(network["table"]), LAYER, len(SHAPE))
     assert layers["end"][-1] == 4 * count and job["scratch_bytes"] >= FACTORS_BYTES
+
+
+@every_dtype
+def test_gradients_of_parts_add_up_if_their_samples_weigh_their_share(dtype):
+    rng = np.random.default_rng(45)
+    problem = problem_of(rng, SHAPE, ("tanh", "tanh", "identity"), "squared_error", 20, dtype)
+    value, want, _ = gradient(kernels, problem)
+    parts = []
+    for rows in (slice(0, 13), slice(13, 20)):
+        x, targets = problem.x[rows], problem.targets[rows]
+        part = problem._replace(x=x, targets=targets, weights=np.full(len(x), len(x) / 20, dtype))
+        parts.append(gradient(kernels, part))
+    np.testing.assert_allclose(sum(part[0] for part in parts), value, rtol=TOLERANCES[dtype].chain)
+    assert_chain_close(sum(part[1] for part in parts), want)
