@@ -20,6 +20,6 @@ Read the files in this order:
     batch_step.py    one step, as above
     passes.py, batch.py, squares.py, update.py    its parts
     tall_step.py     a step on many samples of a small network, in blocks that stay in a cache
-    update_step.py  a step whose gradient is given
+    update_step.py   a step whose gradient is given
     sample_steps.py  steps on one sample each, which share a pass over the first W
 """
