@@ -10,7 +10,6 @@ import os
 from typing import Any
 
 import numpy as np
-from joblib.parallel import get_active_backend
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -20,6 +19,7 @@ from fastfnn.initialization import draw_weights
 from fastfnn.sklearn import ensemble, holder
 from fastfnn.sklearn.data import Data, dtypes_to_keep, outputs
 from fastfnn.sklearn.parameters import activations
+from fastfnn.sklearn.workers import in_worker
 
 
 class NetworkEstimator(BaseEstimator):
@@ -94,12 +94,10 @@ class NetworkEstimator(BaseEstimator):
         )  # fmt: skip
 
     def _threads(self) -> contextlib.AbstractContextManager[object]:
-        """Limit the threads of kernels: to `n_threads`; inside a worker of joblib, which has other workers beside it,
-        to one."""
+        """Limit the threads of kernels: to `n_threads`; inside a worker of joblib or Dask to one."""
         if self.n_threads is not None:
             return thread_limit(self.n_threads)
-        backend, _ = get_active_backend()
-        return thread_limit(1) if backend.nesting_level else contextlib.nullcontext()
+        return thread_limit(1) if in_worker() else contextlib.nullcontext()
 
     # Prediction
 

@@ -12,13 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-from joblib import effective_n_jobs
 from sklearn.base import clone
 
 from fastfnn.backend import thread_limit
 from fastfnn.sklearn import holder
 from fastfnn.sklearn.data import outputs
 from fastfnn.sklearn.parameters import uses_lbfgs
+from fastfnn.sklearn.workers import jobs_here
 
 # What members take from the ensemble instead of finding it out from the data.
 SHARED = ("classes_", "_label_binarizer", "n_features_in_", "feature_names_in_", "n_outputs_", "n_layers_",
@@ -98,7 +98,7 @@ def _side_by_side(
 
     If one call fails, or after Ctrl-C, `stop` is set, and nothing runs any more once the exception is raised.
     """
-    jobs = min(effective_n_jobs(estimator.n_jobs), len(items))
+    jobs = min(jobs_here(estimator.n_jobs), len(items))
     if jobs == 1:
         yield from map(function, items)
         return

@@ -110,7 +110,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     n_jobs : int, optional
         How many networks of the ensemble are trained side by side, each on one thread; as for joblib, -1 is all cores.
     n_threads : int, optional
-        Most threads for one network. By default all, but one inside a worker of joblib.
+        Most threads for one network. By default all, but one inside a worker of joblib or Dask.
     dtype : {"float32", "float64"}, optional
         Dtype of the weights and of the arithmetic; by default float32 for X of float32, else float64, as in
         scikit-learn. float32 is about twice as fast. X is not copied to this dtype.
