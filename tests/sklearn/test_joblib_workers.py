@@ -1,4 +1,4 @@
-"""Trainings side by side in the workers of joblib have the bits of trainings one by one."""
+"""Trainings side by side in the workers of joblib have the bits of trainings one by one. Searches: test_searches.py."""
 
 import joblib
 import numpy as np
@@ -9,7 +9,11 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 import fastfnn as fnn
 from fastfnn.sklearn import MLPClassifier, MLPRegressor
 
-pytestmark = [pytest.mark.jit, pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")]
+pytestmark = [
+    pytest.mark.jit,
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.usefixtures("processes_of_joblib"),
+]
 
 both = pytest.mark.parametrize("estimator", BOTH)
 Y = PROBLEMS["multiclass"].y
@@ -20,14 +24,6 @@ def train(estimator, seed):
     """The weights of a small training, as bytes, and how many threads it could use."""
     mlp = quiet(estimator(**(SMALL | {"random_state": seed})).fit, X, Y)
     return weights(mlp).tobytes(), fnn.get_num_threads()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def end_of_workers():
-    yield
-    from joblib.externals.loky import get_reusable_executor
-
-    get_reusable_executor().shutdown(wait=True)
 
 
 @both
@@ -45,16 +41,6 @@ def test_a_worker_of_loky_uses_its_share_of_the_cores():
     with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
         got = joblib.Parallel(n_jobs=2)(tasks)
     assert {threads for _, threads in got} == {1}
-
-
-@pytest.mark.parametrize("backend", ["loky", "threading"])
-def test_a_search_in_workers_finds_the_same(backend):
-    grid = {"alpha": [1e-4, 1.0], "hidden_layer_sizes": [(3,), (5, 4)]}
-    one = GridSearchCV(MLPClassifier(**SMALL), grid, cv=2).fit(X, Y)
-    with joblib.parallel_config(backend=backend):
-        two = GridSearchCV(MLPClassifier(**SMALL), grid, cv=2, n_jobs=2).fit(X, Y)
-    np.testing.assert_array_equal(one.cv_results_["mean_test_score"], two.cv_results_["mean_test_score"])
-    assert weights(one.best_estimator_).tobytes() == weights(two.best_estimator_).tobytes()
 
 
 def test_functions_of_a_user_reach_workers_even_without_a_name():
@@ -83,18 +69,3 @@ def test_threads_may_share_a_trained_estimator():
     )
     for i, got in enumerate(results):
         np.testing.assert_allclose(got, want[i:], rtol=1e-12)
-
-
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_cluster_of_dask_trains_the_same():
-    distributed = pytest.importorskip("distributed")
-    grid = {"alpha": [1e-4, 1.0]}
-    want = GridSearchCV(MLPClassifier(**SMALL), grid, cv=2).fit(X, Y)
-    with (
-        distributed.LocalCluster(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None) as cluster,
-        distributed.Client(cluster),
-        joblib.parallel_config(backend="dask"),
-    ):
-        got = GridSearchCV(MLPClassifier(**SMALL), grid, cv=2).fit(X, Y)
-    np.testing.assert_array_equal(got.cv_results_["mean_test_score"], want.cv_results_["mean_test_score"])
-    assert weights(got.best_estimator_).tobytes() == weights(want.best_estimator_).tobytes()

@@ -1,0 +1,44 @@
+"""Where searches run their fits: processes of joblib, threads, a cluster of Dask."""
+
+import joblib
+import pytest
+
+
+@pytest.fixture(scope="session")
+def cluster():
+    """Two worker processes with one thread each, as on two cores or two machines."""
+    distributed = pytest.importorskip("distributed")
+    with (
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        yield client
+
+
+@pytest.fixture
+def threads_of_dask():
+    """A worker with two threads in this process, where nothing sets OMP_NUM_THREADS."""
+    distributed = pytest.importorskip("distributed")
+    with (
+        distributed.LocalCluster(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=":0") as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        yield client
+
+
+@pytest.fixture(scope="session")
+def processes_of_joblib():
+    """Ends them, which joblib keeps for the next call."""
+    yield
+    from joblib.externals.loky import get_reusable_executor
+
+    get_reusable_executor().shutdown(wait=True)
+
+
+@pytest.fixture(params=["loky", "threading", "dask"])
+def backend(request):
+    """A back-end of joblib, which is in force."""
+    if request.param != "threading":
+        request.getfixturevalue({"loky": "processes_of_joblib", "dask": "cluster"}[request.param])
+    with joblib.parallel_config(request.param, n_jobs=2):
+        yield request.param
