@@ -1,6 +1,5 @@
 """Where searches run their fits: processes of joblib, threads, a cluster of Dask."""
 
-import joblib
 import pytest
 
 
@@ -38,6 +37,8 @@ def processes_of_joblib():
 @pytest.fixture(params=["loky", "threading", "dask"])
 def backend(request):
     """A back-end of joblib, which is in force."""
+    import joblib
+
     if request.param != "threading":
         request.getfixturevalue({"loky": "processes_of_joblib", "dask": "cluster"}[request.param])
     with joblib.parallel_config(request.param, n_jobs=2):

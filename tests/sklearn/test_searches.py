@@ -131,7 +131,7 @@ def test_fits_of_a_worker_that_dies_are_repeated_with_the_same_scores(cluster, t
     with joblib.parallel_config("dask", scatter=[X, Y, *itertools.chain(*folds)]):
         got = GridSearchCV(MLPClassifier(**SMALL), GRID, cv=folds, scoring=KillOnce(tmp_path / "killed")).fit(X, Y)
     assert (tmp_path / "killed").exists()
-    cluster.wait_for_workers(2)
+    cluster.wait_for_workers(2, timeout=60)
     assert len(before - cluster.run(int, 0).keys()) == 1  # its address
     np.testing.assert_array_equal(got.cv_results_["mean_test_score"], want.cv_results_["mean_test_score"])
     assert weights(got.best_estimator_).tobytes() == weights(want.best_estimator_).tobytes()
