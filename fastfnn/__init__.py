@@ -13,7 +13,7 @@ True
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from fastfnn import callbacks, datasets, functions, layers, losses, optimizers, schedules, threadpools
+from fastfnn import callbacks, datasets, functions, layers, losses, optimizers, parallel, schedules, threadpools
 from fastfnn.activation import Activation
 from fastfnn.backend import get_num_threads, set_num_threads, show_config
 from fastfnn.callbacks import Callback, EarlyStopping
@@ -24,6 +24,7 @@ from fastfnn.history import History
 from fastfnn.loss import Loss
 from fastfnn.network import FNN, load
 from fastfnn.optimizers import SGD, AdaGrad, Adam, AdamW, Momentum, Nesterov, RMSprop
+from fastfnn.parallel import DataParallel
 from fastfnn.scaling import UnscaledDataWarning
 from fastfnn.textbook import MultiLayerNet, TwoLayerNet
 
@@ -44,6 +45,7 @@ __all__ = [
     "AdamW",
     "Callback",
     "Checkpoint",
+    "DataParallel",
     "DivergenceError",
     "EarlyStopping",
     "History",
@@ -65,6 +67,7 @@ __all__ = [
     "load",
     "losses",
     "optimizers",
+    "parallel",
     "schedules",
     "set_num_threads",
     "show_config",

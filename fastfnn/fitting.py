@@ -78,6 +78,7 @@ class Pace:
 
     def __init__(self, group: int, work: int) -> None:
         self.group = group
+        self.agreed: Callable[[int], int] = int  # what several processes that train together make of the count
         self.count = max(self.FIRST_WORK // max(work, 1) // group, 1) * group
 
     def epochs(self, steps: int, samples: int) -> int:
@@ -96,7 +97,7 @@ class Pace:
             seconds = max(time.perf_counter() - start - self.paused, 1e-6)
             # The first call may be slower than the others: grow step by step, at most tenfold.
             possible = int(min((last - first) * self.SECONDS / seconds, 10 * self.count))
-            self.count = max(possible // self.group, 1) * self.group
+            self.count = self.agreed(max(possible // self.group, 1) * self.group)
             first = last
 
 
@@ -126,6 +127,9 @@ class TrainingLoop:
     ----------
     between : callable () -> object, or None
         Called between two compiled calls of an epoch, if a checkpoint may be due. It needs `keeps_copies`.
+    edges : (steps + 1,) int64 array, or None
+        Where the samples of each step begin in an order that holds but some of an epoch's samples, as other processes
+        train on the others.
 
     Notes
     -----
@@ -176,6 +180,7 @@ class TrainingLoop:
         self.call: tuple[int, int, int] | None = None  # from step, to step and optimizer's steps of a call in progress
         self.going_back = False
         self.between: Callable[[], object] | None = None
+        self.edges: np.ndarray | None = None
         self.seconds_before = 0.0  # that an epoch, which goes on from a checkpoint, has taken
 
     def compile(self, ordered: bool) -> None:
@@ -271,6 +276,8 @@ class TrainingLoop:
 
     def _part(self, orders: np.ndarray, first: int, last: int) -> np.ndarray:
         """Return the order of the samples in steps `first` to `last` of a single epoch."""
+        if self.edges is not None:
+            return orders[:, self.edges[first] : self.edges[last]]
         return orders[:, first * self.batch_size : last * self.batch_size]
 
     def _reserve(self, steps: int) -> None:

@@ -31,6 +31,7 @@ from fastfnn.metrics import accuracy, checked_metrics
 from fastfnn.optimizers import Optimizer
 from fastfnn.options import HIDDEN_ACTIVATIONS, OUTPUT_ACTIVATION, activation_name, check_saved_name, saved_names
 from fastfnn.own_functions import OwnFunctions
+from fastfnn.parallel import training as parallel
 from fastfnn.penalty import add_l2_gradient
 from fastfnn.training import Training
 
@@ -456,6 +457,7 @@ class FNN(NetworkBase):
         on_divergence: str = "raise",
         checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
         resume: bool = False,
+        comm: Any = None,
     ) -> History:
         """Train the network by gradient descent on minibatches.
 
@@ -500,6 +502,9 @@ class FNN(NetworkBase):
             A folder, or a `Checkpoint` that tells more, where `fit` writes all that it needs to go on.
         resume : bool, default False
             Go on from the checkpoint if there is one, and begin anew if not, see Notes.
+        comm : communicator of mpi4py or DataParallel, optional
+            Train with all processes of this communicator, each of which calls `fit` with its share of the samples, see
+            Notes; a `DataParallel` tells more.
 
         Returns
         -------
@@ -547,6 +552,13 @@ class FNN(NetworkBase):
         be the same, but `epochs` may differ; weights and random state are those of the checkpoint. Without `resume` the
         first checkpoint that is written replaces an existing one.
 
+        With `comm`, `batch_size` is the number of samples of a step over all ranks, and all arguments but samples must
+        be the same on all of them. The network, its random state and the optimizer are those of rank 0, which alone
+        shows progress, calls its callbacks and writes checkpoints; a callback may change learning rate and parameters.
+        Validation data are those of all ranks together. An error on one rank is raised on all, or ends their processes
+        if it comes in the middle of an epoch. A checkpoint can be resumed on another number of ranks: an unfinished
+        epoch then goes on with the batches of that number, unless `DataParallel.parts` is the same.
+
         Any other exception, for example KeyboardInterrupt, leaves the network as it is after the last whole step. The
         optimizer's `steps` and the `history` agree with it: ``history.step_loss`` has the loss of each step, those of
         an unfinished epoch too. Training can go on with another `fit`.
@@ -578,13 +590,15 @@ class FNN(NetworkBase):
         >>> history.epochs < 100, sorted(history.metrics)
         (True, ['f1', 'val_f1'])
         """
-        training = Training(
-            self, x, t, epochs=epochs, batch_size=batch_size, optimizer=optimizer, sampling=sampling,
-            validation_data=validation_data, validation_split=validation_split, metrics=metrics,
-            sample_weight=sample_weight, class_weight=class_weight, callbacks=callbacks, progress=progress,
-            on_divergence=on_divergence, checkpoint=checkpoint, resume=resume,
-        )  # fmt: skip
-        return training.run()
+        arguments: dict[str, Any] = {
+            "epochs": epochs, "batch_size": batch_size, "optimizer": optimizer, "sampling": sampling,
+            "validation_data": validation_data, "validation_split": validation_split, "metrics": metrics,
+            "sample_weight": sample_weight, "class_weight": class_weight, "callbacks": callbacks, "progress": progress,
+            "on_divergence": on_divergence, "checkpoint": checkpoint, "resume": resume,
+        }  # fmt: skip
+        if comm is not None:
+            return parallel.fit(self, x, t, comm, arguments)
+        return Training(self, x, t, **arguments).run()
 
     def partial_fit(
         self,

@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -27,10 +28,7 @@ from fastfnn.optimizers import SGD, Optimizer, checked_optimizer
 from fastfnn.progress import progress_bar
 from fastfnn.resuming import asked_of, digest
 from fastfnn.snapshot import TrainingState
-from fastfnn.steps import CompiledSteps
-
-# The `stacklevel` of the user's code in what `Training.run` calls, which `FNN.fit` or `FNN.partial_fit` has called.
-LEVEL_OF_USER = 4
+from fastfnn.steps import CompiledSteps, Steps
 
 
 class Training:
@@ -46,6 +44,9 @@ class_weight, callbacks, progress, on_divergence, checkpoint, resume
         Whether this is `partial_fit`: a network that diverges stays as it is, and scales of the samples are not looked
         at, since a look or a copy would take long beside a few steps.
     """
+
+    # The `stacklevel` of the user's code in what `run` calls, which `FNN.fit` or `FNN.partial_fit` has called.
+    level_of_user: ClassVar[int] = 4
 
     net: Any
     partial: bool
@@ -96,21 +97,23 @@ class_weight, callbacks, progress, on_divergence, checkpoint, resume
         self.on_divergence: str = validation.choice("on_divergence", on_divergence, ("raise", "warn"))
         if isinstance(progress, str):
             validation.choice("progress", progress, ("line",))
+        self.measures: bool = self.held_out is not None or bool(self.metrics)
+        self.warns: bool = True
         self.keeper: Keeper | None = None
-        if (kept := checked_checkpoint(checkpoint, resume)) is not None:
-            asked = asked_of(self.optimizer, **self._asked())
-            self.keeper = Keeper(kept, resume, net, self.optimizer, self.watchers, asked, self.optimizer_name)
+        self._open_checkpoint(checked_checkpoint(checkpoint, resume), resume)
 
     def run(self) -> History:
         """Train, and return what was measured."""
         net, watchers, keeper = self.net, self.watchers, self.keeper
-        if keeper is not None:
-            keeper.open_folder()
-        history = net.history = self._new_history()
-        for watcher in watchers:
-            watcher.begin(net, history)
-        if keeper is not None:
-            keeper.restore_callbacks()
+        history = self._new_history()
+        with self._own_work():
+            if keeper is not None:
+                keeper.open_folder()
+            net.history = history
+            for watcher in watchers:
+                watcher.begin(net, history)
+            if keeper is not None:
+                keeper.restore_callbacks()
         if self.optimizer is not net._optimizer:
             net._optimizer, net._optimizer_name = self.optimizer, self.optimizer_name
         state = TrainingState(net._flat, net._statistics, self.optimizer.flat_state(net.params), self.optimizer)
@@ -118,8 +121,9 @@ class_weight, callbacks, progress, on_divergence, checkpoint, resume
         stopped = False
         if keeper is not None:
             stopped = keeper.begin(loop, history, lambda: described_generator(net._rng), self._observed)
+        stopped = self._share_beginning(loop, history, stopped)
         try:
-            with progress_bar(self.progress, loop.steps, self.epochs, self.samples) as shown:
+            with progress_bar(self.progress, loop.steps, self.epochs, self.samples) as shown, self._guarded():
                 self._compile(loop)
                 shown.advance(state.taken)
                 while not stopped and history.epochs < self.epochs:
@@ -127,13 +131,15 @@ class_weight, callbacks, progress, on_divergence, checkpoint, resume
                     if keeper is not None:
                         keeper.before_orders(count)
                     loop.run(self._draw_orders(count), shown.advance)
-                    if self.held_out is not None or self.metrics:
+                    if self.measures:
                         self._measure(history)
                     shown.report(history)
-                    # A list, so that every callback is called even if an earlier one stops the training.
-                    stopped = any([watcher.epoch(net, history) for watcher in watchers])
-                    if keeper is not None:
-                        keeper.after_epochs(stopped or history.epochs >= self.epochs, stopped)
+                    with self._own_work():
+                        # A list, so that every callback is called even if an earlier one stops the training.
+                        stopped = any([watcher.epoch(net, history) for watcher in watchers])
+                        if keeper is not None:
+                            keeper.after_epochs(stopped or history.epochs >= self.epochs, stopped)
+                    stopped = self._share_epoch(stopped)
         except KeyboardInterrupt:
             if keeper is not None:
                 loop.settle()
@@ -144,19 +150,52 @@ class_weight, callbacks, progress, on_divergence, checkpoint, resume
             raise
         finally:
             loop.settle()
-        for watcher in watchers:
-            watcher.end(net, history)
-        if self.on_divergence == "warn":
-            warn_if_diverged(history, state.finite(), level=LEVEL_OF_USER)
-        if not self.partial:
-            last, steps = history.loss[-1], history.step_loss.size
-            scaling.warn_if_unscaled(net, last, steps, self.rows, self.targets, self.weights, level=LEVEL_OF_USER)
+        with self._own_work():
+            for watcher in watchers:
+                watcher.end(net, history)
+            if self.on_divergence == "warn" and self.warns:
+                warn_if_diverged(history, state.finite(), level=self.level_of_user)
+            if not self.partial and self.warns:
+                last, steps = history.loss[-1], history.step_loss.size
+                level = self.level_of_user
+                scaling.warn_if_unscaled(net, last, steps, self.rows, self.targets, self.weights, level=level)
+        self._share_epoch(stopped)
         return history
 
     @property
     def _observed(self) -> bool:
         """Whether something happens after each epoch."""
-        return bool(self.held_out is not None or self.metrics or self.watchers or self.progress)
+        return bool(self.measures or self.watchers or self.progress)
+
+    # What changes where several processes train together, see `parallel.training`
+
+    def _own_work(self) -> contextlib.AbstractContextManager[None]:
+        """Return a context for what one of the processes does alone, and what can fail there."""
+        return contextlib.nullcontext()
+
+    def _guarded(self) -> contextlib.AbstractContextManager[None]:
+        """Return a context in which an exception of one of the processes must not leave the others waiting."""
+        return contextlib.nullcontext()
+
+    def _share_beginning(self, loop: TrainingLoop, history: History, stopped: bool) -> bool:
+        """Give all processes what they begin with, and return whether the training had been stopped."""
+        return stopped
+
+    def _share_epoch(self, stopped: bool) -> bool:
+        """Give all processes what callbacks have changed, and return whether the training is stopped."""
+        return stopped
+
+    def _open_checkpoint(self, checkpoint: Checkpoint | None, resume: bool) -> None:
+        """Read the checkpoint to go on from, if there is one."""
+        if checkpoint is not None:
+            asked = asked_of(self.optimizer, **self._asked())
+            self.keeper = Keeper(
+                checkpoint, resume, self.net, self.optimizer, self.watchers, asked, self.optimizer_name
+            )
+
+    def _steps(self, state: TrainingState) -> Steps:
+        """Return what takes the steps."""
+        return CompiledSteps(self.net, state, self.batch)
 
     def _parts(
         self, validation_data: Any, validation_split: Any, sample_weight: Any, class_weight: Any
@@ -201,7 +240,7 @@ class_weight, callbacks, progress, on_divergence, checkpoint, resume
 
     def _loop(self, state: TrainingState, history: History) -> TrainingLoop:
         """Return what takes the steps of this training."""
-        steps = CompiledSteps(self.net, state, self.batch)
+        steps = self._steps(state)
 
         def take_steps(losses: np.ndarray, orders: np.ndarray, rates: np.ndarray) -> None:
             steps(losses, self.rows, self.targets, self.weights, orders, rates)

@@ -1,0 +1,126 @@
+"""Agreement between ranks: an error on one of them ends the training on all, and never leaves others waiting."""
+
+from __future__ import annotations
+
+import builtins
+import contextlib
+import os
+import sys
+import traceback
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from fastfnn.backend import max_threads, process_threads, thread_limit
+from fastfnn.divergence import DivergenceError
+from fastfnn.files import shortened
+
+
+class Ranks:
+    """The ranks of a communicator that train together.
+
+    Parameters
+    ----------
+    comm : mpi4py communicator
+
+    Attributes
+    ----------
+    rank, size : int
+        Number of this rank, and of all.
+    first : bool
+        Whether this is rank 0, which alone prints, calls callbacks and writes checkpoints.
+    """
+
+    def __init__(self, comm: Any) -> None:
+        self.comm = comm
+        self.rank: int = comm.Get_rank()
+        self.size: int = comm.Get_size()
+        self.first: bool = self.rank == 0
+        self._agreed: BaseException | None = None
+
+    def from_first(self, value: Any = None) -> Any:
+        """Return the object that rank 0 has given."""
+        return self.comm.bcast(value)
+
+    def broadcast(self, *arrays: np.ndarray) -> None:
+        """Give contiguous arrays the values that they have on rank 0."""
+        for array in arrays:
+            if array.size:
+                self.comm.Bcast(array)
+
+    @contextlib.contextmanager
+    def agreed(self) -> Iterator[None]:
+        """If what a rank does in this context fails, raise on all ranks: there the error itself, elsewhere its text."""
+        error: Exception | None = None
+        try:
+            yield
+        except Exception as raised:
+            error = raised
+        told = None if error is None else (type(error).__name__, str(error))
+        failures = [(rank, failure) for rank, failure in enumerate(self.comm.allgather(told)) if failure is not None]
+        if not failures:
+            return
+        if error is None:
+            rank, (kind, text) = failures[0]
+            error = _same_kind(kind)(f"rank {rank} raised {kind}: {text}")
+        self._agreed = error
+        raise error
+
+    @contextlib.contextmanager
+    def guarded(self) -> Iterator[None]:
+        """If this rank alone fails in this context, end the processes of all ranks: they would wait for it forever."""
+        try:
+            yield
+        except BaseException as error:
+            alone = error is not self._agreed and not isinstance(error, DivergenceError)
+            if alone and self.size > 1:
+                traceback.print_exc()
+                print(f"rank {self.rank} of {self.size} ends the training of all ranks", file=sys.stderr, flush=True)
+                self.comm.Abort(1)
+            raise
+
+    def check_equal(self, asked: Mapping[str, Any]) -> None:
+        """Raise ValueError on all ranks, which names what differs, unless all are asked for the same.
+
+        Parameters
+        ----------
+        asked : mapping
+            By the names of arguments, numbers, texts and tuples of them.
+        """
+        wanted = self.from_first(dict(asked))
+        own = [name for name in wanted if asked[name] != wanted[name]]
+        differences: dict[str, list[str]] = {}
+        for rank, names in enumerate(self.comm.allgather([(name, shortened(repr(asked[name]))) for name in own])):
+            for name, value in names:
+                differences.setdefault(name, []).append(f"{value} on rank {rank}")
+        with self.agreed():
+            if differences:
+                texts = (
+                    f"{name} must be the same on all ranks, got {shortened(repr(wanted[name]))} on rank 0, "
+                    f"{', '.join(values)}"
+                    for name, values in differences.items()
+                )
+                raise ValueError("; ".join(texts))
+
+    @contextlib.contextmanager
+    def sharing_cores(self) -> Iterator[None]:
+        """Inside the context kernels use this rank's share of the host's cores, unless the user has chosen a number."""
+        from mpi4py import MPI
+
+        host = self.comm.Split_type(MPI.COMM_TYPE_SHARED)
+        cores = os.sched_getaffinity(0)
+        users = [core for others in host.allgather(cores) for core in others]
+        host.Free()
+        chosen = {"OMP_NUM_THREADS", "NUMBA_NUM_THREADS"} & set(os.environ) or process_threads() != max_threads()
+        share = sum(1 / users.count(core) for core in cores) / len(cores)
+        with contextlib.nullcontext() if chosen else thread_limit(max(int(max_threads() * share), 1)):
+            yield
+
+
+def _same_kind(name: str) -> type[Exception]:
+    """Return the class of an exception of another rank if it is built in and takes a text, else RuntimeError."""
+    kind = getattr(builtins, name, None)
+    if isinstance(kind, type) and issubclass(kind, Exception) and not issubclass(kind, UnicodeError):
+        return kind
+    return RuntimeError

@@ -1,0 +1,283 @@
+"""`FNN.fit` with `comm`: the trainer of a network on several ranks.
+
+It is `training.Training` with other steps. All ranks run the same loop, with the same numbers of steps in each call, so
+that they meet in the same messages; what depends on a clock, a callback or a file is decided by rank 0.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastfnn.checkpoint import Checkpoint
+from fastfnn.fitting import TrainingLoop
+from fastfnn.held_out import Part
+from fastfnn.history import History
+from fastfnn.metrics import Metric
+from fastfnn.options import activation_name
+from fastfnn.parallel.gradients import GradientSteps, OrderedSteps, ReducedSteps
+from fastfnn.parallel.options import DataParallel, checked_parallel
+from fastfnn.parallel.parts import Parts
+from fastfnn.parallel.ranks import Ranks
+from fastfnn.parallel.shards import divided
+from fastfnn.resuming import ROWS_OF_DIGEST, digest
+from fastfnn.snapshot import Snapshot, TrainingState
+from fastfnn.steps import Steps
+from fastfnn.training import Training
+
+
+def fit(net: Any, x: ArrayLike, t: ArrayLike, comm: Any, arguments: dict[str, Any]) -> History:
+    """Train a network on this rank's samples and on those of all others; see `FNN.fit` for the arguments."""
+    parallel = checked_parallel(comm)
+    if parallel.parts == 1:
+        return Training(net, x, t, **arguments).run()
+    own = parallel.comm.Dup()  # so that no message of the user's is taken for one of ours
+    try:
+        ranks = Ranks(own)
+        with ranks.guarded(), ranks.sharing_cores():
+            with ranks.agreed():
+                training = RankTraining(net, x, t, ranks=ranks, parallel=parallel, **arguments)
+            training.join()
+            return training.run()
+    finally:
+        own.Free()
+
+
+NO_OUTPUTS = np.empty(0)
+
+
+class RankTraining(Training):
+    """One rank's share of a `fit`.
+
+    Parameters
+    ----------
+    net, x, t, **arguments
+        See `training.Training`.
+    ranks : Ranks
+    parallel : DataParallel
+    """
+
+    level_of_user: ClassVar[int] = Training.level_of_user + 1  # `fit` above lies between
+
+    parts: Parts
+    _digests: dict[str, Any]
+    _first_observes: bool
+    _first_keeps: bool
+    _resume_from: tuple[Checkpoint | None, bool]
+
+    def __init__(
+        self, net: Any, x: ArrayLike, t: ArrayLike, *, ranks: Ranks, parallel: DataParallel, batch_size: int | None,
+        sample_weight: ArrayLike | None = None, class_weight: Mapping[int, float] | str | None = None, **arguments: Any,
+    ) -> None:  # fmt: skip
+        self.ranks, self.parallel = ranks, parallel
+        self.batch_size = batch_size
+        self._weights_given = sample_weight, class_weight
+        super().__init__(
+            net, x, t, batch_size=batch_size, sample_weight=sample_weight, class_weight=class_weight, **arguments
+        )
+        self._split = arguments.get("validation_split")
+
+    def join(self) -> None:
+        """Check that all ranks ask for the same, and find out what all of them have."""
+        ranks, net, parallel = self.ranks, self.net, self.parallel
+        others = {name: value for name, value in net._options().items() if name not in ("activation", "loss")}
+        ranks.check_equal({
+            "layer_sizes": net.layer_sizes, "activation": tuple(map(activation_name, net.activation)),
+            "loss": str(net.loss_function), **others, "backend": net.backend, "epochs": self.epochs,
+            "batch_size": self.batch_size, "optimizer": _described(self.optimizer), "sampling": self.sampling,
+            "metrics": tuple(metric.name for metric in self.metrics), "on_divergence": self.on_divergence,
+            "validation_split": self._split, "labels in t": self.targets.ndim == 1,
+            "class_weight": str(self._weights_given[1]), "average_every": parallel.average_every,
+            "fixed_order": parallel.fixed_order, "parts": parallel.parts,
+        })  # fmt: skip
+        own = parallel.parts // ranks.size
+        sizes = [size for count in ranks.comm.allgather(self.samples) for size in divided(count, own)]
+        self.samples = sum(sizes)
+        self.batch = self.samples if self.batch_size is None else min(int(self.batch_size), self.samples)
+        self.parts = Parts(sizes, ranks.rank * own, own, self.batch, self.sampling)
+        self._balance_classes()
+        held_out = ranks.comm.allgather(self.held_out is not None)
+        with ranks.agreed():
+            if any(held_out) and not held_out[0]:
+                rank = held_out.index(True)
+                raise ValueError(f"validation_data must be given on rank 0 if they are on others, got some on {rank}")
+        self.measures = held_out[0] or bool(self.metrics)
+        if not ranks.first:
+            self.progress, self.watchers, self.warns = False, [], False
+        self._first_observes, self._first_keeps = ranks.from_first(
+            (super()._observed, bool(self.watchers or self._resume_from[0]))
+        )
+        if self._first_keeps:
+            self._digests = self._shared_digests()
+        with ranks.agreed():
+            if ranks.first:
+                super()._open_checkpoint(*self._resume_from)
+
+    def _balance_classes(self) -> None:
+        """Compute the weights of balanced classes from the samples of all ranks."""
+        sample_weight, class_weight = self._weights_given
+        if not isinstance(class_weight, str):
+            return
+        ranks, net, targets = self.ranks, self.net, self.trained_on.targets
+        labels = targets if targets.ndim == 1 else targets.argmax(axis=1)
+        counts = sum(ranks.comm.allgather(np.bincount(labels, minlength=net.layer_sizes[-1])))
+        weights = self.samples / (np.count_nonzero(counts) * np.maximum(counts, 1))
+        self.weights = net._sample_weights(sample_weight, dict(enumerate(weights.tolist())), self.targets)
+
+    def _shared_digests(self) -> dict[str, Any]:
+        """Return the digests of what all ranks have together, which do not depend on how they share it."""
+        held_out, dtype = self.held_out, self.net.dtype
+        pair = (None, None) if held_out is None else (held_out.rows, held_out.targets)
+        return {
+            "x": self._shared_digest(self.rows, dtype), "t": self._shared_digest(self.targets),
+            "sample_weight": self._shared_digest(self.weights if self.weights.size else None),
+            "validation_data": None if not self.measures or self.ranks.from_first(held_out is None) else
+                [self._shared_digest(pair[0], dtype), self._shared_digest(pair[1])],
+        }  # fmt: skip
+
+    def _shared_digest(self, rows: Any, dtype: np.dtype[Any] | None = None) -> str | None:
+        """Return the digest of an array of which each rank has a part, or of one that all ranks have."""
+        ranks = self.ranks
+        own = digest(rows, dtype)
+        told = ranks.comm.allgather((0 if rows is None else len(rows), own))
+        if len({text for _, text in told}) == 1:
+            return own
+        counts = [count for count, _ in told]
+        first = sum(counts[: ranks.rank])
+        wanted = np.linspace(0, sum(counts) - 1, min(sum(counts), ROWS_OF_DIGEST)).astype(np.int64) - first
+        mine = None if rows is None else rows[wanted[(wanted >= 0) & (wanted < len(rows))]]
+        some = [part for part in ranks.comm.allgather(mine) if part is not None and len(part)]
+        return digest(np.concatenate([part if dtype is None else part.astype(dtype) for part in some]))
+
+    # What `training.Training` leaves to this class
+
+    @property
+    def _observed(self) -> bool:
+        return self._first_observes
+
+    def _own_work(self) -> contextlib.AbstractContextManager[None]:
+        return self.ranks.agreed()
+
+    def _guarded(self) -> contextlib.AbstractContextManager[None]:
+        return self.ranks.guarded()
+
+    def _open_checkpoint(self, checkpoint: Checkpoint | None, resume: bool) -> None:
+        self._resume_from = checkpoint, resume  # opened in `join`
+
+    def _asked(self) -> dict[str, Any]:
+        return super()._asked() | self._digests
+
+    def _steps(self, state: TrainingState) -> Steps:
+        kind: type[GradientSteps] = OrderedSteps if self.parallel.fixed_order else ReducedSteps
+        return kind(self.net, state, self.parts, self.ranks)
+
+    def _loop(self, state: TrainingState, history: History) -> TrainingLoop:
+        loop = super()._loop(state, history)
+        loop.edges = None if self.parts.whole and self.trained_on.indices is None else self.parts.edges
+        loop.keeps_copies = self._first_keeps
+        loop.before_call = Snapshot(state)  # a call is a Python loop over steps, which Ctrl-C can interrupt
+        loop.pace.agreed = self.ranks.from_first
+        return loop
+
+    def _draw_orders(self, epochs: int) -> np.ndarray:
+        return self.parts.draw_orders(self.net._rng, epochs, self.trained_on.indices)
+
+    def _compile(self, loop: TrainingLoop) -> None:
+        loop.compile(ordered=False)
+
+    def _share_beginning(self, loop: TrainingLoop, history: History, stopped: bool) -> bool:
+        """Give all ranks the network, the optimizer's state and how far a training has come that goes on."""
+        ranks, net, state = self.ranks, self.net, loop.state
+        ranks.broadcast(*state.arrays)
+        good = loop.last_good if loop.last_good is not None and loop.last_good.complete else None
+        lists = {name: history._values(name) for name in history._columns()}
+        told = (
+            stopped, state.optimizer.steps, net._rng.bit_generator.state, net._seed, net._steps, lists,
+            loop.step_losses[: state.taken], loop.seconds_before, None if good is None else good.copies,
+            self.optimizer.learning_rate if not callable(self.optimizer.learning_rate) else None,
+        )  # fmt: skip
+        told = ranks.from_first(told if ranks.first else None)
+        stopped, state.optimizer.steps, net._rng.bit_generator.state, net._seed, net._steps, *rest = told
+        lists, step_losses, seconds, copies, rate = rest
+        if not ranks.first:
+            if rate is not None:
+                self.optimizer.learning_rate = rate
+            if len(step_losses):
+                history._extend(**lists)
+                loop.resume(step_losses, seconds, copies)
+        if loop.between is not None or ranks.from_first(loop.between is not None):
+            between = loop.between
+            loop.between = lambda: self._between(between)
+        return bool(stopped)
+
+    def _between(self, own: Any) -> None:
+        with self.ranks.agreed():
+            if own is not None:
+                own()
+
+    def _share_epoch(self, stopped: bool) -> bool:
+        """Give all ranks what the callbacks of rank 0 may have changed."""
+        ranks, optimizer, net = self.ranks, self.optimizer, self.net
+        if not self._first_keeps:
+            return stopped
+        rate = optimizer.learning_rate
+        told = stopped, None if callable(rate) else rate, optimizer.clip_norm, optimizer.settings
+        stopped, rate, clip_norm, settings = ranks.from_first(told if ranks.first else None)
+        if not ranks.first:
+            optimizer.clip_norm, optimizer.settings = clip_norm, settings
+            if rate is not None:
+                optimizer.learning_rate = rate
+        ranks.broadcast(net._flat, net._statistics)
+        return bool(stopped)
+
+    def _measure(self, history: History) -> None:
+        """Append what is measured on all ranks' samples."""
+        values: dict[str, float] = {}
+        metrics = self.metrics
+        held_out = self.ranks.from_first(self.held_out is not None)
+        if held_out:
+            result = self._means(self.held_out) | self._of_all(self.held_out, metrics)
+            values = {f"val_{name}": value for name, value in result.items()}
+            if "accuracy" in result and "accuracy" not in [metric.name for metric in metrics]:
+                metrics = [Metric("accuracy"), *metrics]
+        if metrics:
+            values |= self._of_all(self.trained_on, metrics)
+        history._extend(**{name: [value] for name, value in values.items()})
+
+    def _means(self, part: Part | None) -> dict[str, float]:
+        """Return loss and accuracy on the samples of all ranks, a None of which has no such samples."""
+        net = self.net
+        own = None
+        if part is not None:
+            own = len(part.targets), net._evaluate(part.outputs(net), part.targets, [], part.weights)
+        told = [pair for pair in self.ranks.comm.allgather(own) if pair is not None]
+        total = sum(count for count, _ in told)
+        return {name: sum(count * result[name] for count, result in told) / total for name in told[0][1]}
+
+    def _of_all(self, part: Part | None, metrics: list[Metric]) -> dict[str, float]:
+        """Return metrics on the samples of all ranks: that which is no mean needs the outputs of all on one rank."""
+        net, ranks = self.net, self.ranks
+        metrics = [metric for metric in metrics if part is not self.held_out or metric.name != "accuracy"]
+        if not metrics:
+            return {}
+        own = (NO_OUTPUTS, NO_OUTPUTS) if part is None else (part.outputs(net), part.targets)
+        gathered = ranks.comm.gather(own)
+        result: dict[str, float] = {}
+        with ranks.agreed():
+            if gathered is not None:
+                out, targets = (np.concatenate([array for array in arrays if array.size])
+                                for arrays in zip(*gathered, strict=True))  # fmt: skip
+                result = net._measure(metrics, out, targets)
+        measured: dict[str, float] = ranks.from_first(result)
+        return measured
+
+
+def _described(optimizer: Any) -> tuple[Any, ...]:
+    """Return class and settings of an optimizer; of a function that tells the learning rate only that it is one."""
+    rate = optimizer.learning_rate
+    settings = tuple(optimizer.settings.items())
+    return type(optimizer).__name__, "a function" if callable(rate) else rate, optimizer.clip_norm, *settings
