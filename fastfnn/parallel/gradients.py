@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -172,6 +173,21 @@ class ReducedSteps(GradientSteps):
 
     loss_columns = 1
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.message_seconds = self.seconds = 0.0
+
+    @property
+    def message_share(self) -> float:
+        """The share of the time that was spent in messages, and in waiting for them."""
+        return self.message_seconds / self.seconds if self.seconds else 0.0
+
+    def __call__(self, *args: Any, **kwargs: Any) -> None:
+        """Take steps, see `GradientSteps`."""
+        start = time.perf_counter()
+        super().__call__(*args, **kwargs)
+        self.seconds += time.perf_counter() - start
+
     def sum_gradients(self, losses: np.ndarray, order: np.ndarray, step: int, weight: float, number: int) -> None:
         """See `GradientSteps`."""
         from mpi4py import MPI
@@ -179,7 +195,9 @@ class ReducedSteps(GradientSteps):
         count = int(self.parts.counts[:, step].sum())
         rows: Rows = order if order.size or not count else slice(None)
         losses[0] = self.gradient(self.summed, rows, count, step, weight, self.seeded[0], number)
+        start = time.perf_counter()
         self.ranks.comm.Allreduce(MPI.IN_PLACE, self.summed)
+        self.message_seconds += time.perf_counter() - start
 
     def sum_losses(self, losses: np.ndarray, own_losses: np.ndarray) -> None:
         """See `GradientSteps`."""
