@@ -35,7 +35,8 @@ class DataParallel:
     Raises
     ------
     TypeError, ValueError
-        For an argument of the wrong type or value. With `fixed_order`, `parts` must be a power of two.
+        For an argument of the wrong type or value. With `fixed_order`, `parts` and the number of
+        ranks must be powers of two.
 
     Notes
     -----
@@ -77,9 +78,9 @@ class DataParallel:
         if parts is None:
             parts = max(FIXED_ORDER_PARTS, size) if self.fixed_order else size
         self.parts: int = validation.integer("parts", parts, 1)
-        if self.fixed_order and self.parts & (self.parts - 1):
-            hint = f" ({size} ranks)" if self.parts == size else ""
-            raise ValueError(f"parts must be a power of two with fixed_order, got {self.parts}{hint}")
+        for name, number in (("the number of ranks", size), ("parts", self.parts)):
+            if self.fixed_order and number & (number - 1):
+                raise ValueError(f"{name} must be a power of two with fixed_order, got {number}")
         if self.parts % size:
             raise ValueError(f"parts must be a multiple of the number of ranks, {size}, got {self.parts}")
 

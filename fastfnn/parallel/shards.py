@@ -11,7 +11,7 @@ from fastfnn.parallel.options import checked_comm
 def divided(count: int, parts: int) -> list[int]:
     """Return the sizes of contiguous parts of `count` samples, which differ by at most one.
 
-    Halves are divided again while `parts` is even: eight parts are the halves of the quarters, whoever divides.
+    Halves are divided again while `parts` is even, so that eight parts are the halves of four, whoever divides them.
     """
     if parts % 2 == 0:
         return divided(count // 2, parts // 2) + divided(count - count // 2, parts // 2)

@@ -231,8 +231,8 @@ class RankTraining(Training):
             if len(step_losses):
                 history._extend(**lists)
                 loop.resume(step_losses, seconds, copies)
-        if loop.between is not None or ranks.from_first(loop.between is not None):
-            between = loop.between
+        between = loop.between
+        if ranks.from_first(between is not None):
             loop.between = lambda: self._between(between)
         return bool(stopped)
 
