@@ -32,6 +32,7 @@ from fastfnn.optimizers import Optimizer
 from fastfnn.options import HIDDEN_ACTIVATIONS, OUTPUT_ACTIVATION, activation_name, check_saved_name, saved_names
 from fastfnn.own_functions import OwnFunctions
 from fastfnn.parallel import training as parallel
+from fastfnn.parallel.options import checked_parallel
 from fastfnn.penalty import add_l2_gradient
 from fastfnn.training import Training
 
@@ -596,8 +597,8 @@ class FNN(NetworkBase):
             "sample_weight": sample_weight, "class_weight": class_weight, "callbacks": callbacks, "progress": progress,
             "on_divergence": on_divergence, "checkpoint": checkpoint, "resume": resume,
         }  # fmt: skip
-        if comm is not None:
-            return parallel.fit(self, x, t, comm, arguments)
+        if comm is not None and (together := checked_parallel(comm)).parts > 1:
+            return parallel.fit(self, x, t, together, arguments)
         return Training(self, x, t, **arguments).run()
 
     def partial_fit(

@@ -21,7 +21,7 @@ from fastfnn.metrics import Metric
 from fastfnn.options import activation_name
 from fastfnn.parallel.averaging import AveragedSteps, chosen_every
 from fastfnn.parallel.gradients import OrderedSteps, ReducedSteps
-from fastfnn.parallel.options import DataParallel, checked_parallel
+from fastfnn.parallel.options import DataParallel
 from fastfnn.parallel.parts import Parts
 from fastfnn.parallel.ranks import Ranks
 from fastfnn.parallel.shards import divided
@@ -31,11 +31,8 @@ from fastfnn.steps import Steps
 from fastfnn.training import Training
 
 
-def fit(net: Any, x: ArrayLike, t: ArrayLike, comm: Any, arguments: dict[str, Any]) -> History:
+def fit(net: Any, x: ArrayLike, t: ArrayLike, parallel: DataParallel, arguments: dict[str, Any]) -> History:
     """Train a network on this rank's samples and on those of all others; see `FNN.fit` for the arguments."""
-    parallel = checked_parallel(comm)
-    if parallel.parts == 1:
-        return Training(net, x, t, **arguments).run()
     own = parallel.comm.Dup()  # so that no message of the user's is taken for one of ours
     try:
         ranks = Ranks(own)
@@ -78,6 +75,8 @@ class RankTraining(Training):
         self.ranks, self.parallel = ranks, parallel
         self.batch_size = batch_size
         self._weights_given = sample_weight, class_weight
+        if not ranks.first:
+            arguments |= {"callbacks": None, "checkpoint": None, "resume": False}
         super().__init__(
             net, x, t, batch_size=batch_size, sample_weight=sample_weight, class_weight=class_weight, **arguments
         )
@@ -109,7 +108,7 @@ class RankTraining(Training):
                 raise ValueError(f"validation_data must be given on rank 0 if they are on others, got some on {rank}")
         self.measures = held_out[0] or bool(self.metrics)
         if not ranks.first:
-            self.progress, self.watchers, self.warns = False, [], False
+            self.progress = self.warns = False
         self._first_observes, self._first_keeps = ranks.from_first(
             (super()._observed, bool(self.watchers or self._resume_from[0]))
         )
@@ -175,10 +174,9 @@ class RankTraining(Training):
 
     def _steps(self, state: TrainingState) -> Steps:
         everything = self.net, state, self.parts, self.ranks
+        every = self.parallel.averaged_every = self._every(state)
         if self.parallel.fixed_order:
             return OrderedSteps(*everything)
-        every = self._every(state)
-        self.parallel.averaged_every = every
         if every > 1:
             return AveragedSteps(*everything, every)
         self._reduced = ReducedSteps(*everything)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from programs import environment_without
 
 PROGRAMS = pathlib.Path(__file__).resolve().parents[1] / "mpi" / "programs"
 
@@ -28,9 +29,11 @@ def start(program, ranks, *arguments, timeout=60):
     """Run a program of tests/mpi/programs on a number of ranks; the completed process, its output as text."""
     command = [mpiexec()]
     if "Open MPI" in subprocess.run([mpiexec(), "--version"], capture_output=True, text=True).stdout:
-        command += ["--oversubscribe", "--allow-run-as-root"]
+        command += ["--oversubscribe", "--allow-run-as-root", "--mca", "mpi_yield_when_idle", "1"]
     command += ["-n", str(ranks), sys.executable, str(PROGRAMS / program), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=timeout)
+    # Where this process has used MPI by itself, Open MPI has left variables that a new job must not see.
+    environment = environment_without("OMPI_", "PMIX_", "PRTE_", "PMI_")
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout)
 
 
 def run(program, ranks, *arguments, timeout=60):

@@ -117,7 +117,7 @@ def test_metadata(metadata):
     assert metadata["Requires-Python"] == ">=3.11"
     requirements = [line for line in metadata.get_all("Requires-Dist") if "extra ==" not in line]
     assert {line.split("<")[0].split(">")[0] for line in requirements} == {"numpy", "numba", "safetensors", "tqdm"}
-    extras = {"plot", "sklearn", "tables", "onnx", "peers", "docs", "release", "dev"}
+    extras = {"plot", "sklearn", "tables", "onnx", "mpi", "openmpi", "peers", "docs", "release", "dev"}
     assert set(metadata.get_all("Provides-Extra")) == extras
 
 
