@@ -78,6 +78,6 @@ def test_rank_0_alone_prints(done):
     ("how", "text"), [("kill", ""), ("interrupt", "KeyboardInterrupt"), ("memory", "no memory for a gradient")]
 )
 def test_a_rank_that_ends_alone_ends_the_job(how, text):
-    process = start("ends.py", 2, how, timeout=30)
+    process = start("ends.py", 2, how, timeout=60)
     assert process.returncode != 0
     assert text in process.stderr and "came to the end" not in process.stdout

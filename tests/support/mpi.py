@@ -25,7 +25,7 @@ needs_mpi = pytest.mark.skipif(
 )
 
 
-def start(program, ranks, *arguments, timeout=60):
+def start(program, ranks, *arguments, timeout=120):
     """Run a program of tests/mpi/programs on a number of ranks; the completed process, its output as text."""
     command = [mpiexec()]
     if "Open MPI" in subprocess.run([mpiexec(), "--version"], capture_output=True, text=True).stdout:
@@ -36,7 +36,7 @@ def start(program, ranks, *arguments, timeout=60):
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout)
 
 
-def run(program, ranks, *arguments, timeout=60):
+def run(program, ranks, *arguments, timeout=120):
     """Run a program that must succeed; what it prints on standard output."""
     done = start(program, ranks, *arguments, timeout=timeout)
     assert done.returncode == 0, f"{program} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"

@@ -1,6 +1,7 @@
 """Makes trainings fail on one rank; rank 0 writes what each rank has raised as JSON to the file of its argument."""
 
 import json
+import os
 import pathlib
 import sys
 import warnings
@@ -12,6 +13,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "support"))
 from mpi_cases import CLASSES, LABELS, SAMPLES, X
 
 import fastfnn as fnn
+from fastfnn.parallel.gradients import OrderedSteps
 
 comm = MPI.COMM_WORLD
 rank = comm.rank
@@ -79,9 +81,14 @@ if rank == 0:
 # What is printed, and what callbacks do
 net, called = fnn.FNN(**options), []
 stop = fnn.EarlyStopping(patience=1, monitor="loss", min_delta=1.0)
-seen = [stop, lambda net, history: called.append(history.epochs)]
+threads = []
+seen = [
+    stop, lambda net, history: called.append(history.epochs), lambda net, history: threads.append(fnn.get_num_threads())
+]  # fmt: skip
 history = net.fit(x, t, epochs=5, progress=True, callbacks=seen, comm=comm)
 assert called == ([1, 2] if rank == 0 else []) and history.epochs == 2
+cores = set().union(*comm.allgather(os.sched_getaffinity(0)))
+assert all(2 * count <= max(len(cores), 2) for count in threads), "two ranks have more threads than there are cores"
 flat = comm.allgather(net.params.flat)
 assert np.array_equal(flat[0], flat[1]), "the weights of the best epoch are not those of all ranks"
 
@@ -97,3 +104,24 @@ assert net.optimizer.learning_rate == 0.0 and (net.params["b1"] == 3).all()
 flat = comm.allgather(net.params.flat)
 assert np.array_equal(flat[0], flat[1]), "what a callback has changed is not on all ranks"
 net.fit(x, t, epochs=1, progress=True, comm=fnn.DataParallel(comm, average_every="auto"))
+
+# Ctrl-C, which ends the processes of several ranks, leaves a network that one rank trains after a whole step.
+gradient, calls = OrderedSteps.gradient, []
+
+
+def interrupted(*arguments):
+    calls.append(1)
+    if len(calls) == 30:
+        raise KeyboardInterrupt
+    return gradient(*arguments)
+
+
+OrderedSteps.gradient = interrupted
+net = fnn.FNN(**options)
+try:
+    net.fit(x, t, epochs=3, batch_size=10, optimizer="adam", comm=fnn.DataParallel(MPI.COMM_SELF, fixed_order=True))
+    raise AssertionError("no KeyboardInterrupt")
+except KeyboardInterrupt:
+    assert net.optimizer.steps == len(net.history.step_loss)
+    before = fnn.FNN(**options)
+    assert net.optimizer.steps or np.array_equal(net.params.flat, before.params.flat), "not after a whole step"

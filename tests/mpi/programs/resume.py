@@ -17,7 +17,8 @@ from fastfnn.keeper import Keeper
 
 comm = MPI.COMM_WORLD
 folder, epochs, mode, *kill = sys.argv[1:]
-Pace.FIRST_WORK = Pace.SECONDS = 0  # calls of a step, or of a few between two averages
+# Rank 0 wants calls of a step, or of the few between two averages; others, whose clocks differ, must do the same.
+Pace.FIRST_WORK, Pace.SECONDS = 0, comm.rank
 write = Keeper._write
 written = []
 
