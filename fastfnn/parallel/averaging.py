@@ -45,6 +45,9 @@ class AveragedSteps:
 
     net: Any
     state: TrainingState
+    parts: Parts
+    ranks: Ranks
+    every: int
     more_settings: Mapping[str, float] | None
 
     def __init__(

@@ -41,6 +41,11 @@ class GradientSteps:
 
     net: Any
     state: TrainingState
+    parts: Parts
+    ranks: Ranks
+    samples: tuple[np.ndarray, np.ndarray, np.ndarray]
+    settings: np.ndarray
+    loss_columns: int  # losses that a rank adds to the loss of a step
     more_settings: Mapping[str, float] | None
 
     def __init__(
@@ -92,8 +97,6 @@ class GradientSteps:
             self.sum_gradients(own_losses[:, i], order, step, weight, number)
             self._update(rates[i], weight, number)
         self.sum_losses(losses, own_losses)
-
-    loss_columns: int  # losses that a rank adds to the loss of a step
 
     def sum_gradients(self, losses: np.ndarray, order: np.ndarray, step: int, weight: float, number: int) -> None:
         """Write the sum over all ranks into `summed`, and this rank's losses into `losses`.
@@ -171,10 +174,13 @@ class GradientSteps:
 class ReducedSteps(GradientSteps):
     """Steps with one gradient of each rank, which MPI sums; see `GradientSteps`."""
 
-    loss_columns = 1
+    loss_columns: int
+    message_seconds: float
+    seconds: float
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.loss_columns = 1
         self.message_seconds = self.seconds = 0.0
 
     @property
@@ -211,12 +217,15 @@ class OrderedSteps(GradientSteps):
     with the one whose parts are the other half of a pair; both add the same two numbers.
     """
 
+    loss_columns: int
+    summed: np.ndarray
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.loss_columns = len(self.parts.sizes)
         depth = self.loss_columns.bit_length()
         self.free: list[np.ndarray] = [self.new_message() for _ in range(depth)]
-        self.received = self.new_message()
+        self.received: np.ndarray = self.new_message()
 
     def sum_gradients(self, losses: np.ndarray, order: np.ndarray, step: int, weight: float, number: int) -> None:
         """See `GradientSteps`."""

@@ -68,6 +68,9 @@ class Parts:
         Where the samples of each step begin in the orders of this rank.
     """
 
+    first: int
+    batch_size: int
+    sampling: str
     samples: int
     steps: int
     counts: np.ndarray

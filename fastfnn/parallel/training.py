@@ -61,7 +61,16 @@ class RankTraining(Training):
 
     level_of_user: ClassVar[int] = Training.level_of_user + 1  # `fit` above lies between
 
+    ranks: Ranks
+    parallel: DataParallel
     parts: Parts
+    batch_size: int | None  # as it was given
+    samples: int
+    batch: int
+    weights: np.ndarray
+    measures: bool
+    progress: bool | str
+    warns: bool
     _digests: dict[str, Any]
     _reduced: ReducedSteps | None = None  # until `_hint` has looked at it
     _first_observes: bool
