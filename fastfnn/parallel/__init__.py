@@ -8,6 +8,7 @@
     ranks.py      agreement between ranks: errors, equal arguments, threads
     gradients.py  steps whose gradients are summed over the ranks, fast or in a fixed order
     averaging.py  steps of each rank by itself, with averages of the parameters in between
+    measuring.py  losses and metrics on the samples of all ranks
     training.py   the trainer
 
 mpi4py is imported where it is used: the user has imported it, to have a communicator.

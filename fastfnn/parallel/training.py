@@ -15,17 +15,16 @@ from numpy.typing import ArrayLike
 
 from fastfnn.checkpoint import Checkpoint
 from fastfnn.fitting import Pace, TrainingLoop
-from fastfnn.held_out import Part
 from fastfnn.history import History
 from fastfnn.metrics import Metric
 from fastfnn.options import activation_name
 from fastfnn.parallel.averaging import AveragedSteps, chosen_every
 from fastfnn.parallel.gradients import OrderedSteps, ReducedSteps
+from fastfnn.parallel.measuring import means, of_all, shared_digest
 from fastfnn.parallel.options import DataParallel
 from fastfnn.parallel.parts import Parts
 from fastfnn.parallel.ranks import Ranks
 from fastfnn.parallel.shards import divided
-from fastfnn.resuming import ROWS_OF_DIGEST, digest
 from fastfnn.snapshot import Snapshot, TrainingState
 from fastfnn.steps import Steps
 from fastfnn.training import Training
@@ -43,9 +42,6 @@ def fit(net: Any, x: ArrayLike, t: ArrayLike, parallel: DataParallel, arguments:
             return training.run()
     finally:
         own.Free()
-
-
-NO_OUTPUTS = np.empty(0)
 
 
 class RankTraining(Training):
@@ -140,28 +136,15 @@ class RankTraining(Training):
 
     def _shared_digests(self) -> dict[str, Any]:
         """Return the digests of what all ranks have together, which do not depend on how they share it."""
-        held_out, dtype = self.held_out, self.net.dtype
-        pair = (None, None) if held_out is None else (held_out.rows, held_out.targets)
+        ranks, dtype, held_out = self.ranks, self.net.dtype, self.held_out
+        validation_data = None
+        if ranks.from_first(held_out is not None):
+            rows, targets = (None, None) if held_out is None else (held_out.rows, held_out.targets)
+            validation_data = [shared_digest(ranks, rows, dtype), shared_digest(ranks, targets)]
         return {
-            "x": self._shared_digest(self.rows, dtype), "t": self._shared_digest(self.targets),
-            "sample_weight": self._shared_digest(self.weights if self.weights.size else None),
-            "validation_data": None if not self.measures or self.ranks.from_first(held_out is None) else
-                [self._shared_digest(pair[0], dtype), self._shared_digest(pair[1])],
+            "x": shared_digest(ranks, self.rows, dtype), "t": shared_digest(ranks, self.targets),
+            "sample_weight": shared_digest(ranks, self.weights), "validation_data": validation_data,
         }  # fmt: skip
-
-    def _shared_digest(self, rows: Any, dtype: np.dtype[Any] | None = None) -> str | None:
-        """Return the digest of an array of which each rank has a part, or of one that all ranks have."""
-        ranks = self.ranks
-        own = digest(rows, dtype)
-        told = ranks.comm.allgather((0 if rows is None else len(rows), own))
-        if len({text for _, text in told}) == 1:
-            return own
-        counts = [count for count, _ in told]
-        first = sum(counts[: ranks.rank])
-        wanted = np.linspace(0, sum(counts) - 1, min(sum(counts), ROWS_OF_DIGEST)).astype(np.int64) - first
-        mine = None if rows is None else rows[wanted[(wanted >= 0) & (wanted < len(rows))]]
-        some = [part for part in ranks.comm.allgather(mine) if part is not None and len(part)]
-        return digest(np.concatenate([part if dtype is None else part.astype(dtype) for part in some]))
 
     # What `training.Training` leaves to this class
 
@@ -276,44 +259,18 @@ class RankTraining(Training):
 
     def _measure(self, history: History) -> None:
         """Append what is measured on all ranks' samples."""
+        ranks, net, metrics = self.ranks, self.net, self.metrics
+        others = [metric for metric in metrics if metric.name != "accuracy"]
         values: dict[str, float] = {}
-        metrics = self.metrics
-        held_out = self.ranks.from_first(self.held_out is not None)
-        if held_out:
-            result = self._means(self.held_out) | self._of_all(self.held_out, metrics)
-            values = {f"val_{name}": value for name, value in result.items()}
-            if "accuracy" in result and "accuracy" not in [metric.name for metric in metrics]:
+        if ranks.from_first(self.held_out is not None):
+            result = means(ranks, net, self.held_out) | of_all(ranks, net, self.held_out, others)
+            if "accuracy" in result and len(others) == len(metrics):
                 metrics = [Metric("accuracy"), *metrics]
-        if metrics:
-            values |= self._of_all(self.trained_on, metrics)
+            values = {
+                f"val_{name}": value for name, value in (result | of_all(ranks, net, self.held_out, others)).items()
+            }
+        values |= of_all(ranks, net, self.trained_on, metrics)
         history._extend(**{name: [value] for name, value in values.items()})
-
-    def _means(self, part: Part | None) -> dict[str, float]:
-        """Return loss and accuracy on the samples of all ranks, a None of which has no such samples."""
-        net = self.net
-        own = None
-        if part is not None:
-            own = len(part.targets), net._evaluate(part.outputs(net), part.targets, [], part.weights)
-        told = [pair for pair in self.ranks.comm.allgather(own) if pair is not None]
-        total = sum(count for count, _ in told)
-        return {name: sum(count * result[name] for count, result in told) / total for name in told[0][1]}
-
-    def _of_all(self, part: Part | None, metrics: list[Metric]) -> dict[str, float]:
-        """Return metrics on the samples of all ranks: that which is no mean needs the outputs of all on one rank."""
-        net, ranks = self.net, self.ranks
-        metrics = [metric for metric in metrics if part is not self.held_out or metric.name != "accuracy"]
-        if not metrics:
-            return {}
-        own = (NO_OUTPUTS, NO_OUTPUTS) if part is None else (part.outputs(net), part.targets)
-        gathered = ranks.comm.gather(own)
-        result: dict[str, float] = {}
-        with ranks.agreed():
-            if gathered is not None:
-                out, targets = (np.concatenate([array for array in arrays if array.size])
-                                for arrays in zip(*gathered, strict=True))  # fmt: skip
-                result = net._measure(metrics, out, targets)
-        measured: dict[str, float] = ranks.from_first(result)
-        return measured
 
 
 def _described(optimizer: Any) -> tuple[Any, ...]:
