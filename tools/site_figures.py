@@ -14,6 +14,7 @@ import site_cold_start
 import site_history
 import site_neighbours
 import site_peers
+import site_scaling
 
 from fastfnn.bench import report
 
@@ -31,6 +32,15 @@ FIGURES: dict[str, Callable[[pathlib.Path], str]] = {
     "neighbours, promise": site_neighbours.promise,
     "cold start": site_cold_start.figures,
     "cold start, by version": site_history.first_fit,
+    "scaling, assumptions": site_scaling.assumptions,
+    "scaling, machine": site_scaling.machine,
+    "scaling, threads": site_scaling.on_threads,
+    "scaling, ranks": site_scaling.on_ranks,
+    "scaling, cores": site_scaling.on_cores,
+    "scaling, machines": site_scaling.on_machines,
+    "scaling, worth": site_scaling.worth,
+    "scaling, even": site_scaling.even,
+    "scaling, averages": site_scaling.averages,
 }
 
 
