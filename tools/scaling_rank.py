@@ -17,21 +17,20 @@ from scaling_cases import samples_of, steps_of
 from fastfnn.bench.cases import Case, build
 
 COMM = MPI.COMM_WORLD
-FEWEST = 5  # repetitions
+FEWEST, MOST = 5, 1000  # calls in a block
 
 
 def durations(action, seconds):
-    """Return the seconds of each of as many calls as take about `seconds`, which rank 0 decides."""
-    for _ in range(3):
+    """Return the seconds of each of some calls: blocks of more and more, until rank 0 has spent the time."""
+    action()
+    times, block = [], FEWEST
+    while COMM.bcast(sum(times) < seconds or not times):
         COMM.Barrier()
-        start = time.perf_counter()
-        action()
-        once = time.perf_counter() - start
-    times = np.empty(COMM.bcast(max(FEWEST, min(100_000, int(seconds / once)))))
-    for place in range(len(times)):
-        start = time.perf_counter()
-        action()
-        times[place] = time.perf_counter() - start
+        for _ in range(block):
+            start = time.perf_counter()
+            action()
+            times.append(time.perf_counter() - start)
+        block = min(2 * block, MOST)
     return times
 
 
