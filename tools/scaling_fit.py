@@ -55,6 +55,7 @@ class Fitted(NamedTuple):
     work       what a core takes for a step of the training loop, and for a gradient alone
     update     seconds for a parameter, and once
     links      by the number of ranks, between those of this machine
+    own        of a data-parallel step, besides these: seconds once, and for each byte of samples
     """
 
     result: dict[str, Any]
@@ -64,14 +65,20 @@ class Fitted(NamedTuple):
     update: tuple[float, float]
     links: dict[int, Link]
     per_sum: float
+    own: tuple[float, float] = (0.0, 0.0)
+
+    def own_seconds(self, network: Network, batch: float) -> float:
+        return self.own[0] + self.own[1] * ITEMSIZE * batch * network.layers[0]
 
     def update_seconds(self, network: Network) -> float:
         return self.update[0] * network.parameters + self.update[1]
 
     def local(self, network: Network, machine: Machine) -> Callable[[float], float]:
-        """Seconds of gradient and update of so many samples on a machine. The update counts as on one core."""
+        """Seconds of a machine's part of a data-parallel step on so many samples. The update counts as on one core."""
         update = self.update_seconds(network)
-        return lambda batch: fastest_seconds(self.work, network, batch, machine, GRADIENT) + update
+        return lambda batch: (
+            fastest_seconds(self.work, network, batch, machine, GRADIENT) + update + self.own_seconds(network, batch)
+        )
 
     def link(self, name: str) -> Link:
         """A network between machines like this one."""
@@ -84,7 +91,10 @@ class Fitted(NamedTuple):
 
 
 def fitted(result: dict[str, Any]) -> Fitted:
-    """Fit the model to what one thread and one rank took, and the links to the sums of messages of several."""
+    """Fit the model to what one thread and one rank took, and the links to the sums of messages of several.
+
+    What a data-parallel step takes besides its parts is fitted to the steps of the first ranks that have any.
+    """
     networks = {case["name"]: Network(tuple(case["layers"])) for case in result["cases"]}
     cache = result["machine"]["cache_bytes"] or DEFAULT_CACHE
     alone = result["ranks"][0]["cases"]
@@ -94,7 +104,7 @@ def fitted(result: dict[str, Any]) -> Fitted:
     per_parameter, once = fitted_costs(updates, [seconds_of(case["update"]) for case in alone])
     steps = [(*batch_of(case, networks), STEP, seconds_of(case["steps"][0])) for case in result["cases"]]
     gradients = [(*batch_of(case, networks), GRADIENT, seconds_of(case["gradient"])) for case in alone]
-    return Fitted(
+    model = Fitted(
         result,
         networks,
         Machine(most["threads"], cache, most["bandwidth_gbs"] / one["bandwidth_gbs"], two["barrier_us"] / 1e6),
@@ -108,6 +118,13 @@ def fitted(result: dict[str, Any]) -> Fitted:
         },
         3 / (1e9 * one["bandwidth_gbs"]),  # a sum reads two numbers and writes one
     )
+    ranks, several = result["ranks"][1]["ranks"], result["ranks"][1]["cases"]
+    features = [
+        [on_ranks(model, ranks, case)[1], 1.0, ITEMSIZE * case["batch_size"] / ranks * case["layers"][0]]
+        for case in several
+    ]
+    _, start, per_byte = fitted_costs(np.array(features), [seconds_of(case["step"]) for case in several])
+    return model._replace(own=(float(start), float(per_byte)))
 
 
 def batch_of(case: dict[str, Any], networks: dict[str, Network]) -> tuple[Network, int]:
@@ -139,7 +156,8 @@ def on_ranks(model: Fitted, ranks: int, case: dict[str, Any]) -> tuple[float, fl
     network, batch = batch_of(case, model.networks)
     running = min(ranks, model.machine.cores)
     gradient = seconds_on(model.work, network, batch / ranks, model.machine, 1, GRADIENT, running)
-    local = (gradient + model.update_seconds(network)) * ranks / running
+    own = model.own_seconds(network, batch / ranks) if ranks > 1 else 0.0
+    local = (gradient + model.update_seconds(network) + own) * ranks / running
     return seconds_of(case["step"]), local + reduction(network, ranks, model.links.get(ranks, NO_LINK))
 
 

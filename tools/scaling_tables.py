@@ -55,6 +55,8 @@ def costs(model: Fitted) -> Table:
         ["the start of a step", f"{1e6 * model.work.per_step:.1f} us"],
         ["an update", f"{1e6 * model.update[1]:.1f} us and {1e9 * model.update[0]:.2f} ns a parameter"],
     ]
+    once, per_byte = model.own
+    fitted.append(["a data-parallel step, more", f"{1e6 * once:.1f} us and {1e9 * per_byte:.2f} ns a byte of samples"])
     for ranks, link in model.links.items():
         speed = 1e-9 / max(link.per_byte, 1e-15)
         fitted.append([f"messages between {ranks} ranks", f"{1e6 * link.latency:.1f} us and {speed:.1f} GB/s"])

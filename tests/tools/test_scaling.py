@@ -213,8 +213,18 @@ def test_a_recording_that_follows_the_model_has_no_errors(exact):
 
 def test_slower_steps_show_as_errors():
     result = recording()
-    result["ranks"][1]["cases"][0]["step"]["median_us"] *= 2
-    assert tables.ranks(fit.fitted(result)).rows[0][3].endswith(", -50 %")
+    result["ranks"][2]["cases"][0]["step"]["median_us"] *= 2
+    assert tables.ranks(fit.fitted(result)).rows[0][4].endswith(", -50 %")
+
+
+def test_what_data_parallel_steps_take_besides_their_parts_is_fitted():
+    result = recording()
+    for case in result["ranks"][1]["cases"]:
+        case["step"]["median_us"] += 15 + 1e-4 * 4 * case["batch_size"] / 2 * case["layers"][0]
+    found = fit.fitted(result)
+    assert found.own == pytest.approx((15e-6, 1e-10), rel=1e-3)
+    assert {row[3].rpartition(", ")[2] for row in tables.ranks(found).rows} <= {"+0 %", "-0 %"}
+    assert found.local(SMALL, MACHINE)(10) > fit.fitted(recording()).local(SMALL, MACHINE)(10) + 15e-6
 
 
 def test_predictions_end_at_the_samples_of_a_batch(exact):
