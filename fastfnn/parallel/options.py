@@ -63,6 +63,9 @@ class DataParallel:
 
     averaged_every: int | None = None
 
+    # Whether `fit` ends the processes of all ranks when one is interrupted; False where its caller does so later.
+    _ends_interrupted = True
+
     def __init__(
         self, comm: Any, *, average_every: int | str = 1, fixed_order: bool = False, parts: int | None = None
     ) -> None:

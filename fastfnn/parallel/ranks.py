@@ -23,6 +23,8 @@ class Ranks:
     Parameters
     ----------
     comm : mpi4py communicator
+    ends_interrupted : bool
+        Whether `guarded` ends the processes of all ranks after Ctrl-C, too; otherwise its caller has to.
 
     Attributes
     ----------
@@ -32,8 +34,9 @@ class Ranks:
         Whether this is rank 0, which alone prints, calls callbacks and writes checkpoints.
     """
 
-    def __init__(self, comm: Any) -> None:
+    def __init__(self, comm: Any, ends_interrupted: bool = True) -> None:
         self.comm = comm
+        self.ends_interrupted: bool = ends_interrupted
         self.rank: int = comm.Get_rank()
         self.size: int = comm.Get_size()
         self.first: bool = self.rank == 0
@@ -74,7 +77,8 @@ class Ranks:
             yield
         except BaseException as error:
             alone = error is not self._agreed and not isinstance(error, DivergenceError)
-            if alone and self.size > 1:
+            left = isinstance(error, KeyboardInterrupt) and not self.ends_interrupted
+            if alone and not left and self.size > 1:
                 traceback.print_exc()
                 print(f"rank {self.rank} of {self.size} ends the training of all ranks", file=sys.stderr, flush=True)
                 self.comm.Abort(1)

@@ -7,6 +7,7 @@ that they meet in the same messages; what depends on a clock, a callback or a fi
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -34,14 +35,15 @@ def fit(net: Any, x: ArrayLike, t: ArrayLike, parallel: DataParallel, arguments:
     """Train a network on this rank's samples and on those of all others; see `FNN.fit` for the arguments."""
     own = parallel.comm.Dup()  # so that no message of the user's is taken for one of ours
     try:
-        ranks = Ranks(own)
+        ranks = Ranks(own, parallel._ends_interrupted)
         with ranks.guarded(), ranks.sharing_cores():
             with ranks.agreed():
                 training = RankTraining(net, x, t, ranks=ranks, parallel=parallel, **arguments)
             training.join()
             return training.run()
     finally:
-        own.Free()
+        if not isinstance(sys.exception(), KeyboardInterrupt):  # else the others are still in a message
+            own.Free()
 
 
 class RankTraining(Training):
