@@ -20,19 +20,29 @@ class Terminated(KeyboardInterrupt):
 
 
 @contextlib.contextmanager
-def heeded() -> Iterator[None]:
+def heeded(rank: int | None = None) -> Iterator[None]:
     """Treat SIGTERM like Ctrl-C, and repeat a Ctrl-C that comes while a destructor runs.
 
     Python ignores every exception in destructors. Numba and LLVM have many, above all while compiled code is loaded.
+
+    With `rank`, of a process that trains together with others, signals are left as they are here: rank 0 obeys the
+    first one, because a launcher may pass on what the terminal has sent already, and ends all others, which ignore it.
     """
     before = sys.unraisablehook
     in_main_thread = threading.current_thread() is threading.main_thread()
+    obeyed = False
 
-    def terminate(number: int, frame: Any) -> None:
-        raise Terminated
+    def stop(number: int, frame: Any) -> None:
+        nonlocal obeyed
+        if rank is not None and obeyed:
+            return
+        obeyed = True
+        raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
 
     def hook(ignored: Any) -> None:
+        nonlocal obeyed
         if ignored.exc_type is KeyboardInterrupt:
+            obeyed = False
             again = threading.Timer(RETRY_SECONDS, _thread.interrupt_main)
             again.daemon = True
             again.start()
@@ -40,12 +50,14 @@ def heeded() -> Iterator[None]:
             before(ignored)
 
     sys.unraisablehook = hook
-    handler = signal.signal(signal.SIGTERM, terminate) if in_main_thread else None
+    handler = signal.signal(signal.SIGTERM, signal.SIG_IGN if rank else stop) if in_main_thread else None
+    if rank is not None and in_main_thread and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.SIG_IGN if rank else stop)
     try:
         yield
     finally:
         sys.unraisablehook = before
-        if handler is not None:
+        if handler is not None and rank is None:
             signal.signal(signal.SIGTERM, handler)
 
 

@@ -43,6 +43,14 @@ def batch_size(text: str) -> int | None:
         raise argparse.ArgumentTypeError(f"expected an integer or all, got {text!r}") from error
 
 
+def average_every(text: str) -> int | str:
+    """Return the number of steps between two averages, or "auto"."""
+    try:
+        return text if text == "auto" else int(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"expected an integer or auto, got {text!r}") from error
+
+
 def add_format(add: Callable[..., Any]) -> None:
     """Add the options that say how a CSV file is written; `add` is a method add_argument."""
     sep_help = "separator of a CSV file (default: a comma, of .tsv a tab)"

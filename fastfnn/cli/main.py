@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import logging
 import os
 import sys
 import warnings
@@ -9,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 from fastfnn import __version__, interruption
-from fastfnn.cli import bench, compile, evaluate, export, info, predict, train
+from fastfnn.cli import bench, compile, evaluate, export, info, launcher, predict, ranks, train
 
 EXIT_DIVERGED = 1
 EXIT_BAD_INPUT = 2
@@ -43,9 +44,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         written, 130 after Ctrl-C, 143 after SIGTERM; 1 if `bench --neighbours` finds a call that takes more than is
         promised. Without a message 141 if the reader of the output has gone, as `head` does.
     """
-    options = _parser().parse_args(arguments)
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    launch = launcher.found() if arguments[:1] == ["train"] and "--alone" not in arguments else None
+    rank = None if launch is None else launch.rank
+    options = _parser(silent=bool(rank)).parse_args(arguments, argparse.Namespace(launch=launch))
     try:
-        with interruption.heeded(), _warnings_in_a_line(options.command):
+        with interruption.heeded(rank), _warnings_in_a_line(options.command, silent=bool(rank)):
             status: int = options.run(options) or 0
             if sys.stdout is not None:  # a program may be started without one
                 sys.stdout.flush()
@@ -62,19 +66,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status, message = EXIT_BROKEN_PIPE, f"nobody reads the output{rescued}" if rescued else ""
     except (ValueError, TypeError, OSError, ImportError, OverflowError, MemoryError) as error:
         status, message = EXIT_BAD_INPUT, str(error) or "out of memory"
-    if message:
+    if message and not rank:
         print(f"fastfnn {options.command}: {' '.join(message.splitlines())}", file=sys.stderr)
+    if launch is not None and status in (EXIT_INTERRUPTED, EXIT_TERMINATED):
+        ranks.end_all(status)
     return status
 
 
 class Parser(argparse.ArgumentParser):
     """Says in one line what is wrong with a command line, without all of its options."""
 
+    silent = False  # whether another process says it
+
     def error(self, message: str) -> NoReturn:
         self.exit(EXIT_BAD_INPUT, f"{self.prog}: {message}; {self.prog} --help explains\n")
 
+    def _print_message(self, message: str, file: Any = None) -> None:
+        if not self.silent:
+            super()._print_message(message, file)
 
-def _parser() -> argparse.ArgumentParser:
+
+def _parser(silent: bool = False) -> argparse.ArgumentParser:
     parser = Parser(
         prog="fastfnn",
         description="Feed-forward neural networks, trained fast on a CPU.",
@@ -85,21 +97,29 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in (train, predict, evaluate, info, export, bench, compile):
         command.add_to(commands)
+    for each in (parser, *commands.choices.values()):
+        each.silent = silent
     return parser
 
 
 @contextlib.contextmanager
-def _warnings_in_a_line(command: str) -> Iterator[None]:
-    """Show warnings as messages of the command, without the place in the code that they come from."""
+def _warnings_in_a_line(command: str, silent: bool) -> Iterator[None]:
+    """Show warnings as messages of the command, without the place in the code that they come from.
+
+    They are not shown, nor is what fastfnn logs, if another process does so.
+    """
 
     def show(message: Any, *place: Any, **more: Any) -> None:
-        print(f"fastfnn {command}: warning: {' '.join(str(message).splitlines())}", file=sys.stderr)
+        if not silent:
+            print(f"fastfnn {command}: warning: {' '.join(str(message).splitlines())}", file=sys.stderr)
 
-    before, warnings.showwarning = warnings.showwarning, show
+    logger = logging.getLogger("fastfnn")
+    before, warnings.showwarning = (warnings.showwarning, logger.disabled), show
+    logger.disabled = silent
     try:
         yield
     finally:
-        warnings.showwarning = before
+        warnings.showwarning, logger.disabled = before
 
 
 def _forget_output() -> None:

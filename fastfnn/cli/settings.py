@@ -8,6 +8,7 @@ import numpy as np
 
 from fastfnn import optimizers, validation
 from fastfnn.callbacks import Callback, EarlyStopping
+from fastfnn.cli.ranks import Processes
 from fastfnn.history import History
 from fastfnn.network import FNN
 
@@ -67,6 +68,7 @@ def fit(
     t: np.ndarray,
     held_out: tuple[np.ndarray, np.ndarray] | None,
     settings: Settings,
+    processes: Processes,
     *,
     balanced: bool = False,
     callbacks: Sequence[Callback | Callable[[FNN, History], Any]] = (),
@@ -75,9 +77,11 @@ def fit(
     """Train until the loss on the held-out rows stops improving, and restore the weights of the best epoch.
 
     After Ctrl-C, or if the training diverges, the weights are those of the best epoch so far, too. Without held-out
-    rows, or if the patience has no end, all epochs are trained, and the last weights are kept.
+    rows, or if the patience has no end, all epochs are trained, and the last weights are kept. Each of several ranks
+    gives its share of the rows; callbacks, and what is returned, are those of rank 0.
     """
-    stopper = EarlyStopping(settings.patience) if held_out is not None and settings.patience < MOST_PATIENT else None
+    stops = processes.first and held_out is not None and settings.patience < MOST_PATIENT
+    stopper = EarlyStopping(settings.patience) if stops else None
     try:
         net.fit(
             x,
@@ -90,6 +94,7 @@ def fit(
             class_weight="balanced" if balanced else None,
             callbacks=[*callbacks, *([stopper] if stopper else [])],
             progress=progress,
+            comm=processes.parallel,
         )
     except BaseException:
         if stopper is not None and stopper.best_epoch is not None:

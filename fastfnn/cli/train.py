@@ -4,7 +4,7 @@ import argparse
 import pathlib
 
 from fastfnn import backend, outputs
-from fastfnn.cli import arguments
+from fastfnn.cli import arguments, ranks
 from fastfnn.cli.arguments import INIT_NAMES, Commands
 from fastfnn.cli.settings import DIGITS, TABLE
 from fastfnn.datasets import SHIPPED_NAME
@@ -24,7 +24,11 @@ classes, other numbers are predicted as numbers. Numbers are standardized, texts
 are held out to stop in time; all of this is printed, and stored in the model.
 
 Without DATA the 10,000 digits in the package are learned, with the defaults of the lecture notes; a folder holds
-MNIST-format IDX files, gzipped or not."""
+MNIST-format IDX files, gzipped or not.
+
+  mpiexec -n 4 fastfnn train flats.csv --target price --out flats.safetensors
+
+trains one network on four processes, also on several machines, if mpi4py is installed: pip install 'fastfnn[mpi]'."""
 
 
 def add_to(commands: Commands) -> None:
@@ -84,7 +88,14 @@ def add_to(commands: Commands) -> None:
     add("--patience", type=int, metavar="N", help=patience_help)
     add("--sampling", choices=("shuffle", "replacement"), help=f"how batches are drawn {default('sampling')}")
     add("--seed", type=int, metavar="N", help=f"seed of weights, batches and held-out rows {default('seed')}")
-    add("--threads", type=int, metavar="N", help="most threads to use (default: all cores)")
+    threads_help = "most threads to use, with MPI of each rank (default: all cores, shared by the ranks of a host)"
+    add("--threads", type=int, metavar="N", help=threads_help)
+    add = train.add_argument_group("the ranks, if mpiexec or srun has started several").add_argument
+    every_help = "steps that each rank takes by itself before parameters are averaged; auto measures (default: 1)"
+    add("--average-every", type=arguments.average_every, metavar="N", help=every_help)
+    fixed_help = "sum gradients in the same order on 1, 2, 4, 8, ... ranks, so that models have the same bits"
+    add("--fixed-order", action="store_true", help=fixed_help)
+    add("--alone", action="store_true", help="train in each process by itself")
     add = train.add_argument_group("the result").add_argument
     add("--out", metavar="FILE", help="save the model as safetensors; after Ctrl-C the best one so far")
     add("--save", dest="out", help=argparse.SUPPRESS)  # its name in earlier versions
@@ -95,17 +106,18 @@ def add_to(commands: Commands) -> None:
 
 
 def _train(options: argparse.Namespace) -> None:
-    outputs.check(options, "out", "plot", "log")
-    if "threads" in options:
-        backend.set_num_threads(options.threads)
-    if options.data == SHIPPED_NAME or pathlib.Path(options.data).is_dir():
+    processes = ranks.joined(options)
+    with processes.agreed():
+        if processes.first:
+            outputs.check(options, "out", "plot", "log")
+        if "threads" in options:
+            backend.set_num_threads(options.threads)
+        on_digits = options.data == SHIPPED_NAME or pathlib.Path(options.data).is_dir()
         given = [name for name in FOR_TABLES if name in options]
-        if given:
+        if on_digits and given:
             raise ValueError(f"--{given[0]} is for tables, and {options.data} holds images")
-        from fastfnn.cli import train_digits
-
-        train_digits.run(options)
-        return
-    from fastfnn.cli import train_table
-
-    train_table.run(options)
+        if on_digits:
+            from fastfnn.cli.train_digits import run
+        else:
+            from fastfnn.cli.train_table import run
+    run(options, processes)

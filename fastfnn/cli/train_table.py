@@ -12,6 +12,7 @@ import numpy as np
 
 from fastfnn import interruption, outputs, validation
 from fastfnn.callbacks import CSVLogger
+from fastfnn.cli.ranks import Processes
 from fastfnn.cli.settings import TABLE, Settings, chosen, fit
 from fastfnn.interop.columns import CategoryColumn
 from fastfnn.tables import columns, reading, scores, stored, target, training
@@ -26,46 +27,59 @@ VALID = "0.15"  # of the rows are held out
 Say = Callable[[str], object]
 
 
-def run(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace, processes: Processes) -> None:
     """Read the table, prepare it, train, measure on the rows that were held out, and save the model."""
-    quiet, out = "quiet" in options, getattr(options, "out", None)
-    settings = chosen(options, TABLE)
-    say: Say = (lambda line: None) if quiet else print
-    model, (x, t), held_out, check = prepared(options, settings, say)
-    net = model.network
-    parameters = f"{net.params.flat.size:,} parameters"
-    say(f"network: {'-'.join(map(str, net.layer_sizes))} {settings.activation}, {parameters}, {settings.optimizer}")
+    out = getattr(options, "out", None) if processes.first else None
+    say: Say = (lambda line: None) if "quiet" in options or not processes.first else print
+    with processes.agreed():
+        settings = chosen(options, TABLE)
+        model, (x, t), held_out, check = prepared(options, settings, processes, say)
+        net = model.network
+        parameters = f"{net.params.flat.size:,} parameters"
+        say(f"network: {'-'.join(map(str, net.layer_sizes))} {settings.activation}, {parameters}, {settings.optimizer}")
+    # Means and categories of all rows differ unless the ranks have read the same table.
+    processes.check_equal({"the table": str(stored.described(model.preparation, model.about, {}))})
     kept = "the model as it is now" if held_out is None else "the best model so far"
     start = time.perf_counter()
     with interruption.rescue(net, out, model.save, kept):
         stopper = fit(
-            net, x, t, held_out, settings, balanced="balanced" in options,
-            callbacks=[CSVLogger(options.log)] if "log" in options else [], progress=False if quiet else "line",
+            net, x, t, held_out, settings, processes, balanced="balanced" in options,
+            callbacks=[CSVLogger(options.log)] if "log" in options and processes.first else [],
+            progress=False if "quiet" in options else "line",
         )  # fmt: skip
     seconds = time.perf_counter() - start
-    if out is not None:
-        model.save(out)  # before anything that can fail
-    history = net.history
-    assert history is not None
-    kind, rows = check
-    epochs = f"{history.epochs} epochs" + (f", the best is {stopper.best_epoch}" if stopper else "")
-    print(f"{kind} {scores.line(scores.measured(model, rows).summary())} after {epochs}, {seconds:.1f} s of training")
-    if out is not None:
-        print(f"model: {out}")
-    else:
-        say("the model is not saved: --out FILE saves it")
-    if "plot" in options:
-        outputs.draw(history, options.plot)
-        print(f"curves: {options.plot}")
+    with processes.agreed():
+        if check is None:
+            return  # rank 0 does the rest
+        if out is not None:
+            model.save(out)  # before anything that can fail
+        history = net.history
+        assert history is not None
+        kind, rows = check
+        epochs = f"{history.epochs} epochs" + (f", the best is {stopper.best_epoch}" if stopper else "")
+        result = scores.line(scores.measured(model, rows).summary())
+        print(f"{kind} {result} after {epochs}, {seconds:.1f} s of training{processes.told}")
+        if out is not None:
+            print(f"model: {out}")
+        else:
+            say("the model is not saved: --out FILE saves it")
+        if "plot" in options:
+            outputs.draw(history, options.plot)
+            print(f"curves: {options.plot}")
 
 
 Arrays = tuple[np.ndarray, np.ndarray]
 
 
 def prepared(
-    options: argparse.Namespace, settings: Settings, say: Say
-) -> tuple[TableModel, Arrays, Arrays | None, tuple[str, Iterator[pd.DataFrame]]]:
-    """Return the untrained model, arrays for training, held-out arrays, and the rows to measure on in the end."""
+    options: argparse.Namespace, settings: Settings, processes: Processes, say: Say
+) -> tuple[TableModel, Arrays, Arrays | None, tuple[str, Iterator[pd.DataFrame]] | None]:
+    """Return the untrained model, arrays for training, held-out arrays, and the rows to measure on in the end.
+
+    All ranks look at the whole table, and prepare their share of the rows; rank 0 alone measures in the end.
+    """
+    if options.data == reading.STDIN and processes.size > 1:
+        raise ValueError("standard input reaches only one of the ranks: name a file")
     form = reading.Format(getattr(options, "sep", None), getattr(options, "encoding", "utf-8"))
     categories, ignored = getattr(options, "categories", ()), getattr(options, "ignore", ())
     missing = getattr(options, "missing", "refuse")
@@ -105,17 +119,19 @@ def prepared(
     net = training.make_network(preparation.width, about, settings.layers, **settings.network_options())
     model = TableModel(net, preparation, about)
     stored.check_size(preparation, about)
-    x = preparation.transform(frame, net.dtype, rows, training.storage)
+    own = processes.share(rows)
+    x = preparation.transform(frame, net.dtype, own, training.storage)
     if isinstance(x, np.memmap):
         say(f"memory: {x.nbytes / 1e9:.1f} GB of prepared rows are in a temporary file")
-    t = about.encode(frame[name].iloc[rows])
+    t = about.encode(frame[name].iloc[own])
     if valid_rows is None:
-        return model, (x, t), None, ("training", _in_parts(frame, rows))
-    held_out = (
-        preparation.transform(valid_frame, net.dtype, valid_rows, training.storage),
-        about.encode(valid_frame[name].iloc[valid_rows]),
-    )
-    return model, (x, t), held_out, ("validation", _in_parts(valid_frame, valid_rows))
+        return model, (x, t), None, ("training", _in_parts(frame, rows)) if processes.first else None
+    check = ("validation", _in_parts(valid_frame, valid_rows)) if processes.first else None
+    own_valid = processes.held_out_share(valid_rows)
+    if own_valid is None:
+        return model, (x, t), None, check
+    x_valid = preparation.transform(valid_frame, net.dtype, own_valid, training.storage)
+    return model, (x, t), (x_valid, about.encode(valid_frame[name].iloc[own_valid])), check
 
 
 def _in_parts(frame: pd.DataFrame, rows: np.ndarray) -> Iterator[pd.DataFrame]:
