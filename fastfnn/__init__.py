@@ -13,7 +13,18 @@ True
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from fastfnn import callbacks, datasets, functions, layers, losses, optimizers, parallel, schedules, threadpools
+from fastfnn import (
+    callbacks,
+    datasets,
+    functions,
+    layers,
+    losses,
+    optimizers,
+    parallel,
+    schedules,
+    sources,
+    threadpools,
+)
 from fastfnn.activation import Activation
 from fastfnn.backend import get_num_threads, set_num_threads, show_config
 from fastfnn.callbacks import Callback, EarlyStopping
@@ -71,6 +82,7 @@ __all__ = [
     "schedules",
     "set_num_threads",
     "show_config",
+    "sources",
 ]
 
 # The modules of functions that most programs do not need: imported when a program asks for the function.

@@ -183,6 +183,11 @@ class TrainingLoop:
         self.edges: np.ndarray | None = None
         self.seconds_before = 0.0  # that an epoch, which goes on from a checkpoint, has taken
 
+    @property
+    def known_steps(self) -> int | None:
+        """Steps of an epoch, or None if nobody knows them yet."""
+        return self.steps
+
     def compile(self, ordered: bool) -> None:
         """Compile the kernels of this training, or load them from the cache, by a call of no steps.
 
@@ -310,10 +315,13 @@ class TrainingLoop:
         if count > 0:
             losses = self.step_losses[done * self.steps : (done + count) * self.steps].reshape(count, self.steps)
             self.history._extend(
-                loss=epoch_losses(losses, self.batch_size, self.samples),
+                loss=self._epoch_losses(losses),
                 seconds=[self.epoch_seconds] * count,
                 samples_per_second=[self.samples / self.epoch_seconds] * count,
             )
+
+    def _epoch_losses(self, losses: np.ndarray) -> list[float]:
+        return epoch_losses(losses, self.batch_size, self.samples)
 
     def _good(self, first: int, last: int) -> bool:
         """Return whether the losses of the steps `first` to `last` and the state after them are finite."""
@@ -349,13 +357,12 @@ class TrainingLoop:
             return self._go_back(self.last_good, orders, rates, first, last)
         bad = np.flatnonzero(~np.isfinite(self.step_losses[begin + first : begin + last]))
         step = first + int(bad[0]) if len(bad) else last - 1
-        return self._error(begin, step, rates, restored=False)
+        return self._error(begin + step, float(rates[step]), restored=False)
 
-    def _error(self, begin: int, step: int, rates: np.ndarray, restored: bool) -> DivergenceError:
-        number, optimizer = begin + step + 1, self.state.optimizer
-        loss, epoch = float(self.step_losses[begin + step]), begin // self.steps + 1
+    def _error(self, step: int, rate: float, restored: bool) -> DivergenceError:
         finite = self.state.finite() if restored else None
-        return divergence_error(loss, epoch, number, float(rates[step]), optimizer, finite)
+        loss, epoch = float(self.step_losses[step]), step // self.steps + 1
+        return divergence_error(loss, epoch, step + 1, rate, self.state.optimizer, finite)
 
     def _go_back(self, good: Snapshot, orders: np.ndarray, rates: np.ndarray, first: int, last: int) -> DivergenceError:
         """Restore the state after the last good epoch; return the error for the first bad step. See `_divergence`."""
@@ -377,7 +384,7 @@ class TrainingLoop:
         again = first == 0 or len(bad) == 0  # a long epoch is not taken again where a loss tells the step
         step = self._first_bad_step(good, orders, rates, first, last) if again else first + int(bad[0])
         good.restore()
-        error = self._error(begin, step, rates, restored=True)
+        error = self._error(begin + step, float(rates[step]), restored=True)
         self._record()
         self._show(begin + step + 1)
         self.going_back = False

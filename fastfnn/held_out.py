@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +13,8 @@ import numpy as np
 from fastfnn import validation
 from fastfnn.backend import CONVERT_ONCE_BYTES
 from fastfnn.base import NOTHING, NetworkBase
+from fastfnn.metrics import Metric
+from fastfnn.resuming import digest
 
 SPLIT_SEED = 2024  # any number, always the same: see `split`
 
@@ -29,6 +32,14 @@ class Part(NamedTuple):
     targets: np.ndarray
     indices: np.ndarray | None = None
     weights: np.ndarray = NOTHING
+
+    def evaluate(self, net: NetworkBase, metrics: Sequence[Metric]) -> dict[str, float]:
+        """Return loss, accuracy (for cross-entropies) and metrics of a network."""
+        return net._evaluate(self.outputs(net), self.targets, metrics, self.weights)
+
+    def described(self, dtype: np.dtype[Any]) -> Any:
+        """Return what tells the samples from others: a checkpoint compares it."""
+        return [digest(self.rows, dtype), digest(self.targets)]
 
     def outputs(self, net: NetworkBase) -> np.ndarray:
         """Return the outputs (N, K) before the output activation; of indices, rows are copied some at a time."""

@@ -11,7 +11,7 @@ import math
 import os
 import string
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -34,6 +34,10 @@ from fastfnn.own_functions import OwnFunctions
 from fastfnn.parallel import training as parallel
 from fastfnn.parallel.options import checked_parallel
 from fastfnn.penalty import add_l2_gradient
+from fastfnn.sources import Source
+from fastfnn.sources.batches import as_source
+from fastfnn.sources.evaluation import SourcePart
+from fastfnn.sources.training import SourceTraining, check_unused
 from fastfnn.training import Training
 
 __all__ = ["FNN", "HIDDEN_ACTIVATIONS", "INIT_GAIN", "OUTPUT_ACTIVATION", "load"]
@@ -293,14 +297,20 @@ class FNN(NetworkBase):
         return accuracy(self.loss_name, self._forward(rows, "identity"), targets)
 
     def evaluate(
-        self, x: ArrayLike, t: ArrayLike, metrics: Sequence[str | Callable[..., float]] | None = None
+        self,
+        x: ArrayLike | Source | Iterable[Any],
+        t: ArrayLike | None = None,
+        metrics: Sequence[str | Callable[..., float]] | None = None,
     ) -> dict[str, float]:
         """Compute loss, accuracy and other metrics in one forward pass.
 
         Parameters
         ----------
-        x, t : array
-            Samples and targets, see `loss`.
+        x : (N, I) array, or source
+            Samples, see `loss`; or a source, as `fit` takes it, whose weights of samples multiply their losses. For
+            `metrics` the outputs for all its rows are in memory.
+        t : array
+            Targets, see `loss`. None with a source.
         metrics : list of str or callable, optional
             Names of metrics, or functions of (t, y), see `fit`.
 
@@ -323,7 +333,12 @@ class FNN(NetworkBase):
         {'loss': 1.0, 'mae': 1.0, 'r2': 0.5}
         """
         measured = checked_metrics(metrics, self.loss_function)
-        rows = self._samples_to_predict("x", x)
+        if (source := as_source(x)) is not None:
+            check_unused(t=t)
+            return SourcePart(source).evaluate(self, measured)
+        if t is None:
+            raise TypeError("t must be given with an array x, got None; a source has none")
+        rows = self._samples_to_predict("x", cast(ArrayLike, x))
         targets = self._targets("t", t, len(rows))
         return self._evaluate(self._forward(rows, "identity"), targets, measured)
 
@@ -441,14 +456,14 @@ class FNN(NetworkBase):
 
     def fit(
         self,
-        x: ArrayLike,
-        t: ArrayLike,
+        x: ArrayLike | Source | Iterable[Any] | Callable[[], Iterable[Any]],
+        t: ArrayLike | None = None,
         *,
         epochs: int = 10,
         batch_size: int | None = 100,
         optimizer: Optimizer | str | None = None,
         sampling: str = "shuffle",
-        validation_data: tuple[ArrayLike, ArrayLike] | None = None,
+        validation_data: tuple[ArrayLike, ArrayLike] | Source | Iterable[Any] | None = None,
         validation_split: float | None = None,
         metrics: Sequence[str | Callable[..., float]] | None = None,
         sample_weight: ArrayLike | None = None,
@@ -464,22 +479,25 @@ class FNN(NetworkBase):
 
         Parameters
         ----------
-        x, t : array
-            Training samples and targets, see `loss`.
+        x : (N, I) array, or source
+            Training samples, see `loss`; or samples and targets of a `fastfnn.sources.Source`, for data larger than
+            memory, or of an iterable of pairs (x, t), such as a DataLoader of PyTorch, see Notes.
+        t : array
+            Training targets, see `loss`. None with a source.
         epochs : int, default 10
             Passes over the training samples, at least 1.
         batch_size : int or None, default 100
-            Samples per step: 1 is stochastic gradient descent, None is full-batch gradient descent. The last batch of
-            an epoch may be smaller.
+            Samples per step: 1 is stochastic gradient descent, None is full-batch gradient descent, or, with an
+            iterable, takes each of its items for a batch. The last batch of an epoch may be smaller.
         optimizer : Optimizer or str, optional
             From `fastfnn.optimizers`; SGD(0.1) by default. It keeps its state: a second `fit` with it continues. A name
             such as "adam" stands for a new object of that class with its default settings.
         sampling : {"shuffle", "replacement"}, default "shuffle"
             "shuffle" visits every sample once per epoch in random order. "replacement" draws each batch from all
             samples, as the code of the lecture notes does.
-        validation_data : (x, t), optional
+        validation_data : (x, t) or source, optional
             Samples and targets on which loss and accuracy are measured after each epoch. The accuracy on the training
-            samples is then measured too.
+            samples is then measured too, unless they are a source.
         validation_split : float, optional
             In place of `validation_data`: the fraction of the samples, between 0 and 1, that are held out from the
             training for it, see Notes.
@@ -548,6 +566,11 @@ class FNN(NetworkBase):
         rows (N, K), and what `predict` returns, y (N, K). The history has them as ``history.metrics["mae"]`` and
         ``["val_mae"]``, but the accuracy as `History.accuracy` and `History.val_accuracy`.
 
+        A source is read in windows of rows that are shuffled together; `fastfnn.sources.Source` says how. What needs
+        all samples at once is an error: `sample_weight` (the source has the weights), `validation_split`,
+        ``sampling="replacement"`` and ``class_weight="balanced"``. Metrics are measured on `validation_data` alone,
+        and checkpoints need the number of samples. Of an iterable a `fastfnn.sources.BatchSource` is made.
+
         The checkpoint is one file, which is replaced in one step, about every 10 seconds and at the end. A training
         that was killed and resumed ends with the same bits as one that was not. To resume it, data and arguments must
         be the same, but `epochs` may differ; weights and random state are those of the checkpoint. Without `resume` the
@@ -597,9 +620,14 @@ class FNN(NetworkBase):
             "sample_weight": sample_weight, "class_weight": class_weight, "callbacks": callbacks, "progress": progress,
             "on_divergence": on_divergence, "checkpoint": checkpoint, "resume": resume,
         }  # fmt: skip
+        source, samples, targets = as_source(x), cast(ArrayLike, x), cast(ArrayLike, t)
         if comm is not None and (together := checked_parallel(comm)).parts > 1:
-            return parallel.fit(self, x, t, together, arguments)
-        return Training(self, x, t, **arguments).run()
+            if source is not None:
+                raise ValueError("comm needs samples as arrays, of each rank its share, got a source")
+            return parallel.fit(self, samples, targets, together, arguments)
+        if source is not None:
+            return SourceTraining(self, source, t, **arguments).run()
+        return Training(self, samples, targets, **arguments).run()
 
     def partial_fit(
         self,

@@ -19,25 +19,28 @@ class Progress(NamedTuple):
 NO_PROGRESS = contextlib.nullcontext(Progress(lambda count: None, lambda history: None))
 
 
-def progress_bar(show: bool | str, steps: int, epochs: int, rows: int) -> contextlib.AbstractContextManager[Progress]:
+def progress_bar(
+    show: bool | str, steps: int | None, epochs: int, rows: int | None
+) -> contextlib.AbstractContextManager[Progress]:
     """Return a context that shows the progress of a training, nothing unless `show`.
 
     Parameters
     ----------
     show : bool or "line"
         True shows a bar over all steps and prints a line for each epoch, "line" is a single line in a terminal.
-    steps : int
-        Steps of an epoch.
-    epochs, rows : int
-        Number of epochs and of samples.
+    steps : int or None
+        Steps of an epoch, if they are known.
+    epochs : int
+    rows : int or None
+        Number of samples, if it is known.
     """
     if isinstance(show, str):
         return _progress_line(steps, epochs, rows) if sys.stderr.isatty() else NO_PROGRESS
-    return _shown_progress(epochs * steps, epochs) if show else NO_PROGRESS
+    return _shown_progress(None if steps is None else epochs * steps, epochs) if show else NO_PROGRESS
 
 
 @contextlib.contextmanager
-def _shown_progress(steps: int, epochs: int) -> Iterator[Progress]:
+def _shown_progress(steps: int | None, epochs: int) -> Iterator[Progress]:
     from tqdm import tqdm
 
     with tqdm(total=steps, unit="step", dynamic_ncols=True) as bar:
@@ -58,14 +61,17 @@ def _shown_progress(steps: int, epochs: int) -> Iterator[Progress]:
 
 
 @contextlib.contextmanager
-def _progress_line(steps: int, epochs: int, rows: int) -> Iterator[Progress]:
+def _progress_line(steps: int | None, epochs: int, rows: int | None) -> Iterator[Progress]:
     """A line that is updated after each compiled call, and erased at the end."""
     from tqdm import tqdm
 
     # What a narrow terminal cuts off stands last. Without a bar tqdm would not cut at all.
     form = "{percentage:3.0f}% |{bar:6}| {rate_fmt}, {remaining} left  {desc}"
+    total, unit, rows_per_step = None, " steps", 1.0
+    if steps is not None and rows is not None:
+        total, unit, rows_per_step = epochs * rows, " rows", rows / steps
     with tqdm(
-        total=epochs * rows, unit=" rows", unit_scale=True, dynamic_ncols=True, leave=False, bar_format=form,
+        total=total, unit=unit, unit_scale=True, dynamic_ncols=True, leave=False, bar_format=form,
         desc=f"epoch 1/{epochs}", file=sys.stderr,
     ) as bar:  # fmt: skip
 
@@ -73,7 +79,7 @@ def _progress_line(steps: int, epochs: int, rows: int) -> Iterator[Progress]:
             bar.set_description_str(_compiling(kernel))
 
         def advance(count: int) -> None:
-            bar.update(count * rows / steps)
+            bar.update(count * rows_per_step)
 
         def report(history: History) -> None:
             parts = [f"epoch {history.epochs}/{epochs}", f"loss {history.loss[-1]:.4f}"]

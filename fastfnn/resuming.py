@@ -118,7 +118,9 @@ def _names_of_metrics(asked: dict[str, Any]) -> list[str]:
     metrics = asked.get("metrics", [])  # estimators have none
     if not isinstance(metrics, list) or not all(isinstance(name, str) and name.isidentifier() for name in metrics):
         raise ValueError("metrics must be a list of names")
-    prefixes = ("",) if asked.get("validation_data") is None else ("", "val_")
+    prefixes = () if "source" in asked else ("",)  # see `sources.training`
+    if asked.get("validation_data") is not None:
+        prefixes = (*prefixes, "val_")
     names = [prefix + name for name in metrics if name != "accuracy" for prefix in prefixes]
     if len({*names, *PER_EPOCH}) < len(names) + len(PER_EPOCH):
         raise ValueError("metrics must have names of their own")

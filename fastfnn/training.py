@@ -28,6 +28,8 @@ from fastfnn.optimizers import SGD, Optimizer, checked_optimizer
 from fastfnn.progress import progress_bar
 from fastfnn.resuming import asked_of, digest
 from fastfnn.snapshot import TrainingState
+from fastfnn.sources.batches import as_source
+from fastfnn.sources.evaluation import SourcePart
 from fastfnn.steps import CompiledSteps, Steps
 
 
@@ -52,7 +54,7 @@ class_weight, callbacks, progress, on_divergence, checkpoint, resume
     partial: bool
     progress: bool | str
     trained_on: Part
-    held_out: Part | None
+    held_out: Part | SourcePart | None
     rows: np.ndarray
     samples: int
 
@@ -79,6 +81,8 @@ class_weight, callbacks, progress, on_divergence, checkpoint, resume
         partial: bool = False,
     ) -> None:
         self.net, self.partial, self.progress = net, partial, progress
+        if t is None:
+            raise TypeError("t must be given with an array x, got None; a source or an iterable of (x, t) has none")
         rows = net._samples("x", x)
         self.targets: np.ndarray = net._targets("t", t, len(rows))
         self.epochs: int = validation.integer("epochs", epochs, 1)
@@ -88,19 +92,26 @@ class_weight, callbacks, progress, on_divergence, checkpoint, resume
         self.samples = count = len(self.trained_on.targets)
         self.batch: int = count if batch_size is None else min(validation.integer("batch_size", batch_size, 1), count)
         self.sampling: str = validation.choice("sampling", sampling, ("shuffle", "replacement"))
+        self._check_options(optimizer, metrics, callbacks, on_divergence, progress)
+        self.keeper: Keeper | None = None
+        self._open_checkpoint(checked_checkpoint(checkpoint, resume), resume)
+
+    def _check_options(
+        self, optimizer: Any, metrics: Any, callbacks: Any, on_divergence: Any, progress: Any, on_arrays: bool = True
+    ) -> None:
+        """Set what is not about samples; without `on_arrays`, nothing is measured on those to train on."""
+        loss = self.net.loss_function
         self.optimizer: Optimizer = SGD(0.1) if optimizer is None else checked_optimizer(optimizer)
         self.optimizer_name: str | None = optimizer if isinstance(optimizer, str) else None
-        self.metrics: list[Metric] = checked_metrics(metrics, net.loss_function)
+        self.metrics: list[Metric] = checked_metrics(metrics, loss)
         self.watchers: list[Callback] = checked_callbacks(
-            callbacks, self.held_out is not None, net.loss_function.has_accuracy, self.metrics, self.optimizer
+            callbacks, self.held_out is not None, loss.has_accuracy, self.metrics, self.optimizer, on_arrays
         )
         self.on_divergence: str = validation.choice("on_divergence", on_divergence, ("raise", "warn"))
         if isinstance(progress, str):
             validation.choice("progress", progress, ("line",))
         self.measures: bool = self.held_out is not None or bool(self.metrics)
         self.warns: bool = True
-        self.keeper: Keeper | None = None
-        self._open_checkpoint(checked_checkpoint(checkpoint, resume), resume)
 
     def run(self) -> History:
         """Train, and return what was measured."""
@@ -123,14 +134,14 @@ class_weight, callbacks, progress, on_divergence, checkpoint, resume
             stopped = keeper.begin(loop, history, lambda: described_generator(net._rng), self._observed)
         stopped = self._share_beginning(loop, history, stopped)
         try:
-            with progress_bar(self.progress, loop.steps, self.epochs, self.samples) as shown, self._guarded():
+            with progress_bar(self.progress, loop.known_steps, self.epochs, self.samples) as shown, self._guarded():
                 self._compile(loop)
                 shown.advance(state.taken)
                 while not stopped and history.epochs < self.epochs:
                     count = 1 if self._observed or state.taken % loop.steps else loop.epochs_at_once()
                     if keeper is not None:
                         keeper.before_orders(count)
-                    loop.run(self._draw_orders(count), shown.advance)
+                    self._train(loop, count, shown.advance)
                     if self.measures:
                         self._measure(history)
                     shown.report(history)
@@ -155,7 +166,7 @@ class_weight, callbacks, progress, on_divergence, checkpoint, resume
                 watcher.end(net, history)
             if self.on_divergence == "warn" and self.warns:
                 warn_if_diverged(history, state.finite(), level=self.level_of_user)
-            if not self.partial and self.warns:
+            if not self.partial and self.warns and len(self.rows):
                 last, steps = history.loss[-1], history.step_loss.size
                 level = self.level_of_user
                 scaling.warn_if_unscaled(net, last, steps, self.rows, self.targets, self.weights, level=level)
@@ -199,12 +210,11 @@ class_weight, callbacks, progress, on_divergence, checkpoint, resume
 
     def _parts(
         self, validation_data: Any, validation_split: Any, sample_weight: Any, class_weight: Any
-    ) -> tuple[Part, Part | None]:
+    ) -> tuple[Part, Part | SourcePart | None]:
         """Return the samples to train on and those that are held out; "balanced" weights become those of the former."""
         net, rows, targets = self.net, self.rows, self.targets
         if validation_split is None:
-            pair = net._validation_data(validation_data)
-            return Part(rows, targets), None if pair is None else Part(*pair)
+            return Part(rows, targets), self._held_out(validation_data)
         if validation_data is not None:
             raise ValueError("validation_split must be None beside validation_data, got both")
         chosen, others = held_out.split("validation_split", validation_split, len(rows))
@@ -216,11 +226,24 @@ class_weight, callbacks, progress, on_divergence, checkpoint, resume
             weights = weights[others]
         return Part(rows, targets[chosen], chosen), Part(rows, targets[others], others, weights)
 
+    def _held_out(self, validation_data: Any) -> Part | SourcePart | None:
+        """Return validation data as what measures a network on them."""
+        source = as_source(validation_data)
+        if source is not None:
+            source._check_passes("epochs", self.epochs)
+            return SourcePart(source)
+        pair = self.net._validation_data(validation_data)
+        return None if pair is None else Part(*pair)
+
     def _new_history(self) -> History:
         """Return an empty history with the lists of the metrics."""
         names = [metric.name for metric in self.metrics if metric.name != "accuracy"]
         prefixes = ("",) if self.held_out is None else ("", "val_")
         return History(metrics={prefix + name: [] for name in names for prefix in prefixes})
+
+    def _train(self, loop: Any, count: int, advance: Callable[[int], object]) -> None:
+        """Train for this number of epochs."""
+        loop.run(self._draw_orders(count), advance)
 
     def _draw_orders(self, epochs: int) -> np.ndarray:
         """Return the order of the samples in each of the next epochs, see `draw_orders`."""
@@ -235,7 +258,7 @@ class_weight, callbacks, progress, on_divergence, checkpoint, resume
             "metrics": [metric.name for metric in self.metrics], "x": digest(self.rows, dtype),
             "t": digest(self.targets),
             "sample_weight": digest(self.weights),
-            "validation_data": None if held_out is None else [digest(held_out.rows, dtype), digest(held_out.targets)],
+            "validation_data": None if held_out is None else held_out.described(dtype),
         }  # fmt: skip
 
     def _loop(self, state: TrainingState, history: History) -> TrainingLoop:
@@ -268,8 +291,7 @@ class_weight, callbacks, progress, on_divergence, checkpoint, resume
         """Append what is measured on the validation data, and accuracy and metrics on the training data."""
         net, metrics, values = self.net, self.metrics, {}
         if self.held_out is not None:
-            part = self.held_out
-            result = net._evaluate(part.outputs(net), part.targets, metrics, part.weights)
+            result = self.held_out.evaluate(net, metrics)
             values = {f"val_{name}": [value] for name, value in result.items()}
             if "accuracy" in result and "accuracy" not in [metric.name for metric in metrics]:
                 metrics = [Metric("accuracy"), *metrics]

@@ -17,6 +17,7 @@ def checked_callbacks(
     with_accuracy: bool,
     metrics: Sequence[Metric] | None = None,
     optimizer: Optimizer | None = None,
+    on_arrays: bool = True,
 ) -> list[Callback]:
     """Return the callbacks that `fit` was given as `Callback` objects.
 
@@ -31,13 +32,15 @@ def checked_callbacks(
         What else is measured; None for an estimator, whose user cannot ask for metrics.
     optimizer : Optimizer, optional
         Whose learning rate callbacks may change.
+    on_arrays : bool
+        Whether accuracy and metrics are measured on the training samples, too: not on those of a source.
     """
     if callbacks is None:
         return []
     if not isinstance(callbacks, (list, tuple)):
         raise TypeError(f"callbacks must be a list, got {type(callbacks).__name__}")
     found = [_as_callback(f"callbacks[{i}]", value) for i, value in enumerate(callbacks)]
-    measured = _Measured(validated, with_accuracy, metrics)
+    measured = _Measured(validated, with_accuracy, metrics, on_arrays)
     for i, callback in enumerate(found):
         name = f"callbacks[{i}]"
         for argument, quantity in callback._reads():
@@ -60,12 +63,14 @@ def _as_callback(name: str, value: Any) -> Callback:
 class _Measured:
     """The names that the history of a training can have, and those that it will have; see `checked_callbacks`."""
 
-    def __init__(self, validated: bool, with_accuracy: bool, metrics: Sequence[Metric] | None) -> None:
-        self.metrics = metrics
+    def __init__(self, validated: bool, with_accuracy: bool, metrics: Sequence[Metric] | None, on_arrays: bool) -> None:
+        self.metrics, self.on_arrays = metrics, on_arrays
         asked = [metric.name for metric in metrics or ()]
         quantities = dict.fromkeys(["loss", *(["accuracy"] if with_accuracy else []), *asked])
         self.known = tuple(prefix + name for name in quantities for prefix in ("", "val_"))
-        self.measured = self.known if validated else ("loss", *asked)
+        on_training = (self.known if validated else ("loss", *asked)) if on_arrays else ("loss",)
+        on_validation = [name for name in self.known if validated and name.startswith("val_")]
+        self.measured = (*on_training, *on_validation)
 
     def check(self, name: str, argument: str, quantity: str) -> None:
         """Raise if a quantity that an argument of a callback names is not measured."""
@@ -82,6 +87,8 @@ class _Measured:
             use = f"to monitor {quantity!r}" if argument == "monitor" else f"with {quantity!r} in its {argument}"
             if self.metrics is None:
                 raise ValueError(f"early_stopping must be True or eval_set be given for {name} {use}, got neither")
+            if not self.on_arrays and not quantity.startswith("val_"):
+                raise ValueError(f"x must be arrays for {name} {use}: on a source only the loss is measured")
             raise ValueError(f"validation_data must be given for {name} {use}, got None")
 
     def check_direction(self, name: str, monitor: str) -> None:
