@@ -25,7 +25,7 @@ from fastfnn import FNN, Checkpoint, DivergenceError, frames
 from fastfnn.callbacks import checked_callbacks
 from fastfnn.checkpoint import checked_checkpoint
 from fastfnn.options import checked_dtype
-from fastfnn.sklearn import ensemble, going_on, holder, lbfgs, unscaled, validation_data
+from fastfnn.sklearn import ensemble, going_on, holder, lbfgs, sources, unscaled, validation_data
 from fastfnn.sklearn.base import NetworkEstimator
 from fastfnn.sklearn.data import Data, readable
 from fastfnn.sklearn.parameters import (
@@ -36,6 +36,7 @@ from fastfnn.sklearn.parameters import (
     uses_lbfgs,
 )
 from fastfnn.sklearn.training import Training
+from fastfnn.sources.batches import as_source
 
 # What training sets, and a new training must not find.
 TRAINED = (
@@ -65,7 +66,7 @@ class BaseMLP(NetworkEstimator):
     def fit(
         self,
         X: Any,
-        y: Any,
+        y: Any = None,
         sample_weight: Any = None,
         *,
         eval_set: tuple[Any, Any] | None = None,
@@ -76,10 +77,11 @@ class BaseMLP(NetworkEstimator):
 
         Parameters
         ----------
-        X : (n_samples, n_features) array, frame, or sparse CSR or CSC array
-            Samples of any real dtype.
+        X : (n_samples, n_features) array, frame, or sparse CSR or CSC array, or source
+            Samples of any real dtype; or samples and targets of a `fastfnn.sources.Source` or of an iterable of pairs
+            (X, y), which are read while the network trains, see Notes.
         y : (n_samples,) or (n_samples, n_outputs) array
-            Labels or targets.
+            Labels or targets. None with a source.
         sample_weight : (n_samples,) array, optional
             Weights of the samples. Each step minimizes the weighted mean of the loss over its batch.
         eval_set : (X, y), optional
@@ -101,6 +103,12 @@ class BaseMLP(NetworkEstimator):
         TypeError, ValueError
             If data, parameters or their combination are wrong: the estimator is as it was. ValueError also if training
             diverges.
+
+        Notes
+        -----
+        A classifier first reads the targets of a source once, to find its classes. What needs all samples at once is
+        an error: `early_stopping` (give `eval_set`), solver="lbfgs", `n_estimators`, ``class_weight="balanced"`` and
+        `checkpoint`. Features of a `fastfnn.sources.ParquetSource` have their names.
 
         Examples
         --------
@@ -182,6 +190,9 @@ class BaseMLP(NetworkEstimator):
         """Check everything that training gets; return the function that trains."""
         hidden = hidden_layer_sizes(self)
         check_combination(self, len(hidden), eval_set, incremental)
+        if (source := as_source(X)) is not None:
+            sources.check_arguments(self, source, wanted, incremental, y=y, sample_weight=sample_weight)
+            return sources.prepared(self, source, eval_set, stop)
         if wanted is not None and uses_lbfgs(self):
             raise ValueError("checkpoint needs a stochastic solver, got solver='lbfgs'")
         trained = len(getattr(self, "estimators_", ())) or hasattr(self, "coefs_")  # the number of networks
@@ -257,12 +268,7 @@ class BaseMLP(NetworkEstimator):
             except DivergenceError:
                 finite = False
             if not finite:
-                error = ValueError(
-                    "Solver produced non-finite parameter weights. The input data may contain large values and need to"
-                    " be preprocessed."
-                )
-                unscaled.explain(self, error, data)
-                raise error
+                raise unscaled.diverged(self, data.x, data.targets)
 
         return train
 

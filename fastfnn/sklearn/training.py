@@ -119,27 +119,24 @@ class Training:
         keeper = self.keeper
         if keeper is not None:
             keeper.open_folder()
-        estimator, history, samples = self.estimator, History(), len(self.order)
-        loop = TrainingLoop(
-            self._take_steps, self.state, history, samples, self.batch_size, epochs, raises=True, goes_back=False,
-            keeps_copies=False, atomic=calls_are_atomic(self.net.backend),
-        )  # fmt: skip
+        estimator, history = self.estimator, History()
+        loop = self._loop(history, epochs, calls_are_atomic(self.net.backend))
         self.net._optimizer = self.optimizer  # for callbacks
         for watcher in self.watchers:
             watcher.begin(self.net, history)
         estimator.n_iter_ = 0
         stops = False if keeper is None else self._begin_keeping(keeper, loop, history)
         try:
-            with progress_bar(estimator.progress, loop.steps, epochs, samples) as shown:
+            with progress_bar(estimator.progress, loop.known_steps, epochs, loop.samples) as shown:
                 loop.compile(ordered=True)
                 shown.advance(self.state.taken)
                 while not stops and estimator.n_iter_ < epochs and not self.stop.is_set():
                     count = self._epochs_at_once(loop)
                     if keeper is not None:
                         keeper.before_orders(count)
-                    loop.run(self._draw_orders(count), shown.advance)
+                    self._train(loop, count, shown.advance)
                     for loss in history.loss[estimator.n_iter_ :]:
-                        stops = self._after_epoch(loss, samples)
+                        stops = self._after_epoch(loss, loop.samples)
                     if self.watchers:
                         self.measure(history)
                     shown.report(history)
@@ -164,6 +161,17 @@ class Training:
             loop.settle()
         for watcher in self.watchers:
             watcher.end(self.net, history)
+
+    def _loop(self, history: History, epochs: int, atomic: bool) -> TrainingLoop:
+        """Return what takes the steps of this training."""
+        return TrainingLoop(
+            self._take_steps, self.state, history, len(self.order), self.batch_size, epochs, raises=True,
+            goes_back=False, keeps_copies=False, atomic=atomic,
+        )  # fmt: skip
+
+    def _train(self, loop: Any, count: int, advance: Callable[[int], object]) -> None:
+        """Train for this number of epochs."""
+        loop.run(self._draw_orders(count), advance)
 
     def _epochs_at_once(self, loop: TrainingLoop) -> int:
         """Return how many epochs can be trained before there is anything to decide or to show.

@@ -6,7 +6,6 @@ import numpy as np
 
 from fastfnn import scaling
 from fastfnn.sklearn import holder
-from fastfnn.sklearn.data import Data
 
 
 def cures(estimator: Any) -> scaling.Cures:
@@ -27,10 +26,15 @@ def warn(estimator: Any, x: Any, targets: np.ndarray, weights: np.ndarray | None
     )
 
 
-def explain(estimator: Any, error: Exception, data: Data) -> None:
-    """Add a note to the error of a training that diverged."""
-    some = scaling.some_rows(*data.x.shape)
+def diverged(estimator: Any, x: Any, targets: np.ndarray) -> ValueError:
+    """Return the error of a training that diverged, with a note about the data if they may be the reason."""
+    error = ValueError(
+        "Solver produced non-finite parameter weights. The input data may contain large values and need to be "
+        "preprocessed."
+    )
+    some = scaling.some_rows(*x.shape)
     real = estimator._network_loss().name in scaling.REAL_TARGETS
-    found = scaling.findings(scaling.dense(data.x[some]), data.targets[some] if real else None, cures(estimator))
+    found = scaling.findings(scaling.dense(x[some]), targets[some] if real else None, cures(estimator))
     if found:
         error.add_note(f"The data may be the reason: {found}")
+    return error

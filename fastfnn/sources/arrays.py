@@ -31,7 +31,8 @@ class ArraySource(Source):
     sample_weight : (N,) array or path, optional
         Weights of the samples.
     names : sequence of str, default ("x", "t")
-        Names of the arrays in a .safetensors or .npz file: of samples, of targets and, if there is a third one, of weights.
+        Names of the arrays in a .safetensors or .npz file: of samples, of targets and, if there is a third one, of
+        weights.
     window : int, optional
         See `Source`.
     shuffle : bool, default True

@@ -70,6 +70,9 @@ class SourceLoop(TrainingLoop):
         """Steps of an epoch, or None before the first one has counted them."""
         return None if self.steps == UNKNOWN else self.steps
 
+    def compile(self, ordered: bool) -> None:
+        """Do nothing: the kernels are compiled, or loaded, once there is a window."""
+
     def epochs_at_once(self) -> int:
         """Return 1: epochs on a source share no call."""
         return 1
@@ -122,6 +125,7 @@ class SourceLoop(TrainingLoop):
                     self.pace.paused = time.perf_counter() - before
                     start += self.pace.paused
             step += count
+        del self.window  # its memory
         self._check_count(step, at_end=True)
         self.samples, self.steps = sum(self.sizes), step
         self.epoch_seconds = time.perf_counter() - start

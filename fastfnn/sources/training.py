@@ -104,9 +104,7 @@ class_weight, callbacks, progress, on_divergence, checkpoint, resume
 
         def take_window(window: Window, losses: np.ndarray, orders: np.ndarray, rates: np.ndarray) -> None:
             if not len(self.rows):
-                some = scaling.some_rows(*window.x.shape)  # copies: a window has not long to live
-                self.rows, self.targets = np.array(window.x[some]), np.array(window.targets[some])
-                self.weights = np.array(window.weights[some] if window.weights.size else window.weights)
+                self.rows, self.targets, self.weights = some_rows(window)
             steps(losses, window.x, window.targets, window.weights, orders, rates)
 
         raises = self.on_divergence == "raise"
@@ -142,6 +140,13 @@ class_weight, callbacks, progress, on_divergence, checkpoint, resume
             "class_weight": None if self.class_weight is None else repr(dict(sorted(self.class_weight.items()))),
             "validation_data": None if self.held_out is None else self.held_out.described(self.net.dtype),
         }  # fmt: skip
+
+
+def some_rows(window: Window) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return copies of some rows of a window, of their targets and weights: the window has not long to live."""
+    some = scaling.some_rows(*window.x.shape)
+    weights = window.weights[some] if window.weights.size else window.weights
+    return np.array(window.x[some]), np.array(window.targets[some]), np.array(weights)
 
 
 def check_unused(**arguments: Any) -> None:
