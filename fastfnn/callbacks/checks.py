@@ -85,10 +85,10 @@ class _Measured:
             raise
         if quantity not in self.measured:
             use = f"to monitor {quantity!r}" if argument == "monitor" else f"with {quantity!r} in its {argument}"
-            if self.metrics is None:
-                raise ValueError(f"early_stopping must be True or eval_set be given for {name} {use}, got neither")
             if not self.on_arrays and not quantity.startswith("val_"):
                 raise ValueError(f"x must be arrays for {name} {use}: on a source only the loss is measured")
+            if self.metrics is None:
+                raise ValueError(f"early_stopping must be True or eval_set be given for {name} {use}, got neither")
             raise ValueError(f"validation_data must be given for {name} {use}, got None")
 
     def check_direction(self, name: str, monitor: str) -> None:

@@ -57,12 +57,9 @@ def mapped(path: Any) -> np.ndarray:
 def together(path: Any, names: Sequence[str]) -> list[np.ndarray]:
     """Return the arrays of these names in a .safetensors file, as memory maps, or in a .npz file, read."""
     if suffix(path) == ".npz":
-        try:
-            with np.load(path, allow_pickle=False) as archive:
-                _check_names(path, names, archive.files)
-                return [archive[name] for name in names]
-        except (zipfile.BadZipFile, EOFError) as error:
-            raise ValueError(f"{path} is no .npz file that can be read: {error}") from error
+        _check_names(path, names, _members(path))
+        with np.load(path, allow_pickle=False) as archive:
+            return [archive[name] for name in names]
     header, start = _safetensors_header(path)
     _check_names(path, names, header)
     return [_tensor(path, name, header[name], start) for name in names]
@@ -72,11 +69,17 @@ def shapes(path: Any, names: Sequence[str]) -> list[tuple[int, ...]]:
     """Return the shapes of the arrays that `together` returns, without reading them."""
     if suffix(path) != ".npz":
         return [array.shape for array in together(path, names)]
+    _check_names(path, names, _members(path))
+    with zipfile.ZipFile(path) as archive:
+        return [_shape_in(archive, name) for name in names]
+
+
+def _members(path: Any) -> list[str]:
+    """Return the names of the arrays in a .npz file."""
     try:
         with zipfile.ZipFile(path) as archive:
-            _check_names(path, names, [name.removesuffix(".npy") for name in archive.namelist()])
-            return [_shape_in(archive, name) for name in names]
-    except (zipfile.BadZipFile, EOFError, ValueError) as error:
+            return [name.removesuffix(".npy") for name in archive.namelist()]
+    except zipfile.BadZipFile as error:
         raise ValueError(f"{path} is no .npz file that can be read: {error}") from error
 
 

@@ -125,7 +125,7 @@ class SourceLoop(TrainingLoop):
                     self.pace.paused = time.perf_counter() - before
                     start += self.pace.paused
             step += count
-        del self.window  # its memory
+        self.window = Window(0)  # gives memory free
         self._check_count(step, at_end=True)
         self.samples, self.steps = sum(self.sizes), step
         self.epoch_seconds = time.perf_counter() - start

@@ -90,8 +90,8 @@ class_weight, callbacks, progress, on_divergence, checkpoint, resume
             raise ValueError("metrics need validation_data with a source, on which alone they are measured; got None")
         self._check_options(optimizer, metrics, callbacks, on_divergence, progress, on_arrays=False)
         if checkpoint is not None and (self.samples is None or self.batch_size is None):
-            missing = "a batch_size" if self.batch_size is None else "the number of its rows, samples"
-            raise ValueError(f"checkpoint needs {missing} with a source, got None")
+            missing = "batch_size with a source" if batch_size is None else "samples, the number of rows of the source"
+            raise ValueError(f"checkpoint needs {missing}, got None")
         self.keeper = None
         self._open_checkpoint(checked_checkpoint(checkpoint, resume), resume)
 
