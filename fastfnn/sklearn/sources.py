@@ -149,6 +149,9 @@ class SourceTraining(Training):
     """The epochs of one `fit` on a source; see `Training`."""
 
     source: Source
+    order: np.ndarray
+    data: Data
+    weights: np.ndarray
     some: tuple[np.ndarray, np.ndarray, np.ndarray]  # rows of the first window, see `sources.training.some_rows`
 
     def _loop(self, history: History, epochs: int, atomic: bool) -> SourceLoop:

@@ -107,7 +107,7 @@ class Training:
         self.batch_size = batch_size
         self.state = TrainingState(net._flat, net._statistics, optimizer.flat_state(net.params), optimizer)
         self.weights: np.ndarray = np.empty(0, net.dtype) if data.weights is None else data.weights.astype(net.dtype)
-        self.steps = CompiledSteps(net, self.state, batch_size, {"batch_l2": estimator.alpha})
+        self.steps: CompiledSteps = CompiledSteps(net, self.state, batch_size, {"batch_l2": estimator.alpha})
         self.divisor: int = estimator._loss_divisor()
         self.observed: bool = bool(
             estimator.verbose or estimator.progress or watchers or score is not None

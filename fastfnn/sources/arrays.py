@@ -101,7 +101,10 @@ class ArraySource(Source):
                 raise ValueError(f"{name} must have one entry per row of x, {self.samples}, got shape {array.shape}")
 
     def chunks(self) -> Iterator[Chunk]:
-        """Yield the rows in order, see `Source.chunks`."""
+        """Yield the rows in order, see `Source.chunks`.
+
+        :meta private:
+        """
         return self._read([(0, self.samples)], max(CHUNK_BYTES // max(self._row_bytes(), 1), 1))
 
     def _epoch(self, draw: Draw | None, rows: int | None) -> Iterator[Any]:

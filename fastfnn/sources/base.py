@@ -112,6 +112,11 @@ class Source:
             two axes are flattened to rows. Arrays of other libraries are converted. What was yielded must not be
             changed later: a training may still read it.
 
+        Raises
+        ------
+        NotImplementedError
+            If a class does not define it.
+
         Notes
         -----
         A thread of the training calls it, once for each epoch. It must yield the same number of rows each time.

@@ -62,6 +62,8 @@ class BatchSource(Source):
     20
     """
 
+    samples: int | None
+
     def __init__(
         self,
         batches: Iterable[Any] | Callable[[], Iterator[Any]],
@@ -79,7 +81,10 @@ class BatchSource(Source):
         self._used = False
 
     def chunks(self) -> Iterator[Any]:
-        """Yield the items, see `Source.chunks`."""
+        """Yield the items, see `Source.chunks`.
+
+        :meta private:
+        """
         self._check_passes("passes", 1)
         self._used = True
         yield from self._batches if isinstance(self._batches, Iterable) else self._batches()

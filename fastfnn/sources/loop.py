@@ -40,6 +40,13 @@ class SourceLoop(TrainingLoop):
     """
 
     window: Window
+    steps: int
+    samples: int
+    one_step: bool
+    compiled: bool
+    going_back: bool
+    epoch_seconds: float
+    seconds_before: float
 
     def __init__(
         self,

@@ -108,7 +108,10 @@ class ParquetSource(Source):
             raise ValueError(f"paths must hold at least one row of one feature, got {self.samples} of {self.features}")
 
     def chunks(self) -> Iterator[Chunk]:
-        """Yield the row groups in order, see `Source.chunks`."""
+        """Yield the row groups in order, see `Source.chunks`.
+
+        :meta private:
+        """
         return self._read(range(len(self._groups)))
 
     def _epoch(self, draw: Draw | None, rows: int | None) -> Iterator[Any]:

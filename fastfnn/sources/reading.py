@@ -33,12 +33,14 @@ class ReadAhead:
     the thread ends when it does.
     """
 
+    windows: Windows
+
     def __init__(self, windows: Windows) -> None:
         self.windows = windows
         self.free: queue.SimpleQueue[np.ndarray | None] = queue.SimpleQueue()
         self.ready: queue.SimpleQueue[Window | BaseException | None] = queue.SimpleQueue()
-        self.ending = threading.Event()
-        self.thread = threading.Thread(target=self._run, name="fastfnn-source", daemon=True)
+        self.ending: threading.Event = threading.Event()
+        self.thread: threading.Thread = threading.Thread(target=self._run, name="fastfnn-source", daemon=True)
         for _ in range(AT_ONCE):
             self.free.put(None)
 

@@ -88,7 +88,10 @@ class ShardSource(Source):
             raise ValueError("shards must hold at least one row, got none")
 
     def chunks(self) -> Iterator[Chunk]:
-        """Yield the shards in order, see `Source.chunks`."""
+        """Yield the shards in order, see `Source.chunks`.
+
+        :meta private:
+        """
         return self._read(range(len(self._shards)))
 
     def _epoch(self, draw: Draw | None, rows: int | None) -> Iterator[Any]:

@@ -13,10 +13,12 @@ from fastfnn.backend import calls_are_atomic
 from fastfnn.callbacks import Callback
 from fastfnn.checkpoint import Checkpoint, checked_checkpoint
 from fastfnn.fitting import TrainingLoop
+from fastfnn.held_out import Part
 from fastfnn.history import History
 from fastfnn.optimizers import Optimizer
 from fastfnn.snapshot import TrainingState
 from fastfnn.sources.base import Source
+from fastfnn.sources.evaluation import SourcePart
 from fastfnn.sources.loop import UNKNOWN, SourceLoop
 from fastfnn.sources.reading import preparation, read
 from fastfnn.sources.windows import Window
@@ -40,10 +42,20 @@ class_weight, callbacks, progress, on_divergence, checkpoint, resume
         Some rows of the first window, in which a training that fails looks for reasons.
     """
 
+    net: Any
+    partial: bool
+    progress: bool | str
     source: Source
+    sampling: str
+    epochs: int
     samples: Any  # None where the source does not know
+    batch: int
     batch_size: int | None
     class_weight: Any
+    held_out: Part | SourcePart | None
+    rows: np.ndarray
+    targets: np.ndarray
+    weights: np.ndarray
 
     def __init__(
         self,

@@ -60,6 +60,14 @@ class Windows:
         Steps that a resumed training has taken in this epoch: windows that it has been through are not prepared.
     """
 
+    chunks: Iterator[Any]
+    prepare: Prepare
+    window: int | None
+    batch_size: int | None
+    dtype: np.dtype[Any]
+    skipped: int
+    begun: int
+
     def __init__(
         self, chunks: Iterator[Any], prepare: Prepare, window: int | None, batch_size: int | None, dtype: np.dtype[Any],
         skipped: int = 0,

@@ -207,7 +207,7 @@ def test_sections_of_docstrings_have_the_order_of_numpydoc(name):
 @pytest.mark.skipif(not PAGES, reason="the pages are not beside the tests")
 def test_every_public_name_is_in_the_reference():
     other_names = {"functions.identity_function", "functions.mean_squared_error", "functions.step_function"}
-    packages = ("layers", "functions", "callbacks", "sklearn", "tables")
+    packages = ("layers", "functions", "callbacks", "sklearn", "sources", "tables")
     offered = {name for name in fastfnn.__all__ if not inspect.ismodule(getattr(fastfnn, name))}
     offered |= {f"{package}.{name}" for package in packages for name in module(package).__all__}
     offered -= {"callbacks.Callback", "callbacks.EarlyStopping"}  # they are in fastfnn, too
