@@ -23,7 +23,7 @@ class FitOnSource(Compiled):
             block = np.random.default_rng(0).random((4096, COLUMNS), np.float32)
             x = np.lib.format.open_memmap(f"{dtype}.npy", "w+", dtype, (ROWS[dtype], COLUMNS))
             for first in range(0, len(x), 4096):
-                x[first : first + 4096] = 100 * block if dtype == "uint8" else block
+                x[first : first + 4096] = 20 * block if dtype == "uint8" else block
             x.flush()
             if hasattr(fnn, "sources"):
                 self.prepare(dtype, 4096)

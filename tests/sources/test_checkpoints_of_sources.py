@@ -80,7 +80,7 @@ def test_windows_that_were_trained_on_are_not_prepared_again(tmp_path, monkeypat
 
     def stop(keeper):
         write(keeper, keeper.drawn)
-        if keeper.loop.state.taken == 10:
+        if keeper.loop.state.taken == 9:
             raise Killed
 
     write = fnn.keeper.Keeper._write

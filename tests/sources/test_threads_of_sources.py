@@ -55,8 +55,8 @@ def test_at_most_two_windows_are_in_memory(monkeypatch):
     monkeypatch.setattr(fnn.sources.windows.Window, "release", release)
     trained(BatchSource(chunks, window=8), epochs=1)
     assert len(trained_on) == 18
-    # When chunk i is read, at most two windows before it have not been trained on.
-    assert all(done >= i - 2 for i, done in enumerate(read))
+    # Chunk i is window i: when it is read, at most the window before has not been trained on.
+    assert all(done >= i - 1 for i, done in enumerate(read))
 
 
 def test_memory_of_windows_is_used_again():
@@ -67,6 +67,18 @@ def test_memory_of_windows_is_used_again():
     assert first.rows == second.rows == 20
     assert not np.shares_memory(first.memory, second.memory)
     assert source.fill(first.release()).memory is first.memory
+    suitable = fnn.sources.windows._suitable
+    for other in (suitable(first.memory, 21, 4, X.dtype), suitable(first.memory, 20, 3, X.dtype)):
+        assert not np.shares_memory(other, first.memory)
+
+
+def test_what_a_program_has_written_to_its_copy_of_a_file_stays(tmp_path):
+    np.save(tmp_path / "x.npy", X)
+    private = np.load(tmp_path / "x.npy", mmap_mode="c")
+    private += 1
+    first = trained(ArraySource(private, T, window=16))[0]
+    assert (private == X + 1).all()
+    assert first.tobytes() == trained(ArraySource(X + 1, T, window=16))[0].tobytes()
 
 
 def test_an_exception_of_the_source_is_raised_by_fit():
