@@ -57,9 +57,9 @@ test-kernel: $(VENV)/.installed-dev
 	$(BIN)/pytest --quiet tests/tools/test_names.py
 	$(PYTEST) --kernel $(KERNEL) tests/kernels tests/tools/test_benchmarks.py $(ARGS)
 
-# Without large shapes, tests that need the compiler, those of the estimators and tables, and those that run no kernels.
-# Coverage does not include the subprocesses that tests start.
-NO_KERNELS := $(addprefix --ignore=tests/,cli interop sklearn tables tools) $(addprefix --ignore=tests/api/test_,\
+# Without large shapes, tests that need the compiler, those of estimators, sources and tables, and those that run no
+# kernels. Coverage does not include the subprocesses that tests start.
+NO_KERNELS := $(addprefix --ignore=tests/,cli interop sklearn sources tables tools) $(addprefix --ignore=tests/api/test_,\
 	atomic.py bench_neighbours.py cli_stops.py hostile_files.py)
 
 test-nojit: $(VENV)/.installed-dev
