@@ -59,11 +59,25 @@ class Ranks:
         try:
             yield
         except Exception as raised:
+            if raised is self._agreed:
+                raise
             error = raised
-        told = None if error is None else (type(error).__name__, str(error))
-        failures = [(rank, failure) for rank, failure in enumerate(self.comm.allgather(told)) if failure is not None]
+        self._exchanged(error, None)
+
+    def gathered(self, value: Any) -> list[Any]:
+        """Return what each rank has given, in their order; all ranks call this in a context of `agreed`.
+
+        If one of them has failed there before, raise on all.
+        """
+        return self._exchanged(None, value)
+
+    def _exchanged(self, error: Exception | None, value: Any) -> list[Any]:
+        """Exchange errors and values. One kind of message for both: a rank that fails meets others in any exchange."""
+        failed = None if error is None else (type(error).__name__, str(error))
+        told = self.comm.allgather((failed, value))
+        failures = [(rank, failure) for rank, (failure, _) in enumerate(told) if failure is not None]
         if not failures:
-            return
+            return [value for _, value in told]
         if error is None:
             rank, (kind, text) = failures[0]
             error = _same_kind(kind)(f"rank {rank} raised {kind}: {text}")
@@ -92,20 +106,20 @@ class Ranks:
         asked : mapping
             By the names of arguments, numbers, texts and tuples of them.
         """
-        wanted = self.from_first(dict(asked))
-        own = [name for name in wanted if asked[name] != wanted[name]]
+        wanted, *others = self.gathered(dict(asked))
         differences: dict[str, list[str]] = {}
-        for rank, names in enumerate(self.comm.allgather([(name, shortened(repr(asked[name]))) for name in own])):
-            for name, value in names:
-                differences.setdefault(name, []).append(f"{value} on rank {rank}")
-        with self.agreed():
-            if differences:
-                texts = (
-                    f"{name} must be the same on all ranks, got {shortened(repr(wanted[name]))} on rank 0, "
-                    f"{', '.join(values)}"
-                    for name, values in differences.items()
-                )
-                raise ValueError("; ".join(texts))
+        for rank, got in enumerate(others, 1):
+            for name in wanted:
+                if got[name] != wanted[name]:
+                    differences.setdefault(name, []).append(f"{shortened(repr(got[name]))} on rank {rank}")
+        if differences:
+            texts = (
+                f"{name} must be the same on all ranks, got {shortened(repr(wanted[name]))} on rank 0, "
+                f"{', '.join(values)}"
+                for name, values in differences.items()
+            )
+            self._agreed = ValueError("; ".join(texts))
+            raise self._agreed
 
     @contextlib.contextmanager
     def sharing_cores(self) -> Iterator[None]:
