@@ -9,7 +9,8 @@
     gradients.py  steps whose gradients are summed over the ranks, fast or in a fixed order
     averaging.py  steps of each rank by itself, with averages of the parameters in between
     measuring.py  losses and metrics on the samples of all ranks
-    training.py   the trainer
+    sharing.py    which steps a trainer takes, what it exchanges
+    training.py   the trainer of a network; that of an estimator is in sklearn/
 
 mpi4py is imported where it is used: the user has imported it, to have a communicator.
 """

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,8 +39,8 @@ class AveragedSteps:
     ranks : Ranks
     every : int
         Steps of an epoch between two averages; one more is taken at its end, and at the end of a call.
-    more_settings : mapping of str to float, optional
-        Settings of the kernels besides those of network and optimizer.
+    batch_l2 : float
+        L2 penalty, which is divided by the weight of a batch of all ranks.
     """
 
     net: Any
@@ -48,14 +48,13 @@ class AveragedSteps:
     parts: Parts
     ranks: Ranks
     every: int
-    more_settings: Mapping[str, float] | None
+    batch_l2: float
 
     def __init__(
-        self, net: Any, state: TrainingState, parts: Parts, ranks: Ranks, every: int,
-        more_settings: Mapping[str, float] | None = None,
-    ) -> None:  # fmt: skip
+        self, net: Any, state: TrainingState, parts: Parts, ranks: Ranks, every: int, batch_l2: float = 0.0
+    ) -> None:
         self.net, self.state, self.parts, self.ranks, self.every = net, state, parts, ranks, every
-        self.more_settings = more_settings
+        self.batch_l2 = batch_l2
         self.codes: np.ndarray = net._codes("identity")
         self.counts: np.ndarray = parts.counts.sum(axis=0)
         self.weight: float = sum(parts.sizes) / parts.samples
@@ -80,7 +79,7 @@ class AveragedSteps:
         parts, state = self.parts, self.state
         samples = x, targets, weights
         if not len(losses):
-            self._take(losses, samples, np.zeros((1, 1), np.int64), rates, 1, NOTHING, NOTHING, 0)
+            self._take(losses, samples, np.zeros((1, 1), np.int64), rates, 1, 1.0, NOTHING, NOTHING, 0)
             return
         first = (state.taken + before) % parts.steps
         own_losses = np.zeros(len(losses))
@@ -91,12 +90,13 @@ class AveragedSteps:
             if count:
                 begin = parts.edges[step] - (parts.edges[first] if len(orders) == 1 else 0)
                 order = orders[epoch : epoch + 1, begin : begin + count * (j - i)]
-                shares = count / parts.totals[step : step + j - i]
-                divisors = batch_weights[i:j] * shares if batch_weights.size else NOTHING
-                self._take(own_losses[i:j], samples, order, rates[i:j], count, own_squares[i:j], divisors, before + i)
-                own_losses[i:j] *= shares
-                if half_squares.size:
-                    own_squares[i:j] *= shares
+                share = count / int(parts.totals[step])
+                divisors = batch_weights[i:j] * share if batch_weights.size else NOTHING
+                self._take(
+                    own_losses[i:j], samples, order, rates[i:j], count, share, own_squares[i:j], divisors, before + i
+                )
+                own_losses[i:j] *= share
+                own_squares[i:j] *= share
             if (step + j - i) % self.every == 0 or step + j - i == parts.steps or j == len(losses):
                 self._average()
         self.ranks.comm.Allreduce(own_losses, losses)
@@ -121,10 +121,11 @@ class AveragedSteps:
 
     def _take(
         self, losses: np.ndarray, samples: tuple[np.ndarray, np.ndarray, np.ndarray], order: np.ndarray,
-        rates: np.ndarray, batch: int, half_squares: np.ndarray, divisors: np.ndarray, before: int,
+        rates: np.ndarray, batch: int, share: float, half_squares: np.ndarray, divisors: np.ndarray, before: int,
     ) -> None:  # fmt: skip
         net, optimizer, (first, second) = self.net, self.state.optimizer, self.state.moments
-        settings = net._settings({**optimizer.flat_settings(), **(self.more_settings or {})})
+        # The kernel divides by the weight of this rank's share of the batch.
+        settings = net._settings({**optimizer.flat_settings(), "batch_l2": self.batch_l2 * share})
         if net.dropout:
             settings = settings.copy()
             settings[SEED] = self.parts.seed(net._seed, 0)
@@ -174,7 +175,7 @@ def chosen_every(
     order, rate = np.arange(count)[np.newaxis], np.zeros(1)
 
     def step() -> None:
-        steps._take(np.empty(1), samples, order, rate, count, NOTHING, NOTHING, 0)
+        steps._take(np.empty(1), samples, order, rate, count, 1.0, NOTHING, NOTHING, 0)
 
     step()
     message = np.empty(state.params.size + state.statistics.size, net.dtype)

@@ -168,7 +168,8 @@ class GradientSteps:
 
     def _half_squares(self) -> float:
         weights = (values for name, values in self.net.params.items() if name.startswith("W"))
-        return 0.5 * sum(float(np.square(values, dtype=np.float64).sum()) for values in weights)
+        with np.errstate(over="ignore"):  # where training diverges
+            return 0.5 * sum(float(np.square(values, dtype=np.float64).sum()) for values in weights)
 
 
 class ReducedSteps(GradientSteps):
@@ -187,6 +188,14 @@ class ReducedSteps(GradientSteps):
     def message_share(self) -> float:
         """The share of the time that was spent in messages, and in waiting for them."""
         return self.message_seconds / self.seconds if self.seconds else 0.0
+
+    def hint(self) -> None:
+        """Print what would help if messages take longer than the steps."""
+        share = self.message_share
+        if share > 0.5:
+            print(
+                f'messages take {share:.0%} of the time of a step: DataParallel(comm, average_every="auto") sends fewer'
+            )
 
     def __call__(self, *args: Any, **kwargs: Any) -> None:
         """Take steps, see `GradientSteps`."""

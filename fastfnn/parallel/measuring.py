@@ -46,12 +46,15 @@ def of_all(ranks: Ranks, net: Any, part: Part | None, metrics: Sequence[Metric])
 def shared_digest(ranks: Ranks, rows: Any, dtype: np.dtype[Any] | None = None) -> str | None:
     """Return the `digest` of an array that the ranks share, or of one that all have; it is the same for any sharing."""
     own = digest(rows, dtype)
-    told = ranks.comm.allgather((0 if rows is None else len(rows), own))
+    told = ranks.gathered((0 if rows is None else rows.shape[0], own))
     if len({text for _, text in told}) == 1:
         return own
     counts = [count for count, _ in told]
     first = sum(counts[: ranks.rank])
     wanted = np.linspace(0, sum(counts) - 1, min(sum(counts), ROWS_OF_DIGEST)).astype(np.int64) - first
-    mine = None if rows is None else rows[wanted[(wanted >= 0) & (wanted < len(rows))]]
-    some = [part for part in ranks.comm.allgather(mine) if part is not None and len(part)]
+    mine = None
+    if rows is not None:
+        mine = rows[wanted[(wanted >= 0) & (wanted < rows.shape[0])]]
+        mine = mine if isinstance(mine, np.ndarray) else mine.toarray()
+    some = [part for part in ranks.gathered(mine) if part is not None and len(part)]
     return digest(np.concatenate([part if dtype is None else part.astype(dtype) for part in some]))

@@ -15,18 +15,18 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastfnn.checkpoint import Checkpoint
-from fastfnn.fitting import Pace, TrainingLoop
+from fastfnn.fitting import TrainingLoop
 from fastfnn.history import History
 from fastfnn.metrics import Metric
 from fastfnn.options import activation_name
-from fastfnn.parallel.averaging import AveragedSteps, chosen_every
-from fastfnn.parallel.gradients import OrderedSteps, ReducedSteps
+from fastfnn.parallel.gradients import ReducedSteps
 from fastfnn.parallel.measuring import means, of_all, shared_digest
 from fastfnn.parallel.options import DataParallel
 from fastfnn.parallel.parts import Parts
 from fastfnn.parallel.ranks import Ranks
 from fastfnn.parallel.shards import divided
-from fastfnn.snapshot import Snapshot, TrainingState
+from fastfnn.parallel.sharing import described_optimizer, new_steps, prepare, share_changes
+from fastfnn.snapshot import TrainingState
 from fastfnn.steps import Steps
 from fastfnn.training import Training
 
@@ -96,7 +96,7 @@ class RankTraining(Training):
         ranks.check_equal({
             "layer_sizes": net.layer_sizes, "activation": tuple(map(activation_name, net.activation)),
             "loss": str(net.loss_function), **others, "backend": net.backend, "epochs": self.epochs,
-            "batch_size": self.batch_size, "optimizer": _described(self.optimizer), "sampling": self.sampling,
+            "batch_size": self.batch_size, "optimizer": described_optimizer(self.optimizer), "sampling": self.sampling,
             "metrics": tuple(metric.name for metric in self.metrics), "on_divergence": self.on_divergence,
             "validation_split": self._split, "labels in t": self.targets.ndim == 1,
             "class_weight": str(self._weights_given[1]), "average_every": parallel.average_every,
@@ -167,34 +167,16 @@ class RankTraining(Training):
         return super()._asked() | self._digests
 
     def _steps(self, state: TrainingState) -> Steps:
-        everything = self.net, state, self.parts, self.ranks
-        every = self.parallel.averaged_every = self._every(state)
-        if self.parallel.fixed_order:
-            return OrderedSteps(*everything)
-        if every > 1:
-            return AveragedSteps(*everything, every)
-        self._reduced = ReducedSteps(*everything)
-        return self._reduced
-
-    def _every(self, state: TrainingState) -> int:
-        """Return how many steps lie between two averages; 1 to sum the gradients of each step."""
-        every = self.parallel.average_every
-        if not isinstance(every, str):
-            return every
-        choice = chosen_every(self.net, state, self.parts, self.ranks, (self.rows, self.targets, self.weights))
-        if self.progress is True:
-            how = "gradients are summed in each step" if choice.every == 1 else f"averages every {choice.every} steps"
-            print(f"{how}: a message takes {_time(choice.message_seconds)}, a step {_time(choice.step_seconds)}")
-        return choice.every
+        samples = self.rows, self.targets, self.weights
+        steps = new_steps(self.parallel, self.net, state, self.parts, self.ranks, samples, shows=self.progress is True)
+        self._reduced = steps if isinstance(steps, ReducedSteps) else None
+        return steps
 
     def _loop(self, state: TrainingState, history: History) -> TrainingLoop:
         loop = super()._loop(state, history)
         loop.edges = None if self.parts.whole and self.trained_on.indices is None else self.parts.edges
         loop.keeps_copies = self._first_keeps
-        loop.before_call = Snapshot(state)  # a call is a Python loop over steps, which Ctrl-C can interrupt
-        if (every := self.parallel.averaged_every or 1) > 1:
-            loop.pace = Pace(every, 3 * self.batch * state.params.size)
-        loop.pace.agreed = self.ranks.from_first
+        prepare(loop, state, self.parallel, self.ranks, self.batch)
         return loop
 
     def _draw_orders(self, epochs: int) -> np.ndarray:
@@ -239,25 +221,12 @@ class RankTraining(Training):
         self._hint()
         if not self._first_keeps:
             return stopped
-        rate = optimizer.learning_rate
-        told = stopped, None if callable(rate) else rate, optimizer.clip_norm, optimizer.settings
-        stopped, rate, clip_norm, settings = ranks.from_first(told if ranks.first else None)
-        if not ranks.first:
-            optimizer.clip_norm, optimizer.settings = clip_norm, settings
-            if rate is not None:
-                optimizer.learning_rate = rate
-        ranks.broadcast(net._flat, net._statistics)
-        return bool(stopped)
+        return share_changes(ranks, net, optimizer, stopped)
 
     def _hint(self) -> None:
-        """Say once that messages take longer than the steps, if they do."""
-        if self._reduced is None or self.progress is not True:
-            return
-        share, self._reduced = self._reduced.message_share, None
-        if share > 0.5:
-            print(
-                f'messages take {share:.0%} of the time of a step: DataParallel(comm, average_every="auto") sends fewer'
-            )
+        if self._reduced is not None and self.progress is True:
+            self._reduced.hint()
+        self._reduced = None
 
     def _measure(self, history: History) -> None:
         """Append what is measured on all ranks' samples."""
@@ -273,14 +242,3 @@ class RankTraining(Training):
             }
         values |= of_all(ranks, net, self.trained_on, metrics)
         history._extend(**{name: [value] for name, value in values.items()})
-
-
-def _described(optimizer: Any) -> tuple[Any, ...]:
-    """Return class and settings of an optimizer; of a function that tells the learning rate only that it is one."""
-    rate = optimizer.learning_rate
-    settings = tuple(optimizer.settings.items())
-    return type(optimizer).__name__, "a function" if callable(rate) else rate, optimizer.clip_norm, *settings
-
-
-def _time(seconds: float) -> str:
-    return f"{seconds * 1e3:.3g} ms" if seconds >= 1e-3 else f"{seconds * 1e6:.3g} us"
