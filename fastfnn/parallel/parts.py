@@ -56,7 +56,7 @@ class Parts:
     batch_size : int
         Samples of a step over all parts; the last step of an epoch may take fewer.
     sampling : str
-        See `FNN.fit`.
+        See `FNN.fit`; "in order" takes the samples of each part as they come.
 
     Attributes
     ----------
@@ -110,7 +110,7 @@ class Parts:
             place = 0
             for part, size in enumerate(self.sizes, self.first):
                 of_part = np.random.default_rng([key, part])
-                if self.whole:
+                if self.whole or self.sampling == "in order":
                     drawn = np.arange(size)
                 else:
                     drawn = of_part.integers(size, size=size) if self.sampling == "replacement" and size else (
