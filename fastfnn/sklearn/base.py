@@ -19,6 +19,7 @@ from fastfnn.initialization import draw_weights
 from fastfnn.sklearn import ensemble, holder
 from fastfnn.sklearn.data import Data, dtypes_to_keep, outputs
 from fastfnn.sklearn.parameters import activations
+from fastfnn.sklearn.teams import ALONE, Team
 from fastfnn.sklearn.workers import in_worker
 
 
@@ -33,15 +34,15 @@ class NetworkEstimator(BaseEstimator):
         """Return samples and targets as arrays, or sparse arrays, by scikit-learn's validation."""
         raise NotImplementedError
 
-    def _learn_targets(self, y: Any, incremental: bool) -> None:
-        """Set the attributes that describe the targets."""
+    def _learn_targets(self, y: Any, incremental: bool, team: Team = ALONE) -> None:
+        """Set the attributes that describe the targets, those of all ranks of a team."""
 
     def _encoded(self, y: Any) -> np.ndarray:
         """Return validated targets as labels from 0 (N,), or as rows (N, K)."""
         raise NotImplementedError
 
-    def _class_weights(self, y: Any, incremental: bool) -> np.ndarray | None:
-        """Return the weight of each sample by its class, or None."""
+    def _class_weights(self, y: Any, incremental: bool, team: Team = ALONE) -> np.ndarray | None:
+        """Return the weight of each sample by its class, or None; classes are those of all ranks of a team."""
         return None
 
     def _output_count(self, targets: np.ndarray) -> int:

@@ -22,6 +22,7 @@ from fastfnn.optimizers import Optimizer, Rate
 from fastfnn.sklearn.data import Data, dtypes_to_keep
 from fastfnn.sklearn.estimator import BaseMLP
 from fastfnn.sklearn.parameters import CONSTRAINTS
+from fastfnn.sklearn.teams import ALONE, Team, all_labels, weights_of_classes
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):
@@ -367,7 +368,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             y = column_or_1d(y, warn=True)
         return X, y
 
-    def _learn_targets(self, y: Any, incremental: bool) -> None:
+    def _learn_targets(self, y: Any, incremental: bool, team: Team = ALONE) -> None:
+        y = all_labels(team, y)
         if not hasattr(self, "classes_") or (not self.warm_start and not incremental):
             self._label_binarizer = LabelBinarizer().fit(y)
             self.classes_ = self._label_binarizer.classes_
@@ -399,7 +401,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
                 f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes_}. 'y' has {classes}."
             )
 
-    def _class_weights(self, y: Any, incremental: bool) -> np.ndarray | None:
+    def _class_weights(self, y: Any, incremental: bool, team: Team = ALONE) -> np.ndarray | None:
         if self.class_weight is None:
             return None
         if incremental and isinstance(self.class_weight, str):
@@ -408,7 +410,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             )
         if isinstance(self.class_weight, list) and not all(isinstance(item, Mapping) for item in self.class_weight):
             raise TypeError(f"class_weight must hold dicts if it is a list, got {self.class_weight}")
-        weights: np.ndarray = compute_sample_weight(self.class_weight, y)
+        weights: np.ndarray = compute_sample_weight(weights_of_classes(team, self.class_weight, y), y)
         return weights
 
     def _output_count(self, targets: np.ndarray) -> int:

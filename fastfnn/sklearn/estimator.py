@@ -25,7 +25,8 @@ from fastfnn import FNN, Checkpoint, DivergenceError, frames
 from fastfnn.callbacks import checked_callbacks
 from fastfnn.checkpoint import checked_checkpoint
 from fastfnn.options import checked_dtype
-from fastfnn.sklearn import ensemble, going_on, holder, lbfgs, sources, unscaled, validation_data
+from fastfnn.parallel.alone import Alone
+from fastfnn.sklearn import ensemble, going_on, holder, lbfgs, parallel, sources, teams, unscaled, validation_data
 from fastfnn.sklearn.base import NetworkEstimator
 from fastfnn.sklearn.data import Data, readable
 from fastfnn.sklearn.parameters import (
@@ -35,6 +36,7 @@ from fastfnn.sklearn.parameters import (
     new_optimizer,
     uses_lbfgs,
 )
+from fastfnn.sklearn.teams import ALONE, Team
 from fastfnn.sklearn.training import Training
 from fastfnn.sources.batches import as_source
 
@@ -51,7 +53,7 @@ class BaseMLP(NetworkEstimator):
     _parameter_constraints: ClassVar[dict[str, Any]] = CONSTRAINTS
 
     # They belong to one process, and are nothing that a pipeline routes.
-    __metadata_request__fit: ClassVar[dict[str, Any]] = {"checkpoint": UNUSED, "resume": UNUSED}
+    __metadata_request__fit: ClassVar[dict[str, Any]] = {"checkpoint": UNUSED, "resume": UNUSED, "comm": UNUSED}
 
     loss_curve_: list[float]
     best_loss_: float | None
@@ -62,7 +64,6 @@ class BaseMLP(NetworkEstimator):
 
     # Training
 
-    @_fit_context(prefer_skip_nested_validation=True)
     def fit(
         self,
         X: Any,
@@ -72,6 +73,7 @@ class BaseMLP(NetworkEstimator):
         eval_set: tuple[Any, Any] | None = None,
         checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
         resume: bool = False,
+        comm: Any = None,
     ) -> Self:
         """Train the network.
 
@@ -92,6 +94,9 @@ class BaseMLP(NetworkEstimator):
         resume : bool, default False
             Go on from the checkpoint if there is one. The result has the same bits as that of a training that was not
             interrupted. Data and parameters must be the same; `max_iter` may differ.
+        comm : communicator of mpi4py or DataParallel, optional
+            Train with all processes of this communicator, each of which calls `fit` with its share of the samples, see
+            Notes; a `fastfnn.DataParallel` tells more.
 
         Returns
         -------
@@ -110,6 +115,13 @@ class BaseMLP(NetworkEstimator):
         an error: `early_stopping` (give `eval_set`), solver="lbfgs", `n_estimators`, ``class_weight="balanced"`` and
         `checkpoint`. Features of a `fastfnn.sources.ParquetSource` have their names.
 
+        With `comm`, `batch_size` is the number of samples of a step over all ranks, and the estimator is the same on
+        all of them afterwards. Classes, their weights, losses and scores are those of the samples of all ranks. The
+        random state is that of rank 0, which alone prints, calls its callbacks and writes checkpoints. `early_stopping`
+        keeps a share of the samples of each rank apart, drawn without regard to classes. An `eval_set` may be given on
+        each rank or on rank 0 alone; `eval_metric` needs it on rank 0 alone. Ensembles and solver="lbfgs" cannot be
+        trained in this way.
+
         Examples
         --------
         >>> from sklearn.datasets import load_iris
@@ -119,9 +131,13 @@ class BaseMLP(NetworkEstimator):
         >>> len(model.validation_scores_) == model.n_iter_ < 1000
         True
         """
-        kept = checked_checkpoint(checkpoint, resume)
-        wanted = None if kept is None else (kept, resume)
-        return self._fit(X, y, sample_weight, eval_set, incremental=False, wanted=wanted)
+        with teams.team_of(comm) as team:
+            with team.agreed():
+                kept = checked_checkpoint(checkpoint, resume)
+                if not isinstance(team, Alone):
+                    self._validate_params()  # as `_fit` does, where an error would leave the other ranks waiting
+            wanted = None if kept is None else (kept, resume)
+            return self._fit(X, y, sample_weight, eval_set, incremental=False, wanted=wanted, team=team)
 
     def _is_stochastic(self) -> bool:
         if uses_lbfgs(self):
@@ -160,15 +176,16 @@ class BaseMLP(NetworkEstimator):
         """
         return self._fit(X, y, sample_weight, None, incremental=True)
 
+    @_fit_context(prefer_skip_nested_validation=True)
     def _fit(
         self, X: Any, y: Any, sample_weight: Any, eval_set: Any, incremental: bool,
-        wanted: tuple[Checkpoint, bool] | None = None,
+        wanted: tuple[Checkpoint, bool] | None = None, team: Team = ALONE,
     ) -> Self:  # fmt: skip
         """Train; `wanted` are the checkpoint and whether to resume from it, if there is to be one."""
         stop = threading.Event()
         with self._threads():
-            with self._unchanged_by_errors():
-                train = self._prepared(X, y, sample_weight, eval_set, incremental, wanted, stop)
+            with self._unchanged_by_errors(), team.agreed():
+                train = self._prepared(X, y, sample_weight, eval_set, incremental, team, wanted, stop)
             train()
         return self
 
@@ -184,17 +201,20 @@ class BaseMLP(NetworkEstimator):
             raise
 
     def _prepared(
-        self, X: Any, y: Any, sample_weight: Any, eval_set: Any, incremental: bool,
+        self, X: Any, y: Any, sample_weight: Any, eval_set: Any, incremental: bool, team: Team,
         wanted: tuple[Checkpoint, bool] | None, stop: threading.Event,
     ) -> Callable[[], None]:  # fmt: skip
-        """Check everything that training gets; return the function that trains."""
+        """Check everything that training gets; return the function that trains. `team` are the ranks that train."""
         hidden = hidden_layer_sizes(self)
         check_combination(self, len(hidden), eval_set, incremental)
         if (source := as_source(X)) is not None:
+            if not isinstance(team, Alone):
+                raise ValueError("comm needs samples as arrays, of each rank its share, got a source")
             sources.check_arguments(self, source, wanted, incremental, y=y, sample_weight=sample_weight)
             return sources.prepared(self, source, eval_set, stop)
         if wanted is not None and uses_lbfgs(self):
             raise ValueError("checkpoint needs a stochastic solver, got solver='lbfgs'")
+        teams.check_parameters(self, team)
         trained = len(getattr(self, "estimators_", ())) or hasattr(self, "coefs_")  # the number of networks
         first_pass = trained != self.n_estimators or (not self.warm_start and not incremental)
         given = X, y
@@ -203,10 +223,11 @@ class BaseMLP(NetworkEstimator):
         except ValueError as error:
             frames.explain(error, "X", X)
             raise
-        self._learn_targets(y, incremental)
+        teams.check_data(self, team, X, y, sample_weight is not None, first_pass)
+        self._learn_targets(y, incremental, team)
         targets = self._encoded(y)
         weights = None if sample_weight is None else _check_sample_weight(sample_weight, X, dtype=np.float64)
-        by_class = self._class_weights(y, incremental)
+        by_class = self._class_weights(y, incremental, team)
         if by_class is not None:
             weights = by_class if weights is None else by_class * weights
         self._random_state = check_random_state(self.random_state)
@@ -215,14 +236,15 @@ class BaseMLP(NetworkEstimator):
         else:
             self._check_same_layers(targets, hidden)
         X = readable(X, self._layer_sizes[0], self._dtype, 1 if incremental else self.max_iter)
-        arguments = X, targets, weights, given, eval_set, incremental, wanted, stop
+        arguments = X, targets, weights, given, eval_set, incremental, team, wanted, stop
         prepare = self._prepared_network if self.n_estimators == 1 else functools.partial(ensemble.prepared, self)
         train = prepare(*arguments)
 
         def train_and_look() -> None:
             train()
-            if not stop.is_set():
-                unscaled.warn(self, X, targets, weights)
+            with team.agreed():
+                if team.first and not stop.is_set():
+                    unscaled.warn(self, X, targets, weights)
 
         return train if incremental else train_and_look
 
@@ -250,7 +272,7 @@ class BaseMLP(NetworkEstimator):
 
     def _prepared_network(
         self, X: Any, targets: np.ndarray, weights: np.ndarray | None, given: tuple[Any, Any], eval_set: Any,
-        incremental: bool, wanted: tuple[Checkpoint, bool] | None, stop: threading.Event,
+        incremental: bool, team: Team, wanted: tuple[Checkpoint, bool] | None, stop: threading.Event,
     ) -> Callable[[], None]:  # fmt: skip
         """Return the function that trains the one network; `given` are X and y as they came. See `_prepared`."""
         net = holder.current_network(self) if hasattr(self, "coefs_") else self._draw_network()
@@ -258,7 +280,10 @@ class BaseMLP(NetworkEstimator):
         if uses_lbfgs(self):
             run = functools.partial(self._minimize, net, data, stop)
         else:
-            training = self._prepared_descent(net, data, given, eval_set, incremental, wanted, stop)
+            if isinstance(team, Alone):
+                training = self._prepared_descent(net, data, given, eval_set, incremental, wanted, stop)
+            else:
+                training = parallel.prepared_descent(self, net, data, eval_set, team, wanted, stop)
             run = functools.partial(self._descend, net, training, 1 if incremental else self.max_iter, incremental)
 
         def train() -> None:
@@ -268,7 +293,8 @@ class BaseMLP(NetworkEstimator):
             except DivergenceError:
                 finite = False
             if not finite:
-                raise unscaled.diverged(self, data.x, data.targets)
+                with team.agreed():
+                    raise unscaled.diverged(self, data.x, data.targets)
 
         return train
 
@@ -308,9 +334,8 @@ class BaseMLP(NetworkEstimator):
         keeper = None
         if wanted is not None:
             evaluation = None if splits or held_out is None else held_out.data
-            keeper = going_on.new_keeper(
-                self, wanted, net, self._optimizer, watchers, data, len(chosen), evaluation
-            )  # fmt: skip
+            told = going_on.digests(data, evaluation, net.dtype)
+            keeper = going_on.new_keeper(self, wanted, net, self._optimizer, watchers, len(chosen), told)
             if keeper.found is not None:
                 before_split = going_on.check_before_split(keeper)
                 if splits:

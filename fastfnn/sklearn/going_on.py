@@ -27,17 +27,23 @@ COMPARED = (
 MT19937_WORDS = 624
 
 
+def digests(data: Data, evaluation: Data | None, dtype: np.dtype[Any]) -> dict[str, Any]:
+    """Return what tells the data of a training from others; `evaluation` is the user's own validation data."""
+    return {
+        "X": digest(data.x, dtype), "y": digest(data.targets), "sample_weight": digest(data.weights),
+        "eval_set": None if evaluation is None else [digest(evaluation.x, dtype), digest(evaluation.targets)],
+    }  # fmt: skip
+
+
 def new_keeper(
     estimator: Any, wanted: tuple[Checkpoint, bool], net: FNN, optimizer: Optimizer, watchers: list[Callback],
-    data: Data, samples: int, evaluation: Data | None,
+    samples: int, told: dict[str, Any],
 ) -> Keeper:  # fmt: skip
-    """Return the keeper of a training on `samples` of the data; `evaluation` is the user's own validation data."""
+    """Return the keeper of a training on a number of samples; `told` are their digests."""
     parameters = {name: _plain(getattr(estimator, name)) for name in COMPARED if hasattr(estimator, name)}
     asked = asked_of(
         optimizer, trained_by=type(estimator).__name__, batch_size=estimator._batch_size(samples),
-        samples=samples, **parameters, **{"parameter learning_rate": estimator.learning_rate},
-        X=digest(data.x, net.dtype), y=digest(data.targets), sample_weight=digest(data.weights),
-        eval_set=None if evaluation is None else [digest(evaluation.x, net.dtype), digest(evaluation.targets)],
+        samples=samples, **parameters, **{"parameter learning_rate": estimator.learning_rate}, **told,
     )  # fmt: skip
     return Keeper(*wanted, net, optimizer, watchers, asked)
 
@@ -112,8 +118,12 @@ def check_before_split(keeper: Keeper) -> dict[str, Any]:
         return before_split
 
 
-def check_found(keeper: Keeper, net: FNN, chosen: np.ndarray, stops_early: bool) -> None:
-    """Raise ValueError unless the checkpoint that was found holds what this training can go on with."""
+def check_found(keeper: Keeper, net: FNN, chosen: np.ndarray | None, stops_early: bool) -> None:
+    """Raise ValueError unless the checkpoint that was found holds what this training can go on with.
+
+    `chosen` are the indices of the training samples; None if other processes train on others. The training of several
+    processes notes no order.
+    """
     with files.damage_reported(keeper.checkpoint.file):
         found: Any = keeper.found
         told, epochs = found.estimator, found.epochs
@@ -134,6 +144,10 @@ def check_found(keeper: Keeper, net: FNN, chosen: np.ndarray, stops_early: bool)
         record("drawn", told["drawn"], ("random", "order"))
         _check_random("drawn.random", told["drawn"]["random"])
         order = told["drawn"]["order"]
+        if chosen is None:
+            if order is not None:
+                raise ValueError("drawn.order must be null in the training of several processes")
+            return
         _check_array("drawn.order", order, np.dtype(np.uint32), len(chosen))
         if not np.array_equal(np.sort(order), np.sort(chosen)):
             raise ValueError("drawn.order must hold the numbers of the training samples")

@@ -8,6 +8,7 @@ scikit-learn, and decides after each epoch whether to go on. Some definitions ar
 - The reported squared error is the mean over the outputs, but its gradient is that of the sum.
 """
 
+import contextlib
 import functools
 import math
 import threading
@@ -31,7 +32,7 @@ from fastfnn.sklearn import going_on
 from fastfnn.sklearn.data import Data, dense_rows
 from fastfnn.sklearn.parameters import scales_rate
 from fastfnn.snapshot import TrainingState
-from fastfnn.steps import CompiledSteps
+from fastfnn.steps import CompiledSteps, Steps
 
 # solver="sgd", learning_rate="adaptive": the rate is divided by this, and training stops once it is below the least.
 ADAPTIVE_DIVISOR, ADAPTIVE_LEAST_RATE = 5.0, 1e-6
@@ -84,6 +85,10 @@ class Training:
     stop: threading.Event
     keeper: Keeper | None
     before_split: dict[str, Any] | None
+    steps: Steps
+    order: np.ndarray
+    samples: int
+    batch_size: int
 
     def __init__(
         self,
@@ -103,12 +108,16 @@ class Training:
         self.estimator, self.net, self.optimizer, self.data = estimator, net, optimizer, data
         self.score, self.watchers, self.measure, self.stop = score, watchers, measure, stop
         self.keeper, self.before_split = keeper, before_split
-        self.order = chosen
+        self.order, self.samples = chosen, len(chosen)
         self.batch_size = batch_size
         self.state = TrainingState(net._flat, net._statistics, optimizer.flat_state(net.params), optimizer)
         self.weights: np.ndarray = np.empty(0, net.dtype) if data.weights is None else data.weights.astype(net.dtype)
-        self.steps: CompiledSteps = CompiledSteps(net, self.state, batch_size, {"batch_l2": estimator.alpha})
+        self.sparse: bool = scipy.sparse.issparse(data.x)
         self.divisor: int = estimator._loss_divisor()
+        self.verbose: bool = bool(estimator.verbose)
+        self.progress: bool = estimator.progress
+        self.warns: bool = True
+        self.measures: bool = bool(watchers)
         self.observed: bool = bool(
             estimator.verbose or estimator.progress or watchers or score is not None
             or (estimator.learning_rate == "invscaling" and scales_rate(estimator))
@@ -117,18 +126,23 @@ class Training:
     def run(self, epochs: int, incremental: bool) -> None:
         """Train until the criterion of the estimator is met, for at most `epochs` epochs."""
         keeper = self.keeper
-        if keeper is not None:
-            keeper.open_folder()
         estimator, history = self.estimator, History()
+        self.steps = self._new_steps()
         loop = self._loop(history, epochs, calls_are_atomic(self.net.backend))
         self.net._optimizer = self.optimizer  # for callbacks
-        for watcher in self.watchers:
-            watcher.begin(self.net, history)
         estimator.n_iter_ = 0
-        stops = False if keeper is None else self._begin_keeping(keeper, loop, history)
+        stops = False
+        with self._own_work():
+            if keeper is not None:
+                keeper.open_folder()
+            for watcher in self.watchers:
+                watcher.begin(self.net, history)
+            if keeper is not None:
+                stops = self._begin_keeping(keeper, loop, history)
+        stops = self._share_beginning(loop, history, stops)
         try:
-            with progress_bar(estimator.progress, loop.known_steps, epochs, loop.samples) as shown:
-                loop.compile(ordered=True)
+            with progress_bar(self.progress, loop.known_steps, epochs, loop.samples) as shown, self._guarded():
+                self._compile(loop)
                 shown.advance(self.state.taken)
                 while not stops and estimator.n_iter_ < epochs and not self.stop.is_set():
                     count = self._epochs_at_once(loop)
@@ -137,20 +151,23 @@ class Training:
                     self._train(loop, count, shown.advance)
                     for loss in history.loss[estimator.n_iter_ :]:
                         stops = self._after_epoch(loss, loop.samples)
-                    if self.watchers:
+                    if self.measures:
                         self.measure(history)
                     shown.report(history)
-                    # A list, so that every callback is called even if an earlier one stops the training.
-                    stops = any([watcher.epoch(self.net, history) for watcher in self.watchers]) or stops
-                    if keeper is not None:
-                        keeper.after_epochs(stops or estimator.n_iter_ >= epochs, stops)
-                if not stops and not incremental and not self.stop.is_set():
-                    warnings.warn(
-                        f"Stochastic Optimizer: Maximum iterations ({epochs}) "
-                        "reached and the optimization hasn't converged yet.",
-                        ConvergenceWarning,
-                        stacklevel=2,
-                    )
+                    with self._own_work():
+                        # A list, so that every callback is called even if an earlier one stops the training.
+                        stops = any([watcher.epoch(self.net, history) for watcher in self.watchers]) or stops
+                        if keeper is not None:
+                            keeper.after_epochs(stops or estimator.n_iter_ >= epochs, stops)
+                    stops = self._share_epoch(stops)
+                with self._own_work():
+                    if not stops and not incremental and not self.stop.is_set() and self.warns:
+                        warnings.warn(
+                            f"Stochastic Optimizer: Maximum iterations ({epochs}) "
+                            "reached and the optimization hasn't converged yet.",
+                            ConvergenceWarning,
+                            stacklevel=2,
+                        )
         except KeyboardInterrupt:
             self.stop.set()
             if keeper is not None:
@@ -159,13 +176,14 @@ class Training:
             warnings.warn("Training interrupted by user.", stacklevel=2)
         finally:
             loop.settle()
-        for watcher in self.watchers:
-            watcher.end(self.net, history)
+        with self._own_work():
+            for watcher in self.watchers:
+                watcher.end(self.net, history)
 
     def _loop(self, history: History, epochs: int, atomic: bool) -> TrainingLoop:
         """Return what takes the steps of this training."""
         return TrainingLoop(
-            self._take_steps, self.state, history, len(self.order), self.batch_size, epochs, raises=True,
+            self._take_steps, self.state, history, self.samples, self.batch_size, epochs, raises=True,
             goes_back=False, keeps_copies=False, atomic=atomic,
         )  # fmt: skip
 
@@ -192,6 +210,32 @@ class Training:
             row[:] = self.order
         return orders
 
+    # What changes where several processes train together, see `parallel`
+
+    def _new_steps(self) -> Steps:
+        """Return what takes the steps."""
+        return CompiledSteps(self.net, self.state, self.batch_size, {"batch_l2": self.estimator.alpha})
+
+    def _compile(self, loop: TrainingLoop) -> None:
+        """Compile the kernels, or load them."""
+        loop.compile(ordered=True)
+
+    def _own_work(self) -> contextlib.AbstractContextManager[None]:
+        """Return a context for what one of the processes does alone, and what can fail there."""
+        return contextlib.nullcontext()
+
+    def _guarded(self) -> contextlib.AbstractContextManager[None]:
+        """Return a context in which an exception of one of the processes must not leave the others waiting."""
+        return contextlib.nullcontext()
+
+    def _share_beginning(self, loop: TrainingLoop, history: History, stops: bool) -> bool:
+        """Give all processes what they begin with; return whether the training had been stopped."""
+        return stops
+
+    def _share_epoch(self, stops: bool) -> bool:
+        """Give all processes what callbacks have changed; return whether the training is stopped."""
+        return stops
+
     # Checkpoints
 
     def _begin_keeping(self, keeper: Keeper, loop: TrainingLoop, history: History) -> bool:
@@ -202,11 +246,14 @@ class Training:
         if found is not None:
             going_on.restore(estimator, found.estimator)
             going_on.set_random(estimator._random_state, found.estimator["drawn"]["random"])
-            self.order[...] = found.estimator["drawn"]["order"]
+            self._restore_order(found.estimator["drawn"]["order"])
             estimator.n_iter_ = history.epochs
             if history.loss:
                 estimator.loss_ = history.loss[-1]
         return stopped
+
+    def _restore_order(self, order: Any) -> None:
+        self.order[...] = order
 
     def _noted(self) -> dict[str, Any]:
         return going_on.noted(self.estimator) | {"before_split": self.before_split}
@@ -219,9 +266,9 @@ class Training:
 
     def _take_steps(self, losses: np.ndarray, orders: np.ndarray, rates: np.ndarray) -> None:
         """Take ``len(losses)`` compiled steps on samples in these orders, see `TrainingLoop`."""
-        sizes = self._batch_weights(orders)[: len(losses)]
+        sizes = self._batch_weights(orders, len(losses))
         half_squares = np.empty(len(losses) if self.estimator.alpha else 0)
-        if scipy.sparse.issparse(self.data.x):
+        if self.sparse:
             self._take_sparse_steps(losses, half_squares, sizes, orders, rates)
         else:
             batch_weights = sizes if self.data.weights is not None else sizes[:0]
@@ -230,13 +277,16 @@ class Training:
         if self.estimator.alpha:
             losses += self.estimator.alpha * half_squares / sizes
 
-    def _batch_weights(self, orders: np.ndarray) -> np.ndarray:
-        """Return what the loss of each batch is divided by: the sum of its samples' weights, infinite if that is 0."""
+    def _batch_weights(self, orders: np.ndarray, count: int) -> np.ndarray:
+        """Return what the loss of each of the first `count` batches is divided by.
+
+        It is the sum of the weights of their samples, infinite if that is 0.
+        """
         if self.data.weights is None:
-            return batch_sizes(*orders.shape, self.batch_size)
+            return batch_sizes(*orders.shape, self.batch_size)[:count]
         edges = np.arange(0, orders.shape[1], self.batch_size)
         sums = np.add.reduceat(self.data.weights[orders], edges, axis=1).ravel()
-        return np.where(sums == 0, np.inf, sums)
+        return np.where(sums == 0, np.inf, sums)[:count]
 
     def _take_sparse_steps(
         self, losses: np.ndarray, half_squares: np.ndarray, sizes: np.ndarray, orders: np.ndarray, rates: np.ndarray
@@ -275,7 +325,7 @@ class Training:
         estimator.loss_ = loss
         estimator.t_ += samples
         estimator.loss_curve_.append(loss)
-        if estimator.verbose:
+        if self.verbose:
             print(f"Iteration {estimator.n_iter_}, loss = {loss:.8f}")
         if self.score is None:
             self._note_loss(loss)
@@ -298,7 +348,7 @@ class Training:
     def _note_score(self, score: float) -> None:
         estimator = self.estimator
         estimator.validation_scores_.append(score)
-        if estimator.verbose:
+        if self.verbose:
             print(f"Validation score: {score:f}")
         worse = score < estimator.best_validation_score_ + estimator.tol
         estimator._no_improvement_count = estimator._no_improvement_count + 1 if worse else 0
@@ -317,6 +367,6 @@ class Training:
             ending = f"Setting learning rate to {rate:f}"
         else:
             ending = "Learning rate too small. Stopping." if adaptive else "Stopping."
-        if estimator.verbose:
+        if self.verbose:
             print(f"{message} {ending}")
         return not ending.startswith("Setting")

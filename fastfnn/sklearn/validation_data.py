@@ -46,15 +46,15 @@ def split(
 def scorer(estimator: Any, net: FNN, held_out: HeldOut) -> Callable[[], float]:
     """Return a function that measures the network: higher is better."""
     if held_out.given is None:
-        return lambda: _default_score(estimator, net, held_out.data)
+        return lambda: score_of(estimator, outputs(net, held_out.data.x, "identity"), held_out.data)
     metric = get_scorer(estimator.eval_metric) if isinstance(estimator.eval_metric, str) else estimator.eval_metric
     x, y, weights = held_out.given
     more = {} if weights is None else {"sample_weight": weights}
     return lambda: float(metric(estimator, x, y, **more))
 
 
-def _default_score(estimator: Any, net: FNN, data: Data) -> float:
-    out = outputs(net, data.x, "identity")
+def score_of(estimator: Any, out: np.ndarray, data: Data) -> float:
+    """Return the score of an estimator by the outputs (N, K) of its network, before the output activation."""
     if not np.isfinite(out).all():
         return np.nan
     return float(estimator._score_of_outputs(out, data))
