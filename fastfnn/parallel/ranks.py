@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import contextlib
 import os
 import sys
@@ -73,14 +72,14 @@ class Ranks:
 
     def _exchanged(self, error: Exception | None, value: Any) -> list[Any]:
         """Exchange errors and values. One kind of message for both: a rank that fails meets others in any exchange."""
-        failed = None if error is None else (type(error).__name__, str(error))
+        failed = None if error is None else (type(error).__name__, _built_in(error), str(error))
         told = self.comm.allgather((failed, value))
         failures = [(rank, failure) for rank, (failure, _) in enumerate(told) if failure is not None]
         if not failures:
             return [value for _, value in told]
         if error is None:
-            rank, (kind, text) = failures[0]
-            error = _same_kind(kind)(f"rank {rank} raised {kind}: {text}")
+            rank, (kind, base, text) = failures[0]
+            error = base(f"rank {rank} raised {kind}: {text}")
         self._agreed = error
         raise error
 
@@ -136,9 +135,7 @@ class Ranks:
             yield
 
 
-def _same_kind(name: str) -> type[Exception]:
-    """Return the class of an exception of another rank if it is built in and takes a text, else RuntimeError."""
-    kind = getattr(builtins, name, None)
-    if isinstance(kind, type) and issubclass(kind, Exception) and not issubclass(kind, UnicodeError):
-        return kind
-    return RuntimeError
+def _built_in(error: Exception) -> type[Exception]:
+    """Return the class of an error, or that which it derives from, if it is built in and takes a text."""
+    kinds = [each for each in type(error).__mro__ if each.__module__ == "builtins" and issubclass(each, Exception)]
+    return RuntimeError if kinds[0] is Exception or issubclass(kinds[0], UnicodeError) else kinds[0]
