@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 
 from fastfnn.checkpoint import Checkpoint
 from fastfnn.fitting import TrainingLoop
+from fastfnn.held_out import Part
 from fastfnn.history import History
 from fastfnn.metrics import Metric
 from fastfnn.options import activation_name
@@ -27,6 +28,7 @@ from fastfnn.parallel.ranks import Ranks
 from fastfnn.parallel.shards import divided
 from fastfnn.parallel.sharing import described_optimizer, new_steps, prepare, share_changes
 from fastfnn.snapshot import TrainingState
+from fastfnn.sources.evaluation import SourcePart
 from fastfnn.steps import Steps
 from fastfnn.training import Training
 
@@ -88,6 +90,9 @@ class RankTraining(Training):
             net, x, t, batch_size=batch_size, sample_weight=sample_weight, class_weight=class_weight, **arguments
         )
         self._split = arguments.get("validation_split")
+        if isinstance(self.held_out, SourcePart):
+            raise ValueError("validation_data must be arrays with comm, of each rank its share, got a source")
+        self._own_part: Part | None = self.held_out
 
     def join(self) -> None:
         """Check that all ranks ask for the same, and find out what all of them have."""
@@ -138,7 +143,7 @@ class RankTraining(Training):
 
     def _shared_digests(self) -> dict[str, Any]:
         """Return the digests of what all ranks have together, which do not depend on how they share it."""
-        ranks, dtype, held_out = self.ranks, self.net.dtype, self.held_out
+        ranks, dtype, held_out = self.ranks, self.net.dtype, self._own_part
         validation_data = None
         if ranks.from_first(held_out is not None):
             rows, targets = (None, None) if held_out is None else (held_out.rows, held_out.targets)
@@ -234,11 +239,9 @@ class RankTraining(Training):
         others = [metric for metric in metrics if metric.name != "accuracy"]
         values: dict[str, float] = {}
         if ranks.from_first(self.held_out is not None):
-            result = means(ranks, net, self.held_out) | of_all(ranks, net, self.held_out, others)
+            result = means(ranks, net, self._own_part) | of_all(ranks, net, self._own_part, others)
             if "accuracy" in result and len(others) == len(metrics):
                 metrics = [Metric("accuracy"), *metrics]
-            values = {
-                f"val_{name}": value for name, value in (result | of_all(ranks, net, self.held_out, others)).items()
-            }
+            values = {f"val_{name}": value for name, value in result.items()}
         values |= of_all(ranks, net, self.trained_on, metrics)
         history._extend(**{name: [value] for name, value in values.items()})
