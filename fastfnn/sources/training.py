@@ -15,6 +15,7 @@ from fastfnn.checkpoint import Checkpoint, checked_checkpoint
 from fastfnn.fitting import TrainingLoop
 from fastfnn.held_out import Part
 from fastfnn.history import History
+from fastfnn.keeper import Keeper
 from fastfnn.optimizers import Optimizer
 from fastfnn.snapshot import TrainingState
 from fastfnn.sources.base import Source
@@ -104,7 +105,7 @@ class_weight, callbacks, progress, on_divergence, checkpoint, resume
         if checkpoint is not None and (self.samples is None or self.batch_size is None):
             missing = "batch_size with a source" if batch_size is None else "samples, the number of rows of the source"
             raise ValueError(f"checkpoint needs {missing}, got None")
-        self.keeper = None
+        self.keeper: Keeper | None = None
         self._open_checkpoint(checked_checkpoint(checkpoint, resume), resume)
 
     def _new_history(self) -> History:
