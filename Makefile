@@ -79,7 +79,7 @@ test-generic: $(VENV)/.installed-dev
 
 # The tests that `make test` skips, since PyTorch and Keras are too large for each machine that tests.
 test-peers: $(VENV)/.installed-dev $(VENV)/.installed-peers
-	$(PYTEST) tests/interop tests/tools/test_pages.py $(ARGS)
+	$(PYTEST) tests/interop tests/sources tests/tools/test_pages.py $(ARGS)
 
 # Interpreters that are neither on PATH nor pyenv's: ARGS="--python /path/to/python3.14 /path/to/python3.15"
 test-matrix: $(VENV)/.installed-dev

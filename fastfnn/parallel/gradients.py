@@ -2,6 +2,8 @@
 
 `ReducedSteps` sums as MPI does, `OrderedSteps` in an order that does not depend on the number of ranks. Both are
 `steps.Steps`: `training` calls them, or the trainer of an estimator.
+
+A step sends one message, after its gradient is complete. Experiments: reduction-overlap.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ def references():
         for match in REFERENCE.finditer(path.read_text("utf-8")):
             for row in re.findall(r"[a-z0-9-]+", match[1]):
                 yield str(path.relative_to(ROOT)), row
-    for path in sorted((ROOT / "docs").rglob("*.md")):
+    for path in sorted(path for path in (ROOT / "docs").rglob("*.md") if "_build" not in path.parts):
         for row in re.findall(r"experiments\.md#([\w-]+)", path.read_text("utf-8")):
             yield str(path.relative_to(ROOT)), row
 
