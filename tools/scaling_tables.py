@@ -104,16 +104,15 @@ def sums(model: Fitted) -> Table:
 
 def cores(model: Fitted) -> Table:
     """What the model says of more cores, beside Amdahl's law."""
-    rows = []
-    large = {case["name"]: case for case in model.result["cases"]}  # the last batch size of each
-    for name, title in named(model):
-        case, network = large[name], model.networks[name]
-        batch, machine = case["batch_size"], model.larger("server")
+    rows, titles = [], dict(named(model))
+    for case in model.result["cases"]:
+        batch, network, machine = case["batch_size"], model.networks[case["name"]], model.larger("server")
         measured = case["steps"][0]["median_us"] / case["steps"][-1]["median_us"]
         more = [fit.core_speed_up(model, network, batch, machine, count) for count in (4, 8, fit.MORE_CORES)]
         desktop = fit.core_speed_up(model, network, batch, model.larger("desktop"), fit.MORE_CORES)
         law = amdahl(max(fit.serial(case), 0.0), fit.MORE_CORES)
-        rows.append([title, str(batch), *(f"{value:.1f}" for value in (measured, *more, desktop, law))])
+        numbers = (f"{value:.1f}" for value in (measured, *more, desktop, law))
+        rows.append([titles[case["name"]], str(batch), *numbers])
     most = model.machine.cores
     head = ["network", "batch", f"{most}, measured", "4", "8", "16", "16, desktop memory", "16, Amdahl"]
     return Table("Speed-up on more cores", head, rows)

@@ -65,10 +65,12 @@ def on_cores(out: pathlib.Path, folder: pathlib.Path = FOLDER) -> str:
     batch, network = case["batch_size"], model.networks[largest]
     reached = fit.core_speed_up(model, network, batch, model.larger("server"), fit.MORE_CORES)
     slower = fit.core_speed_up(model, network, batch, model.larger("desktop"), fit.MORE_CORES)
+    law = tables.amdahl(max(fit.serial(case), 0.0), fit.MORE_CORES)
     return blocks(
-        f"![Lines: speed-up of a step over cores, by network]({file})",
+        f"![Lines: speed-up of a step over cores, by network and batch size]({file})",
         f"For the largest network on batches of {batch:,} the model says **{reached:.1f} times** the speed of one core "
-        f"on {fit.MORE_CORES} cores, and {slower:.1f} with a desktop's memory. No such machine was measured.",
+        f"on {fit.MORE_CORES} cores, and {slower:.1f} with a desktop's memory. Amdahl's law, from the times on one "
+        f"and on {model.machine.cores} cores, says {law:.1f}. No such machine was measured.",
         shown(tables.cores(model)),
     )
 
@@ -152,27 +154,29 @@ def plot_machines(model: Fitted, path: pathlib.Path) -> None:
 
 
 def plot_cores(model: Fitted, path: pathlib.Path) -> None:
-    """Speed-up over cores with a server's memory; measured ones are points."""
+    """Speed-up over cores with a server's memory, a panel for each batch size; measured ones are points."""
     counts = [1 << power for power in range(fit.MORE_CORES.bit_length())]
-    figure, (axes,) = new_figure(1, 4.2)
-    machine, last = model.larger("server"), {case["name"]: case for case in model.result["cases"]}
-    batches = {case["batch_size"] for case in last.values()}
-    curves = {
-        name: [fit.core_speed_up(model, network, last[name]["batch_size"], machine, count) for count in counts]
-        for name, network in model.networks.items()
-    }
-    draw(axes, counts, curves, counts)
-    for colour, case in zip(COLOURS, last.values(), strict=False):
-        one, *more = case["steps"]
-        points = {entry["threads"]: one["median_us"] / entry["median_us"] for entry in more}
-        axes.plot(list(points), list(points.values()), "o", color=colour, markersize=7, markerfacecolor="white")
-    axes.set_xticks([1, *range(2, fit.MORE_CORES + 1, 2)])
-    axes.set_yticks([1, *range(2, fit.MORE_CORES + 1, 2)])
-    axes.set_ylim(0, fit.MORE_CORES + 0.5)
-    axes.set_xlabel("cores", fontsize=FONT)
-    axes.set_ylabel("speed-up", fontsize=FONT)
-    batch = " and ".join(f"{batch:,}" for batch in sorted(batches))
-    figure.suptitle(f"Lines: modelled; circles: measured. Batch of {batch}", fontsize=FONT)
+    machine, batches = model.larger("server"), sorted({case["batch_size"] for case in model.result["cases"]})
+    figure, panels = new_figure(len(batches), 3.3 * len(batches) + 0.5)
+    for axes, batch in zip(panels, batches, strict=True):
+        cases = {case["name"]: case for case in model.result["cases"] if case["batch_size"] == batch}
+        curves = {
+            name: [fit.core_speed_up(model, network, batch, machine, count) for count in counts]
+            for name, network in model.networks.items()
+            if name in cases
+        }
+        draw(axes, counts, curves, counts)
+        for colour, case in zip(COLOURS, cases.values(), strict=False):
+            one, *more = case["steps"]
+            points = {entry["threads"]: one["median_us"] / entry["median_us"] for entry in more}
+            axes.plot(list(points), list(points.values()), "o", color=colour, markersize=7, markerfacecolor="white")
+        axes.set_xticks([1, *range(2, fit.MORE_CORES + 1, 2)])
+        axes.set_yticks([1, *range(4, fit.MORE_CORES + 1, 4)])
+        axes.set_ylim(0, fit.MORE_CORES + 0.5)
+        axes.set_xlabel("cores", fontsize=FONT)
+        axes.set_ylabel("speed-up", fontsize=FONT)
+        axes.set_title(f"batch of {batch:,}", fontsize=FONT)
+    figure.suptitle("Lines: modelled; circles: measured", fontsize=FONT)
     figure.savefig(path, dpi=150)
 
 
