@@ -19,6 +19,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -148,6 +149,8 @@ class Training:
             partial.write_text(json.dumps(result))
             partial.rename(self.result)
             status = 0
+        except BaseException:
+            traceback.print_exc()
         finally:
             sys.stderr.flush()
             os._exit(status)

@@ -72,7 +72,7 @@ def test_fit_has_the_same_parameters_and_some_of_its_own_by_keyword(estimator):
     theirs[2] = name, kind, None  # y, which is not given with a source
     assert name == "y"
     assert ours[: len(theirs)] == theirs
-    own = [("eval_set", None), ("checkpoint", None), ("resume", False)]
+    own = [("eval_set", None), ("checkpoint", None), ("resume", False), ("comm", None)]
     keyword = inspect.Parameter.KEYWORD_ONLY
     assert parameters(estimator.fit)[len(theirs) :] == [(name, keyword, default) for name, default in own]
 
