@@ -32,6 +32,9 @@ from fastfnn.sources.batches import as_source
 from fastfnn.sources.evaluation import SourcePart
 from fastfnn.steps import CompiledSteps, Steps
 
+# A context in which nothing happens.
+ALONE = contextlib.nullcontext()
+
 
 class Training:
     """One `fit`: everything is checked when it is made, and nothing is changed before `run`.
@@ -182,11 +185,11 @@ class_weight, callbacks, progress, on_divergence, checkpoint, resume
 
     def _own_work(self) -> contextlib.AbstractContextManager[None]:
         """Return a context for what one of the processes does alone, and what can fail there."""
-        return contextlib.nullcontext()
+        return ALONE
 
     def _guarded(self) -> contextlib.AbstractContextManager[None]:
         """Return a context in which an exception of one of the processes must not leave the others waiting."""
-        return contextlib.nullcontext()
+        return ALONE
 
     def _share_beginning(self, loop: TrainingLoop, history: History, stopped: bool) -> bool:
         """Give all processes what they begin with, and return whether the training had been stopped."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
+import numpy as np
+
 from fastfnn import validation
 from fastfnn.sources.base import Source
 
@@ -102,6 +104,8 @@ def as_source(value: Any) -> Source | None:
 
     Arrays, frames, sequences and mappings are not taken for iterables of batches; what else can be iterated over, is.
     """
+    if value is None or type(value) is np.ndarray:  # nearly always
+        return None
     if isinstance(value, Source):
         return value
     if isinstance(value, (Sequence, Mapping, Set, type)):
