@@ -1,5 +1,7 @@
 """Where searches run their fits: processes of joblib, threads, a cluster of Dask."""
 
+import os
+
 import pytest
 
 
@@ -7,10 +9,15 @@ import pytest
 def cluster():
     """Two worker processes with one thread each, as on two cores or two machines."""
     distributed = pytest.importorskip("distributed")
+    environment = dict(os.environ)
     with (
         distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
         distributed.Client(cluster) as client,
     ):
+        # What Dask sets for its workers, as OMP_NUM_THREADS=1, it leaves to this process and to those that it starts.
+        for name in set(os.environ) - set(environment):
+            del os.environ[name]
+        os.environ.update(environment)
         yield client
 
 
