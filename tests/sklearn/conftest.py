@@ -4,20 +4,28 @@ import os
 
 import pytest
 
+THREADS = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+
+
+@pytest.fixture(autouse=True)
+def own_number_of_threads():
+    """Dask leaves what it sets for its workers to this process, too, and to all processes that other tests start."""
+    yield
+    for name, value in THREADS.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
 
 @pytest.fixture(scope="session")
 def cluster():
     """Two worker processes with one thread each, as on two cores or two machines."""
     distributed = pytest.importorskip("distributed")
-    environment = dict(os.environ)
     with (
         distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
         distributed.Client(cluster) as client,
     ):
-        # What Dask sets for its workers, as OMP_NUM_THREADS=1, it leaves to this process and to those that it starts.
-        for name in set(os.environ) - set(environment):
-            del os.environ[name]
-        os.environ.update(environment)
         yield client
 
 
