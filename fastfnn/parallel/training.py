@@ -173,7 +173,7 @@ class RankTraining(Training):
 
     def _steps(self, state: TrainingState) -> Steps:
         samples = self.rows, self.targets, self.weights
-        steps = new_steps(self.parallel, self.net, state, self.parts, self.ranks, samples, shows=self.progress is True)
+        steps = new_steps(self.parallel, self.net, state, self.parts, self.ranks, samples, shows=bool(self.progress))
         self._reduced = steps if isinstance(steps, ReducedSteps) else None
         return steps
 
