@@ -139,3 +139,22 @@ def test_lists_and_frames_are_no_sources():
     with pytest.raises(TypeError, match="t must be given"):
         net.fit([[0.0, 1.0, 2.0, 3.0]])
     assert net.fit([[0.0, 1.0, 2.0, 3.0]], [1], epochs=1).epochs == 1
+
+
+class TwoRanks:
+    """What `fit` asks a communicator before anything is sent."""
+
+    def Get_rank(self):
+        return 0
+
+    def Get_size(self):
+        return 2
+
+
+def test_a_source_is_refused_on_several_ranks():
+    net = fnn.FNN((2, 3), seed=0)
+    before = net.params.flat.copy()
+    source = fnn.sources.ArraySource(np.ones((4, 2), np.float32), np.zeros(4, int))
+    with pytest.raises(ValueError, match=r"^comm needs samples as arrays, of each rank its share, got a source"):
+        net.fit(source, comm=TwoRanks())
+    assert (net.params.flat == before).all()
