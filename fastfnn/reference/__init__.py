@@ -9,7 +9,8 @@ network learns, read
     update_rules.py             what gradient descent does with the gradient
     network.py, training.py     the public functions that put these together: predictions, gradient, training loop
 
-and for regularization batch_normalization.py and dropout.py, with the passes in regularized.py.
+and for regularization batch_normalization.py and dropout.py, with the passes in regularized.py;
+and for tables tabular.py, networks of several members.
 
 Functions compute in the dtype of their arguments; losses are float64. Outputs come first and are overwritten, then come
 inputs, then scalars. Imports: NumPy and the standard library only.
@@ -57,6 +58,7 @@ from .losses import (
     squared_error,
 )
 from .network import SETTINGS, network_forward, network_gradient, network_loss
+from .tabular import tabular_forward, tabular_gradient, tabular_steps
 from .training import network_update, train_steps
 from .update_rules import (
     OPTIMIZERS,
@@ -120,6 +122,9 @@ __all__ = [
     "softplus_backward",
     "softplus_forward",
     "squared_error",
+    "tabular_forward",
+    "tabular_gradient",
+    "tabular_steps",
     "tanh_backward",
     "tanh_forward",
     "train_steps",

@@ -1,0 +1,1 @@
+"""Networks for tables: embeddings of features, and members that share their weights."""
