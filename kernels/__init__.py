@@ -8,6 +8,7 @@ How to read this folder
     products/     the register tile, panels and packing, drivers, narrow columns, one row, column sums, affine
     network/      records of layers and the layout of their memory, who computes what, forward, backward, prediction
     training/     the job, its workspace, batches, the update, the forms of a step, the public calls
+    tabular/      networks for tables: embeddings of features, members that share their weights
 
 Each sub-package imports only those above it in this list.
 
@@ -69,6 +70,7 @@ from .elementwise.user_activations import compile_activation
 from .elementwise.user_losses import compile_loss
 from .network.prediction_calls import network_forward, network_loss
 from .products.affine import affine_backward, affine_forward
+from .tabular.calls import tabular_forward, tabular_gradient, tabular_steps
 from .training.calls import network_gradient, network_update, train_steps
 
 __all__ = [
@@ -122,6 +124,9 @@ __all__ = [
     "softplus_backward",
     "softplus_forward",
     "squared_error",
+    "tabular_forward",
+    "tabular_gradient",
+    "tabular_steps",
     "tanh_backward",
     "tanh_forward",
     "train_steps",

@@ -277,3 +277,17 @@ WORK_PER_PREDICTION = 4_000_000_000
 # Elements. Definition: the norm of a gradient and the squares of weights are summed over pieces of this size, whichever
 # thread sums a piece. Decides bits.
 NORM_PIECE = 128
+
+# tabular: networks for tables ----------------------------------------------------------------------------------------
+
+# Rows of all members. The buffers of a step have room for the samples of so many rows: more leave the last-level cache
+# before the gradient reads them again, fewer add up more gradients and meet more often. Decides bits. Estimate.
+TABULAR_ROWS = 4096
+
+# Rows of all members. A thread carries so many through the network at once: more leave the second-level cache between
+# two layers, fewer pack and transpose every W more often. Estimate.
+TABULAR_BLOCK_ROWS = 256
+
+# Blocks of samples, whose sums for the gradients of scales are added up together, in a step: threads divide blocks, and
+# more need more room for their sums. Decides bits. Estimate.
+TABULAR_BLOCKS = 16

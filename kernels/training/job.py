@@ -18,6 +18,7 @@ class Job:
     """Addresses, strides in bytes, sizes. An address is 0 where there is nothing."""
 
     network: int  # the record of the network, see network/layers.py
+    tabular: int  # of a network for tables, what it has besides its layers, see tabular/records.py
     parameters: int  # P
     # The samples, and the batches that they are divided into.
     x: int  # (N, I)

@@ -31,7 +31,7 @@ def imports(source: str) -> set[str]:
 
 
 # The sub-packages of kernels/ in the order in which they build on each other: each imports only those before it.
-LAYERS = ("compiler", "workers", "elementwise", "products", "network", "training")
+LAYERS = ("compiler", "workers", "elementwise", "products", "network", "training", "tabular")
 
 
 def foreign_to_kernels(source: str) -> set[str]:
