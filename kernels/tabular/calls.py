@@ -17,7 +17,7 @@ from ..training.workspace import GRADIENT, Workspace
 from ..tuning import TABULAR_BLOCK_ROWS
 from ..workers.threads import threads_for
 from .layout import Members, form_of, lay_out_tabular
-from .prediction import PREDICTION, predict_tabular
+from .prediction import TABULAR_PREDICTION, predict_tabular
 from .workspace import Shape, features_of, new_tabular_workspace
 
 _DROPOUT, _CLIP_NORM = SETTINGS.index("dropout"), SETTINGS.index("clip_norm")
@@ -105,7 +105,7 @@ def _lay_out(arena: Arena, shape: _PredictionShape) -> int:
     dtype, samples = float_of(shape.itemsize), shape.block * shape.threads
     sizes = tuple(np.frombuffer(shape.sizes, np.int64).tolist())
     activations = tuple(np.frombuffer(shape.activations, np.int64).tolist())
-    address, (job,) = arena.records(PREDICTION)
+    address, (job,) = arena.records(TABULAR_PREDICTION)
     form = form_of(sizes, activations, dtype, samples * shape.members, False, False)
     ensemble = Members(features_of(shape.features), shape.members, shape.scaled, samples)
     job["network"], _, job["tabular"], _ = lay_out_tabular(arena, form, ensemble)

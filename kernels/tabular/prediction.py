@@ -28,8 +28,8 @@ class Prediction:
     out_column: int
 
 
-PREDICTION = record_of(Prediction)
-prediction_at: RecordAt = accessor(PREDICTION)
+TABULAR_PREDICTION = record_of(Prediction)
+prediction_at: RecordAt = accessor(TABULAR_PREDICTION)
 
 
 @entry

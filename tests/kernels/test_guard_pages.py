@@ -26,7 +26,9 @@ PLACES = ("end", "begin")
 
 # What one child process runs: to start one takes longer than most kernels do.
 NETWORKS = ("network_forward", "network_loss", "network_gradient", "network_update", "train_steps")
-GROUPS = {"layers": tuple(name for name in KERNELS if name not in NETWORKS), "networks": NETWORKS}
+TABULAR = ("tabular_forward", "tabular_gradient", "tabular_steps")
+LAYERS = tuple(name for name in KERNELS if name not in NETWORKS + TABULAR)
+GROUPS = {"layers": LAYERS, "networks": NETWORKS, "tabular": TABULAR}
 
 
 class Outcome(NamedTuple):
@@ -77,7 +79,7 @@ def test_every_public_kernel_is_run():
     # what compiles a user's functions has no arrays: the result is run by its code
     no_kernels = {"ACTIVATIONS", "LOSSES", "OPTIMIZERS", "SETTINGS", "compile_activation", "compile_loss"}
     assert set(KERNELS) == set(kernels.__all__) - no_kernels
-    assert set(NETWORKS) < set(KERNELS)
+    assert {*NETWORKS, *TABULAR} < set(KERNELS)
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 from helpers import OTHER, normal, poisoned
+from tabular_problems import forward_of, gradient_of, random_tabular, steps_of
 from user_codes import ELEMENTWISE, GIVEN, code_of, loss_code_of
 from whole_team import use_whole_teams
 
@@ -246,6 +247,22 @@ def training(optimizer, sizes, samples, batch_size, weighted=False, divided=Fals
     return case
 
 
+def tabular(kind, samples, hidden, members, scaled, batch_size=None, **options):
+    """What one of the kernels of networks for tables writes."""
+
+    def case(dtype):
+        problem = random_tabular(
+            np.random.default_rng(0), dtype, samples, hidden, 3, members, scaled, names=SLOPES, **options
+        )
+        if kind == "forward":
+            return [forward_of(kernels, problem)]
+        if kind == "gradient":
+            return list(gradient_of(kernels, problem))
+        return steps_of(kernels, problem, "adamw", batch_size)
+
+    return case
+
+
 DROPOUT = {"dropout": 0.25, "dropout_scale": 4 / 3, "seed": 7}
 SLOPES = ("gelu", "silu", "softplus", GIVEN)  # activations whose derivative is stored beside the output
 CLIP = {"clip_norm": 0.1}  # shorter than most gradients
@@ -340,6 +357,15 @@ CASES = {
     "train_steps on deep batches": training("adam", WIDE, 1500, 1100, names=SLOPES, **DROPOUT),  # the last is not deep
     "train_steps on deep batches, sums": training("adam", WIDE, 1500, 1100, **SUMS),
     "train_steps on deep batches, all of these": training("sgd", WIDE, 1500, 1100, **ALL),
+    "tabular_forward": tabular("forward", 301, (50, 40), 5, False),
+    "tabular_forward, scaled": tabular("forward", 301, (50, 40), 5, True),
+    "tabular_gradient": tabular("gradient", 201, (50, 40), 5, False, labels=True),
+    "tabular_gradient in several parts": tabular("gradient", 501, (50, 40), 17, True, weighted=True, **DROPOUT),
+    "tabular_steps, one member": tabular("steps", 301, (50, 40), 1, False, 67),
+    "tabular_steps": tabular("steps", 301, (50, 40), 5, False, 67, **DROPOUT),
+    "tabular_steps, scaled": tabular(
+        "steps", 301, (50, 40), 5, True, 67, labels=True, weighted=True, **DROPOUT, **CLIP
+    ),
     "train_steps on one sample": training("sgd", (810, 830, 10), 19, 1),
     "train_steps on one sample, three layers": training("sgd", (610, 640, 640, 10), 19, 1),
     "train_steps on one sample, two epochs": training("sgd", (810, 830, 10), 19, 1, epochs=2),

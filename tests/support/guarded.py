@@ -24,6 +24,7 @@ from typing import NamedTuple
 import numba
 import numpy as np
 from helpers import ELEMENTWISE_EPS, SUM_SLACK, TOLERANCES, assert_close, normal
+from tabular_problems import MIXED, NUMBERS, random_tabular
 from user_codes import ELEMENTWISE, GIVEN, by_input, code_of, loss_code_of, twin_of
 from whole_team import use_whole_teams
 
@@ -686,6 +687,60 @@ def converted_cases(kernel, turns):
                 yield Case(kernel, TALL[1] + SMALL_NETWORK, (*place, layout), (*options, "adam", source, *more))
 
 
+# Networks for tables. The shape of a case is the number of samples, in training also the batch size; members; 1 if all
+# layers have their scales, else 0; hidden layers; outputs. Options: the kind of targets, "dropout" and "clip".
+TABULAR_SHAPES = ((1, 0, 5), (3, 1, 17, 8), (2, 0, 33, 16, 9), (17, 1, 1, 4), (4, 0, 130))
+TABULAR_OPTIONS = (("squared",), ("labels", "dropout"), ("quantile", "weights"), ("squared", "dropout", "clip"))
+
+
+def tabular_cases(kernel):
+    starts = ((9, 4), (0, 4), (1, 1), (40, 33)) if kernel == "tabular_steps" else ((9,), (0,), (1,), (40,))
+    turns = itertools.cycle(TABULAR_OPTIONS)
+    for start, shape, outputs, mixed in itertools.product(starts, TABULAR_SHAPES, (1, 2, 17), ((), ("numbers",))):
+        if start != (0, 4):  # there are no steps
+            yield Case(kernel, (*start, *shape, outputs), (), (*next(turns), *mixed))
+    place = {"tabular_forward": 2, "tabular_gradient": 2, "tabular_steps": 4}[kernel]
+    for layout in LAYOUTS:
+        yield Case(kernel, (*starts[-1], *TABULAR_SHAPES[1], 2), ("C",) * place + (layout,), next(turns))
+    # A batch of several parts, see TABULAR_ROWS.
+    yield Case(kernel, (*(600, 600)[: len(starts[0])], 17, 1, 4, 3, 2), (), next(turns))
+
+
+def tabular(case, dtype, rng):
+    kernel, options = case.kernel, case.options
+    head = 2 if kernel == "tabular_steps" else 1
+    samples, (members, scaled, *hidden, outputs) = case.shape[0], case.shape[head:]
+    settings = {"dropout": 0.5, "dropout_scale": 2.0, "seed": 7} if "dropout" in options else {}
+    settings |= {"clip_norm": 0.125} if "clip" in options else {}
+    p = random_tabular(
+        rng, dtype, samples, hidden, outputs, members, bool(scaled), names=("tanh", "softplus"), **settings,
+        features=NUMBERS if "numbers" in options else MIXED, labels=options[0] == "labels",
+        loss="quantile" if options[0] == "quantile" else "squared_error", weighted="weights" in options,
+    )  # fmt: skip
+    chain = TOLERANCES[dtype].chain
+
+    def bounds(*want):
+        return [np.full(array.shape, chain * (1 + np.max(np.abs(array), initial=0))) for array in want]
+
+    if kernel == "tabular_forward":
+        inputs = [p.params, p.x, p.features, p.sizes, p.codes]
+        return Call([blank((samples, outputs), dtype)], inputs, (members, scaled), bounds)
+    described = [p.features, p.sizes, p.codes, p.settings, p.parameters]
+    if kernel == "tabular_gradient":
+        inputs = [p.params, p.x, p.targets, p.weights, *described]
+        return Call([blank(p.params.shape, dtype)], inputs, (p.loss, 3, members, scaled), bounds)
+    batch_size, order = case.shape[1], np.stack([rng.permutation(samples) for _ in range(2)])
+    steps = 2 * -(-samples // batch_size)
+    optimizer = kernels.OPTIMIZERS.index(("sgd", "adamw", "momentum")[samples % 3])
+    state = [np.zeros(p.params.size if number < (0, 2, 1)[samples % 3] else 0, dtype) for number in range(2)]
+    return Call(
+        [p.params, *state, blank((steps,), np.dtype(float))],
+        [p.x, p.targets, p.weights, order, 0.125 * 0.75 ** np.arange(steps), *described],
+        (p.loss, optimizer, batch_size, 3, members, scaled),
+        bounds,
+    )
+
+
 # Wrong kernels, which prove that errors are found
 
 
@@ -784,6 +839,7 @@ KERNELS: dict[str, tuple[Callable[[str], Iterator[Case]], Callable[..., Call]]] 
     "network_gradient": (network_cases, network_gradient),
     "network_update": (update_of_network_cases, network_update),
     "train_steps": (network_cases, train_steps),
+    **dict.fromkeys(("tabular_forward", "tabular_gradient", "tabular_steps"), (tabular_cases, tabular)),
 }
 
 

@@ -19,7 +19,7 @@ TESTS = pathlib.Path(__file__).parents[1]
 @functools.cache
 def operation_of(kernel):
     """The name that the kernels of an operation share."""
-    return kernel if kernel.startswith("network") else re.sub("_(forward|backward|update)$", "", kernel)
+    return kernel if kernel.startswith(("network", "tabular")) else re.sub("_(forward|backward|update)$", "", kernel)
 
 
 @functools.cache
