@@ -66,10 +66,8 @@ def scaled_layer(network, layer, below, scales, rows, members, room, one):
     """f(s * (x W) + b) for rows of all members."""
     item, count = itemsize(one), rows.stop - rows.start
     product = Rows(scales.product + rows.start * scales.product_stride, scales.product_stride)
-    weight, size = (
-        Matrix(network.params + layer.weight, layer.outputs * item, item),
-        Size(count, layer.outputs, layer.inputs),
-    )
+    weight = Matrix(network.params + layer.weight, layer.outputs * item, item)
+    size = Size(count, layer.outputs, layer.inputs)
     multiply(product, NO_ROWS, factor_of(below, rows.start, 0), weight, size, NO_EPILOGUE, WHOLE, room, one)
     out = outputs_from(layer, rows.start)
     scale, bias = network.params + scales.scale_out, network.params + layer.bias
@@ -96,8 +94,9 @@ def heads(network, tabular, start, count, room, one):
 
 @shared
 def backward_members(network_address: int, tabular_address: int, samples: Samples, room: int, one: Real) -> None:
-    """Back-propagation for some samples, from the deltas of the heads: all deltas, the gradient of the embeddings, and
-    the sums for the gradients of the scales.
+    """Back-propagation for some samples, from the deltas of the heads.
+
+    It leaves all deltas, the gradient of the embeddings, and the sums for the gradients of the scales.
     """
     network, tabular = network_at(network_address), tabular_at(tabular_address)
     start, rows = samples.start * tabular.members, (samples.stop - samples.start) * tabular.members
