@@ -1,1 +1,19 @@
-"""Estimators for tables: frames in, predictions out."""
+"""Estimators for tables: frames in, predictions out.
+
+    from fastfnn.tabular import TabularClassifier, TabularRegressor
+
+The extra ``fastfnn[sklearn]`` installs what they need. A table is read as columns (`reading`), of which is learnt what
+they are (`columns`, `encoding`); a `TabularNetwork` is trained by a recipe (`recipe`, `training`); `base` puts this
+together, `files` saves and loads it.
+"""
+
+try:
+    import sklearn  # noqa: F401
+except ImportError as _error:
+    raise ImportError("fastfnn.tabular needs scikit-learn: pip install 'fastfnn[sklearn]'") from _error
+
+from fastfnn.tabular.classifier import TabularClassifier
+from fastfnn.tabular.importance import Importances
+from fastfnn.tabular.regressor import TabularRegressor
+
+__all__ = ["Importances", "TabularClassifier", "TabularRegressor"]

@@ -1,0 +1,346 @@
+"""TabularEstimator: what both estimators of tables share: fitting, outputs, importances, files.
+
+`fit` reads the columns (`reading`, `columns`, `encoding`), makes a network for each bag and trains it (`training`).
+Classifier and regressor add what they do with y.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import math
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted
+
+from fastfnn import validation
+from fastfnn.backend import thread_limit
+from fastfnn.callbacks import Callback
+from fastfnn.history import History
+from fastfnn.sklearn.workers import in_worker
+from fastfnn.tabular import importance, reading
+from fastfnn.tabular.columns import Column
+from fastfnn.tabular.encoding import Encoding
+from fastfnn.tabular.importance import Importances
+from fastfnn.tabular.network import TabularNetwork
+from fastfnn.tabular.reading import Raw
+from fastfnn.tabular.recipe import FEW_ROWS, Recipe, chosen
+from fastfnn.tabular.target import Target
+from fastfnn.tabular.training import Rows, Training, split
+
+
+class TabularEstimator(BaseEstimator):
+    """Base class of the estimators for tables."""
+
+    _watchers: ClassVar[Sequence[Callback]] = ()  # of the command line
+
+    # Parameters of both
+    preset: str
+    validation_fraction: float | None
+    time_budget: float | None
+    n_threads: int | None
+    random_state: Any
+    progress: bool | str
+
+    # What `fit` sets
+    networks_: list[TabularNetwork]
+    recipe_: Recipe
+    n_epochs_: int
+    best_epoch_: int
+    validation_scores_: list[float]
+    loss_curve_: list[float]
+    fit_time_: float
+    _encoding: Encoding
+    _target: Target
+    _history: History
+
+    # What classifier and regressor define
+
+    def _checked_targets(self, y: Any) -> np.ndarray:
+        """Return y as an array (N,) or (N, K), after scikit-learn's checks."""
+        raise NotImplementedError
+
+    def _learn_target(self, y: np.ndarray, weights: np.ndarray, recipe: Recipe) -> Target:
+        """Return the target of checked y, and set the attributes that describe it."""
+        raise NotImplementedError
+
+    def _encoded(self, y: np.ndarray, target: Target) -> np.ndarray:
+        """Return checked y as labels from 0, int64 (N,), or as numbers (N, K)."""
+        raise NotImplementedError
+
+    def _class_weights(self, y: np.ndarray) -> np.ndarray | None:
+        """Return the weight of each row by its class, or None."""
+        return None
+
+    # Training
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, eval_set: tuple[Any, Any] | None = None) -> Self:
+        """Learn from a table.
+
+        Parameters
+        ----------
+        X : frame or (n_samples, n_features) array
+            A frame of pandas, polars or pyarrow, or an array or a list of rows. Values may be missing.
+        y : (n_samples,) array
+            Labels or numbers; a regressor takes several columns of numbers, too.
+        sample_weight : (n_samples,) array, optional
+            Weights of the rows; those of weight 0 are left out.
+        eval_set : (X, y), optional
+            Validation rows of your own, in place of a share of X.
+
+        Returns
+        -------
+        TabularClassifier or TabularRegressor
+            The estimator itself.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If data or parameters are wrong: the estimator is as it was.
+        DivergenceError
+            If the training diverges, see Notes.
+
+        Notes
+        -----
+        After Ctrl-C and any other exception that comes once an epoch is finished, the estimator is fitted, with the
+        best parameters so far, and the exception is raised.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastfnn.tabular import TabularRegressor
+        >>> X = np.linspace(-1, 1, 50).reshape(-1, 1)
+        >>> model = TabularRegressor(preset="fast", random_state=0).fit(X, X[:, 0] ** 2)
+        >>> model.predict([[0.5]]).round(1)
+        array([0.2])
+        """
+        before = vars(self).copy()
+        trainings: list[Training] = []
+        start = time.perf_counter()
+        try:
+            with self._threads():
+                self._train(X, y, sample_weight, eval_set, start, trainings)
+        except BaseException:
+            if not (trainings and trainings[0].best_epoch):
+                self.__dict__.clear()
+                self.__dict__.update(before)
+                raise
+            finished = trainings[:-1] or trainings
+            self._adopt(finished, start)
+            raise
+        self._adopt(trainings, start)
+        return self
+
+    def _train(
+        self, X: Any, y: Any, sample_weight: Any, eval_set: Any, start: float, trainings: list[Training]
+    ) -> None:
+        """Check everything, learn the columns and train the networks; each training is appended before it runs."""
+        recipe = chosen(self)
+        fraction = validation.fraction("validation_fraction", self.validation_fraction or 0.0)
+        budget = math.inf if self.time_budget is None else validation.positive("time_budget", self.time_budget)
+        show = self.progress if self.progress == "line" else validation.boolean("progress", self.progress)
+        if y is None:
+            raise ValueError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None.")
+        random = check_random_state(self.random_state)
+        raws = reading.read(self, X, reset=True)
+        y = self._checked_targets(y)
+        check_consistent_length(raws[0].values, y)
+        weights = self._checked_weights(sample_weight, raws, y)
+        if not weights.all():
+            kept = weights > 0
+            raws, y, weights = [Raw(raw.name, raw.values[kept]) for raw in raws], y[kept], weights[kept]
+        by_class = self._class_weights(y)
+        weights = weights if by_class is None else weights * by_class
+        few = len(y) <= FEW_ROWS
+        recipe = replace(recipe, dropout=0.0) if few else recipe
+        dtype = np.dtype(np.float64 if few else np.float32)
+        target = self._learn_target(y, weights, recipe)
+        labels = self._encoded(y, target)
+        encoding = Encoding.fit(raws, weights, labels, recipe)
+        rows = Rows(encoding.transform(raws, dtype), labels, weights)
+        given = None if eval_set is None else self._evaluation_rows(eval_set, encoding, target, dtype)
+        self.recipe_, self._encoding, self._target = recipe, encoding, target
+        seeds = np.random.SeedSequence(random.randint(2**31 - 1)).spawn(recipe.bags)
+        for number, seed in enumerate(seeds):
+            rng = np.random.default_rng(seed)
+            chosen_rows, others = split(rng, labels, fraction if given is None else 0.0)
+            network = TabularNetwork(
+                encoding.features, recipe.hidden_layer_sizes, target.outputs, activation=recipe.activation,
+                loss=target.loss(), members=recipe.members, scaled=recipe.scaled, dropout=recipe.dropout, dtype=dtype,
+                seed=int(rng.integers(2**31)), backend=self._backend,
+            )  # fmt: skip
+            encoding.begin_unknown(network)
+            now = time.perf_counter()
+            deadline = now + (start + budget - now) / (recipe.bags - number)
+            held_out = rows.at(others) if given is None else given
+            training = Training(network, target, rows.at(chosen_rows), held_out, recipe, rng, deadline)
+            trainings.append(training)
+            training.run(show, self._watchers)
+
+    _backend: ClassVar[str] = "kernels"
+
+    def _checked_weights(self, sample_weight: Any, raws: Sequence[Raw], y: np.ndarray) -> np.ndarray:
+        weights: np.ndarray = _check_sample_weight(
+            sample_weight, raws[0].values, dtype=np.float64, ensure_non_negative=True, allow_all_zero_weights=False
+        )
+        return weights
+
+    def _evaluation_rows(self, eval_set: Any, encoding: Encoding, target: Target, dtype: np.dtype[Any]) -> Rows:
+        """Return the `eval_set` of `fit` as prepared rows."""
+        if not isinstance(eval_set, (tuple, list)) or len(eval_set) != 2:
+            size = f" of {len(eval_set)}" if isinstance(eval_set, (tuple, list)) else ""
+            raise ValueError(f"eval_set must be a pair (X, y), got {type(eval_set).__name__}{size}")
+        try:
+            raws = reading.read(self, eval_set[0], reset=False)
+            y = self._checked_targets(eval_set[1])
+            check_consistent_length(raws[0].values, y)
+            return Rows(encoding.transform(raws, dtype), self._encoded(y, target), np.ones(len(y)))
+        except ValueError as error:
+            raise ValueError(f"eval_set must be rows and targets like those of fit: {error}") from error
+
+    def _adopt(self, trainings: Sequence[Training], start: float) -> None:
+        """Take over the networks of trainings, and what the first has measured."""
+        first = trainings[0]
+        for training in trainings:
+            self._encoding.settle_unknown(training.network, training.rows.x)
+        self.networks_ = [training.network for training in trainings]
+        self.n_epochs_, self.best_epoch_ = first.history.epochs, first.best_epoch
+        self.loss_curve_, self.validation_scores_ = first.history.loss, first.scores
+        self._history = first.history
+        self.fit_time_ = time.perf_counter() - start
+
+    def _threads(self) -> contextlib.AbstractContextManager[object]:
+        """Limit the threads of kernels: to `n_threads`; inside a worker of joblib or Dask to one."""
+        if self.n_threads is not None:
+            return thread_limit(self.n_threads)
+        return thread_limit(1) if in_worker() else contextlib.nullcontext()
+
+    # Prediction
+
+    def _prepared(self, X: Any) -> np.ndarray:
+        """Return the samples of a table as the networks read them."""
+        raws = reading.read(self, X, reset=False)
+        return self._encoding.transform(raws, self.networks_[0].dtype)
+
+    def _outputs(self, X: Any) -> np.ndarray:
+        """Return the mean of the networks' outputs (N, K), in float64."""
+        check_is_fitted(self, "networks_")
+        x = self._prepared(X)
+        with self._threads():
+            out: np.ndarray = np.mean([network.predict(x) for network in self.networks_], axis=0, dtype=np.float64)
+        return out
+
+    @property
+    def network_(self) -> TabularNetwork:
+        """The first of `networks_`."""
+        check_is_fitted(self, "networks_")
+        return self.networks_[0]
+
+    @property
+    def columns_(self) -> tuple[Column, ...]:
+        """What was learnt about each column: objects with `name` and `kind`, "number", "category" or "left out"."""
+        check_is_fitted(self, "networks_")
+        return self._encoding.columns
+
+    def feature_importances(
+        self, X: Any, y: Any, *, repeats: int = 5, scoring: Any = None, random_state: Any = None
+    ) -> Importances:
+        """Measure how much the score falls where the values of a column are exchanged between rows.
+
+        Parameters
+        ----------
+        X : frame or (n_samples, n_features) array
+            Rows, best such as the training has not seen.
+        y : array
+            Their targets.
+        repeats : int, default 5
+            How often each column is permuted.
+        scoring : str or callable, optional
+            A scorer of scikit-learn, such as "neg_log_loss"; the estimator's `score` by default.
+        random_state : int or RandomState, optional
+            Of the permutations.
+
+        Returns
+        -------
+        Importances
+            Names of the columns, mean and standard deviation of the fall.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If data or arguments are wrong.
+        sklearn.exceptions.NotFittedError
+            If the estimator is not fitted.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastfnn.tabular import TabularRegressor
+        >>> X = np.random.default_rng(0).normal(size=(80, 2))
+        >>> model = TabularRegressor(preset="fast", random_state=0).fit(X, X[:, 1])
+        >>> importances = model.feature_importances(X, X[:, 1], random_state=0)
+        >>> bool(importances.mean[1] > 1 > abs(importances.mean[0]))
+        True
+        """
+        check_is_fitted(self, "networks_")
+        repeats = validation.integer("repeats", repeats, 1)
+        prepared = self._prepared(X)
+        asked = copy.copy(self)
+        asked._prepared = lambda x: x  # type: ignore[method-assign] # what is permuted is prepared already
+        return importance.measured(
+            asked, prepared, y, self._encoding, repeats, scoring, check_random_state(random_state)
+        )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted estimator to a safetensors file, which `fastfnn.tabular.load` reads.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file; an existing file is replaced in one step.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written: an existing file is as it was.
+        TypeError, ValueError
+            If a file cannot hold a parameter or a label.
+        sklearn.exceptions.NotFittedError
+            If the estimator is not fitted.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> import fastfnn.tabular
+        >>> model = fastfnn.tabular.TabularRegressor(preset="fast", random_state=0).fit([[0.0], [1.0]], [1.0, 3.0])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, "model.safetensors")
+        ...     model.save(path)
+        ...     twin = fastfnn.tabular.load(path)
+        >>> bool(twin.predict([[0.5]]) == model.predict([[0.5]]))
+        True
+        """
+        self._write(path)
+
+    def _write(self, path: str | os.PathLike[str], sections: dict[str, Any] | None = None) -> None:
+        """Do what `save` does, with further JSON objects among the metadata of the file."""
+        from fastfnn.tabular import files  # it imports the estimators
+
+        files.write(self, path, sections or {})
+
+    def __getstate__(self) -> dict[str, Any]:
+        state: dict[str, Any] = super().__getstate__()
+        state.pop("_watchers", None)
+        return state
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = tags.input_tags.string = tags.input_tags.categorical = True
+        return tags

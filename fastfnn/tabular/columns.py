@@ -1,0 +1,246 @@
+"""Columns: what is learnt about each column of a table, and how its values become inputs of the network.
+
+`learn` looks at the rows for training and makes a `NumberColumn`, a `CategoryColumn` or a `LeftOut` of each column;
+`encoding.py` puts them together. What is here is stored with the model.
+"""
+
+from __future__ import annotations
+
+import collections
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from scipy.special import ndtri
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+from fastfnn.tabular.network import Feature
+from fastfnn.tabular.reading import Raw
+from fastfnn.tabular.recipe import Recipe
+
+MOST_DEVIATIONS = 3.0  # of knots and of scaled numbers from 0
+PLAIN_KNOTS = 256  # of a number that is scaled by quantiles and not embedded
+QUARTILES_APART = 1.349  # of the standard normal distribution
+
+SMALL_TEXT = 20  # different texts that are categories in any table
+RARE = 2  # rows below which a value of many shares the embedding of unknown ones
+LEAST_LEAF_ROWS = 32  # of the tree that finds bins
+
+
+@dataclass(frozen=True, eq=False)
+class NumberColumn:
+    """A column of numbers.
+
+    Attributes
+    ----------
+    name : str
+        The name of the column.
+    edges : array
+        Rising numbers between which the column is linear in the inputs; those outside count as the nearest.
+    knots : array
+        The edges on the scale that the network sees.
+    median : float
+        Stands for missing numbers.
+    missing : bool
+        Whether numbers were missing in the rows for training: then an input tells so.
+    width : int
+        Numbers that a number is embedded in; 0 for a number that is scaled alone.
+    """
+
+    name: str
+    edges: np.ndarray
+    knots: np.ndarray
+    median: float
+    missing: bool
+    width: int
+
+    kind: ClassVar[str] = "number"
+
+    @property
+    def bins(self) -> int:
+        """Number of bins of the embedding, 0 for a number that is scaled alone."""
+        return len(self.edges) - 1 if self.width else 0
+
+    def features(self) -> list[Feature]:
+        """Return the inputs of the network."""
+        inputs = [Feature("plain")] if self.missing else []
+        if self.width:
+            inputs.insert(0, Feature("bins", self.bins, self.width, tuple(self.knots.tolist())))
+        elif len(self.edges) > 1:
+            inputs.insert(0, Feature("plain"))
+        return inputs
+
+    def encode(self, raw: Raw) -> list[np.ndarray]:
+        """Return a column of the prepared samples for each input."""
+        values = raw.as_numbers()
+        missing = np.isnan(values)
+        encoded = [missing.astype(np.float64)] if self.missing else []
+        if len(self.edges) > 1:
+            scale = np.arange(len(self.edges)) if self.width else self.knots
+            encoded.insert(0, np.interp(np.where(missing, self.median, values), self.edges, scale))
+        return encoded
+
+
+@dataclass(frozen=True)
+class CategoryColumn:
+    """A column of categories.
+
+    Attributes
+    ----------
+    name : str
+        The name of the column.
+    values : tuple of str
+        The known categories.
+    missing : bool
+        Whether missing values are a category, too.
+    width : int
+        Numbers that a category is embedded in; 0 if each has an input of its own.
+    """
+
+    name: str
+    values: tuple[str, ...]
+    missing: bool
+    width: int
+
+    kind: ClassVar[str] = "category"
+
+    @property
+    def known(self) -> int:
+        """Number of known categories, the missing one included: the code of all others."""
+        return len(self.values) + self.missing
+
+    def features(self) -> list[Feature]:
+        """Return the inputs of the network: of two categories one is +1, the other -1."""
+        if self.width:
+            return [Feature("categories", self.known + 1, self.width)]
+        return [Feature("plain")] * (1 if self.known == 2 else self.known)
+
+    def codes(self, raw: Raw) -> np.ndarray:
+        """Return the number of each value's category."""
+        code: dict[str | None, int] = {value: number for number, value in enumerate(self.values)}
+        if self.missing:
+            code[None] = len(self.values)
+        return np.array([code.get(text, self.known) for text in raw.as_texts()], np.int64)
+
+    def encode(self, raw: Raw) -> list[np.ndarray]:
+        """Return a column of the prepared samples for each input; unknown categories are 0 in all of them."""
+        codes = self.codes(raw)
+        if self.width:
+            return [codes.astype(np.float64)]
+        if self.known == 2:
+            return [np.array([-1.0, 1.0, 0.0])[codes]]
+        return [(codes == number).astype(np.float64) for number in range(self.known)]
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A column from which nothing can be learnt.
+
+    Attributes
+    ----------
+    name : str
+        The name of the column.
+    reason : str
+        Why.
+    """
+
+    name: str
+    reason: str
+
+    kind: ClassVar[str] = "left out"
+
+    def features(self) -> list[Feature]:
+        """Return no inputs."""
+        return []
+
+    def encode(self, raw: Raw) -> list[np.ndarray]:
+        """Return no columns."""
+        return []
+
+
+Column = NumberColumn | CategoryColumn | LeftOut
+
+
+def learn(raw: Raw, weights: np.ndarray, target: np.ndarray, recipe: Recipe) -> Column:
+    """Return what is learnt about a column.
+
+    Parameters
+    ----------
+    raw : Raw
+        The rows for training.
+    weights : array
+        Of the rows.
+    target : array
+        Labels or numbers, for the tree that finds bins.
+    recipe : Recipe
+    """
+    if raw.is_number():
+        return _number(raw, weights, target, recipe)
+    return _category(raw, recipe)
+
+
+def _number(raw: Raw, weights: np.ndarray, target: np.ndarray, recipe: Recipe) -> Column:
+    values = raw.as_numbers()
+    present = ~np.isnan(values)
+    missing = not present.all()
+    values, weights, target = values[present], weights[present], target[present]
+    different, places = np.unique(values, return_inverse=True)
+    if len(different) == 1 and not missing:
+        return LeftOut(raw.name, "a single value")
+    shares = np.bincount(places, weights) / weights.sum()
+    embedded = recipe.bins > 0 and len(different) > 2
+    edges = different
+    most = recipe.bins if recipe.bins else PLAIN_KNOTS
+    if len(different) > most:
+        by_tree = recipe.bins and recipe.bins_by == "tree"
+        edges = _tree_edges(values, weights, target, most) if by_tree else _quantiles(different, shares, most)
+    median = float(_quantiles(different, shares, 2)[1:2].sum()) if len(different) > 1 else float(different[0])
+    knots = np.array([-1.0, 1.0]) if len(different) == 2 else _knots(edges, different, shares, recipe.scaling)
+    return NumberColumn(raw.name, edges, knots, median, missing, recipe.embedding_size if embedded else 0)
+
+
+def _quantiles(different: np.ndarray, shares: np.ndarray, parts: int) -> np.ndarray:
+    """Return the values that divide rows into parts of about the same weight, each value once."""
+    levels = np.linspace(0, 1, parts + 1)
+    places = np.searchsorted(np.cumsum(shares), levels - 1e-9)
+    edges: np.ndarray = np.unique(different[np.minimum(places, len(different) - 1)])
+    return edges
+
+
+def _tree_edges(values: np.ndarray, weights: np.ndarray, target: np.ndarray, most: int) -> np.ndarray:
+    """Return the smallest and the largest value, and the thresholds of a tree for the target between them."""
+    kind = DecisionTreeClassifier if target.dtype.kind == "i" else DecisionTreeRegressor
+    least = min(LEAST_LEAF_ROWS, max(len(values) // most, 1))
+    tree = kind(max_leaf_nodes=most, min_samples_leaf=least, random_state=0)
+    tree.fit(values[:, np.newaxis].astype(np.float32), target, sample_weight=weights)
+    thresholds = tree.tree_.threshold[tree.tree_.feature >= 0]
+    low, high = values.min(), values.max()
+    return np.unique([low, *thresholds[(thresholds > low) & (thresholds < high)], high])
+
+
+def _knots(edges: np.ndarray, different: np.ndarray, shares: np.ndarray, scaling: str) -> np.ndarray:
+    """Return edges on the scale that the network sees."""
+    if scaling == "quantile":
+        below = np.cumsum(shares) - shares / 2
+        knots: np.ndarray = ndtri(np.interp(edges, different, below))
+        return np.clip(knots, -MOST_DEVIATIONS, MOST_DEVIATIONS)
+    low, middle, high = np.interp([0.25, 0.5, 0.75], np.cumsum(shares) - shares / 2, different)
+    distance = (high - low) / QUARTILES_APART
+    if distance <= 0:  # most rows have one value
+        distance = (different[-1] - different[0]) / 2 or 1.0
+    scaled = (edges - middle) / distance
+    return scaled / np.sqrt(1 + (scaled / MOST_DEVIATIONS) ** 2)
+
+
+def _category(raw: Raw, recipe: Recipe) -> Column:
+    texts = raw.as_texts()
+    counts = collections.Counter(text for text in texts if text is not None)
+    missing = counts.total() < len(texts)
+    if len(counts) + missing < 2:
+        return LeftOut(raw.name, "a single value" if counts else "no values")
+    if len(counts) > SMALL_TEXT and len(counts) > counts.total() / 2:
+        return LeftOut(raw.name, f"text, {len(counts):,} different ones in {counts.total():,} rows")
+    if len(counts) + missing <= recipe.one_hot:
+        return CategoryColumn(raw.name, tuple(sorted(counts)), missing, 0)
+    values = tuple(sorted(value for value, count in counts.items() if count >= RARE))
+    return CategoryColumn(raw.name, values, missing, min(recipe.category_size, len(values)))

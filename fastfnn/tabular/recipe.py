@@ -1,0 +1,169 @@
+"""Recipes: how large the network of a table is, how columns enter it and how it is trained, in one table of presets.
+
+The estimators replace the entries that a user gives. Each value was chosen by a study: see Experiments, "tables".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from fastfnn import validation
+from fastfnn.options import checked_activations
+
+FEW_ROWS = 100  # up to here a step takes all rows: a batch of them would be too small to average over
+LEAST_BATCHES = 16  # of an epoch: batches get smaller for it
+SMALLEST_BATCH = 32
+
+SCHEDULES = ("cosine", "flat-cosine", "constant")
+FLAT_SHARE = 0.5  # of the steps of a flat-cosine schedule that have the full rate
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that a training is made of, but the data.
+
+    Attributes
+    ----------
+    hidden_layer_sizes : tuple of int
+        Units of the hidden layers.
+    activation : str
+        Of the hidden layers.
+    members : int
+        Networks that share their weights.
+    scaled : bool
+        Whether each layer has scales of each member, or the inputs alone.
+    bags : int
+        Networks of their own, each with its own validation split, whose predictions are averaged.
+    bins : int
+        Bins of a number's embedding, at most; 0 has numbers enter as they are, scaled.
+    bins_by : {"quantile", "tree"}
+        Whether bins have the same number of rows, or are the leaves of a decision tree for the target.
+    scaling : {"quantile", "robust"}
+        Whether numbers become quantiles of the normal distribution, or are divided by the distance of their quartiles
+        and limited smoothly.
+    embedding_size : int
+        Numbers that a column of numbers becomes.
+    one_hot : int
+        Categories up to which each has an input of its own; more are embedded.
+    category_size : int
+        Numbers that a column of many categories becomes, at most.
+    learning_rate, weight_decay, beta2, dropout, label_smoothing : float
+        Of AdamW, of the hidden layers and of the loss of classes.
+    clip_norm : float or None
+        Limit of the norm of the gradient.
+    batch_size : int
+        Rows of a step; fewer on small tables.
+    schedule : {"cosine", "flat-cosine", "constant"}
+        How the learning rate falls.
+    warm_up : float
+        Share of the steps in which the rate rises.
+    max_epochs, patience : int
+        Epochs of the schedule, and epochs without a better validation score after which training ends.
+    least_steps : int
+        Steps that a training has at least: small tables get more epochs.
+    metric : {"log_loss", "error"}
+        What the validation score of classes is.
+    """
+
+    hidden_layer_sizes: tuple[int, ...] = (256, 256)
+    activation: str = "relu"
+    members: int = 8
+    scaled: bool = False
+    bags: int = 1
+    bins: int = 48
+    bins_by: Literal["quantile", "tree"] = "quantile"
+    scaling: Literal["quantile", "robust"] = "quantile"
+    embedding_size: int = 24
+    one_hot: int = 8
+    category_size: int = 8
+    learning_rate: float = 3e-3
+    weight_decay: float = 3e-4
+    beta2: float = 0.999
+    dropout: float = 0.1
+    label_smoothing: float = 0.0
+    clip_norm: float | None = None
+    batch_size: int = 256
+    schedule: Literal["cosine", "flat-cosine", "constant"] = "cosine"
+    warm_up: float = 0.0
+    max_epochs: int = 40
+    patience: int = 16
+    least_steps: int = 600
+    metric: Literal["log_loss", "error"] = "log_loss"
+
+    def batch(self, rows: int) -> int:
+        """Return the number of rows of a step on a table with `rows` rows for training."""
+        if rows <= FEW_ROWS:
+            return rows
+        return min(self.batch_size, max(SMALLEST_BATCH, 1 << (rows // LEAST_BATCHES).bit_length() - 1))
+
+    def rates(self, progress: np.ndarray) -> np.ndarray:
+        """Return the learning rates of steps, where `progress` is the share of the training, in [0, 1), before each."""
+        falling = {
+            "cosine": progress,
+            "flat-cosine": np.maximum(progress - FLAT_SHARE, 0) / (1 - FLAT_SHARE),
+            "constant": np.zeros_like(progress),
+        }[self.schedule]
+        rising = np.minimum(1.0, progress / self.warm_up) if self.warm_up else 1.0
+        rates: np.ndarray = self.learning_rate * rising * (1 + np.cos(np.pi * falling)) / 2
+        return rates
+
+    def epochs(self, steps: int) -> int:
+        """Return the number of epochs of `steps` steps each."""
+        return max(self.max_epochs, -(-self.least_steps // steps))
+
+
+PRESETS: dict[str, Recipe] = {
+    "default": Recipe(),
+    "fast": Recipe(hidden_layer_sizes=(128, 128), members=4, bins=24, embedding_size=12, max_epochs=20, patience=8),
+    "best": Recipe(hidden_layer_sizes=(384, 384), members=16, max_epochs=60, patience=20, bags=4),
+}
+
+_CHECKS: Mapping[str, Any] = {
+    "members": lambda name, value: validation.integer(name, value, 1),
+    "embedding_size": lambda name, value: validation.integer(name, value, 1),
+    "bins": lambda name, value: validation.integer(name, value, 0),
+    "learning_rate": validation.positive,
+    "weight_decay": validation.nonnegative,
+    "dropout": validation.fraction,
+    "label_smoothing": validation.fraction,
+    "batch_size": lambda name, value: validation.integer(name, value, 1),
+    "max_epochs": lambda name, value: validation.integer(name, value, 1),
+    "patience": lambda name, value: validation.integer(name, value, 1),
+}
+
+
+def chosen(estimator: Any) -> Recipe:
+    """Return the recipe of an estimator: its preset, with the parameters that are not None in place of its entries."""
+    recipe = PRESETS[validation.choice("preset", estimator.preset, tuple(PRESETS))]
+    given: dict[str, Any] = {}
+    for name, check in _CHECKS.items():
+        value = getattr(estimator, name, None)
+        if value is not None:
+            given[name] = check(name, value)
+    hidden = estimator.hidden_layer_sizes
+    if hidden is not None:
+        given["hidden_layer_sizes"] = _checked_hidden(hidden)
+    if "max_epochs" in given:
+        given["least_steps"] = 1  # a user means what is given
+    return replace(recipe, **given)
+
+
+def checked(recipe: Recipe) -> Recipe:
+    """Return a recipe that comes from a file, all of it checked."""
+    for name, check in _CHECKS.items():
+        check(name, getattr(recipe, name))
+    _checked_hidden(recipe.hidden_layer_sizes)
+    checked_activations(recipe.activation, 1)
+    validation.boolean("scaled", recipe.scaled)
+    return recipe
+
+
+def _checked_hidden(hidden: Any) -> tuple[int, ...]:
+    sizes = [hidden] if isinstance(hidden, (int, np.integer)) else hidden
+    if not isinstance(sizes, (list, tuple, np.ndarray)) or not len(sizes):
+        raise TypeError(f"hidden_layer_sizes must be numbers of units, at least one, got {hidden!r}")
+    return tuple(validation.integer(f"hidden_layer_sizes[{i}]", size, 1) for i, size in enumerate(sizes))

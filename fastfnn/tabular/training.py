@@ -1,0 +1,179 @@
+"""Training: the epochs of one network on prepared samples, up to the best state on validation rows.
+
+The estimators make a `Training` for each network, run it and take over what it has measured, also if an exception ends
+it. It knows neither columns nor labels.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from fastfnn.callbacks import Callback
+from fastfnn.divergence import DivergenceError
+from fastfnn.fitting import Pace, epoch_losses
+from fastfnn.history import History
+from fastfnn.optimizers import AdamW
+from fastfnn.progress import Progress, progress_bar
+from fastfnn.tabular.network import TabularNetwork
+from fastfnn.tabular.recipe import Recipe
+from fastfnn.tabular.target import Target
+
+LEAST_VALIDATION_ROWS = 10  # fewer tell nothing, and are trained on
+
+
+class Rows(NamedTuple):
+    """Prepared samples x (N, features), labels (N,) or numbers (N, K), and weights (N,)."""
+
+    x: np.ndarray
+    y: np.ndarray
+    weights: np.ndarray
+
+    def at(self, rows: np.ndarray) -> Rows:
+        """Return some of the rows."""
+        return Rows(*(np.ascontiguousarray(array[rows]) for array in self))
+
+
+def split(rng: np.random.Generator, y: np.ndarray, fraction: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the numbers of the rows for training and of those for validation; the latter has each class's share.
+
+    Of labels, a class keeps a row for training.
+    """
+    rows = rng.permutation(len(y))
+    count = round(fraction * len(y))
+    if count < LEAST_VALIDATION_ROWS:
+        return np.arange(len(y)), np.empty(0, np.int64)
+    is_label = y.ndim == 1
+    if is_label:
+        rows = rows[np.argsort(y[rows], kind="stable")]
+    taken = rows[((np.arange(count) + 0.5) * len(y) / count).astype(np.int64)]
+    if is_label:
+        taken = taken[np.bincount(y)[y[taken]] > 1]
+    return np.setdiff1d(np.arange(len(y)), taken), np.sort(taken)
+
+
+class Training:
+    """The training of one network.
+
+    Parameters
+    ----------
+    network : TabularNetwork
+        With initial parameters.
+    target : Target
+        What the outputs mean.
+    rows, held_out : Rows
+        For training and for validation; the latter may be none.
+    recipe : Recipe
+    rng : Generator
+        Draws the order of the rows.
+    deadline : float
+        When it must end, by `time.perf_counter`; infinity for never.
+
+    Attributes
+    ----------
+    history : History
+        What was measured.
+    scores : list of float
+        The validation score after each epoch, lower is better.
+    best_epoch : int
+        The epoch, from 1, whose parameters are kept; 0 before the first has ended.
+    """
+
+    def __init__(
+        self, network: TabularNetwork, target: Target, rows: Rows, held_out: Rows, recipe: Recipe,
+        rng: np.random.Generator, deadline: float,
+    ) -> None:  # fmt: skip
+        self.network, self.target, self.rows, self.held_out = network, target, rows, held_out
+        self.recipe, self.deadline, self._rng = recipe, deadline, rng
+        self.batch_size: int = recipe.batch(len(rows.x))
+        self.steps: int = -(-len(rows.x) // self.batch_size)
+        self.epochs: int = recipe.epochs(self.steps)
+        self._patience = recipe.patience * self.epochs // recipe.max_epochs
+        self._targets = target.encode(rows.y, network.dtype)
+        self._weights = None if (rows.weights == rows.weights[0]).all() else rows.weights / rows.weights.mean()
+        self._optimizer = AdamW(
+            1.0, beta2=recipe.beta2, weight_decay=recipe.weight_decay, clip_norm=recipe.clip_norm
+        )  # its rate is not used
+        sizes = network.layer_sizes
+        work = sum(math.prod(pair) for pair in zip(sizes[:-1], sizes[1:], strict=True))
+        self._pace = Pace(1, work * network.members * self.batch_size)
+        self.history, self.scores, self.best_epoch = History(), [math.inf][:0], 0
+        self._best = network.params.copy()
+
+    def run(self, show: bool | str, watchers: Sequence[Callback]) -> None:
+        """Train; the network has its best parameters afterwards, also after an exception."""
+        try:
+            with progress_bar(show, self.steps, self.epochs, len(self.rows.x)) as progress:
+                for watcher in watchers:
+                    watcher.begin(self.network, self.history)
+                self._run_epochs(progress, watchers)
+            for watcher in watchers:
+                watcher.end(self.network, self.history)
+        finally:
+            self.network.params[...] = self._best
+
+    def _run_epochs(self, progress: Progress, watchers: Sequence[Callback]) -> None:
+        planned = self.epochs
+        done = 0.0  # share of the schedule
+        while self.history.epochs < planned:
+            start = time.perf_counter()
+            share = (1 - done) / (planned - self.history.epochs)
+            rates = self.recipe.rates(done + share * np.arange(self.steps) / self.steps)
+            step_losses = self._take_steps(rates, progress)
+            self._record(step_losses, float(rates[-1]), time.perf_counter() - start)
+            done += share
+            progress.report(self.history)
+            stops = [watcher.epoch(self.network, self.history) for watcher in watchers]
+            if any(stops) or self.history.epochs - self.best_epoch >= self._patience:
+                break
+            if math.isfinite(self.deadline):
+                now = time.perf_counter()
+                possible = max(int((self.deadline - now) / (now - start)), 0)
+                planned = min(self.epochs, self.history.epochs + possible)
+
+    def _take_steps(self, rates: np.ndarray, progress: Progress) -> np.ndarray:
+        """Train for an epoch; returns the loss of each step."""
+        order = self._rng.permutation(len(self.rows.x))
+        step_losses = np.empty(self.steps)
+        for first, last in self._pace.slices(self.steps):
+            part = order[first * self.batch_size : last * self.batch_size]
+            step_losses[first:last] = self.network.train(
+                self.rows.x, self._targets, part[np.newaxis], rates[first:last], optimizer=self._optimizer,
+                batch_size=self.batch_size, sample_weight=self._weights,
+            )  # fmt: skip
+            progress.advance(last - first)
+        if not np.isfinite(step_losses).all():
+            step = int(np.argmin(np.isfinite(step_losses)))
+            raise DivergenceError(
+                f"the training diverged in epoch {self.history.epochs + 1}: the loss of step {step + 1} is "
+                f"{step_losses[step]}; try a smaller learning_rate than {self.recipe.learning_rate:g}",
+                self.history.epochs + 1, step + 1, float(rates[step]),
+            )  # fmt: skip
+        return step_losses
+
+    def _record(self, step_losses: np.ndarray, rate: float, seconds: float) -> None:
+        """Measure the network after an epoch, and keep its parameters if they are the best so far."""
+        (loss,) = epoch_losses(step_losses[np.newaxis], self.batch_size, len(self.rows.x))
+        values = {"loss": [loss], "seconds": [seconds], "samples_per_second": [len(self.rows.x) / seconds]}
+        is_best = True
+        if len(self.held_out.x):
+            measured = self.target.measure(
+                self.network.predict(self.held_out.x), self.held_out.y, self.held_out.weights
+            )
+            values["val_loss"] = [measured.loss]
+            if measured.accuracy is not None:
+                values["val_accuracy"] = [measured.accuracy]
+            else:
+                self.history.metrics.setdefault(f"val_{self.target.metric}", [])
+                values[f"val_{self.target.metric}"] = [measured.score]
+            is_best = measured.score < min(self.scores, default=math.inf)
+            self.scores.append(measured.score)
+        self.history.step_loss = np.concatenate([self.history.step_loss, step_losses])
+        self.history._last_rate = rate
+        self.history._extend(**values)
+        if is_best or not self.best_epoch:
+            self._best, self.best_epoch = self.network.params.copy(), self.history.epochs
