@@ -160,7 +160,7 @@ class TabularEstimator(BaseEstimator):
         weights = weights if by_class is None else weights * by_class
         few = len(y) <= FEW_ROWS
         recipe = replace(recipe, dropout=0.0) if few else recipe
-        dtype = np.dtype(np.float64 if few else np.float32)
+        dtype: np.dtype[Any] = np.dtype(np.float64 if few else np.float32)
         target = self._learn_target(y, weights, recipe)
         labels = self._encoded(y, target)
         encoding = Encoding.fit(raws, weights, labels, recipe)
@@ -170,13 +170,13 @@ class TabularEstimator(BaseEstimator):
         seeds = np.random.SeedSequence(random.randint(2**31 - 1)).spawn(recipe.bags)
         for number, seed in enumerate(seeds):
             rng = np.random.default_rng(seed)
-            chosen_rows, others = split(rng, labels, fraction if given is None else 0.0)
             network = TabularNetwork(
                 encoding.features, recipe.hidden_layer_sizes, target.outputs, activation=recipe.activation,
                 loss=target.loss(), members=recipe.members, scaled=recipe.scaled, dropout=recipe.dropout, dtype=dtype,
                 seed=int(rng.integers(2**31)), backend=self._backend,
             )  # fmt: skip
             encoding.begin_unknown(network)
+            chosen_rows, others = split(rng, labels, fraction if given is None else 0.0)
             now = time.perf_counter()
             deadline = now + (start + budget - now) / (recipe.bags - number)
             held_out = rows.at(others) if given is None else given
@@ -234,7 +234,8 @@ class TabularEstimator(BaseEstimator):
         check_is_fitted(self, "networks_")
         x = self._prepared(X)
         with self._threads():
-            out: np.ndarray = np.mean([network.predict(x) for network in self.networks_], axis=0, dtype=np.float64)
+            outputs = np.stack([network.predict(x) for network in self.networks_])
+        out: np.ndarray = outputs.mean(axis=0, dtype=np.float64)
         return out
 
     @property
@@ -293,7 +294,7 @@ class TabularEstimator(BaseEstimator):
         repeats = validation.integer("repeats", repeats, 1)
         prepared = self._prepared(X)
         asked = copy.copy(self)
-        asked._prepared = lambda x: x  # type: ignore[method-assign] # what is permuted is prepared already
+        asked.__dict__["_prepared"] = lambda prepared: prepared  # what is permuted is prepared already
         return importance.measured(
             asked, prepared, y, self._encoding, repeats, scoring, check_random_state(random_state)
         )

@@ -15,7 +15,7 @@ from fastfnn.tabular.recipe import Recipe
 from fastfnn.tabular.target import LabelTarget, Target
 
 
-class TabularClassifier(ClassifierMixin, TabularEstimator):  # type: ignore[misc] # scikit-learn has no types
+class TabularClassifier(ClassifierMixin, TabularEstimator):
     """Predict classes from the columns of a table.
 
     Parameters
@@ -90,7 +90,8 @@ class TabularClassifier(ClassifierMixin, TabularEstimator):  # type: ignore[misc
     --------
     >>> import pandas as pd
     >>> from fastfnn.tabular import TabularClassifier
-    >>> birds = pd.DataFrame({"wing": [181, 186, None, 230, 220, 225] * 10, "island": ["T", "T", "T", "B", "B", None] * 10})
+    >>> wing, island = [181, 186, None, 230, 220, 225], ["T", "T", "T", "B", "B", None]
+    >>> birds = pd.DataFrame({"wing": wing * 10, "island": island * 10})
     >>> species = ["Adelie", "Adelie", "Adelie", "Gentoo", "Gentoo", "Gentoo"] * 10
     >>> model = TabularClassifier(preset="fast", random_state=0).fit(birds, species)
     >>> model.predict(pd.DataFrame({"wing": [190.0, 228.0], "island": ["T", "somewhere else"]}))
@@ -169,7 +170,8 @@ class TabularClassifier(ClassifierMixin, TabularEstimator):  # type: ignore[misc
                [0., 1.]])
         """
         out = self._outputs(X)
-        return out / out.sum(axis=1, keepdims=True)
+        probabilities: np.ndarray = out / out.sum(axis=1, keepdims=True)
+        return probabilities
 
     def predict(self, X: Any) -> np.ndarray:
         """Predict the label of each row.

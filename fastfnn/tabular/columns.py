@@ -215,21 +215,23 @@ def _tree_edges(values: np.ndarray, weights: np.ndarray, target: np.ndarray, mos
     tree.fit(values[:, np.newaxis].astype(np.float32), target, sample_weight=weights)
     thresholds = tree.tree_.threshold[tree.tree_.feature >= 0]
     low, high = values.min(), values.max()
-    return np.unique([low, *thresholds[(thresholds > low) & (thresholds < high)], high])
+    edges: np.ndarray = np.unique([low, *thresholds[(thresholds > low) & (thresholds < high)], high])
+    return edges
 
 
 def _knots(edges: np.ndarray, different: np.ndarray, shares: np.ndarray, scaling: str) -> np.ndarray:
     """Return edges on the scale that the network sees."""
     if scaling == "quantile":
         below = np.cumsum(shares) - shares / 2
-        knots: np.ndarray = ndtri(np.interp(edges, different, below))
-        return np.clip(knots, -MOST_DEVIATIONS, MOST_DEVIATIONS)
+        knots: np.ndarray = np.clip(ndtri(np.interp(edges, different, below)), -MOST_DEVIATIONS, MOST_DEVIATIONS)
+        return knots
     low, middle, high = np.interp([0.25, 0.5, 0.75], np.cumsum(shares) - shares / 2, different)
     distance = (high - low) / QUARTILES_APART
     if distance <= 0:  # most rows have one value
         distance = (different[-1] - different[0]) / 2 or 1.0
-    scaled = (edges - middle) / distance
-    return scaled / np.sqrt(1 + (scaled / MOST_DEVIATIONS) ** 2)
+    scaled: np.ndarray = (edges - middle) / distance
+    limited: np.ndarray = scaled / np.sqrt(1 + (scaled / MOST_DEVIATIONS) ** 2)
+    return limited
 
 
 def _category(raw: Raw, recipe: Recipe) -> Column:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -31,14 +33,14 @@ class Encoding:
     def __init__(self, columns: Sequence[Column]) -> None:
         self.columns: tuple[Column, ...] = tuple(columns)
         self._inputs = [column.features() for column in self.columns]
-        self.features: tuple[Feature, ...] = tuple(sum(self._inputs, [])) or (Feature("plain"),)
+        self.features: tuple[Feature, ...] = tuple(itertools.chain(*self._inputs)) or (Feature("plain"),)
 
     @classmethod
     def fit(cls, raws: Sequence[Raw], weights: np.ndarray, target: np.ndarray, recipe: Recipe) -> Encoding:
         """Learn from the rows for training, see `columns.learn`."""
         return cls([learn(raw, weights, target, recipe) for raw in raws])
 
-    def transform(self, raws: Sequence[Raw], dtype: np.dtype[np.floating]) -> np.ndarray:
+    def transform(self, raws: Sequence[Raw], dtype: np.dtype[Any]) -> np.ndarray:
         """Return the prepared samples (N, features)."""
         x = np.zeros((len(raws[0].values), len(self.features)), dtype)
         number = 0
@@ -51,7 +53,7 @@ class Encoding:
     def places(self) -> list[slice]:
         """Return where the inputs of each column stand in the prepared samples."""
         ends = np.cumsum([0, *map(len, self._inputs)]).tolist()
-        return [slice(first, last) for first, last in zip(ends[:-1], ends[1:], strict=True)]
+        return [slice(first, last) for first, last in itertools.pairwise(ends)]
 
     def begin_unknown(self, network: TabularNetwork) -> None:
         """Set the embeddings of unknown categories to 0: rare categories train them."""

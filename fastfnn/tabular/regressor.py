@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ from fastfnn.tabular.recipe import Recipe
 from fastfnn.tabular.target import NumberTarget, Target
 
 
-class TabularRegressor(RegressorMixin, TabularEstimator):  # type: ignore[misc] # scikit-learn has no types
+class TabularRegressor(RegressorMixin, TabularEstimator):
     """Predict numbers from the columns of a table.
 
     Parameters
@@ -223,7 +224,7 @@ class TabularRegressor(RegressorMixin, TabularEstimator):  # type: ignore[misc] 
             return ()
         given = np.atleast_1d(np.asarray(self.quantiles, object)).tolist()
         levels = tuple(validation.positive(f"quantiles[{i}]", level) for i, level in enumerate(given))
-        if not levels or levels[-1] >= 1 or any(low >= high for low, high in zip(levels, levels[1:], strict=False)):
+        if not levels or levels[-1] >= 1 or any(low >= high for low, high in itertools.pairwise(levels)):
             raise ValueError(f"quantiles must be rising levels above 0 and below 1, got {self.quantiles}")
         if targets > 1:
             raise ValueError(f"quantiles need a single target, got {targets} columns in y")

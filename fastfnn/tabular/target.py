@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -53,7 +53,7 @@ class LabelTarget:
         """Return what training minimizes."""
         return losses.SoftmaxCrossEntropy(label_smoothing=self.label_smoothing)
 
-    def encode(self, labels: np.ndarray, dtype: np.dtype[np.floating]) -> np.ndarray:
+    def encode(self, labels: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
         """Return what the network learns."""
         return labels
 
@@ -106,7 +106,7 @@ class NumberTarget:
         """Return what training minimizes."""
         return losses.Quantile(levels=self.quantiles) if self.quantiles else losses.SquaredError()
 
-    def encode(self, y: np.ndarray, dtype: np.dtype[np.floating]) -> np.ndarray:
+    def encode(self, y: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
         """Return what the network learns: standardized numbers, one column for each output."""
         standardized = ((y - self.mean) / self.scale).astype(dtype)
         return np.ascontiguousarray(np.broadcast_to(standardized, (len(y), self.outputs)))

@@ -6,6 +6,7 @@ it. It knows neither columns nor labels.
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Sequence
@@ -99,9 +100,11 @@ class Training:
             1.0, beta2=recipe.beta2, weight_decay=recipe.weight_decay, clip_norm=recipe.clip_norm
         )  # its rate is not used
         sizes = network.layer_sizes
-        work = sum(math.prod(pair) for pair in zip(sizes[:-1], sizes[1:], strict=True))
+        work = sum(math.prod(pair) for pair in itertools.pairwise(sizes))
         self._pace = Pace(1, work * network.members * self.batch_size)
-        self.history, self.scores, self.best_epoch = History(), [math.inf][:0], 0
+        self.history: History = History()
+        self.scores: list[float] = []
+        self.best_epoch: int = 0
         self._best = network.params.copy()
 
     def run(self, show: bool | str, watchers: Sequence[Callback]) -> None:
@@ -161,9 +164,8 @@ class Training:
         values = {"loss": [loss], "seconds": [seconds], "samples_per_second": [len(self.rows.x) / seconds]}
         is_best = True
         if len(self.held_out.x):
-            measured = self.target.measure(
-                self.network.predict(self.held_out.x), self.held_out.y, self.held_out.weights
-            )
+            x, y, weights = self.held_out
+            measured = self.target.measure(self.network.predict(x), y, weights)
             values["val_loss"] = [measured.loss]
             if measured.accuracy is not None:
                 values["val_accuracy"] = [measured.accuracy]
