@@ -26,6 +26,7 @@ from fastfnn.params import parameter_shapes, statistics_shapes
 
 FILE_FORMAT = "fastfnn-2"  # of the files that are written
 FILE_FORMATS = ("fastfnn-1", FILE_FORMAT)  # of those that are read; the first has no sections
+TABULAR_FORMAT = "fastfnn-tabular-1"  # of estimators for tables, which `fastfnn.tabular.load` reads
 
 # What may belong to a network besides its description: an estimator and a table's preparation, with which it predicts,
 # and what its training goes on with.
@@ -75,6 +76,27 @@ def checked_path(path: Any) -> str:
     if not isinstance(path, (str, bytes, os.PathLike)):
         raise TypeError(f"path must be a str or a path-like object, got {type(path).__name__}")
     return os.fsdecode(path)
+
+
+def format_of(path: Path) -> str:
+    """Return the format of a file that this package wrote, by its header alone.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    ValueError
+        If the file is no safetensors file, or has another format.
+    """
+    path = checked_path(path)
+    found = (_header(path).get("__metadata__") or {}).get("format")
+    known = (*FILE_FORMATS, TABULAR_FORMAT)
+    if found not in known:
+        raise ValueError(
+            f"{path} must be a file saved by fastfnn, format {' or '.join(map(repr, known))}; got format "
+            f"{shortened(repr(found))}"
+        )
+    return str(found)
 
 
 class SavedNetwork(NamedTuple):

@@ -13,7 +13,8 @@ except ImportError as _error:
     raise ImportError("fastfnn.tabular needs scikit-learn: pip install 'fastfnn[sklearn]'") from _error
 
 from fastfnn.tabular.classifier import TabularClassifier
+from fastfnn.tabular.files import load
 from fastfnn.tabular.importance import Importances
 from fastfnn.tabular.regressor import TabularRegressor
 
-__all__ = ["Importances", "TabularClassifier", "TabularRegressor"]
+__all__ = ["Importances", "TabularClassifier", "TabularRegressor", "load"]

@@ -53,6 +53,29 @@ class Feature:
     knots: tuple[float, ...] = ()
 
 
+def parameter_shapes(
+    features: Sequence[Feature], layer_sizes: Sequence[int], members: int, scaled: bool
+) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the parameters of a network, in their order."""
+    rows = {"plain": 0, "bins": 1, "categories": 0}
+    shapes: dict[str, tuple[int, ...]] = {
+        f"embedding{number}": (feature.count + rows[feature.kind], feature.width)
+        for number, feature in enumerate(features)
+        if feature.kind != "plain"
+    }
+    *widths, outputs = layer_sizes
+    each = scaled and members > 1
+    for number in range(1, len(widths)):
+        inputs, units = widths[number - 1 : number + 1]
+        if members > 1 and (each or number == 1):
+            shapes[f"scale{number}"] = members, inputs
+        shapes[f"weight{number}"] = inputs, units
+        if each:
+            shapes[f"scale_out{number}"] = members, units
+        shapes[f"bias{number}"] = (members, units) if each else (units,)
+    return shapes | {"head": (members, widths[-1], outputs), "head_bias": (members, outputs)}
+
+
 class TabularNetwork:
     """A network for tables: see `fastfnn.reference.tabular`.
 
@@ -144,24 +167,7 @@ class TabularNetwork:
         return f"TabularNetwork({len(self.features)} features, {sizes}, {kind}; {self.loss_function}; {self.dtype})"
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
-        """Return the shapes of the parameters, in their order."""
-        rows = {"plain": 0, "bins": 1, "categories": 0}
-        shapes: dict[str, tuple[int, ...]] = {
-            f"embedding{number}": (feature.count + rows[feature.kind], feature.width)
-            for number, feature in enumerate(self.features)
-            if feature.kind != "plain"
-        }
-        *widths, outputs = self.layer_sizes
-        each = self.scaled and self.members > 1
-        for number in range(1, len(widths)):
-            inputs, units = widths[number - 1 : number + 1]
-            if self.members > 1 and (each or number == 1):
-                shapes[f"scale{number}"] = self.members, inputs
-            shapes[f"weight{number}"] = inputs, units
-            if each:
-                shapes[f"scale_out{number}"] = self.members, units
-            shapes[f"bias{number}"] = (self.members, units) if each else (units,)
-        return shapes | {"head": (self.members, widths[-1], outputs), "head_bias": (self.members, outputs)}
+        return parameter_shapes(self.features, self.layer_sizes, self.members, self.scaled)
 
     def _views(self) -> dict[str, np.ndarray]:
         """Return views of the parameters by name."""

@@ -18,7 +18,6 @@ FEW_ROWS = 100  # up to here a step takes all rows: a batch of them would be too
 LEAST_BATCHES = 16  # of an epoch: batches get smaller for it
 SMALLEST_BATCH = 32
 
-SCHEDULES = ("cosine", "flat-cosine", "constant")
 FLAT_SHARE = 0.5  # of the steps of a flat-cosine schedule that have the full rate
 
 
@@ -122,48 +121,61 @@ PRESETS: dict[str, Recipe] = {
     "best": Recipe(hidden_layer_sizes=(384, 384), members=16, max_epochs=60, patience=20, bags=4),
 }
 
-_CHECKS: Mapping[str, Any] = {
-    "members": lambda name, value: validation.integer(name, value, 1),
-    "embedding_size": lambda name, value: validation.integer(name, value, 1),
-    "bins": lambda name, value: validation.integer(name, value, 0),
+
+def _at_least(least: int) -> Any:
+    return lambda name, value: validation.integer(name, value, least)
+
+
+def _one_of(*options: str) -> Any:
+    return lambda name, value: validation.choice(name, value, options)
+
+
+def _checked_hidden(name: str, hidden: Any) -> tuple[int, ...]:
+    sizes = [hidden] if isinstance(hidden, (int, np.integer)) else hidden
+    if not isinstance(sizes, (list, tuple, np.ndarray)) or not len(sizes):
+        raise TypeError(f"{name} must be numbers of units, at least one, got {hidden!r}")
+    return tuple(validation.integer(f"{name}[{i}]", size, 1) for i, size in enumerate(sizes))
+
+
+# How each entry is checked, whether a user gives it or a file.
+CHECKS: Mapping[str, Any] = {
+    "hidden_layer_sizes": _checked_hidden,
+    "activation": lambda name, value: checked_activations(value, 1)[0],
+    "members": _at_least(1),
+    "scaled": validation.boolean,
+    "bags": _at_least(1),
+    "bins": _at_least(0),
+    "bins_by": _one_of("quantile", "tree"),
+    "scaling": _one_of("quantile", "robust"),
+    "embedding_size": _at_least(1),
+    "one_hot": _at_least(1),
+    "category_size": _at_least(1),
     "learning_rate": validation.positive,
     "weight_decay": validation.nonnegative,
+    "beta2": validation.fraction,
     "dropout": validation.fraction,
     "label_smoothing": validation.fraction,
-    "batch_size": lambda name, value: validation.integer(name, value, 1),
-    "max_epochs": lambda name, value: validation.integer(name, value, 1),
-    "patience": lambda name, value: validation.integer(name, value, 1),
+    "clip_norm": lambda name, value: None if value is None else validation.positive(name, value),
+    "batch_size": _at_least(1),
+    "schedule": _one_of("cosine", "flat-cosine", "constant"),
+    "warm_up": validation.fraction,
+    "max_epochs": _at_least(1),
+    "patience": _at_least(1),
+    "least_steps": _at_least(1),
+    "metric": _one_of("log_loss", "error"),
 }
 
 
 def chosen(estimator: Any) -> Recipe:
     """Return the recipe of an estimator: its preset, with the parameters that are not None in place of its entries."""
     recipe = PRESETS[validation.choice("preset", estimator.preset, tuple(PRESETS))]
-    given: dict[str, Any] = {}
-    for name, check in _CHECKS.items():
-        value = getattr(estimator, name, None)
-        if value is not None:
-            given[name] = check(name, value)
-    hidden = estimator.hidden_layer_sizes
-    if hidden is not None:
-        given["hidden_layer_sizes"] = _checked_hidden(hidden)
+    values = {name: getattr(estimator, name, None) for name in CHECKS}
+    given = {name: CHECKS[name](name, value) for name, value in values.items() if value is not None}
     if "max_epochs" in given:
         given["least_steps"] = 1  # a user means what is given
     return replace(recipe, **given)
 
 
-def checked(recipe: Recipe) -> Recipe:
-    """Return a recipe that comes from a file, all of it checked."""
-    for name, check in _CHECKS.items():
-        check(name, getattr(recipe, name))
-    _checked_hidden(recipe.hidden_layer_sizes)
-    checked_activations(recipe.activation, 1)
-    validation.boolean("scaled", recipe.scaled)
-    return recipe
-
-
-def _checked_hidden(hidden: Any) -> tuple[int, ...]:
-    sizes = [hidden] if isinstance(hidden, (int, np.integer)) else hidden
-    if not isinstance(sizes, (list, tuple, np.ndarray)) or not len(sizes):
-        raise TypeError(f"hidden_layer_sizes must be numbers of units, at least one, got {hidden!r}")
-    return tuple(validation.integer(f"hidden_layer_sizes[{i}]", size, 1) for i, size in enumerate(sizes))
+def checked(values: Mapping[str, Any]) -> Recipe:
+    """Return the recipe of a file, all of its entries checked."""
+    return Recipe(**{name: check(name, values[name]) for name, check in CHECKS.items()})

@@ -1,0 +1,284 @@
+"""Files of estimators for tables: safetensors with the parameters of the networks, and JSON for all else.
+
+The metadata are texts: `format`, the `version` of the package that wrote the file, and `estimator`, a JSON object whose
+arrays are those of the file, see `fastfnn.stored`; `table` is what the command line adds. A file that is read may come
+from anywhere: all of it is checked, and nothing is allocated before its description is known to agree with its size.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+import fastfnn
+from fastfnn import atomic, stored, validation
+from fastfnn import files as network_files
+from fastfnn.sklearn.files import LABELS, _checked_labels
+from fastfnn.sklearn.saved_parameters import _from_json, checked_entries, checked_list, described, float_from_json
+from fastfnn.tabular.base import TabularEstimator
+from fastfnn.tabular.classifier import TabularClassifier
+from fastfnn.tabular.columns import CategoryColumn, Column, LeftOut, NumberColumn
+from fastfnn.tabular.encoding import Encoding
+from fastfnn.tabular.network import TabularNetwork, parameter_shapes
+from fastfnn.tabular.recipe import Recipe, checked, chosen
+from fastfnn.tabular.regressor import TabularRegressor
+from fastfnn.tabular.target import LabelTarget, NumberTarget, Target
+
+Path = str | os.PathLike[str]
+
+KINDS: Mapping[str, Any] = {"TabularClassifier": TabularClassifier, "TabularRegressor": TabularRegressor}
+COLUMNS: Mapping[str, Any] = {kind.kind: kind for kind in (NumberColumn, CategoryColumn, LeftOut)}
+SECTIONS = ("table",)  # that others may add
+
+ENTRIES = ("kind", "parameters", "recipe", "named", "columns", "target", "dtype", "networks", "fitted")
+FITTED = ("n_epochs_", "best_epoch_", "validation_scores_", "loss_curve_", "fit_time_")
+LARGEST_WIDTH = 1 << 20  # of an embedding or a layer
+
+
+def load(path: Path) -> Any:
+    """Read an estimator that `save` wrote, with the same predictions bit for bit.
+
+    Parameters
+    ----------
+    path : str or path-like
+        A file of `TabularClassifier.save` or `TabularRegressor.save`.
+
+    Returns
+    -------
+    TabularClassifier or TabularRegressor
+        The fitted estimator.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read, for example FileNotFoundError.
+    ValueError
+        If the file does not hold an estimator for tables.
+
+    Notes
+    -----
+    A file may come from anywhere: it holds no code, and every entry is checked.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> import fastfnn.tabular
+    >>> model = fastfnn.tabular.TabularClassifier(preset="fast", random_state=0).fit([["a"], ["b"]], ["no", "yes"])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "model.safetensors")
+    ...     model.save(path)
+    ...     twin = fastfnn.tabular.load(path)
+    >>> twin.predict([["b"], ["a"]]).tolist()
+    ['yes', 'no']
+    """
+    return read(path)[0]
+
+
+def read(path: Path) -> tuple[Any, dict[str, dict[str, Any]]]:
+    """Return the estimator of a file, and what others have added to it, unchecked."""
+    from safetensors import SafetensorError, safe_open
+
+    path = network_files.checked_path(path)
+    entries = network_files._header(path)
+    metadata = entries.pop("__metadata__", None) or {}
+    if metadata.get("format") != network_files.TABULAR_FORMAT:
+        raise ValueError(
+            f"{path} must be an estimator for tables, format {network_files.TABULAR_FORMAT!r}; got format "
+            f"{network_files.shortened(repr(metadata.get('format')))}"
+        )
+    try:
+        with safe_open(path, framework="numpy") as tensors, network_files.damage_reported(path):
+            told = stored.unpacked(network_files.parsed(metadata["estimator"]), entries, tensors)
+            sections = {name: network_files.parsed(metadata[name]) for name in SECTIONS if name in metadata}
+            return _restored(told), sections
+    except SafetensorError as error:
+        raise ValueError(f"{path} is not a safetensors file: {network_files.shortened(str(error))}") from error
+
+
+def write(estimator: TabularEstimator, path: Path, sections: Mapping[str, Any]) -> None:
+    """Write a fitted estimator, and what others add to it."""
+    from safetensors.numpy import save
+
+    network_files.checked_path(path)
+    check_is_fitted(estimator, "networks_")
+    told, left_out = _described(estimator)
+    packed, arrays = stored.packed(told, "estimator")
+    texts = {name: json.dumps(value, allow_nan=False) for name, value in {"estimator": packed, **sections}.items()}
+    content = save(arrays, {"format": network_files.TABULAR_FORMAT, "version": fastfnn.__version__, **texts})
+    length = int.from_bytes(content[:8], "little")
+    if length > network_files.HEADER_LIMIT:
+        raise ValueError(
+            f"a saved estimator must be described by at most {network_files.HEADER_LIMIT} bytes, got {length} for "
+            f"{len(estimator.columns_)} columns"
+        )
+    atomic.replace(path, content)
+    if left_out:
+        warnings.warn(
+            f"the file does not hold {', '.join(left_out)} of {type(estimator).__name__}: after fastfnn.tabular.load "
+            "they have their defaults",
+            stacklevel=4,
+        )
+
+
+# To JSON
+
+
+def _described(estimator: TabularEstimator) -> tuple[dict[str, Any], list[str]]:
+    """Return what a file holds of an estimator, and the names of the parameters that it cannot hold."""
+    parameters, left_out = described(estimator)
+    told = {
+        "kind": type(estimator).__name__,
+        "parameters": parameters,
+        "recipe": asdict(estimator.recipe_),
+        "named": hasattr(estimator, "feature_names_in_"),
+        "columns": [{"kind": column.kind, **asdict(column)} for column in estimator.columns_],
+        "target": _described_target(estimator),
+        "dtype": estimator.network_.dtype.name,
+        "networks": [np.asarray(network.params) for network in estimator.networks_],
+        "fitted": {name: getattr(estimator, name) for name in FITTED},
+    }
+    return told, left_out
+
+
+def _described_target(estimator: TabularEstimator) -> dict[str, Any]:
+    target = estimator._target
+    if isinstance(target, NumberTarget):
+        single = estimator._is_single if isinstance(estimator, TabularRegressor) else True
+        return {**asdict(target), "single": single}
+    classes = target.classes
+    name = "str" if classes.dtype.kind == "U" else classes.dtype.name
+    if name not in LABELS:
+        raise ValueError(f"classes must have one of the dtypes {', '.join(LABELS)} in a file, got {classes.dtype}")
+    return {"classes": classes.tolist(), "dtype": name}
+
+
+# From JSON
+
+
+def _restored(told: Any) -> TabularEstimator:
+    """Return the estimator that a file describes."""
+    checked_entries("estimator", told, ENTRIES)
+    kind = KINDS[validation.choice("kind", told["kind"], tuple(KINDS))]
+    names = tuple(kind().get_params(deep=False))
+    parameters = checked_entries("parameters", told["parameters"], (), names)
+    estimator: TabularEstimator = kind(**{name: _from_json(name, value) for name, value in parameters.items()})
+    chosen(estimator)
+    recipe = _recipe(told["recipe"])
+    encoding = Encoding([_column(item) for item in checked_list("columns", told["columns"])])
+    estimator.n_features_in_ = len(encoding.columns)
+    if validation.boolean("named", told["named"]):
+        estimator.feature_names_in_ = np.array([column.name for column in encoding.columns], object)
+    target = _label_target(estimator, told["target"], recipe) if kind is TabularClassifier else _number_target(
+        estimator, told["target"]
+    )  # fmt: skip
+    estimator.recipe_, estimator._encoding, estimator._target = recipe, encoding, target
+    _set_networks(estimator, told)
+    _set_fitted(estimator, checked_entries("fitted", told["fitted"], FITTED))
+    return estimator
+
+
+def _recipe(told: Any) -> Recipe:
+    names = tuple(field.name for field in fields(Recipe))
+    return checked(checked_entries("recipe", told, names))
+
+
+def _column(told: Any) -> Column:
+    """Return a column that a file describes."""
+    kind = COLUMNS[validation.choice("kind of a column", told["kind"], tuple(COLUMNS))]
+    values = dict(checked_entries("a column", told, ("kind", *(field.name for field in fields(kind)))))
+    del values["kind"]
+    for name in ("name", "reason"):
+        if not isinstance(values.get(name, ""), str):
+            raise TypeError(f"{name} of a column must be a text, got {type(values[name]).__name__}")
+    if kind is LeftOut:
+        return LeftOut(**values)
+    validation.boolean("missing", values["missing"])
+    if validation.integer("width", values["width"], 0) > LARGEST_WIDTH:
+        raise ValueError(f"width must be at most {LARGEST_WIDTH}, got {values['width']}")
+    if kind is CategoryColumn:
+        texts = checked_list("values", values["values"])
+        if not all(isinstance(text, str) for text in texts) or len(set(texts)) < len(texts):
+            raise ValueError("values of a column must be texts, each of them once")
+        return CategoryColumn(**values | {"values": tuple(texts)})
+    edges, knots = (_numbers(name, values[name]) for name in ("edges", "knots"))
+    if len(knots) != len(edges) or not len(edges) or not (np.diff(edges) > 0).all():
+        raise ValueError("edges of a column must rise, and have a knot each")
+    if len(edges) == 1 and (values["width"] or not values["missing"]):
+        raise ValueError("a column of a single number must have missing values and no embedding")
+    median = float_from_json("median", values["median"])
+    if not math.isfinite(median):
+        raise ValueError(f"median must be finite, got {median}")
+    return NumberColumn(**values | {"edges": edges, "knots": knots, "median": median})
+
+
+def _numbers(name: str, value: Any, count: int | None = None) -> np.ndarray:
+    """Return an array of a file, which must be finite numbers of float64, `count` of them if that is given."""
+    if count is None:
+        count = math.prod(value.shape) if isinstance(value, stored.Stored) else 0
+    numbers = stored.array(name, value, "float64", (count,)).read()
+    if not np.isfinite(numbers).all():
+        raise ValueError(f"{name} must be finite")
+    return numbers
+
+
+def _label_target(estimator: Any, told: Any, recipe: Recipe) -> Target:
+    checked_entries("target", told, ("classes", "dtype"))
+    labels = checked_list("classes", told["classes"])
+    if not labels:
+        raise ValueError("classes must be at least one label, got none")
+    estimator.classes_ = _checked_labels(labels, told["dtype"])
+    return LabelTarget(estimator.classes_, recipe.label_smoothing, recipe.metric)
+
+
+def _number_target(estimator: Any, told: Any) -> Target:
+    names = ("mean", "scale", "low", "high")
+    checked_entries("target", told, (*names, "quantiles", "single"))
+    mean = _numbers("mean", told["mean"])
+    scale, low, high = (_numbers(name, told[name], len(mean)) for name in names[1:])
+    if not len(mean) or not (scale > 0).all():
+        raise ValueError("scale must be above 0, and have at least one number")
+    levels = checked_list("quantiles", told["quantiles"])
+    given, estimator.quantiles = estimator.quantiles, levels or None
+    quantiles = estimator._levels(len(mean))
+    estimator.quantiles = given
+    estimator._is_single = validation.boolean("single", told["single"])
+    if estimator._is_single and len(mean) > 1:
+        raise ValueError("a single target must have one mean")
+    return NumberTarget(mean, scale, low, high, quantiles)
+
+
+def _set_networks(estimator: TabularEstimator, told: dict[str, Any]) -> None:
+    """Set the networks of the file, after the check that their parameters are there."""
+    recipe, features, target = estimator.recipe_, estimator._encoding.features, estimator._target
+    dtype = validation.choice("dtype", told["dtype"], tuple(network_files.SAFETENSORS_DTYPE))
+    sizes = (sum(feature.width for feature in features), *recipe.hidden_layer_sizes, target.outputs)
+    shapes = parameter_shapes(features, sizes, recipe.members, recipe.scaled)
+    count = sum(map(math.prod, shapes.values()))
+    saved = [stored.array("a network", item, dtype, (count,)) for item in checked_list("networks", told["networks"])]
+    if not 1 <= len(saved) <= recipe.bags:
+        raise ValueError(f"networks must be 1 to {recipe.bags}, got {len(saved)}")
+    estimator.networks_ = []
+    for item in saved:
+        network = TabularNetwork(
+            features, recipe.hidden_layer_sizes, target.outputs, activation=recipe.activation, loss=target.loss(),
+            members=recipe.members, scaled=recipe.scaled, dropout=recipe.dropout, dtype=dtype, seed=0,
+        )  # fmt: skip
+        network.params[...] = item.read()
+        estimator.networks_.append(network)
+
+
+def _set_fitted(estimator: TabularEstimator, told: dict[str, Any]) -> None:
+    estimator.n_epochs_ = validation.integer("n_epochs_", told["n_epochs_"], 1)
+    estimator.best_epoch_ = validation.integer("best_epoch_", told["best_epoch_"], 1)
+    for name in ("validation_scores_", "loss_curve_"):
+        items = checked_list(name, told[name])
+        setattr(estimator, name, [float_from_json(f"an entry of {name}", item) for item in items])
+    estimator.fit_time_ = validation.nonnegative("fit_time_", told["fit_time_"])
