@@ -39,11 +39,12 @@ from fastfnn.tabular.training import Rows, Training, split
 class TabularEstimator(BaseEstimator):
     """Base class of the estimators for tables."""
 
-    _watchers: ClassVar[Sequence[Callback]] = ()  # of the command line
+    _watchers: Sequence[Callback] = ()  # of the command line
 
     # Parameters of both
     preset: str
     validation_fraction: float | None
+    dropout: float | None
     time_budget: float | None
     n_threads: int | None
     random_state: Any
@@ -132,8 +133,7 @@ class TabularEstimator(BaseEstimator):
                 self.__dict__.clear()
                 self.__dict__.update(before)
                 raise
-            finished = trainings[:-1] or trainings
-            self._adopt(finished, start)
+            self._adopt(trainings[:-1] or trainings, start)
             raise
         self._adopt(trainings, start)
         return self
@@ -159,7 +159,7 @@ class TabularEstimator(BaseEstimator):
         by_class = self._class_weights(y)
         weights = weights if by_class is None else weights * by_class
         few = len(y) <= FEW_ROWS
-        recipe = replace(recipe, dropout=0.0) if few else recipe
+        recipe = replace(recipe, dropout=0.0) if few and self.dropout is None else recipe
         dtype: np.dtype[Any] = np.dtype(np.float64 if few else np.float32)
         target = self._learn_target(y, weights, recipe)
         labels = self._encoded(y, target)

@@ -34,9 +34,9 @@ class TabularClassifier(ClassifierMixin, TabularEstimator):
     learning_rate, weight_decay : float, optional
         Of AdamW; the learning rate falls during the training.
     dropout : float, optional
-        Share of the hidden outputs that a step sets to 0.
+        Share of the hidden outputs that a step sets to 0; without it, none up to 100 rows.
     batch_size : int, optional
-        Rows of a step; small tables take fewer.
+        Rows of a step; without it, small tables take fewer than others, and up to 100 rows all of them.
     max_epochs : int, optional
         Passes over the table, at most.
     patience : int, optional

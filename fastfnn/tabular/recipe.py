@@ -55,7 +55,9 @@ class Recipe:
     clip_norm : float or None
         Limit of the norm of the gradient.
     batch_size : int
-        Rows of a step; fewer on small tables.
+        Rows of a step.
+    smaller_batches : bool
+        Whether small tables have fewer rows in a step, and those of few rows all of them.
     schedule : {"cosine", "flat-cosine", "constant"}
         How the learning rate falls.
     warm_up : float
@@ -86,6 +88,7 @@ class Recipe:
     label_smoothing: float = 0.0
     clip_norm: float | None = None
     batch_size: int = 256
+    smaller_batches: bool = True
     schedule: Literal["cosine", "flat-cosine", "constant"] = "cosine"
     warm_up: float = 0.0
     max_epochs: int = 40
@@ -95,6 +98,8 @@ class Recipe:
 
     def batch(self, rows: int) -> int:
         """Return the number of rows of a step on a table with `rows` rows for training."""
+        if not self.smaller_batches:
+            return min(self.batch_size, rows)
         if rows <= FEW_ROWS:
             return rows
         return min(self.batch_size, max(SMALLEST_BATCH, 1 << (rows // LEAST_BATCHES).bit_length() - 1))
@@ -157,6 +162,7 @@ CHECKS: Mapping[str, Any] = {
     "label_smoothing": validation.fraction,
     "clip_norm": lambda name, value: None if value is None else validation.positive(name, value),
     "batch_size": _at_least(1),
+    "smaller_batches": validation.boolean,
     "schedule": _one_of("cosine", "flat-cosine", "constant"),
     "warm_up": validation.fraction,
     "max_epochs": _at_least(1),
@@ -171,8 +177,11 @@ def chosen(estimator: Any) -> Recipe:
     recipe = PRESETS[validation.choice("preset", estimator.preset, tuple(PRESETS))]
     values = {name: getattr(estimator, name, None) for name in CHECKS}
     given = {name: CHECKS[name](name, value) for name, value in values.items() if value is not None}
+    # A user means what is given, on small tables, too.
     if "max_epochs" in given:
-        given["least_steps"] = 1  # a user means what is given
+        given["least_steps"] = 1
+    if "batch_size" in given:
+        given["smaller_batches"] = False
     return replace(recipe, **given)
 
 

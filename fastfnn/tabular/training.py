@@ -110,9 +110,9 @@ class Training:
     def run(self, show: bool | str, watchers: Sequence[Callback]) -> None:
         """Train; the network has its best parameters afterwards, also after an exception."""
         try:
+            for watcher in watchers:
+                watcher.begin(self.network, self.history)
             with progress_bar(show, self.steps, self.epochs, len(self.rows.x)) as progress:
-                for watcher in watchers:
-                    watcher.begin(self.network, self.history)
                 self._run_epochs(progress, watchers)
             for watcher in watchers:
                 watcher.end(self.network, self.history)
