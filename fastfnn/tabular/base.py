@@ -41,6 +41,8 @@ class TabularEstimator(BaseEstimator):
 
     _watchers: Sequence[Callback] = ()  # of the command line
 
+    _backend: ClassVar[str] = "kernels"  # or the reference, in tests
+
     # Parameters of both
     preset: str
     validation_fraction: float | None
@@ -126,6 +128,7 @@ class TabularEstimator(BaseEstimator):
         trainings: list[Training] = []
         start = time.perf_counter()
         try:
+            self._checked_options()
             with self._threads():
                 self._train(X, y, sample_weight, eval_set, start, trainings)
         except BaseException:
@@ -142,10 +145,7 @@ class TabularEstimator(BaseEstimator):
         self, X: Any, y: Any, sample_weight: Any, eval_set: Any, start: float, trainings: list[Training]
     ) -> None:
         """Check everything, learn the columns and train the networks; each training is appended before it runs."""
-        recipe = chosen(self)
-        fraction = validation.fraction("validation_fraction", self.validation_fraction or 0.0)
-        budget = math.inf if self.time_budget is None else validation.positive("time_budget", self.time_budget)
-        show = self.progress if self.progress == "line" else validation.boolean("progress", self.progress)
+        recipe, (fraction, budget, show) = chosen(self), self._checked_options()
         if y is None:
             raise ValueError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None.")
         random = check_random_state(self.random_state)
@@ -184,7 +184,14 @@ class TabularEstimator(BaseEstimator):
             trainings.append(training)
             training.run(show, self._watchers)
 
-    _backend: ClassVar[str] = "kernels"
+    def _checked_options(self) -> tuple[float, float, bool | str]:
+        """Return the share of the validation rows, the seconds of a training, and what shows its progress."""
+        fraction = validation.fraction("validation_fraction", self.validation_fraction or 0.0)
+        budget = math.inf if self.time_budget is None else validation.positive("time_budget", self.time_budget)
+        show = self.progress if self.progress == "line" else validation.boolean("progress", self.progress)
+        if self.n_threads is not None:
+            validation.integer("n_threads", self.n_threads, 1)
+        return fraction, budget, show
 
     def _checked_weights(self, sample_weight: Any, raws: Sequence[Raw], y: np.ndarray) -> np.ndarray:
         weights: np.ndarray = _check_sample_weight(

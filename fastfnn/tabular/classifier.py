@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import ClassifierMixin
-from sklearn.utils import column_or_1d, compute_sample_weight
+from sklearn.utils import assert_all_finite, column_or_1d, compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 
 from fastfnn.tabular.base import TabularEstimator
@@ -206,6 +206,8 @@ class TabularClassifier(ClassifierMixin, TabularEstimator):
 
     def _checked_targets(self, y: Any) -> np.ndarray:
         labels: np.ndarray = column_or_1d(y, warn=True)
+        if labels.dtype.kind == "f":
+            assert_all_finite(labels, input_name="y")
         check_classification_targets(labels)
         return labels
 
@@ -218,7 +220,7 @@ class TabularClassifier(ClassifierMixin, TabularEstimator):
         places = np.minimum(np.searchsorted(classes, y), len(classes) - 1).astype(np.int64)
         unknown = classes[places] != y
         if np.any(unknown):
-            raise ValueError(f"y must hold labels of fit, {classes.tolist()}; got {y[np.argmax(unknown)]!r}")
+            raise ValueError(f"y must hold labels of fit, {classes.tolist()}; got {y[unknown].tolist()[0]!r}")
         return places
 
     def _class_weights(self, y: np.ndarray) -> np.ndarray | None:

@@ -171,6 +171,7 @@ def _restored(told: Any) -> TabularEstimator:
     parameters = checked_entries("parameters", told["parameters"], (), names)
     estimator: TabularEstimator = kind(**{name: _from_json(name, value) for name, value in parameters.items()})
     chosen(estimator)
+    estimator._checked_options()
     recipe = _recipe(told["recipe"])
     encoding = Encoding([_column(item) for item in checked_list("columns", told["columns"])])
     estimator.n_features_in_ = len(encoding.columns)

@@ -1,0 +1,217 @@
+"""What columns of frames and arrays become, and which values they take afterwards."""
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+from fastfnn.tabular import TabularClassifier, TabularRegressor
+from fastfnn.tabular.columns import learn
+from fastfnn.tabular.reading import Raw, read
+from fastfnn.tabular.recipe import Recipe
+
+pytestmark = pytest.mark.jit
+
+
+def learnt(values, target=None, name="c", **recipe):
+    """What is learnt about a column of these values."""
+    array = np.array(values) if isinstance(values, np.ndarray) else np.array(values, object)
+    weights = np.ones(len(array))
+    return learn(Raw(name, array), weights, np.zeros(len(array)) if target is None else target, Recipe(**recipe))
+
+
+def inputs(column, values):
+    """The inputs of the network for values of a column, a row each."""
+    array = np.array(values) if isinstance(values, np.ndarray) else np.array(values, object)
+    return np.stack(column.encode(Raw(column.name, array)), axis=1).tolist()
+
+
+def test_the_kinds_of_columns_are_found_in_a_frame(table, quick):
+    frame, rent = table
+    model = TabularRegressor(**quick | {"max_epochs": 1}).fit(frame, rent)
+    assert {column.name: column.kind for column in model.columns_} == {
+        "area": "number", "rooms": "number", "city": "category", "station": "category", "garden": "category",
+        "built": "number", "country": "left out", "empty": "left out", "tenant": "left out",
+    }  # fmt: skip
+    area, rooms, city, station, garden, built = model.columns_[:6]
+    assert (area.missing, area.bins, rooms.bins, built.bins) == (True, 8, 4, 8)
+    assert (city.values, city.missing, city.width) == (("Kyoto", "Osaka", "Tokyo"), True, 0)
+    assert (len(station.values), station.missing, station.width) == (12, False, 8)
+    assert garden.values == ("False", "True")
+    kinds = ["bins", "plain", "bins", "plain", "plain", "plain", "plain", "categories", "plain", "bins"]
+    assert [feature.kind for feature in model.network_.features] == kinds
+    assert [column.reason for column in model.columns_[6:]] == [
+        "a single value", "no values", "text, 300 different ones in 300 rows"
+    ]  # fmt: skip
+
+
+def test_frames_of_pandas_and_polars_and_pyarrow_give_the_same_samples(table, quick):
+    frame, rent = table
+    model = TabularRegressor(**quick | {"max_epochs": 1}).fit(frame, rent)
+    want = model._prepared(frame)
+    polars = pl.from_pandas(frame)
+    assert np.array_equal(model._prepared(polars), want)
+    assert np.array_equal(model._prepared(polars.to_arrow()), want)
+    assert np.array_equal(model._prepared(frame.convert_dtypes()), want)
+    assert np.array_equal(model._prepared(frame.astype({"city": "category", "garden": object})), want)
+    assert np.array_equal(TabularRegressor(**quick | {"max_epochs": 1}).fit(polars, rent)._prepared(frame), want)
+
+
+def test_arrays_of_objects_and_rows_of_lists_are_read_like_frames(quick):
+    rows = [[1.5, "a", True], [2.5, "b", False], [None, "a", True], [3.5, None, None]] * 10
+    frame = pd.DataFrame(rows, columns=["x0", "x1", "x2"])
+    want = TabularRegressor(**quick | {"max_epochs": 1}).fit(frame, np.arange(40.0))._prepared(frame)
+    for X in (rows, np.array(rows, object)):
+        model = TabularRegressor(**quick | {"max_epochs": 1}).fit(X, np.arange(40.0))
+        assert np.array_equal(model._prepared(X), want)
+        assert [column.kind for column in model.columns_] == ["number", "category", "category"]
+
+
+def test_texts_of_an_array_that_are_all_numbers_are_numbers():
+    texts = np.array([["1", "a"], ["2", "b"], ["10", "a"]])
+    numbers, categories = read(TabularRegressor(), texts, reset=True)
+    assert numbers.values.tolist() == [1, 2, 10]
+    assert categories.values.tolist() == ["a", "b", "a"]
+
+
+@pytest.mark.parametrize("days", [np.array(["2020-01-02", "NaT", "1970-01-01"], "datetime64[D]")])
+def test_dates_are_seconds_in_frames_and_arrays(days):
+    want = [86_400.0 * 18_263, np.nan, 0.0]
+    for X in (days[:, np.newaxis], pd.DataFrame({"x0": days.astype("datetime64[s]")}), pl.DataFrame({"x0": days})):
+        (raw,) = read(TabularRegressor(), X, reset=True)
+        np.testing.assert_array_equal(raw.values, want)
+
+
+def test_times_of_day_and_durations_are_seconds():
+    import datetime
+
+    frame = pl.DataFrame(
+        {"time": [datetime.time(1, 0, 30), None], "length": [datetime.timedelta(days=1), None]}
+    )  # fmt: skip
+    time, length = read(TabularRegressor(), frame, reset=True)
+    np.testing.assert_array_equal(time.values, [3630, np.nan])
+    np.testing.assert_array_equal(length.values, [86_400, np.nan])
+
+
+def test_a_number_becomes_its_position_in_bins_of_equal_share():
+    column = learnt(np.arange(100.0), bins=4)
+    assert (column.edges.tolist(), column.bins) == ([0, 24, 49, 74, 99], 4)
+    assert inputs(column, np.array([-5, 0, 12, 24, 61.5, 99, 1e300])) == [[0], [0], [0.5], [1], [2.5], [4], [4]]
+    assert np.all(np.diff(column.knots) > 0)
+    assert np.abs(column.knots).max() < 3
+
+
+def test_a_number_of_few_different_values_has_a_bin_between_two_of_them():
+    column = learnt([1, 2, 4, 4, 1, 2])
+    assert column.edges.tolist() == [1, 2, 4]
+    assert inputs(column, [1, 3, 4]) == [[0], [1.5], [2]]
+
+
+def test_a_number_of_two_values_is_plain():
+    column = learnt([0, 1, 1])
+    assert (column.bins, inputs(column, [0, 1, 0.5, 7])) == (0, [[-1], [1], [0], [1]])
+
+
+def test_missing_numbers_have_an_input_and_the_median():
+    column = learnt(np.array([0.0, 1, 2, 3, 4, np.nan]))
+    assert inputs(column, np.array([1, np.nan])) == [[1, 0], [2, 1]]
+
+
+def test_a_number_missing_for_the_first_time_is_the_median():
+    assert inputs(learnt(np.array([0.0, 1, 2, 3, 4])), np.array([np.nan])) == [[2]]
+
+
+def test_a_single_number_beside_missing_ones_is_an_indicator():
+    assert inputs(learnt([5, None, 5]), [5, None]) == [[0], [1]]
+
+
+@pytest.mark.parametrize("scaling", ["quantile", "robust"])
+def test_without_bins_numbers_are_scaled_and_limited(scaling):
+    rng = np.random.default_rng(0)
+    values = np.append(rng.normal(5, 10, 2000), [1e6])
+    column = learnt(values, bins=0, scaling=scaling)
+    scaled = np.array(inputs(column, values))[:, 0]
+    assert column.bins == 0
+    assert np.abs(scaled).max() <= 3
+    assert abs(np.median(scaled)) < 0.05
+    assert 0.85 < scaled.std() < 1.1
+    assert np.all(np.diff(scaled[np.argsort(values)]) >= 0)
+
+
+def test_bins_by_a_tree_are_where_the_target_changes():
+    values = np.arange(1000.0)
+    column = learnt(values, (values > 333).astype(float), bins=2, bins_by="tree")
+    assert column.edges.tolist() == [0, 333.5, 999]
+    column = learnt(values, (values > 333).astype(np.int64), bins=2, bins_by="tree")
+    assert column.edges.tolist() == [0, 333.5, 999]
+
+
+def test_two_categories_are_one_input_and_unknown_ones_are_in_the_middle():
+    assert inputs(learnt(["a", "b", "a"]), ["a", "b", "c", None]) == [[-1], [1], [0], [0]]
+    assert inputs(learnt(["a", None, "a"]), ["a", "c", None]) == [[-1], [0], [1]]
+
+
+def test_few_categories_have_an_input_each():
+    assert inputs(learnt(["a", "b", None]), ["b", None, "?"]) == [[0, 1, 0], [0, 0, 1], [0, 0, 0]]
+
+
+def test_many_categories_have_a_code_and_rare_or_unknown_ones_the_last():
+    texts = [f"v{number}" for number in range(10)] * 3 + ["rare"]
+    column = learnt(texts)
+    assert (column.width, column.features()[0].count) == (8, 11)
+    assert inputs(column, ["v3", "rare", "?", None]) == [[3], [10], [10], [10]]
+
+
+def test_a_category_is_the_same_whether_it_comes_as_a_number_or_a_text():
+    column = learnt(["1", "2", "x", "1"])
+    assert inputs(column, ["1", 2, "x"]) == inputs(column, [1.0, 2.0, "x"]) == inputs(column, [1, "2", "x"])
+
+
+def test_an_unknown_category_has_the_mean_of_the_embeddings_of_the_rows(quick):
+    X = np.array([[f"v{number % 10}"] for number in range(200)], object)
+    model = TabularRegressor(**quick).fit(X, np.arange(200) % 10.0)
+    embedding = model.network_.arrays["embedding0"]
+    np.testing.assert_allclose(embedding[-1], embedding[:-1].mean(axis=0), atol=0.1)
+    assert np.abs(embedding[-1]).max() > 0
+    assert 2 < model.predict([["never seen"]])[0] < 7
+
+
+def test_a_model_of_a_mixed_table_predicts_other_rows(table, others, quick):
+    model = TabularRegressor(**quick).fit(*table)
+    assert model.score(*others) > 0.85  # an area in ten is missing
+    frame, rent = table
+    classes = np.where(rent > 300, "dear", "cheap")
+    classifier = TabularClassifier(**quick).fit(frame, classes)
+    assert classifier.score(others[0], np.where(others[1] > 300, "dear", "cheap")) > 0.85
+
+
+def test_a_table_without_anything_to_learn_from_gives_the_mean(quick):
+    model = TabularRegressor(**quick).fit(pd.DataFrame({"a": ["x"] * 60, "b": 1.0}), np.arange(60.0))
+    assert abs(model.predict(pd.DataFrame({"a": ["y"], "b": [2.0]}))[0] - 29.5) < 1
+
+
+def test_infinity_is_an_error_that_names_the_column(table, quick):
+    frame, rent = table
+    frame.loc[3, "area"] = np.inf
+    with pytest.raises(ValueError, match="infinity in column 'area'"):
+        TabularRegressor(**quick).fit(frame, rent)
+
+
+def test_a_text_where_numbers_were_is_an_error_that_names_it(quick):
+    model = TabularRegressor(**quick).fit(pd.DataFrame({"a": np.arange(40.0)}), np.arange(40.0))
+    assert model.predict(pd.DataFrame({"a": ["7", None]})).shape == (2,)
+    with pytest.raises(ValueError, match="column 'a' must hold numbers, as in fit; got 'seven'"):
+        model.predict(pd.DataFrame({"a": ["seven"]}))
+
+
+def test_other_columns_than_those_of_fit_are_errors(table, quick):
+    frame, rent = table
+    model = TabularRegressor(**quick | {"max_epochs": 1}).fit(frame, rent)
+    with pytest.raises(ValueError, match="feature names"):
+        model.predict(frame.rename(columns={"area": "surface"}))
+    with pytest.raises(ValueError, match="feature names"):
+        model.predict(frame[frame.columns[::-1]])
+    with pytest.raises(ValueError, match=r"twice|2 times"):
+        TabularRegressor(**quick).fit(pd.concat([frame, frame], axis=1), rent)
+    with pytest.raises(ValueError, match="0 sample"):
+        model.predict(frame.iloc[:0])

@@ -1,0 +1,228 @@
+"""How the estimators for tables train: validation, schedules, budgets, weights, interruptions, determinism."""
+
+import pickle
+import time
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+
+import fastfnn as fnn
+from fastfnn.tabular import TabularClassifier, TabularRegressor
+from fastfnn.tabular.recipe import PRESETS, Recipe
+from fastfnn.tabular.training import split
+
+pytestmark = pytest.mark.jit
+
+
+def bits(model, frame):
+    return model._outputs(frame).tobytes()
+
+
+def test_random_state_alone_decides_about_the_result(table, quick):
+    first, second = (TabularRegressor(**quick | {"max_epochs": 3}).fit(*table) for _ in range(2))
+    other = TabularRegressor(**quick | {"max_epochs": 3, "random_state": 1}).fit(*table)
+    assert bits(first, table[0]) == bits(second, table[0]) != bits(other, table[0])
+
+
+def test_the_number_of_threads_does_not_change_a_bit(table, quick):
+    one, two = (TabularRegressor(**quick | {"max_epochs": 3, "n_threads": count}).fit(*table) for count in (1, 2))
+    assert bits(one, table[0]) == bits(two, table[0])
+
+
+def test_the_reference_trains_to_the_same_result_up_to_rounding(table, quick, monkeypatch):
+    settings = quick | {"max_epochs": 2}
+    want = TabularRegressor(**settings).fit(*table).predict(table[0])
+    monkeypatch.setattr(TabularRegressor, "_backend", "reference")
+    got = TabularRegressor(**settings).fit(*table).predict(table[0])
+    np.testing.assert_allclose(got, want, rtol=1e-3)  # of float32, over some steps
+
+
+def test_training_ends_without_progress_and_keeps_the_best_epoch(table, others, quick):
+    X, y = table
+    noise = np.random.default_rng(0).normal(size=len(y))
+    settings = quick | {"patience": 3, "max_epochs": 200, "learning_rate": 0.05}
+    model = TabularRegressor(**settings).fit(X, noise, eval_set=(others[0], np.zeros(len(others[1]))))
+    scores = model.validation_scores_
+    assert model.n_epochs_ == len(scores) == len(model.loss_curve_) < 200
+    assert model.best_epoch_ == 1 + int(np.argmin(scores)) == model.n_epochs_ - 3
+    best = np.sqrt(np.mean(model.predict(others[0]) ** 2))
+    assert best == pytest.approx(min(scores), rel=1e-5)
+
+
+def test_without_validation_the_last_parameters_are_kept(table, quick):
+    for fraction in (0, 0.0, None):
+        model = TabularRegressor(**quick | {"max_epochs": 4, "validation_fraction": fraction}).fit(*table)
+        assert (model.n_epochs_, model.best_epoch_, model.validation_scores_) == (4, 4, [])
+
+
+def test_the_split_has_each_class_by_its_share_and_leaves_the_last_row_of_one():
+    labels = np.repeat([0, 1, 2], [700, 299, 1])
+    chosen, held_out = split(np.random.default_rng(0), labels, 0.2)
+    assert np.bincount(labels[held_out]).tolist() in ([140, 60], [140, 59])
+    assert sorted([*chosen, *held_out]) == list(range(1000))
+    assert 2 in labels[chosen]
+    chosen, held_out = split(np.random.default_rng(0), np.zeros((40, 1)), 0.2)
+    assert (len(chosen), len(held_out)) == (40, 0)
+
+
+def test_eval_set_may_lack_classes_but_not_have_others(table, others, quick):
+    X, rent = table
+    y = np.digitize(rent, [150, 300])
+    model = TabularClassifier(**quick | {"max_epochs": 2}).fit(X, y, eval_set=(others[0], np.ones(100, int)))
+    assert len(model.validation_scores_) == 2
+    with pytest.raises(ValueError, match=r"eval_set must be rows and targets like those of fit: .*; got 7"):
+        TabularClassifier(**quick).fit(X, y, eval_set=(others[0], np.full(100, 7)))
+    with pytest.raises(ValueError, match="pair"):
+        TabularClassifier(**quick).fit(X, y, eval_set=others[0])
+
+
+def test_a_time_budget_shortens_the_schedule_and_ends_it(table, quick):
+    rates = []
+
+    class Watcher(fnn.Callback):
+        def epoch(self, net, history):
+            rates.append(history._last_rate)
+            time.sleep(0.02)
+
+    model = TabularRegressor(**quick | {"max_epochs": 2000, "patience": 2000, "time_budget": 1.0})
+    model._watchers = [Watcher()]
+    model.fit(*table)
+    assert 1 < model.n_epochs_ < 60  # an epoch takes 0.02 s or longer
+    assert rates[-1] < 0.5 * rates[0]
+
+
+def test_a_budget_of_nothing_is_one_epoch(table, quick):
+    model = TabularRegressor(**quick | {"time_budget": 1e-6}).fit(*table)
+    assert model.n_epochs_ == 1
+
+
+class Interrupting(fnn.Callback):
+    """Raises in an epoch."""
+
+    def __init__(self, epoch, error):
+        self.at, self.error = epoch, error
+
+    def epoch(self, net, history):
+        net.params[:] = 7  # must not be kept
+        if history.epochs == self.at:
+            raise self.error
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), FloatingPointError("x"), OSError("disk full")])
+def test_an_exception_leaves_the_best_model_and_goes_on_to_the_caller(table, quick, error):
+    want = TabularRegressor(**quick | {"max_epochs": 30, "time_budget": 1e-6}).fit(*table)
+    model = TabularRegressor(**quick | {"max_epochs": 30})
+    model._watchers = [Interrupting(1, error)]
+    with pytest.raises(type(error)):
+        model.fit(*table)
+    assert (model.n_epochs_, model.best_epoch_) == (1, 1)
+    assert bits(model, table[0]) == bits(want, table[0])
+
+
+def test_an_exception_before_the_first_epoch_leaves_the_estimator_as_it_was(table, quick, monkeypatch):
+    def interrupt(*arguments, **options):
+        raise KeyboardInterrupt
+
+    fitted = TabularRegressor(**quick | {"max_epochs": 1}).fit(*table)
+    before = bits(fitted, table[0])
+    monkeypatch.setattr("fastfnn.tabular.network.TabularNetwork.train", interrupt)
+    new = TabularRegressor(**quick)
+    for model in (new, fitted):
+        with pytest.raises(KeyboardInterrupt):
+            model.fit(*table)
+    assert not hasattr(new, "n_features_in_")
+    with pytest.raises(NotFittedError):
+        new.predict(table[0])
+    assert bits(fitted, table[0]) == before
+
+
+def test_a_training_that_diverges_says_so(table, quick):
+    with pytest.raises(fnn.DivergenceError, match="smaller learning_rate"):
+        TabularRegressor(**quick | {"learning_rate": 1e30}).fit(*table)
+
+
+def test_watchers_see_every_epoch_and_are_neither_cloned_nor_pickled(table, quick, tmp_path):
+    model = TabularClassifier(**quick | {"max_epochs": 3})
+    model._watchers = [fnn.callbacks.CSVLogger(tmp_path / "log.csv")]
+    model.fit(table[0], table[1] > 300)
+    lines = (tmp_path / "log.csv").read_text().splitlines()
+    assert len(lines) == 4
+    assert lines[0] == "epoch,loss,val_loss,val_accuracy,learning_rate,seconds,samples_per_second"
+    assert model._history.val_loss == model.validation_scores_
+    assert clone(model)._watchers == pickle.loads(pickle.dumps(model))._watchers == ()
+
+
+def test_bags_are_networks_with_splits_of_their_own_whose_outputs_are_averaged(table, quick, monkeypatch):
+    monkeypatch.setitem(PRESETS, "bags", Recipe(bags=3))
+    model = TabularRegressor("bags", **quick | {"max_epochs": 2}).fit(*table)
+    x = model._prepared(table[0])
+    outputs = [network.predict(x).astype(float) for network in model.networks_]
+    assert len(outputs) == 3
+    assert not np.array_equal(outputs[0], outputs[1])
+    np.testing.assert_array_equal(model._outputs(table[0]), np.mean(outputs, axis=0))
+
+
+def test_weights_of_rows_and_classes_count(quick):
+    X, y = np.zeros((400, 1)), np.repeat([0, 1], 200)
+    weights = np.where(y == 1, 3.0, 1.0)
+    by_row = TabularClassifier(**quick).fit(X, y, weights).predict_proba(X[:1])[0, 1]
+    by_class = TabularClassifier(**quick, class_weight={0: 1, 1: 3}).fit(X, y).predict_proba(X[:1])[0, 1]
+    assert 0.7 < by_row < 0.8
+    assert 0.7 < by_class < 0.8
+    balanced = TabularClassifier(**quick, class_weight="balanced").fit(X[150:], y[150:]).predict_proba(X[:1])[0, 1]
+    assert 0.45 < balanced < 0.55
+
+
+def test_smoothed_labels_make_modest_probabilities(quick):
+    X = np.repeat([[0.0], [1.0]], 100, axis=0)
+    model = TabularClassifier(**quick | {"max_epochs": 100, "validation_fraction": 0}, label_smoothing=0.2).fit(
+        X, X[:, 0]
+    )
+    np.testing.assert_allclose(model.predict_proba([[0.0], [1.0]]), [[0.9, 0.1], [0.1, 0.9]], atol=0.03)
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "flat-cosine", "constant"])
+def test_schedules_rise_during_the_warm_up_and_fall(schedule):
+    recipe = Recipe(schedule=schedule, learning_rate=2.0, warm_up=0.1)
+    rates = recipe.rates(np.arange(1000) / 1000)
+    assert rates[0] == 0
+    assert rates[50] == pytest.approx({"cosine": 0.5 * (1 + np.cos(np.pi * 0.05))}.get(schedule, 1.0))
+    assert rates.max() <= 2
+    middle, last = {"cosine": (1, 0), "flat-cosine": (2, 0), "constant": (2, 2)}[schedule]
+    assert rates[500] == pytest.approx(middle)
+    assert rates[-1] == pytest.approx(last, abs=1e-4)
+
+
+def test_batches_are_smaller_on_small_tables_unless_they_are_given():
+    assert [Recipe().batch(rows) for rows in (7, 100, 101, 850, 4000, 10**6)] == [7, 100, 32, 32, 128, 256]
+    given = TabularRegressor(batch_size=64, max_epochs=3)
+    from fastfnn.tabular.recipe import chosen
+
+    assert [chosen(given).batch(rows) for rows in (7, 100, 850)] == [7, 64, 64]
+    assert chosen(given).epochs(1) == 3
+    assert chosen(TabularRegressor()).epochs(1) == Recipe().least_steps
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "kind"),
+    [
+        ("preset", "slow", ValueError), ("members", 0, ValueError), ("members", 1.5, TypeError),
+        ("hidden_layer_sizes", (), TypeError), ("hidden_layer_sizes", (8, 0), ValueError), ("bins", -1, ValueError),
+        ("embedding_size", 0, ValueError), ("learning_rate", 0, ValueError), ("weight_decay", -1, ValueError),
+        ("dropout", 1, ValueError), ("batch_size", 0, ValueError), ("max_epochs", 0, ValueError),
+        ("patience", "x", TypeError), ("validation_fraction", 1, ValueError), ("time_budget", 0, ValueError),
+        ("progress", "bar", TypeError), ("n_threads", 0, ValueError),
+    ],
+)  # fmt: skip
+def test_wrong_parameters_are_named(table, quick, name, value, kind):
+    with pytest.raises(kind, match=name):
+        TabularRegressor(**quick | {name: value}).fit(*table)
+
+
+def test_progress_is_shown(table, quick, capsys):
+    TabularRegressor(**quick | {"max_epochs": 2, "progress": True}).fit(*table)
+    printed = capsys.readouterr()
+    assert "epoch 2/2" in printed.out
+    assert "test rmse" in printed.out
