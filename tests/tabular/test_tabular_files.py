@@ -180,12 +180,8 @@ def test_arrays_of_other_shapes_or_dtypes_are_refused(models, tmp_path):
     content = path.read_bytes()
     (metadata, _), tensors = content_of(path), load_arrays(content)
     for name, array in tensors.items():
-        for other in (
-            array[:-1],
-            array.astype(np.float64 if array.dtype == np.float32 else np.float32),
-            array[np.newaxis],
-            np.append(array, array[:1]),
-        ):
+        dtype = np.float64 if array.dtype == np.float32 else np.float32
+        for other in (array[:-1], array.astype(dtype), array[np.newaxis], np.append(array, array[:1])):
             path.write_bytes(save_arrays(tensors | {name: np.ascontiguousarray(other)}, metadata))
             with pytest.raises(ValueError, match="damaged"):
                 fastfnn.tabular.load(path)
