@@ -15,7 +15,7 @@ from fastfnn.tabular.encoding import Encoding
 class Importances:
     """How much the score of an estimator falls where a column is permuted.
 
-    Attributes
+    Parameters
     ----------
     names : tuple of str
         The columns.

@@ -30,7 +30,7 @@ FILES = {
     if path.relative_to(PACKAGE).parts[0] not in ("kernels", "bench", "book")  # they have rules or tests of their own
 }
 WITH_EXAMPLES = [name for name, path in FILES.items() if ">>> " in path.read_text("utf-8")]
-OPTIONAL = {"sklearn": "sklearn", "tables": "pandas"}  # what a package cannot be imported without
+OPTIONAL = {"sklearn": "sklearn", "tables": "pandas", "tabular": "sklearn"}  # what a package cannot be imported without
 
 # The sections of numpydoc in their order.
 SECTIONS = (
