@@ -8,6 +8,7 @@
     runner.py     one worker for each library; one of them works at a time, in turn, for some rounds
     report.py     the table and the chart
     neighbours/   the same for short calls while other processes want the same cores
+    tabular/      scores and times on tables
 
 `import fastfnn` imports none of this, and only its worker imports a library.
 """

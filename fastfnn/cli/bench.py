@@ -10,6 +10,8 @@ from fastfnn.cli.arguments import Commands, layer_sizes, names
 
 ROUNDS = 7
 
+DEFAULT_PRESETS = ("default",)
+
 OWN_NETWORK = ("layers", "batch_size", "activation", "loss", "optimizer", "predict")
 
 
@@ -20,14 +22,15 @@ def add_to(commands: Commands) -> None:
         help="compare the speed with that of other libraries",
         description="Time training steps and predictions of this and other libraries, each in a process of its own, in "
         "turn, and print medians and ratios. --layers times a network of your own, --neighbours short calls while "
-        "other processes want the same cores.",
+        "other processes want the same cores, --tabular compares scores and times on tables.",
     )
     add = bench.add_argument
     cases_help = "some of notes, online, medium, large, tabular, tiny, predict (default: all)"
     add("--case", nargs="+", metavar="NAME", default=[], help=cases_help)
     peers_help = (
         "some of notes, numpy, torch, jax, sklearn, onnxruntime (which only predicts), with --neighbours of numpy, "
-        "torch, jax, onnxruntime (default: all installed ones); '' for none"
+        "torch, jax, onnxruntime, with --tabular of boosting, boosting-long, mlp, tabm (default: all installed ones); "
+        "'' for none"
     )
     add("--peers", type=names, metavar="NAME[,NAME...]", help=peers_help)
     add("--dtype", default="float32", metavar="DTYPE", help="float32 or float64 (default: float32)")
@@ -68,6 +71,16 @@ def add_to(commands: Commands) -> None:
     add("--states", type=names, metavar="NAME[,NAME...]", default=(), help=states_help)
     add("--before", metavar="FILE", help="a result that an earlier version saved by --json, to compare the pauses with")
     add("--no-fail", action="store_true", help="exit with 0 even if a call takes more than is promised")
+    tables = bench.add_argument_group("networks for tables")
+    add = tables.add_argument
+    add("--tabular", action="store_true", help="compare scores and times on tables with boosting and other networks")
+    add("--data", nargs="+", metavar="FILE", default=(), help="tables: files, or names of files in --data-folder")
+    add("--data-folder", metavar="FOLDER", help="where names are looked up (default: $FASTFNN_TABLES)")
+    add("--target", metavar="COLUMN", help="the column to predict (default: the last one)")
+    add("--seeds", type=int, metavar="N", help="splits into training and test rows (default: 3)")
+    presets_help = "some of default, best, fast (default: default)"
+    add("--presets", type=names, metavar="NAME[,NAME...]", default=DEFAULT_PRESETS, help=presets_help)
+    add("--step", action="store_true", help="time a training step of TabM-mini, beside PyTorch's with --peers tabm")
     bench.set_defaults(run=_bench)
 
 
@@ -75,7 +88,11 @@ def _bench(options: argparse.Namespace) -> int:
     from fastfnn.bench import cases, report, runner
 
     outputs.check(options, "json", "plot")
-    _check_neighbours(options)
+    _check_modes(options)
+    if options.tabular:
+        from fastfnn.bench.tabular import command as tabular
+
+        return tabular.run(options)
     if options.neighbours:
         from fastfnn.bench.neighbours import command
 
@@ -111,15 +128,23 @@ def _bench(options: argparse.Namespace) -> int:
     return 0
 
 
-def _check_neighbours(options: argparse.Namespace) -> None:
-    """Refuse options that --neighbours does not know, and without it its own."""
+def _check_modes(options: argparse.Namespace) -> None:
+    """Refuse options that --neighbours or --tabular does not know, and without them their own."""
+    own = [name for name in OWN_NETWORK if name in options]
+    plain = own + ["case"] * bool(options.case)
+    beside = [name for name in ("calls", "states", "before", "no_fail") if getattr(options, name)]
+    tables = [name for name in ("data", "data_folder", "target", "seeds", "step") if getattr(options, name)]
+    tables += ["presets"] * (tuple(options.presets) != DEFAULT_PRESETS)
     if options.neighbours:
-        others = ("plot", *OWN_NETWORK)
-        given = [name for name in others if name in options]
-        given += ["case"] * bool(options.case) + ["threads"] * (options.threads is not None)
-        why = "does not go with --neighbours"
+        others = plain + ["plot"] * ("plot" in options) + ["threads"] * (options.threads is not None) + tables
+        _refuse([*others, *["tabular"] * options.tabular], "does not go with --neighbours")
+    elif options.tabular:
+        _refuse(plain + beside, "does not go with --tabular")
     else:
-        given = [name for name in ("calls", "states", "before", "no_fail") if getattr(options, name)]
-        why = "needs --neighbours"
+        _refuse(beside, "needs --neighbours")
+        _refuse(tables, "needs --tabular")
+
+
+def _refuse(given: list[str], why: str) -> None:
     if given:
         raise ValueError(f"--{given[0].replace('_', '-')} {why}")
