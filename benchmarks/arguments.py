@@ -11,7 +11,7 @@ import numpy as np
 
 from fastfnn import kernels
 
-from .cases import CASES, LEARNING_RATE
+from .cases import CASES, LEARNING_RATE, TABLE_CASES
 from .common import normal, scattered
 
 # A small learning rate, as in cases.py: any number of steps leaves ordinary numbers.
@@ -67,6 +67,8 @@ def _arrays(name, shape, dtype):
     """Functions that make the arrays of a kernel, by name of the array."""
     if name.startswith(("network", "train")):
         return _of_network(shape, dtype)
+    if name.startswith("tabular"):
+        return _of_table(shape, dtype)
     if name.startswith("affine"):
         return _of_layer(*shape, dtype)
     if name.startswith("batch_norm"):
@@ -142,6 +144,34 @@ def _of_network(case_name, dtype):
         "loss": lambda: kernels.LOSSES.index(case.loss),
         "optimizer": lambda: kernels.OPTIMIZERS.index("sgd"),
         "batch_size": lambda: case.batch_size,
+    }
+
+
+def _of_table(case_name, dtype):
+    """A pass over the batches of a network for tables. tabular_gradient takes all samples at once."""
+    case = TABLE_CASES[case_name]
+    params = case.network(dtype).params
+    codes = [*[kernels.ACTIVATIONS.index("relu")] * len(case.hidden), kernels.ACTIVATIONS.index("identity")]
+    return {
+        "out": lambda: np.empty((case.count, 1), dtype),
+        "params": params.copy,
+        "grad_params": lambda: params / 2,
+        **dict.fromkeys(("first", "second", "sample_weights"), lambda: np.empty(0, dtype)),
+        "step_losses": lambda: np.empty(case.batches),
+        "x": lambda: case.samples(dtype),
+        "targets": lambda: case.targets(dtype),
+        "order": lambda: np.random.default_rng(0).permutation(case.count)[np.newaxis],
+        "learning_rates": lambda: np.full(case.batches, LEARNING_RATE),
+        "features": lambda: np.array([[1, case.bins, case.width]] * case.features),
+        "sizes": lambda: np.array(case.sizes),
+        "activations": lambda: np.array(codes),
+        "settings": _settings,
+        "loss_parameters": lambda: np.empty(0),
+        "loss": lambda: kernels.LOSSES.index("squared_error"),
+        "optimizer": lambda: kernels.OPTIMIZERS.index("sgd"),
+        "batch_size": lambda: case.batch_size,
+        "members": lambda: case.members,
+        "scaled": lambda: int(case.scaled),
     }
 
 

@@ -7,7 +7,8 @@ from fastfnn import kernels, reference
 from .arguments import arguments_of, call_of
 from .bench_kernels import ELEMENTWISE, LOSSES, NORMALIZATIONS, UPDATES
 from .bench_products import PRODUCTS, SHAPES, Arrays
-from .cases import CASES
+from .bench_tabular import KERNELS as TABULAR
+from .cases import CASES, TABLE_CASES
 from .common import Compiled, normal
 
 EPS = np.finfo(np.float32).eps
@@ -90,12 +91,13 @@ class Other(Compiled):
     """Kernels with sums that may cancel, in ulps of the largest element of the result."""
 
     networks = ("network_forward", "network_loss", "network_gradient", "network_update", "train_steps")
-    shapes = dict.fromkeys(networks, "notes")
+    shapes = dict.fromkeys(networks, "notes") | dict.fromkeys(TABULAR, "small")
     params = [[*LOSSES, *UPDATES, *NORMALIZATIONS, "dropout_mask", *shapes]]
     param_names = ["kernel"]
 
     def setup(self, kernel):
-        rates = np.full(CASES["notes"].batches, RATE)
+        case = TABLE_CASES["small"] if kernel in TABULAR else CASES["notes"]
+        rates = np.full(case.batches, RATE)
         shape = self.shapes.get(kernel, SHAPE)
         self.arguments = arguments_of(kernel, shape, "float32", learning_rate=RATE, learning_rates=rates)
         largest_error(kernel, self.arguments, np.max)

@@ -3,6 +3,7 @@
 They are repeated from fastfnn.bench.cases, because old versions do not have that package.
 """
 
+import importlib
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -84,4 +85,60 @@ CASES = {
     "small data": Case((4, 16, 3), 30, 5, 100, "tanh", optimizer="Adam"),
     "widening": Case((50, 1000, 1), 128, 20, loss="squared_error"),
     "blocks": Case((20, 100, 100, 100, 2), 512, 8),
+}
+
+
+@dataclass(frozen=True)
+class TableCase:
+    """A network for tables, whose features are numbers in bins, and an epoch of `batches` batches."""
+
+    members: int
+    scaled: bool
+    hidden: tuple[int, ...]
+    batch_size: int
+    batches: int
+    features: int = 8
+    bins: int = 48
+    width: int = 16
+
+    @property
+    def count(self):
+        """Samples of an epoch."""
+        return self.batch_size * self.batches
+
+    @property
+    def sizes(self):
+        """Embedded inputs, hidden units, the output."""
+        return self.features * self.width, *self.hidden, 1
+
+    @property
+    def operations(self):
+        """Operations in the products of an epoch; embeddings need the gradient of the first layer's input, too."""
+        return 6 * self.count * self.members * sum(inputs * outputs for inputs, outputs in pairwise(self.sizes))
+
+    def samples(self, dtype):
+        """Positions in bins (N, features)."""
+        return np.random.default_rng(0).uniform(0, self.bins, (self.count, self.features)).astype(dtype)
+
+    def targets(self, dtype):
+        """Rows (N, 1)."""
+        return normal(self.count, 1, dtype=dtype, seed=1)
+
+    def network(self, dtype, backend="kernels"):
+        """The network with its initial weights; NotImplementedError where this version has none."""
+        try:
+            module = importlib.import_module("fastfnn.tabular.network")
+        except ImportError as error:
+            raise NotImplementedError("no fastfnn.tabular") from error
+        features = [module.Feature("bins", self.bins, self.width)] * self.features
+        return module.TabularNetwork(
+            features, self.hidden, 1, members=self.members, scaled=self.scaled, dtype=dtype, seed=0, backend=backend,
+        )  # fmt: skip
+
+
+TABLE_CASES = {
+    "TabM-mini": TableCase(16, False, (256, 256, 256), 256, 2),
+    "TabM": TableCase(16, True, (256, 256, 256), 256, 2),
+    "one member": TableCase(1, False, (256, 256, 256), 256, 16),
+    "small": TableCase(4, False, (32, 32), 64, 8, bins=8, width=4),
 }
