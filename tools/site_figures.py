@@ -15,6 +15,7 @@ import site_history
 import site_neighbours
 import site_peers
 import site_scaling
+import site_tabular
 
 from fastfnn.bench import report
 
@@ -41,6 +42,11 @@ FIGURES: dict[str, Callable[[pathlib.Path], str]] = {
     "scaling, worth": site_scaling.worth,
     "scaling, even": site_scaling.even,
     "scaling, averages": site_scaling.averages,
+    "tabular, conditions": site_tabular.conditions,
+    "tabular, chart": site_tabular.chart,
+    "tabular, scores": site_tabular.scores,
+    "tabular, step": site_tabular.step,
+    "tabular, study": site_tabular.study,
 }
 
 
