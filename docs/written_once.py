@@ -37,6 +37,7 @@ GROUPS = {
     "elementwise.update_rules": "Update rules",
     "network": "Networks: predictions and losses",
     "training": "Networks: gradient and training",
+    "tabular": "Networks for tables",
     "elementwise.user": "Functions of your own",
 }
 
