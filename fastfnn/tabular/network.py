@@ -150,7 +150,7 @@ class TabularNetwork:
         self.arrays: dict[str, np.ndarray] = self._views()
         self._draw(rng)
         self._moments: tuple[np.ndarray, ...] | None = None
-        self.steps = 0  # that were taken
+        self.steps: int = 0  # that were taken
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"params": np.array(self.params), "arrays": None, "_moments": None}
