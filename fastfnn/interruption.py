@@ -63,21 +63,20 @@ def heeded(rank: int | None = None) -> Iterator[None]:
 
 @contextlib.contextmanager
 def rescue(
-    net: FNN, path: str | None, save: Callable[[str], None] | None = None, what: str = "the network as it is now"
+    path: str | None, save: Callable[[str], None], trained: Callable[[], bool], what: str = "the network as it is now"
 ) -> Iterator[None]:
-    """If the training in this context is cut short, save the network at `path` and add that to the message.
+    """If the training in this context is cut short, `save` the network at `path` and add that to the message.
 
-    `save` writes the file where this holds more than the network; the message calls `what` was saved so.
+    Nothing is saved unless `trained` says that there is something to save; the message calls it `what`.
     """
-    untrained = net.params.flat.copy()
 
     def rescued() -> str:
         if path is None:
             return ""
-        if np.array_equal(net.params.flat, untrained):
+        if not trained():
             return "; nothing is saved, for the network is still untrained"
         try:
-            (save or net.save)(path)
+            save(path)
         except OSError as error:
             return f"; the network is not saved: {error}"
         return f"; {what} is saved: {path}"
@@ -92,3 +91,9 @@ def rescue(
         raise FloatingPointError(f"{error}{rescued()}") from error
     except OSError as error:  # standard output cannot be written to
         raise OSError(f"{error}{rescued()}") from error
+
+
+def changed(net: FNN) -> Callable[[], bool]:
+    """Return a function that tells whether the parameters of a network are no longer what they are now."""
+    now = net.params.flat.copy()
+    return lambda: not np.array_equal(net.params.flat, now)

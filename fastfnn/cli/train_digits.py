@@ -30,7 +30,7 @@ def run(options: argparse.Namespace, processes: Processes) -> None:
     with_bar = not quiet and sys.stderr.isatty()  # which prints the lines above it
     callbacks: list[Any] = [CSVLogger(options.log)] if "log" in options and processes.first else []
     callbacks += [] if quiet or with_bar else [show]
-    with interruption.rescue(net, out if processes.first else None):
+    with interruption.rescue(out if processes.first else None, net.save, interruption.changed(net)):
         fit(net, x, t, test, settings, processes, callbacks=callbacks, progress=with_bar)
     with processes.agreed():
         if processes.first:

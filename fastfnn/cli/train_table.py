@@ -41,7 +41,7 @@ def run(options: argparse.Namespace, processes: Processes) -> None:
     processes.check_equal({"the table": str(stored.described(model.preparation, model.about, {}))})
     kept = "the model as it is now" if held_out is None else "the best model so far"
     start = time.perf_counter()
-    with interruption.rescue(net, out, model.save, kept):
+    with interruption.rescue(out, model.save, interruption.changed(net), kept):
         stopper = fit(
             net, x, t, held_out, settings, processes, balanced="balanced" in options,
             callbacks=[CSVLogger(options.log)] if "log" in options and processes.first else [],
