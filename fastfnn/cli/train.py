@@ -1,4 +1,4 @@
-"""`fastfnn train`: its options, and which of the two trainings they mean, `train_digits.py` or `train_table.py`."""
+"""`fastfnn train`: its options, and which of the two trainings they mean, `train_digits.py` or `train_plain.py`."""
 
 import argparse
 import pathlib
@@ -119,5 +119,5 @@ def _train(options: argparse.Namespace) -> None:
         if on_digits:
             from fastfnn.cli.train_digits import run
         else:
-            from fastfnn.cli.train_table import run
+            from fastfnn.cli.train_plain import run
     run(options, processes)
