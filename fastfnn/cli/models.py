@@ -9,21 +9,21 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from fastfnn import backend, datasets
-from fastfnn.interop.columns import CategoryColumn
 from fastfnn.tables import model, reading
+from fastfnn.tables.base import BaseModel
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def loaded(options: argparse.Namespace) -> model.TableModel:
+def loaded(options: argparse.Namespace) -> BaseModel:
     """Return the model that the options name, once they have limited the threads that it is used with."""
     if "threads" in options:
         backend.set_num_threads(options.threads)
     return model.load(options.model, plain=True)
 
 
-def parts(net: model.TableModel, options: argparse.Namespace, *, with_target: bool) -> Iterator[pd.DataFrame]:
+def parts(net: BaseModel, options: argparse.Namespace, *, with_target: bool) -> Iterator[pd.DataFrame]:
     """Yield the rows that the options name, in parts; with the target if predictions are to be compared with it."""
     path = options.rows
     form = reading.Format(getattr(options, "sep", None), getattr(options, "encoding", "utf-8"))
@@ -35,14 +35,14 @@ def parts(net: model.TableModel, options: argparse.Namespace, *, with_target: bo
         frame, name = reading.read_with_target(path, options.target, form)
         yield frame.rename(columns={name: net.target})
         return
-    text = [column.name for column in net.preparation.columns if isinstance(column, CategoryColumn)]
+    text = net.text_columns
     if with_target and net.labels is not None and isinstance(net.labels[0], str):
         text.append(net.target)
     unknown: dict[str, tuple[int, str]] = {}  # by column: how many, the first one
     for part in reading.parts(path, form, text):
         rows = _by_position(part, net)
         yield rows  # first: a table that cannot be predicted is an error
-        for name, values in net.preparation.unknown(rows).items():
+        for name, values in net.unknown(rows).items():
             count, example = unknown.get(name, (0, values[0]))
             unknown[name] = count + len(values), example
     for name, (count, example) in unknown.items():
@@ -50,7 +50,7 @@ def parts(net: model.TableModel, options: argparse.Namespace, *, with_target: bo
         warnings.warn(f"{which}: they are predicted like no category", stacklevel=2)
 
 
-def _by_position(part: pd.DataFrame, net: model.TableModel) -> pd.DataFrame:
+def _by_position(part: pd.DataFrame, net: BaseModel) -> pd.DataFrame:
     """Return a part of a table for a network that knows no names: as many columns as inputs are these, in order."""
     if not net.is_plain or len(part.columns) != len(net.columns):
         return part

@@ -7,17 +7,19 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from fastfnn import files
-from fastfnn.interop.columns import NumberColumn
+from fastfnn.interop.columns import CategoryColumn, NumberColumn
 from fastfnn.network import FNN, read
 from fastfnn.tables import stored
+from fastfnn.tables.base import BaseModel
 from fastfnn.tables.preparation import Preparation
 from fastfnn.tables.target import Target
 
 
-class TableModel:
+class TableModel(BaseModel):
     """A network that predicts one column of a table from others: `fastfnn train` makes it, `load` reads it.
 
     Attributes
@@ -55,104 +57,43 @@ class TableModel:
     ['Adelie', 'Gentoo']
     """
 
-    is_plain = False  # not trained on a table
     preparation: Preparation
-    about: Target
 
     def __init__(
         self, network: FNN, preparation: Preparation, target: Target, origin: Mapping[str, str] | None = None
     ) -> None:
+        super().__init__(target, origin)
         self.network = network
-        self.origin: dict[str, str] = dict(stored.new_origin() if origin is None else origin)
-        self.preparation, self.about = preparation, target
+        self.preparation = preparation
 
-    @property
-    def task(self) -> str:
-        """What is predicted: "classification" or "regression"."""
-        return self.about.task
-
-    @property
-    def target(self) -> str:
-        """Name of the column that is predicted."""
-        return self.about.name
-
-    @property
-    def labels(self) -> list[str] | list[int] | list[bool] | None:
-        """Labels of the classes, in the order of the outputs; None for regression."""
-        return None if self.about.labels is None else list(self.about.labels)  # type: ignore[return-value]
+    def __repr__(self) -> str:
+        return f"TableModel({self.task} of {self.target!r} from {len(self.columns)} columns; {self.network!r})"
 
     @property
     def columns(self) -> list[str]:
         """Names of the columns that the network uses."""
         return [column.name for column in self.preparation.columns]
 
-    def __repr__(self) -> str:
-        return f"TableModel({self.task} of {self.target!r} from {len(self.columns)} columns; {self.network!r})"
+    @property
+    def text_columns(self) -> list[str]:
+        """Names of the columns of categories.
 
-    def predict(self, frame: pd.DataFrame) -> np.ndarray:
-        """Predict the target of each row.
-
-        Parameters
-        ----------
-        frame : DataFrame
-            Columns are found by their names; others are ignored. Frames of polars and tables of pyarrow are taken too.
-
-        Returns
-        -------
-        (N,) array
-            Labels, or numbers in the dtype of the network.
-
-        Raises
-        ------
-        ValueError
-            If a column is missing, or a value is missing or of the wrong kind.
+        :meta private:
         """
-        return self.about.predictions(self._outputs(frame))
+        return [column.name for column in self.preparation.columns if isinstance(column, CategoryColumn)]
 
-    def decide(self, probabilities: np.ndarray) -> np.ndarray:
-        """Return the label of the most probable class of each row.
+    def unknown(self, frame: pd.DataFrame) -> dict[str, list[str]]:
+        """Return, by column, the values of a table that are none of the column's categories.
 
-        Parameters
-        ----------
-        probabilities : (N, K) array
-            Those of `predict_proba`.
-
-        Returns
-        -------
-        (N,) array
-            Labels.
+        :meta private:
         """
-        return self.about.predictions(probabilities)
+        return self.preparation.unknown(frame)
 
-    def predict_proba(self, frame: pd.DataFrame) -> np.ndarray:
-        """Predict the probability of each class.
+    @property
+    def _dtype(self) -> npt.DTypeLike:
+        return self.network.dtype
 
-        Parameters
-        ----------
-        frame : DataFrame
-            See `predict`.
-
-        Returns
-        -------
-        (N, K) array
-            In the order of `labels`.
-
-        Raises
-        ------
-        ValueError
-            For regression, and see `predict`.
-        """
-        if self.about.labels is None:
-            raise ValueError("probabilities need a model of classes, got one for regression")
-        return self._outputs(frame)
-
-    def _outputs(self, frame: pd.DataFrame) -> np.ndarray:
-        if hasattr(frame, "to_pandas"):  # of polars or pyarrow
-            frame = frame.to_pandas()
-        if not all(isinstance(name, str) for name in frame.columns):  # of an array
-            frame = frame.set_axis([str(name) for name in frame.columns], axis="columns")
-        if not len(frame):
-            return np.empty((0, self.about.outputs), self.network.dtype)
+    def _computed(self, frame: pd.DataFrame) -> np.ndarray:
         return self.network.predict(self.preparation.transform(frame, self.network.dtype))
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from sklearn import metrics
 
-from fastfnn.tables.model import TableModel
+from fastfnn.tables.base import BaseModel
 
 
 class Classified(NamedTuple):
@@ -75,7 +75,7 @@ def line(summary: dict[str, float]) -> str:
     )
 
 
-def measured(model: TableModel, parts: Iterable[pd.DataFrame]) -> Classified | Regressed:
+def measured(model: BaseModel, parts: Iterable[pd.DataFrame]) -> Classified | Regressed:
     """Return the predictions of a model for a table that holds its target, beside the truth."""
     truth, out = [], []
     for part in parts:
