@@ -124,10 +124,14 @@ class BaseModel(ABC):
         return self._outputs(frame)
 
     def _outputs(self, frame: pd.DataFrame) -> np.ndarray:
+        frame = self._named(frame)
+        return self._computed(frame) if len(frame) else np.empty((0, self.about.outputs), self._dtype)
+
+    @staticmethod
+    def _named(frame: pd.DataFrame) -> pd.DataFrame:
+        """Return a frame of pandas whose columns have names."""
         if hasattr(frame, "to_pandas"):  # of polars or pyarrow
             frame = frame.to_pandas()
         if not all(isinstance(name, str) for name in frame.columns):  # of an array
             frame = frame.set_axis([str(name) for name in frame.columns], axis="columns")
-        if not len(frame):
-            return np.empty((0, self.about.outputs), self._dtype)
-        return self._computed(frame)
+        return frame

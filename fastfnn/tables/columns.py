@@ -10,6 +10,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from fastfnn.names import did_you_mean
+
 MAX_CATEGORIES = 100  # of a column; each is an input of the network
 ROWS_AT_ONCE = 1 << 14  # looked at or converted together: there is no copy of all rows in float64
 SHOWN = 10  # names in a message
@@ -152,6 +154,35 @@ def texts(column: pd.Series) -> np.ndarray:
     values = np.array([str(value) for value in items], object)
     values[missing] = None
     return values
+
+
+def finite(frame: pd.DataFrame, names: Sequence[str]) -> np.ndarray:
+    """Return columns as float64 (rows, columns), NaN where a value is missing; others must be finite."""
+    values = matrix(frame, names)
+    if values is None:
+        return np.stack([numbers(frame[name]) for name in names], axis=1)
+    check_finite(frame, names, values)
+    return values
+
+
+def check_finite(frame: pd.DataFrame, names: Sequence[str], values: np.ndarray) -> None:
+    """Raise ValueError, with the column and the row, if one of the values of these columns is infinite."""
+    if np.isinf(values).any():
+        for name in names:
+            numbers(frame[name])
+
+
+def check_names(frame: pd.DataFrame, wanted: Sequence[str]) -> None:
+    """Raise ValueError unless a table has all columns that are wanted, each once."""
+    present = [str(name) for name in frame.columns]
+    absent = [name for name in wanted if name not in present]
+    if absent:
+        others = [name for name in present if name not in wanted]
+        hint = did_you_mean(absent[0], others).replace("did you mean", "is it the column")
+        raise ValueError(f"the table must have the column {', '.join(map(repr, absent[:5]))}{hint}")
+    twice = [name for name in wanted if present.count(name) > 1] if len(set(present)) < len(present) else []
+    if twice:
+        raise ValueError(f"the table must have the column {twice[0]!r} once")
 
 
 def check_complete(frame: pd.DataFrame, used: Sequence[str], hint: str) -> None:

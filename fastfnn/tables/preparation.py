@@ -13,7 +13,6 @@ import pandas as pd
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from fastfnn import names
 from fastfnn.interop.columns import CategoryColumn, NumberColumn
 from fastfnn.tables import columns
 from fastfnn.tables.columns import MAX_CATEGORIES, ROWS_AT_ONCE, Plan
@@ -85,7 +84,7 @@ class Preparation:
                 part = frame.iloc[rows[first : first + ROWS_AT_ONCE]]
                 values = columns.matrix(part, plan.numbers)
                 assert values is not None
-                _check_finite(part, plan.numbers, values)
+                columns.check_finite(part, plan.numbers, values)
                 scaler.partial_fit(values)
             prepared += [
                 NumberColumn(name, None, float(mean), float(scale))
@@ -132,26 +131,13 @@ class Preparation:
         ValueError
             If a column is missing, or a value that cannot be used.
         """
-        self.check(frame)
+        columns.check_names(frame, [column.name for column in self.columns])
         count = len(frame) if rows is None else len(rows)
         out = empty((count, self.width), dtype)
         for first in range(0, count, ROWS_AT_ONCE):
             part = slice(first, first + ROWS_AT_ONCE)
             self._transform(frame.iloc[part if rows is None else rows[part]], out[part])
         return out
-
-    def check(self, frame: pd.DataFrame) -> None:
-        """Raise ValueError unless the table has all columns, each once."""
-        present = [str(name) for name in frame.columns]
-        wanted = [column.name for column in self.columns]
-        absent = [name for name in wanted if name not in present]
-        if absent:
-            others = [name for name in present if name not in wanted]
-            hint = names.did_you_mean(absent[0], others).replace("did you mean", "is it the column")
-            raise ValueError(f"the table must have the column {', '.join(map(repr, absent[:5]))}{hint}")
-        twice = [name for name in wanted if present.count(name) > 1] if len(set(present)) < len(present) else []
-        if twice:
-            raise ValueError(f"the table must have the column {twice[0]!r} once")
 
     def unknown(self, frame: pd.DataFrame) -> dict[str, list[str]]:
         """Return, by column, the values of a table that are none of the column's categories; none that are missing."""
@@ -183,7 +169,7 @@ class Preparation:
             names = [column.name for column in wanted]
             together = columns.matrix(frame, names)
             if together is not None and not np.isnan(together).any():
-                _check_finite(frame, names, together)
+                columns.check_finite(frame, names, together)
                 return together
         matrix = np.empty((len(frame), len(wanted)), dtype)
         for i, column in enumerate(wanted):
@@ -195,10 +181,3 @@ class Preparation:
             if column.fill is not None:
                 matrix[missing, i] = column.fill
         return matrix
-
-
-def _check_finite(frame: pd.DataFrame, names: Sequence[str], values: np.ndarray) -> None:
-    """Raise ValueError, with the column and the row, if a value is infinite."""
-    if np.isinf(values).any():
-        for name in names:
-            columns.numbers(frame[name])
