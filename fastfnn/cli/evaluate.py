@@ -48,6 +48,8 @@ def _evaluate(options: argparse.Namespace) -> None:
         told = {"task": net.task, "target": net.target, "rows": len(found.truth), **summary}
         if isinstance(found, scores.Classified):
             told |= {"classes": found.per_class(), "confusion": found.confusion().tolist()}
+        elif found.levels:
+            told |= {"below": found.below()}
         print(json.dumps(told))
     else:
         print(f"{len(found.truth):,} rows: {scores.line(summary)}")
@@ -55,6 +57,9 @@ def _evaluate(options: argparse.Namespace) -> None:
             print(_class_table(found.per_class()))
             if len(found.labels) <= MOST_IN_TEXT:
                 print(f"\nrows by their class, columns by the prediction:\n{_matrix(found)}")
+        else:
+            for level, share in found.below().items():
+                print(f"below the quantile {level}: {100 * share:.1f} % of the rows")
     if "plot" in options:
         from fastfnn.cli import charts
 

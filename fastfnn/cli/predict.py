@@ -22,7 +22,8 @@ def add_to(commands: Commands) -> None:
         "predict",
         help="predict the target of the rows of a table",
         description="Print a prediction for each row of a table, in their order, as CSV. Columns are found by name; "
-        "others are ignored. Rows are read and predicted part by part, so that a file may be larger than memory.",
+        "others are ignored. Rows are read and predicted part by part, so that a file may be larger than memory. A "
+        "model that was trained with --quantiles has a column for each of them, too.",
         argument_default=argparse.SUPPRESS,
     )
     add = predict.add_argument
@@ -45,19 +46,23 @@ def _predict(options: argparse.Namespace) -> None:
     if proba and net.labels is None:
         raise ValueError("--proba needs a model of classes, got one for regression")
 
+    names = [f"probability_{label}" for label in net.labels or ()] if proba else []
+    names += [f"quantile_{level}" for level in net.quantiles]
+
     def lines() -> Iterator[Iterable[Sequence[str]]]:
         for part in models.parts(net, options, with_target=False):
+            more = np.empty((len(part), 0))
             if proba:
-                p = net.predict_proba(part)
-                yield zip(texts(net.decide(p)), *map(texts, p.T), strict=True)
-            else:
-                yield zip(texts(net.predict(part)), strict=True)
+                more = net.predict_proba(part)
+            elif net.quantiles:
+                more = net.predict_quantiles(part)
+            predicted = net.decide(more) if proba else net.predict(part)
+            yield zip(texts(predicted), *map(texts, more.T), strict=True)
 
     predicted = lines()
     first = next(predicted)  # nothing is written before it is known that rows can be predicted
     with _output(getattr(options, "out", None)) as stream:
         writer = csv.writer(stream, lineterminator="\n")
-        names = [f"probability_{label}" for label in net.labels or ()] if proba else []
         writer.writerow(["prediction", *names])
         for rows in itertools.chain([first], predicted):
             writer.writerows(rows)

@@ -43,6 +43,11 @@ class BaseModel(ABC):
         """Names of the columns that the network uses."""
 
     @property
+    def quantiles(self) -> tuple[float, ...]:
+        """The quantiles of a number that are predicted besides it; most models have none."""
+        return ()
+
+    @property
     @abstractmethod
     def text_columns(self) -> list[str]:
         """Names of those whose values are texts, even if they look like numbers.
@@ -65,6 +70,10 @@ class BaseModel(ABC):
     @abstractmethod
     def _computed(self, frame: pd.DataFrame) -> np.ndarray:
         """Return the outputs (N, K) for the rows of a frame whose columns have names, at least one row."""
+
+    def _computed_quantiles(self, frame: pd.DataFrame) -> np.ndarray:
+        """Return the quantiles (N, Q) for such rows, if the model has any."""
+        raise NotImplementedError
 
     def predict(self, frame: pd.DataFrame) -> np.ndarray:
         """Predict the target of each row.
@@ -122,6 +131,29 @@ class BaseModel(ABC):
         if self.about.labels is None:
             raise ValueError("probabilities need a model of classes, got one for regression")
         return self._outputs(frame)
+
+    def predict_quantiles(self, frame: pd.DataFrame) -> np.ndarray:
+        """Predict quantiles of the target of each row.
+
+        Parameters
+        ----------
+        frame : DataFrame
+            See `predict`.
+
+        Returns
+        -------
+        (N, Q) array
+            In the order of `quantiles`, in which they ascend in each row.
+
+        Raises
+        ------
+        ValueError
+            If the model was not trained with ``--quantiles``, and see `predict`.
+        """
+        if not self.quantiles:
+            raise ValueError("quantiles need a model that was trained with --quantiles")
+        frame = self._named(frame)
+        return self._computed_quantiles(frame) if len(frame) else np.empty((0, len(self.quantiles)), self._dtype)
 
     def _outputs(self, frame: pd.DataFrame) -> np.ndarray:
         frame = self._named(frame)

@@ -54,6 +54,13 @@ class Regressed(NamedTuple):
     name: str
     truth: np.ndarray
     predicted: np.ndarray
+    levels: tuple[float, ...] = ()
+    quantiles: np.ndarray | None = None  # (N, levels)
+
+    def below(self) -> dict[str, float]:
+        """Return the share of the rows that are below each quantile, which should be its level."""
+        shares = [] if self.quantiles is None else (self.truth[:, np.newaxis] < self.quantiles).mean(axis=0).tolist()
+        return dict(zip(map(str, self.levels), shares, strict=True))
 
     def summary(self) -> dict[str, float]:
         errors = {
@@ -77,7 +84,7 @@ def line(summary: dict[str, float]) -> str:
 
 def measured(model: BaseModel, parts: Iterable[pd.DataFrame]) -> Classified | Regressed:
     """Return the predictions of a model for a table that holds its target, beside the truth."""
-    truth, out = [], []
+    truth, out, quantiles = [], [], []
     for part in parts:
         if model.target not in part.columns:
             raise ValueError(f"the table must have the column {model.target!r}, the target, to compare with")
@@ -87,8 +94,11 @@ def measured(model: BaseModel, parts: Iterable[pd.DataFrame]) -> Classified | Re
         else:
             truth.append(model.about.encode(part[model.target]))
             out.append(model.predict_proba(part))
+        if model.quantiles:
+            quantiles.append(model.predict_quantiles(part))
     if not sum(map(len, truth)):
         raise ValueError("there are no rows to evaluate")
-    if model.labels is None:
-        return Regressed(model.target, np.concatenate(truth), np.concatenate(out))
-    return Classified([str(label) for label in model.labels], np.concatenate(truth), np.concatenate(out))
+    if model.labels is not None:
+        return Classified([str(label) for label in model.labels], np.concatenate(truth), np.concatenate(out))
+    predicted = np.concatenate(quantiles) if quantiles else None
+    return Regressed(model.target, np.concatenate(truth), np.concatenate(out), model.quantiles, predicted)
