@@ -1,6 +1,7 @@
 """Values of options: each function turns the text of one into a value, or says what was expected."""
 
 import argparse
+import itertools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,17 @@ def batch_size(text: str) -> int | None:
         return None if text == "all" else int(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"expected an integer or all, got {text!r}") from error
+
+
+def quantiles(text: str) -> tuple[float, ...]:
+    """Return numbers between 0 and 1, in order, that are separated by commas."""
+    try:
+        levels = tuple(map(float, text.split(",")))
+    except ValueError:
+        levels = ()
+    if not levels or not all(low < high for low, high in itertools.pairwise((0.0, *levels, 1.0))):
+        raise argparse.ArgumentTypeError(f"expected numbers between 0 and 1 in ascending order, got {text!r}")
+    return levels
 
 
 def average_every(text: str) -> int | str:

@@ -14,7 +14,7 @@ def add_to(commands: Commands) -> None:
         help="write a model as ONNX",
         description="Write a model as ONNX, with which ONNX Runtime and other programs predict. A model of a table has "
         "an input for each of its columns, of numbers or texts as they are in the table; preparation and labels are "
-        "part of the ONNX model. The extra fastfnn[onnx] installs what this needs.",
+        "part of the ONNX model. A tabular network has no such form. The extra fastfnn[onnx] installs what this needs.",
         argument_default=argparse.SUPPRESS,
     )
     export.add_argument("model", metavar="MODEL", help="a file that fastfnn train --out wrote")
@@ -24,6 +24,11 @@ def add_to(commands: Commands) -> None:
 
 def _export(options: argparse.Namespace) -> None:
     outputs.check(options, "onnx")
+    if files.format_of(options.model) == files.TABULAR_FORMAT:
+        raise ValueError(
+            f"{options.model} must hold a plain network, got a tabular one: fastfnn train --preset plain makes a model "
+            "that ONNX can hold"
+        )
     with files.opened(options.model) as saved:
         sections = saved.sections
     if "table" not in sections:
@@ -35,6 +40,7 @@ def _export(options: argparse.Namespace) -> None:
     from fastfnn.tables import model
 
     table = model.load(options.model)
+    assert isinstance(table, model.TableModel)
     labels = table.labels
     if labels is not None and isinstance(labels[0], bool):
         labels = [str(label) for label in labels]  # ONNX has labels that are integers or texts

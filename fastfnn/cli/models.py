@@ -35,7 +35,7 @@ def parts(net: BaseModel, options: argparse.Namespace, *, with_target: bool) -> 
         frame, name = reading.read_with_target(path, options.target, form)
         yield frame.rename(columns={name: net.target})
         return
-    text = net.text_columns
+    text = [*net.text_columns]
     if with_target and net.labels is not None and isinstance(net.labels[0], str):
         text.append(net.target)
     unknown: dict[str, tuple[int, str]] = {}  # by column: how many, the first one
@@ -46,7 +46,7 @@ def parts(net: BaseModel, options: argparse.Namespace, *, with_target: bool) -> 
             count, example = unknown.get(name, (0, values[0]))
             unknown[name] = count + len(values), example
     for name, (count, example) in unknown.items():
-        which = f"{name!r} has {count:,} values that the model has no input for, such as {example!r}"
+        which = f"{name!r} has {count:,} values that the model does not know, such as {example!r}"
         warnings.warn(f"{which}: they are predicted like no category", stacklevel=2)
 
 

@@ -71,12 +71,12 @@ def read_table(options: argparse.Namespace, seed: int, say: Say, *, targets_may_
                 raise ValueError(f"{option} must not name the target {name!r}")
             reading.find_column(frame, column, option)
     say(f"{reading.name_of(options.data)}: {len(frame):,} rows, {len(frame.columns)} columns")
+    plan = columns.plan(frame.drop(columns=name), categories, ignored)  # row numbers have no gaps yet
     frame = _with_targets(frame, name, targets_may_miss, say)
     about, line = target.infer(frame[name], getattr(options, "task", None))
     say(line)
     if "balanced" in options and about.labels is None:
         raise ValueError("--balanced is for classification")
-    plan = columns.plan(frame.drop(columns=name), categories, ignored)
     if not (plan.numbers or plan.categories):
         raise ValueError(f"no column is left to predict {name!r} from: {_left_out(plan)}")
 

@@ -25,14 +25,18 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def run(options: argparse.Namespace, processes: Processes) -> None:
-    """Read the table, prepare it, train, measure on the rows that were held out, and save the model."""
+def run(options: argparse.Namespace, processes: Processes, reason: str) -> None:
+    """Read the table, prepare it, train, measure on the rows that were held out, and save the model.
+
+    `reason` is said: what has asked for a plain network.
+    """
     out = getattr(options, "out", None) if processes.first else None
     say: Say = (lambda line: None) if "quiet" in options or not processes.first else print
     with processes.agreed():
         settings = chosen(options, TABLE)
         model, (x, t), held_out, check = prepared(options, settings, processes, say)
         net = model.network
+        say(f"model: plain network, because of {reason}")
         parameters = f"{net.params.flat.size:,} parameters"
         say(f"network: {'-'.join(map(str, net.layer_sizes))} {settings.activation}, {parameters}, {settings.optimizer}")
     # Means and categories of all rows differ unless the ranks have read the same table.

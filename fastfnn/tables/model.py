@@ -1,4 +1,4 @@
-"""TableModel: a network with what it needs to read tables and to name its predictions."""
+"""TableModel: a plain network with what it needs to read tables and to name its predictions; `load` reads any model."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ import pandas as pd
 from fastfnn import files
 from fastfnn.interop.columns import CategoryColumn, NumberColumn
 from fastfnn.network import FNN, read
-from fastfnn.tables import stored
+from fastfnn.tables import stored, tabular
 from fastfnn.tables.base import BaseModel
 from fastfnn.tables.preparation import Preparation
+from fastfnn.tables.tabular import TabularModel
 from fastfnn.tables.target import Target
 
 
 class TableModel(BaseModel):
-    """A network that predicts one column of a table from others: `fastfnn train` makes it, `load` reads it.
+    """A plain network that predicts one column of a table: ``fastfnn train --preset plain`` makes it, `load` reads it.
 
     Attributes
     ----------
@@ -31,8 +32,8 @@ class TableModel(BaseModel):
 
     Examples
     --------
-    The command ``fastfnn train birds.csv --target species --out birds.safetensors`` makes a model, which is then asked
-    for the species of two birds:
+    The command ``fastfnn train birds.csv --target species --preset plain --out birds.safetensors`` makes a model, which
+    is then asked for the species of two birds:
 
     >>> import os, subprocess, sys, tempfile
     >>> import numpy as np
@@ -42,7 +43,7 @@ class TableModel(BaseModel):
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     table, path = os.path.join(folder, "birds.csv"), os.path.join(folder, "birds.safetensors")
     ...     birds.to_csv(table, index=False)
-    ...     train = ["train", table, "--target", "species", "--out", path]
+    ...     train = ["train", table, "--target", "species", "--preset", "plain", "--out", path]
     ...     done = subprocess.run([sys.executable, "-m", "fastfnn", *train], capture_output=True, check=True)
     ...     model = fastfnn.tables.load(path)
     >>> model.columns, model.labels
@@ -119,7 +120,7 @@ class TableModel(BaseModel):
         return stored.described(self.preparation, self.about, self.origin)
 
 
-def load(path: str | os.PathLike[str], *, plain: bool = False) -> TableModel:
+def load(path: str | os.PathLike[str], *, plain: bool = False) -> TableModel | TabularModel:
     """Read a model that `fastfnn train` made of a table.
 
     Parameters
@@ -132,8 +133,8 @@ def load(path: str | os.PathLike[str], *, plain: bool = False) -> TableModel:
 
     Returns
     -------
-    TableModel
-        The model that was saved.
+    TabularModel or TableModel
+        The model that was saved, with a tabular or a plain network.
 
     Raises
     ------
@@ -148,7 +149,7 @@ def load(path: str | os.PathLike[str], *, plain: bool = False) -> TableModel:
 
     Examples
     --------
-    `TableModel` has an example with a model of a table. This is a network of arrays:
+    `TabularModel` and `TableModel` have examples with a model of a table. This is a network of arrays:
 
     >>> import os, tempfile
     >>> import pandas as pd
@@ -163,6 +164,8 @@ def load(path: str | os.PathLike[str], *, plain: bool = False) -> TableModel:
     >>> model.predict(pd.DataFrame([[0.5, 1.0]])).shape
     (1,)
     """
+    if files.format_of(path) == files.TABULAR_FORMAT:
+        return tabular.load(path)
     net, saved = read(path, {}, {})
     if "table" not in saved.sections:
         if "estimator" in saved.sections:  # its network alone knows neither labels nor scales

@@ -7,7 +7,7 @@ anything is made of it. What is wrong is a TypeError or ValueError, to which `fi
 import datetime
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastfnn import __version__, files
@@ -29,6 +29,30 @@ def described(preparation: Preparation, target: Target, origin: Mapping[str, str
     for name in ("mean", "scale") if target.labels is not None else ("labels",):
         del about[name]
     return {"target": about, "columns": columns, "origin": dict(origin)}
+
+
+def described_columns(
+    target: str, numbers: Sequence[str], categories: Sequence[str], origin: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return what the file of an estimator says about the table, as an object of JSON."""
+    return {"target": target, "numbers": list(numbers), "categories": list(categories), "origin": dict(origin)}
+
+
+def checked_columns(told: dict[str, Any], names: Sequence[str]) -> tuple[str, list[str], list[str], dict[str, str]]:
+    """Return target, numbers, categories and origin of the table of an estimator, whose columns have these names."""
+    _entries("table", told, ("target", "numbers", "categories", "origin"))
+    target = _text("target", told["target"])
+    for kind in ("numbers", "categories"):
+        if not isinstance(told[kind], list) or not all(isinstance(name, str) for name in told[kind]):
+            raise TypeError(f"{kind} must be a list of texts")
+    numbers, categories = told["numbers"], told["categories"]
+    if [*numbers, *categories] != list(names) or target in names:
+        raise ValueError("numbers and categories must be the columns of the estimator, and not the target")
+    return target, numbers, categories, _origin(told["origin"])
+
+
+def _origin(told: Any) -> dict[str, str]:
+    return {name: _text(name, value) for name, value in _entries("origin", told, ("version", "time")).items()}
 
 
 def check_size(preparation: Preparation, target: Target) -> None:
@@ -63,14 +87,13 @@ def checked(told: dict[str, Any], net: FNN) -> tuple[Preparation, Target, dict[s
     width = sum(len(column.values) if isinstance(column, CategoryColumn) else 1 for column in columns)
     if width != net.layer_sizes[0]:
         raise ValueError(f"columns must have {net.layer_sizes[0]} inputs, those of the network; got {width}")
-    origin = _entries("origin", told["origin"], ("version", "time"))
-    return Preparation(columns), target, {name: _text(name, value) for name, value in origin.items()}
+    return Preparation(columns), target, _origin(told["origin"])
 
 
 def _target(told: Any, net: FNN) -> Target:
     if isinstance(told, dict) and "labels" in told:
         _entries("target", told, ("name", "labels"))
-        labels = _labels(told["labels"])
+        labels = checked_labels(told["labels"])
         if len(labels) != net.layer_sizes[-1]:
             raise ValueError(f"labels must be {net.layer_sizes[-1]}, the outputs of the network; got {len(labels)}")
         if net.loss_name != "softmax_cross_entropy":
@@ -82,7 +105,8 @@ def _target(told: Any, net: FNN) -> Target:
     return Target(_text("name", told["name"]), None, _number("mean", told["mean"]), _scale(told["scale"]))
 
 
-def _labels(told: Any) -> tuple[Label, ...]:
+def checked_labels(told: Any) -> tuple[Label, ...]:
+    """Return labels as a tuple."""
     if not isinstance(told, list) or len(told) < 2:
         raise ValueError("labels must be a list of at least two")
     for kind in (str, bool, int):

@@ -109,20 +109,21 @@ def test_help_shows_every_option_and_its_default(capsys):
         cli.main(["train", "--help"])
     assert stopped.value.code == 0
     text = " ".join(capsys.readouterr().out.split())
-    for option in ("plot", "out", "log", "quiet", "threads", "target", "valid", "missing", "sep"):
+    for option in ("plot", "out", "log", "quiet", "threads", "target", "valid", "missing", "sep", "quantiles"):
         assert f"--{option} " in text
     assert "--save" not in text
     for option, default in {
-        "layers": "256,128; for digits 50",
+        "layers": "of the preset; of a plain network 256,128; for digits 50",
         "activation": "relu; for digits sigmoid",
         "init": "torch; for digits 0.01",
-        "batch-size": "128; for digits 100",
-        "epochs": "200; for digits 10",
+        "batch-size": "of the preset; of a plain network 128; for digits 100",
+        "epochs": "of the preset; of a plain network 200; for digits 10",
         "optimizer": "adam; for digits sgd",
-        "learning-rate": "0.001; for digits 0.1",
+        "learning-rate": "of the preset; of a plain network 0.001; for digits 0.1",
         "sampling": "shuffle",
         "valid": "0.15",
-        "patience": "20",
+        "patience": "of the preset; of a plain network 20",
+        "preset": "default",
         "missing": "refuse",
         "dtype": "float32",
         "seed": "0",

@@ -1,4 +1,4 @@
-"""`fastfnn train`, `predict`, `evaluate`, `info` and `export` on tables, in this process."""
+"""`fastfnn train` with a plain network, `predict`, `evaluate`, `info` and `export` on tables, in this process."""
 
 import csv
 import functools
@@ -54,6 +54,7 @@ def test_train_says_what_it_found_and_what_came_out(capsys):
         "columns: 3 of numbers, standardized; 1 of categories, one-hot: city (3)",
         "left out: id (row numbers), country (a single value), kind (ignored)",
         "rows: 51 for training, 9 for validation, drawn at random",
+        "model: plain network, because of --layers",
         "network: 6-6-1 relu, 49 parameters, adam",
     ]
     number = r"-?\d[\d.]*"
@@ -260,7 +261,7 @@ def test_categories_that_the_model_does_not_know_are_told(models, capsys, monkey
     rows.to_csv("new.csv", index=False)
     assert run(command, "kind.st", "new.csv") == 0
     assert capsys.readouterr().err == (
-        f"fastfnn {command}: warning: 'city' has 3 values that the model has no input for, such as 'Nara': they are "
+        f"fastfnn {command}: warning: 'city' has 3 values that the model does not know, such as 'Nara': they are "
         "predicted like no category\n"
     )
 
