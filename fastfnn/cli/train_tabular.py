@@ -40,7 +40,7 @@ def run(options: argparse.Namespace, processes: Processes) -> None:
     if table.valid_rows is not None:
         valid_rows = model.prepared(table.valid_frame, table.valid_rows)
         held_out = valid_rows, _targets(table.about, table.valid_targets())
-    estimator._watchers = [Watcher(estimator, say, getattr(options, "log", None))]
+    estimator._watchers = [_Watcher(estimator, say, getattr(options, "log", None))]
     kept = "the model as it is now" if held_out is None else "the best model so far"
     with interruption.rescue(out, model.save, lambda: hasattr(estimator, "networks_"), kept):
         estimator.fit(
@@ -112,7 +112,7 @@ def _targets(about: Target, column: pd.Series) -> np.ndarray:
     return np.asarray(labels[about.encode(column)])
 
 
-class Watcher(Callback):
+class _Watcher(Callback):
     """Says which network is trained, once it is made, and logs its epochs; of several networks those of the first."""
 
     def __init__(self, estimator: Estimator, say: Say, log: str | None) -> None:

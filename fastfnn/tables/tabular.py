@@ -39,8 +39,8 @@ class TabularModel(BaseModel):
 
     Examples
     --------
-    The command ``fastfnn train flats.csv --target price --out flats.safetensors`` makes a model, which is then asked
-    for the prices of two flats:
+    The command ``fastfnn train flats.csv --target price --quantiles 0.1,0.9 --out flats.safetensors`` makes a model,
+    which is then asked for the prices of two flats:
 
     >>> import os, subprocess, sys, tempfile
     >>> import numpy as np
@@ -51,16 +51,15 @@ class TabularModel(BaseModel):
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     table, path = os.path.join(folder, "flats.csv"), os.path.join(folder, "flats.safetensors")
     ...     flats.to_csv(table, index=False)
-    ...     train = ["train", table, "--target", "price", "--preset", "fast", "--epochs", "2", "--out", path]
+    ...     train = ["train", table, "--target", "price", "--quantiles", "0.1,0.9", "--preset", "fast", "--out", path]
     ...     done = subprocess.run([sys.executable, "-m", "fastfnn", *train], capture_output=True, check=True)
     ...     model = fastfnn.tables.load(path)
     >>> model.columns, model.target
     (['area', 'city'], 'price')
-    >>> model.predict(pd.DataFrame({"area": [30, None], "city": ["Tokyo", "Nara"]})).shape
-    (2,)
+    >>> two = pd.DataFrame({"area": [30, None], "city": ["Tokyo", "Nara"]})
+    >>> model.predict(two).shape, model.quantiles, model.predict_quantiles(two).shape
+    ((2,), (0.1, 0.9), (2, 2))
     """
-
-    estimator: Estimator
 
     def __init__(
         self,
@@ -71,9 +70,9 @@ class TabularModel(BaseModel):
         origin: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(target, origin)
-        self.estimator = estimator
-        self.numbers = list(numbers)
-        self.categories = list(categories)
+        self.estimator: Estimator = estimator
+        self.numbers: list[str] = list(numbers)
+        self.categories: list[str] = list(categories)
 
     def __repr__(self) -> str:
         return f"TabularModel({self.task} of {self.target!r} from {len(self.columns)} columns; {self.network!r})"

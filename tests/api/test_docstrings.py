@@ -47,9 +47,14 @@ NOT_CHECKED = {
 NOT_CHECKED_FOR = {
     ("fastfnn.History", "PR01"): "a dataclass, whose parameters are its attributes; fit makes it",
     ("fastfnn.tables.TableModel", "PR01"): "not made by users: `load` and the command line make it",
+    ("fastfnn.tables.TabularModel", "PR01"): "not made by users: `load` and the command line make it",
 }
 WITHOUT_EXAMPLE = {
     "fastfnn.tables.TableModel.save": "FNN.save has the same one",
+    "fastfnn.tables.TableModel.predict_quantiles": "TabularModel has it: other models have no quantiles",
+    "fastfnn.tables.TabularModel.save": "FNN.save has the same one",
+    "fastfnn.tables.TabularModel.predict_proba": "TableModel has the same one",
+    "fastfnn.tables.TabularModel.decide": "TableModel has the same one",
 }
 
 

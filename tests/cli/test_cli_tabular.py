@@ -192,7 +192,7 @@ def test_a_training_that_is_cut_short_saves_the_best_model_so_far(monkeypatch, c
         if history.epochs == 2:
             raise error
 
-    monkeypatch.setattr(train_tabular.Watcher, "epoch", stop)
+    monkeypatch.setattr(train_tabular._Watcher, "epoch", stop)
     assert trained("price", "--quiet") == status
     assert capsys.readouterr() == ("", f"fastfnn train: {message}; the best model so far is saved: m.st\n")
     assert np.isfinite(tables.load("m.st").predict(TABLE)).all()
@@ -202,7 +202,7 @@ def test_a_training_that_is_cut_short_at_once_saves_nothing(monkeypatch, capsys,
     def stop(told, network, history):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(train_tabular.Watcher, "begin", stop)
+    monkeypatch.setattr(train_tabular._Watcher, "begin", stop)
     assert trained("price", "--quiet") == 130
     assert "interrupted; nothing is saved, for the network is still untrained" in capsys.readouterr().err
     assert not (tmp_path / "m.st").exists()
