@@ -89,7 +89,8 @@ def format_of(path: Path) -> str:
         If the file is no safetensors file, or has another format.
     """
     path = checked_path(path)
-    found = (_header(path).get("__metadata__") or {}).get("format")
+    metadata = _header(path).get("__metadata__")
+    found = metadata.get("format") if isinstance(metadata, dict) else None
     known = (*FILE_FORMATS, TABULAR_FORMAT)
     if found not in known:
         raise ValueError(

@@ -74,6 +74,29 @@ def _estimator() -> Any:
     return make_pipeline(StandardScaler(), net).fit(x, labels)
 
 
+def _tabular() -> Any:
+    import pandas
+
+    from fastfnn.tabular import TabularClassifier
+
+    places = [f"place {i % 9}" for i in range(40)]
+    frame = pandas.DataFrame({"age": [None, 1.0, 2.0, 4.0] * 10, "side": ["north", None] * 20, "place": places})
+    model = TabularClassifier(hidden_layer_sizes=(6, 5), members=2, embedding_size=3, max_epochs=2, random_state=0)
+    return model.fit(frame, ["a", "b", "c", "b"] * 10)
+
+
+def _load_tabular(path: pathlib.Path) -> Any:
+    import fastfnn.tabular
+
+    return fastfnn.tabular.load(path)
+
+
+def _predict_tabular(model: Any) -> Any:
+    import pandas
+
+    return model.predict(pandas.DataFrame({column.name: ["1", None] for column in model.columns_}))
+
+
 def _save_training(net: fnn.FNN, path: pathlib.Path) -> None:
     try:
         net.save(path, training=True)
@@ -126,6 +149,7 @@ FILES = {
     "network": File(_network, lambda net, path: net.save(path), fnn.load, lambda net: net.predict(FOUR)),
     "estimator": File(_estimator, _save_estimator, _load_estimator, lambda model: model.predict(FOUR)),
     "training": File(_network, _save_training, fnn.load, lambda net: net.predict(FOUR)),
+    "tabular": File(_tabular, lambda model, path: model.save(path), _load_tabular, _predict_tabular),
     "table": File(_table, lambda model, path: model.save(path), _load_table, _predict_table),
 }
 

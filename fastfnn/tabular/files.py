@@ -88,14 +88,15 @@ def read(path: Path) -> tuple[Any, dict[str, dict[str, Any]]]:
 
     path = network_files.checked_path(path)
     entries = network_files._header(path)
-    metadata = entries.pop("__metadata__", None) or {}
-    if metadata.get("format") != network_files.TABULAR_FORMAT:
-        raise ValueError(
-            f"{path} must be an estimator for tables, format {network_files.TABULAR_FORMAT!r}; got format "
-            f"{network_files.shortened(repr(metadata.get('format')))}"
-        )
     try:
+        # The library checks the form of the metadata, too.
         with safe_open(path, framework="numpy") as tensors, network_files.damage_reported(path):
+            metadata = entries.pop("__metadata__", None) or {}
+            if metadata.get("format") != network_files.TABULAR_FORMAT:
+                raise ValueError(
+                    f"an estimator for tables must have the format {network_files.TABULAR_FORMAT!r}, got "
+                    f"{network_files.shortened(repr(metadata.get('format')))}"
+                )
             told = stored.unpacked(network_files.parsed(metadata["estimator"]), entries, tensors)
             sections = {name: network_files.parsed(metadata[name]) for name in SECTIONS if name in metadata}
             return _restored(told), sections
@@ -261,9 +262,12 @@ def _set_networks(estimator: TabularEstimator, told: dict[str, Any]) -> None:
     recipe, features, target = estimator.recipe_, estimator._encoding.features, estimator._target
     dtype = validation.choice("dtype", told["dtype"], tuple(network_files.SAFETENSORS_DTYPE))
     sizes = (sum(feature.width for feature in features), *recipe.hidden_layer_sizes, target.outputs)
+    saved = checked_list("networks", told["networks"])
+    if any(not isinstance(item, stored.Stored) or math.prod(item.shape) < len(sizes) for item in saved):
+        raise ValueError(f"networks must be arrays with the parameters of {len(sizes) - 1} layers")
     shapes = parameter_shapes(features, sizes, recipe.members, recipe.scaled)
     count = sum(map(math.prod, shapes.values()))
-    saved = [stored.array("a network", item, dtype, (count,)) for item in checked_list("networks", told["networks"])]
+    saved = [stored.array("a network", item, dtype, (count,)) for item in saved]
     if not 1 <= len(saved) <= recipe.bags:
         raise ValueError(f"networks must be 1 to {recipe.bags}, got {len(saved)}")
     estimator.networks_ = []

@@ -89,7 +89,7 @@ def test_the_kind_of_a_file_is_told_by_its_header(models, tmp_path):
         files.format_of(tmp_path / "other")
     with pytest.raises(ValueError, match="table must be a network"):
         fastfnn.load(tmp_path / "table")
-    with pytest.raises(ValueError, match="network must be an estimator for tables"):
+    with pytest.raises(ValueError, match="network is damaged: an estimator for tables must have the format"):
         fastfnn.tabular.load(tmp_path / "network")
     with pytest.raises(FileNotFoundError):
         fastfnn.tabular.load(tmp_path / "missing")

@@ -20,7 +20,7 @@ def table(*arguments):
     status = damage.main(["--random", "4", *arguments], said.append)
     rows = {}
     for line in said:
-        if found := re.match(r"(network|estimator|training|table|odd) +(.+?) +((?:\d+ +){5})[\d.]+$", line):
+        if found := re.match(r"(network|estimator|training|tabular|table|odd) +(.+?) +((?:\d+ +){5})[\d.]+$", line):
             rows[found[1], found[2]] = tuple(map(int, found[3].split()))
     return status, rows, [line for line in said[1:] if "failure" in line or line.startswith("FAILED")]
 
