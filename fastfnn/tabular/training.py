@@ -88,8 +88,13 @@ class Training:
         self, network: TabularNetwork, target: Target, rows: Rows, held_out: Rows, recipe: Recipe,
         rng: np.random.Generator, deadline: float,
     ) -> None:  # fmt: skip
-        self.network, self.target, self.rows, self.held_out = network, target, rows, held_out
-        self.recipe, self.deadline, self._rng = recipe, deadline, rng
+        self.network: TabularNetwork = network
+        self.target: Target = target
+        self.rows: Rows = rows
+        self.held_out: Rows = held_out
+        self.recipe: Recipe = recipe
+        self.deadline: float = deadline
+        self._rng = rng
         self.batch_size: int = recipe.batch(len(rows.x))
         self.steps: int = -(-len(rows.x) // self.batch_size)
         self.epochs: int = recipe.epochs(self.steps)
@@ -149,11 +154,12 @@ class Training:
                 batch_size=self.batch_size, sample_weight=self._weights,
             )  # fmt: skip
             progress.advance(last - first)
-        if not np.isfinite(step_losses).all():
-            step = int(np.argmin(np.isfinite(step_losses)))
+        finite = np.isfinite(step_losses)
+        if not finite.all() or not np.isfinite(self.network.params).all():
+            step = self.steps - 1 if finite.all() else int(np.argmin(finite))  # the last has a loss, but no parameters
             raise DivergenceError(
-                f"the training diverged in epoch {self.history.epochs + 1}: the loss of step {step + 1} is "
-                f"{step_losses[step]}; try a smaller learning_rate than {self.recipe.learning_rate:g}",
+                f"the training diverged in epoch {self.history.epochs + 1}, step {step + 1}: try a smaller "
+                f"learning_rate than {self.recipe.learning_rate:g}",
                 self.history.epochs + 1, step + 1, float(rates[step]),
             )  # fmt: skip
         return step_losses
