@@ -93,9 +93,6 @@ def read(estimator: Any, X: Any, *, reset: bool) -> list[Raw]:
 
 
 def _columns_of_array(estimator: Any, X: Any, reset: bool) -> list[Raw]:
-    if isinstance(X, (list, tuple)):
-        array = np.asarray(X)
-        X = np.asarray(X, object) if array.dtype.kind in "US" else array  # numbers beside texts stay numbers
     X = validate_data(estimator, X, reset=reset, dtype=None, ensure_all_finite=False)
     names = getattr(estimator, "feature_names_in_", [f"x{number}" for number in range(X.shape[1])])
     if X.dtype.kind in "biufmM":
@@ -104,7 +101,10 @@ def _columns_of_array(estimator: Any, X: Any, reset: bool) -> list[Raw]:
 
 
 def _objects_or_numbers(column: np.ndarray) -> np.ndarray:
-    """Return a column of an array of texts or objects; texts that are all numbers were numbers before."""
+    """Return a column of an array of texts or objects; texts that are all numbers become numbers.
+
+    In a list of rows they were numbers, which NumPy made texts of.
+    """
     if column.dtype.kind in "US":
         try:
             return column.astype(np.float64)

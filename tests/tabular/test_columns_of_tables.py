@@ -5,6 +5,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
+import fastfnn as fnn
 from fastfnn.tabular import TabularClassifier, TabularRegressor
 from fastfnn.tabular.columns import learn
 from fastfnn.tabular.reading import Raw, read
@@ -168,8 +169,15 @@ def test_a_category_is_the_same_whether_it_comes_as_a_number_or_a_text():
 
 
 def test_an_unknown_category_has_the_mean_of_the_embeddings_of_the_rows(quick):
+    class Watcher(fnn.Callback):
+        def begin(self, net, history):
+            self.first = net.arrays["embedding0"][-1].tolist()
+
     X = np.array([[f"v{number % 10}"] for number in range(200)], object)
-    model = TabularRegressor(**quick).fit(X, np.arange(200) % 10.0)
+    model = TabularRegressor(**quick)
+    model._watchers = [Watcher()]
+    model.fit(X, np.arange(200) % 10.0)
+    assert model._watchers[0].first == [0] * 8  # until training is over
     embedding = model.network_.arrays["embedding0"]
     np.testing.assert_allclose(embedding[-1], embedding[:-1].mean(axis=0), atol=0.1)
     assert np.abs(embedding[-1]).max() > 0

@@ -5,6 +5,7 @@ import polars as pl
 import pytest
 
 from fastfnn.tabular import TabularClassifier, TabularRegressor
+from fastfnn.tabular.target import NumberTarget
 
 pytestmark = pytest.mark.jit
 
@@ -43,6 +44,11 @@ def test_quantiles_have_their_share_of_the_targets_below_and_do_not_cross(quick)
     error = y[:, np.newaxis] - quantiles
     pinball = np.maximum(np.array(levels) * error, (np.array(levels) - 1) * error).mean()
     assert min(model.validation_scores_) == pytest.approx(pinball, rel=0.2)
+
+
+def test_outputs_that_cross_are_put_in_order():
+    target = NumberTarget.fit(np.arange(10.0)[:, np.newaxis], np.ones(10), (0.1, 0.9))
+    assert target.decode(np.array([[0.5, -0.5]])).tolist() == target.decode(np.array([[-0.5, 0.5]])).tolist()
 
 
 @pytest.mark.parametrize("levels", [(), (0.5, 0.1), (0.5, 0.5), (0.1, 1.0), (0.0,)])

@@ -58,11 +58,11 @@ def test_without_validation_the_last_parameters_are_kept(table, quick):
 
 
 def test_the_split_has_each_class_by_its_share_and_leaves_the_last_row_of_one():
-    labels = np.repeat([0, 1, 2], [700, 299, 1])
+    labels = np.repeat([0, 1, 2], [702, 1, 297])
     chosen, held_out = split(np.random.default_rng(0), labels, 0.2)
-    assert np.bincount(labels[held_out]).tolist() in ([140, 60], [140, 59])
+    assert np.bincount(labels[held_out]).tolist() == [140, 0, 59]
     assert sorted([*chosen, *held_out]) == list(range(1000))
-    assert 2 in labels[chosen]
+    assert 1 in labels[chosen]
     chosen, held_out = split(np.random.default_rng(0), np.zeros((40, 1)), 0.2)
     assert (len(chosen), len(held_out)) == (40, 0)
 
@@ -165,6 +165,23 @@ def test_bags_are_networks_with_splits_of_their_own_whose_outputs_are_averaged(t
     assert len(outputs) == 3
     assert not np.array_equal(outputs[0], outputs[1])
     np.testing.assert_array_equal(model._outputs(table[0]), np.mean(outputs, axis=0))
+
+
+def test_bags_share_the_time_budget(table, quick, monkeypatch):
+    epochs = []
+
+    class Watcher(fnn.Callback):
+        def epoch(self, net, history):
+            epochs.append(history.epochs)
+            time.sleep(0.02)
+
+    monkeypatch.setitem(PRESETS, "bags", Recipe(bags=3, patience=500))
+    model = TabularRegressor("bags", **quick | {"max_epochs": 500, "time_budget": 0.6})
+    model._watchers = [Watcher()]
+    model.fit(*table)
+    starts = [number for number, epoch in enumerate(epochs) if epoch == 1]
+    assert len(starts) == 3
+    assert epochs[starts[1] - 1] > 1 < epochs[-1]
 
 
 def test_weights_of_rows_and_classes_count(quick):
