@@ -3,8 +3,8 @@
     from fastfnn.tabular import TabularClassifier, TabularRegressor
 
 The extra ``fastfnn[sklearn]`` installs what they need. A table is read as columns (`reading`), of which is learnt what
-they are (`columns`, `encoding`); a `TabularNetwork` is trained by a recipe (`recipe`, `training`); `base` puts this
-together, `files` saves and loads it.
+they are (`columns`, `encoding`, `target`); a `TabularNetwork` is trained by a recipe (`recipe`, `training`); `fitting`
+puts this together for the estimators, `files` saves and loads them.
 """
 
 try:

@@ -1,7 +1,7 @@
 """TabularEstimator: what both estimators of tables share: fitting, outputs, importances, files.
 
-`fit` reads the columns (`reading`, `columns`, `encoding`), makes a network for each bag and trains it (`training`).
-Classifier and regressor add what they do with y.
+`fit` learns what columns and targets are and trains a network for each bag, both in `fitting`. Classifier and regressor
+add what they do with y.
 """
 
 from __future__ import annotations
@@ -12,28 +12,26 @@ import math
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
 from fastfnn import validation
 from fastfnn.backend import thread_limit
 from fastfnn.callbacks import Callback
 from fastfnn.history import History
 from fastfnn.sklearn.workers import in_worker
-from fastfnn.tabular import importance, reading
+from fastfnn.tabular import fitting, importance, reading
 from fastfnn.tabular.columns import Column
 from fastfnn.tabular.encoding import Encoding
 from fastfnn.tabular.importance import Importances
 from fastfnn.tabular.network import TabularNetwork
-from fastfnn.tabular.reading import Raw
-from fastfnn.tabular.recipe import FEW_ROWS, Recipe, chosen
+from fastfnn.tabular.recipe import Recipe
 from fastfnn.tabular.target import Target
-from fastfnn.tabular.training import Rows, Training, split
+from fastfnn.tabular.training import Training
 
 
 class TabularEstimator(BaseEstimator):
@@ -130,7 +128,7 @@ class TabularEstimator(BaseEstimator):
         try:
             self._checked_options()
             with self._threads():
-                self._train(X, y, sample_weight, eval_set, start, trainings)
+                fitting.train(self, fitting.learnt(self, X, y, sample_weight, eval_set), start, trainings)
         except BaseException:
             if not (trainings and trainings[0].best_epoch):
                 self.__dict__.clear()
@@ -141,49 +139,6 @@ class TabularEstimator(BaseEstimator):
         self._adopt(trainings, start)
         return self
 
-    def _train(
-        self, X: Any, y: Any, sample_weight: Any, eval_set: Any, start: float, trainings: list[Training]
-    ) -> None:
-        """Check everything, learn the columns and train the networks; each training is appended before it runs."""
-        recipe, (fraction, budget, show) = chosen(self), self._checked_options()
-        if y is None:
-            raise ValueError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None.")
-        random = check_random_state(self.random_state)
-        raws = reading.read(self, X, reset=True)
-        y = self._checked_targets(y)
-        check_consistent_length(raws[0].values, y)
-        weights = self._checked_weights(sample_weight, raws, y)
-        if not weights.all():
-            kept = weights > 0
-            raws, y, weights = [Raw(raw.name, raw.values[kept]) for raw in raws], y[kept], weights[kept]
-        by_class = self._class_weights(y)
-        weights = weights if by_class is None else weights * by_class
-        few = len(y) <= FEW_ROWS
-        recipe = replace(recipe, dropout=0.0) if few and self.dropout is None else recipe
-        dtype: np.dtype[Any] = np.dtype(np.float64 if few else np.float32)
-        target = self._learn_target(y, weights, recipe)
-        labels = self._encoded(y, target)
-        encoding = Encoding.fit(raws, weights, labels, recipe)
-        rows = Rows(encoding.transform(raws, dtype), labels, weights)
-        given = None if eval_set is None else self._evaluation_rows(eval_set, encoding, target, dtype)
-        self.recipe_, self._encoding, self._target = recipe, encoding, target
-        seeds = np.random.SeedSequence(random.randint(2**31 - 1)).spawn(recipe.bags)
-        for number, seed in enumerate(seeds):
-            rng = np.random.default_rng(seed)
-            network = TabularNetwork(
-                encoding.features, recipe.hidden_layer_sizes, target.outputs, activation=recipe.activation,
-                loss=target.loss(), members=recipe.members, scaled=recipe.scaled, dropout=recipe.dropout, dtype=dtype,
-                seed=int(rng.integers(2**31)), backend=self._backend,
-            )  # fmt: skip
-            encoding.begin_unknown(network)
-            chosen_rows, others = split(rng, labels, fraction if given is None else 0.0)
-            now = time.perf_counter()
-            deadline = now + (start + budget - now) / (recipe.bags - number)
-            held_out = rows.at(others) if given is None else given
-            training = Training(network, target, rows.at(chosen_rows), held_out, recipe, rng, deadline)
-            trainings.append(training)
-            training.run(show, self._watchers)
-
     def _checked_options(self) -> tuple[float, float, bool | str]:
         """Return the share of the validation rows, the seconds of a training, and what shows its progress."""
         fraction = validation.fraction("validation_fraction", self.validation_fraction or 0.0)
@@ -192,25 +147,6 @@ class TabularEstimator(BaseEstimator):
         if self.n_threads is not None:
             validation.integer("n_threads", self.n_threads, 1)
         return fraction, budget, show
-
-    def _checked_weights(self, sample_weight: Any, raws: Sequence[Raw], y: np.ndarray) -> np.ndarray:
-        weights: np.ndarray = _check_sample_weight(
-            sample_weight, raws[0].values, dtype=np.float64, ensure_non_negative=True, allow_all_zero_weights=False
-        )
-        return weights
-
-    def _evaluation_rows(self, eval_set: Any, encoding: Encoding, target: Target, dtype: np.dtype[Any]) -> Rows:
-        """Return the `eval_set` of `fit` as prepared rows."""
-        if not isinstance(eval_set, (tuple, list)) or len(eval_set) != 2:
-            size = f" of {len(eval_set)}" if isinstance(eval_set, (tuple, list)) else ""
-            raise ValueError(f"eval_set must be a pair (X, y), got {type(eval_set).__name__}{size}")
-        try:
-            raws = reading.read(self, eval_set[0], reset=False)
-            y = self._checked_targets(eval_set[1])
-            check_consistent_length(raws[0].values, y)
-            return Rows(encoding.transform(raws, dtype), self._encoded(y, target), np.ones(len(y)))
-        except ValueError as error:
-            raise ValueError(f"eval_set must be rows and targets like those of fit: {error}") from error
 
     def _adopt(self, trainings: Sequence[Training], start: float) -> None:
         """Take over the networks of trainings, and what the first has measured."""

@@ -1,0 +1,109 @@
+"""Fitting: from the arguments of `fit` to trained networks.
+
+`learnt` checks the arguments and learns what columns and targets are; `train` makes a network for each bag and trains
+it. `base.TabularEstimator.fit` calls both, and takes over what comes of them.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import _check_sample_weight, check_consistent_length
+
+from fastfnn.tabular import reading
+from fastfnn.tabular.encoding import Encoding
+from fastfnn.tabular.network import TabularNetwork
+from fastfnn.tabular.reading import Raw
+from fastfnn.tabular.recipe import FEW_ROWS, Recipe, chosen
+from fastfnn.tabular.target import Target
+from fastfnn.tabular.training import Rows, Training, split
+
+
+class Learnt(NamedTuple):
+    """What is known before the training.
+
+    recipe    with the parameters of the estimator
+    encoding  of the columns
+    target    what the outputs mean
+    rows      all rows for training and validation, prepared
+    given     the rows of `eval_set`, or None
+    seed      of all that is drawn
+    """
+
+    recipe: Recipe
+    encoding: Encoding
+    target: Target
+    rows: Rows
+    given: Rows | None
+    seed: int
+
+
+def learnt(estimator: Any, X: Any, y: Any, sample_weight: Any, eval_set: Any) -> Learnt:
+    """Check the arguments of `fit`, and learn what columns and targets are."""
+    recipe = chosen(estimator)
+    if y is None:
+        name = type(estimator).__name__
+        raise ValueError(f"This {name} estimator requires y to be passed, but the target y is None.")
+    random = check_random_state(estimator.random_state)
+    raws = reading.read(estimator, X, reset=True)
+    y = estimator._checked_targets(y)
+    check_consistent_length(raws[0].values, y)
+    weights = _check_sample_weight(
+        sample_weight, raws[0].values, dtype=np.float64, ensure_non_negative=True, allow_all_zero_weights=False
+    )
+    if not weights.all():
+        kept = weights > 0
+        raws, y, weights = [Raw(raw.name, raw.values[kept]) for raw in raws], y[kept], weights[kept]
+    by_class = estimator._class_weights(y)
+    weights = weights if by_class is None else weights * by_class
+    few = len(y) <= FEW_ROWS
+    recipe = replace(recipe, dropout=0.0) if few and estimator.dropout is None else recipe
+    dtype: np.dtype[Any] = np.dtype(np.float64 if few else np.float32)
+    target = estimator._learn_target(y, weights, recipe)
+    labels = estimator._encoded(y, target)
+    encoding = Encoding.fit(raws, weights, labels, recipe)
+    rows = Rows(encoding.transform(raws, dtype), labels, weights)
+    given = None if eval_set is None else _evaluation_rows(estimator, eval_set, encoding, target, dtype)
+    return Learnt(recipe, encoding, target, rows, given, random.randint(2**31 - 1))
+
+
+def _evaluation_rows(
+    estimator: Any, eval_set: Any, encoding: Encoding, target: Target, dtype: np.dtype[Any]
+) -> Rows:  # fmt: skip
+    """Return the `eval_set` of `fit` as prepared rows."""
+    if not isinstance(eval_set, (tuple, list)) or len(eval_set) != 2:
+        size = f" of {len(eval_set)}" if isinstance(eval_set, (tuple, list)) else ""
+        raise ValueError(f"eval_set must be a pair (X, y), got {type(eval_set).__name__}{size}")
+    try:
+        raws = reading.read(estimator, eval_set[0], reset=False)
+        y = estimator._checked_targets(eval_set[1])
+        check_consistent_length(raws[0].values, y)
+        return Rows(encoding.transform(raws, dtype), estimator._encoded(y, target), np.ones(len(y)))
+    except ValueError as error:
+        raise ValueError(f"eval_set must be rows and targets like those of fit: {error}") from error
+
+
+def train(estimator: Any, known: Learnt, start: float, trainings: list[Training]) -> None:
+    """Train a network for each bag; each training is appended before it runs. `start` is when `fit` began."""
+    fraction, budget, show = estimator._checked_options()
+    recipe, encoding, target, rows, given, seed = known
+    estimator.recipe_, estimator._encoding, estimator._target = recipe, encoding, target
+    for number, sequence in enumerate(np.random.SeedSequence(seed).spawn(recipe.bags)):
+        rng = np.random.default_rng(sequence)
+        network = TabularNetwork(
+            encoding.features, recipe.hidden_layer_sizes, target.outputs, activation=recipe.activation,
+            loss=target.loss(), members=recipe.members, scaled=recipe.scaled, dropout=recipe.dropout,
+            dtype=rows.x.dtype, seed=int(rng.integers(2**31)), backend=estimator._backend,
+        )  # fmt: skip
+        encoding.begin_unknown(network)
+        chosen_rows, others = split(rng, rows.y, fraction if given is None else 0.0)
+        now = time.perf_counter()
+        deadline = now + (start + budget - now) / (recipe.bags - number)
+        held_out = rows.at(others) if given is None else given
+        training = Training(network, target, rows.at(chosen_rows), held_out, recipe, rng, deadline)
+        trainings.append(training)
+        training.run(show, estimator._watchers)
