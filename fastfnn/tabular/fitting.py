@@ -62,6 +62,7 @@ def learnt(estimator: Any, X: Any, y: Any, sample_weight: Any, eval_set: Any) ->
     weights = weights if by_class is None else weights * by_class
     few = len(y) <= FEW_ROWS
     recipe = replace(recipe, dropout=0.0) if few and estimator.dropout is None else recipe
+    recipe = recipe.for_rows(len(y))
     dtype: np.dtype[Any] = np.dtype(np.float64 if few else np.float32)
     target = estimator._learn_target(y, weights, recipe)
     labels = estimator._encoded(y, target)

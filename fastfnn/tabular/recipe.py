@@ -5,6 +5,7 @@ The estimators replace the entries that a user gives. Each value was chosen by a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -17,6 +18,7 @@ from fastfnn.options import checked_activations
 FEW_ROWS = 100  # up to here a step takes all rows: a batch of them would be too small to average over
 LEAST_BATCHES = 16  # of an epoch: batches get smaller for it
 SMALLEST_BATCH = 32
+LEAST_BINS = 4
 
 FLAT_SHARE = 0.5  # of the steps of a flat-cosine schedule that have the full rate
 
@@ -39,6 +41,8 @@ class Recipe:
         Networks of their own, each with its own validation split, whose predictions are averaged.
     bins : int
         Bins of a number's embedding, at most; 0 has numbers enter as they are, scaled.
+    rows_per_bin : int
+        Rows for each bin: small tables have fewer bins.
     bins_by : {"quantile", "tree"}
         Whether bins have the same number of rows, or are the leaves of a decision tree for the target.
     scaling : {"quantile", "robust"}
@@ -52,6 +56,8 @@ class Recipe:
         Numbers that a column of many categories becomes, at most.
     learning_rate, weight_decay, beta2, dropout, label_smoothing : float
         Of AdamW, of the hidden layers and of the loss of classes.
+    full_rate_rows : int
+        Rows from which on the learning rate is the full one; below it falls with the square root of their number.
     clip_norm : float or None
         Limit of the norm of the gradient.
     batch_size : int
@@ -76,12 +82,14 @@ class Recipe:
     scaled: bool = False
     bags: int = 1
     bins: int = 48
+    rows_per_bin: int = 128
     bins_by: Literal["quantile", "tree"] = "quantile"
     scaling: Literal["quantile", "robust"] = "quantile"
     embedding_size: int = 24
     one_hot: int = 8
     category_size: int = 8
     learning_rate: float = 3e-3
+    full_rate_rows: int = 8000
     weight_decay: float = 3e-4
     beta2: float = 0.999
     dropout: float = 0.1
@@ -95,6 +103,12 @@ class Recipe:
     patience: int = 16
     least_steps: int = 600
     metric: Literal["log_loss", "error"] = "log_loss"
+
+    def for_rows(self, rows: int) -> Recipe:
+        """Return the recipe for a table with `rows` rows: small ones have fewer bins and a smaller learning rate."""
+        bins = min(self.bins, max(rows // self.rows_per_bin, LEAST_BINS))
+        rate = self.learning_rate * min(math.sqrt(rows / self.full_rate_rows), 1.0)
+        return replace(self, bins=bins, rows_per_bin=1, learning_rate=rate, full_rate_rows=1)
 
     def batch(self, rows: int) -> int:
         """Return the number of rows of a step on a table with `rows` rows for training."""
@@ -150,12 +164,14 @@ CHECKS: Mapping[str, Any] = {
     "scaled": validation.boolean,
     "bags": _at_least(1),
     "bins": _at_least(0),
+    "rows_per_bin": _at_least(1),
     "bins_by": _one_of("quantile", "tree"),
     "scaling": _one_of("quantile", "robust"),
     "embedding_size": _at_least(1),
     "one_hot": _at_least(1),
     "category_size": _at_least(1),
     "learning_rate": validation.positive,
+    "full_rate_rows": _at_least(1),
     "weight_decay": validation.nonnegative,
     "beta2": validation.fraction,
     "dropout": validation.fraction,
@@ -182,6 +198,10 @@ def chosen(estimator: Any) -> Recipe:
         given["least_steps"] = 1
     if "batch_size" in given:
         given["smaller_batches"] = False
+    if "bins" in given:
+        given["rows_per_bin"] = 1
+    if "learning_rate" in given:
+        given["full_rate_rows"] = 1
     return replace(recipe, **given)
 
 
