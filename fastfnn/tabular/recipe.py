@@ -5,7 +5,6 @@ The estimators replace the entries that a user gives. Each value was chosen by a
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -56,8 +55,6 @@ class Recipe:
         Numbers that a column of many categories becomes, at most.
     learning_rate, weight_decay, beta2, dropout, label_smoothing : float
         Of AdamW, of the hidden layers and of the loss of classes.
-    full_rate_rows : int
-        Rows from which on the learning rate is the full one; below it falls with the square root of their number.
     clip_norm : float or None
         Limit of the norm of the gradient.
     batch_size : int
@@ -79,17 +76,16 @@ class Recipe:
     hidden_layer_sizes: tuple[int, ...] = (256, 256)
     activation: str = "relu"
     members: int = 8
-    scaled: bool = False
+    scaled: bool = True
     bags: int = 1
     bins: int = 48
-    rows_per_bin: int = 128
+    rows_per_bin: int = 256
     bins_by: Literal["quantile", "tree"] = "quantile"
     scaling: Literal["quantile", "robust"] = "quantile"
     embedding_size: int = 24
     one_hot: int = 8
     category_size: int = 8
     learning_rate: float = 3e-3
-    full_rate_rows: int = 8000
     weight_decay: float = 3e-4
     beta2: float = 0.999
     dropout: float = 0.1
@@ -105,10 +101,8 @@ class Recipe:
     metric: Literal["log_loss", "error"] = "log_loss"
 
     def for_rows(self, rows: int) -> Recipe:
-        """Return the recipe for a table with `rows` rows: small ones have fewer bins and a smaller learning rate."""
-        bins = min(self.bins, max(rows // self.rows_per_bin, LEAST_BINS))
-        rate = self.learning_rate * min(math.sqrt(rows / self.full_rate_rows), 1.0)
-        return replace(self, bins=bins, rows_per_bin=1, learning_rate=rate, full_rate_rows=1)
+        """Return the recipe for a table with `rows` rows: small ones have fewer bins."""
+        return replace(self, bins=min(self.bins, max(rows // self.rows_per_bin, LEAST_BINS)), rows_per_bin=1)
 
     def batch(self, rows: int) -> int:
         """Return the number of rows of a step on a table with `rows` rows for training."""
@@ -137,7 +131,7 @@ class Recipe:
 PRESETS: dict[str, Recipe] = {
     "default": Recipe(),
     "fast": Recipe(hidden_layer_sizes=(128, 128), members=4, bins=24, embedding_size=12, max_epochs=20, patience=8),
-    "best": Recipe(hidden_layer_sizes=(384, 384), members=16, max_epochs=60, patience=20, bags=4),
+    "best": Recipe(max_epochs=60, patience=24, bags=8),
 }
 
 
@@ -171,7 +165,6 @@ CHECKS: Mapping[str, Any] = {
     "one_hot": _at_least(1),
     "category_size": _at_least(1),
     "learning_rate": validation.positive,
-    "full_rate_rows": _at_least(1),
     "weight_decay": validation.nonnegative,
     "beta2": validation.fraction,
     "dropout": validation.fraction,
@@ -200,8 +193,6 @@ def chosen(estimator: Any) -> Recipe:
         given["smaller_batches"] = False
     if "bins" in given:
         given["rows_per_bin"] = 1
-    if "learning_rate" in given:
-        given["full_rate_rows"] = 1
     return replace(recipe, **given)
 
 
