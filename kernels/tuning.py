@@ -281,11 +281,12 @@ NORM_PIECE = 128
 # tabular: networks for tables ----------------------------------------------------------------------------------------
 
 # Rows of all members. The buffers of a step have room for the samples of so many rows: more leave the last-level cache
-# before the gradient reads them again, fewer add up more gradients and meet more often. Decides bits. Estimate.
-TABULAR_ROWS = 4096
+# before the gradient reads them again, fewer add up more gradients and meet more often. Decides bits.
+# Experiments: tabular-rows
+TABULAR_ROWS = 2048
 
 # Rows of all members. A thread carries so many through the network at once: more leave the second-level cache between
-# two layers, fewer pack and transpose every W more often. Estimate.
+# two layers, fewer pack and transpose every W more often. Experiments: tabular-block-rows
 TABULAR_BLOCK_ROWS = 256
 
 # Blocks of samples, whose sums for the gradients of scales are added up together, in a step: threads divide blocks, and
