@@ -15,6 +15,7 @@ Each sub-package imports only those above it in this list.
 Dimension letters, used in every file:
     B  samples in a batch      I  in_features       N  samples in a data set
     L  layers with weights     O  out_features      K  outputs of the last layer
+    F  features of a table     D  their embeddings  M  members, networks that share their weights (in tabular/)
 
 The contract of every public kernel
 -----------------------------------
