@@ -8,6 +8,7 @@ import copy
 import json
 import math
 import time
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,6 +29,17 @@ VERSIONS: dict[str, str] = {"torch": str(torch.__version__), "tabm": str(tabm.__
 PREDICTED_ROWS = 1024  # at a time
 
 
+LEAST_GAP = 1e-3  # of knots on the scale of the standard normal distribution
+
+
+def rising(knots: Sequence[float]) -> np.ndarray:
+    """Return knots that rise, as the package demands: those at the ends of our scale are equal."""
+    found = np.array(knots, np.float32)
+    for number in range(1, len(found)):
+        found[number] = max(found[number], found[number - 1] + LEAST_GAP)
+    return found
+
+
 class Network(nn.Module):
     """Embeddings of the columns, a backbone of members, and a head for each.
 
@@ -45,7 +57,7 @@ class Network(nn.Module):
             for kind in ("plain", "bins", "categories")
         }
         of_bins = [features[number] for number in self.columns["bins"]]
-        self.knots: list[torch.Tensor] = [torch.tensor(feature["knots"]) for feature in of_bins]
+        self.knots: list[torch.Tensor] = [torch.tensor(rising(feature["knots"])) for feature in of_bins]
         width = of_bins[0]["width"] if of_bins else 0
         self.bins: Any = (
             rtdl_num_embeddings.PiecewiseLinearEmbeddings(self.knots, width, activation=False, version="B")
