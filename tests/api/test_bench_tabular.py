@@ -133,12 +133,12 @@ def test_pytorchs_tabm_takes_the_samples_and_epochs_of_ours(folder, table, tmp_p
 
 def test_positions_become_the_numbers_between_the_knots():
     pytest.importorskip("tabm")
-    from fastfnn.bench.tabular.tabm_learner import Network
+    from fastfnn.bench.tabular.tabm_learner import _Network
 
     features = [{"kind": "plain", "width": 1}, {"kind": "bins", "width": 2, "knots": [-1.0, 0.0, 4.0]}]
     settings = {"features": features, "hidden": [4], "members": 2, "scaled": False, "dropout": 0.0}
     x = np.array([[7, 0], [7, 0.5], [7, 1.5], [7, 2], [7, 2.5]], np.float32)
-    got = Network(settings, 1).numbers(x).numpy()
+    got = _Network(settings, 1).numbers(x).numpy()
     np.testing.assert_array_equal(got, [[7, -1], [7, -0.5], [7, 2], [7, 4], [7, 6]])
 
 

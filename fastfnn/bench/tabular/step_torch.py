@@ -18,7 +18,7 @@ TRIED = 0.3  # seconds for which each variant of AdamW is timed, to keep the fas
 RATE, DECAY = 1e-3, 0.01  # as fastfnn.AdamW
 
 
-class Network(torch.nn.Module):
+class _Network(torch.nn.Module):
     """Embeddings of the features, a backbone of members, and a head for each."""
 
     def __init__(self, case: StepCase) -> None:
@@ -58,7 +58,7 @@ class Peer:
         self.versions: dict[str, str] = {"torch": str(torch.__version__), "tabm": str(tabm.__version__)}
         self.x, self.targets = map(torch.from_numpy, case.data())
         self.rng: np.random.Generator = np.random.default_rng(1)
-        self.module: Network = Network(case)
+        self.module: Any = _Network(case)
         self._set(case.network().arrays)
         self.network: Any = torch.compile(self.module) if name == "torch-compiled" else self.module
         self.optimizer, self.variant = self._faster()

@@ -40,7 +40,7 @@ def rising(knots: Sequence[float]) -> np.ndarray:
     return found
 
 
-class Network(nn.Module):
+class _Network(nn.Module):
     """Embeddings of the columns, a backbone of members, and a head for each.
 
     The embedding of bins is that of version "B", which the package recommends for TabM; numbers that ours takes as they
@@ -102,7 +102,7 @@ class Network(nn.Module):
 
 
 class Model(NamedTuple):
-    network: Network
+    network: Any
     x_test: torch.Tensor
     center: float
     scale: float
@@ -121,7 +121,7 @@ class Learner(Base):
         rng = np.random.default_rng(seed)
         self.classes = split.classes
         center, scale = (0.0, 1.0) if split.classes else (split.y_train.mean(), split.y_train.std())
-        network = Network(settings, split.classes or 1)
+        network = _Network(settings, split.classes or 1)
         x = network.numbers(x_train)
         y = torch.from_numpy(split.y_train if split.classes else ((split.y_train - center) / scale).astype(np.float32))
         start = time.perf_counter()
@@ -140,7 +140,7 @@ class Learner(Base):
         return out if self.classes else out[:, 0] * model.scale + model.center
 
     def _train(
-        self, network: Network, settings: dict[str, Any], rates: np.ndarray, x: torch.Tensor, y: torch.Tensor,
+        self, network: _Network, settings: dict[str, Any], rates: np.ndarray, x: torch.Tensor, y: torch.Tensor,
         train: torch.Tensor, valid: torch.Tensor, rng: np.random.Generator,
     ) -> None:  # fmt: skip
         """Train for the epochs of ours, and leave the network with the parameters of the best one."""
@@ -172,7 +172,7 @@ class Learner(Base):
         return float(functional.nll_loss(out.clamp_min(1e-15).log(), y))
 
     @torch.inference_mode()
-    def _outputs(self, network: Network, x: torch.Tensor) -> torch.Tensor:
+    def _outputs(self, network: _Network, x: torch.Tensor) -> torch.Tensor:
         """Return the mean over the members of numbers, or of probabilities."""
         network.eval()
         outs = [network(part) for part in x.split(PREDICTED_ROWS)]
