@@ -22,7 +22,7 @@ class TabularRegressor(RegressorMixin, TabularEstimator):
     Parameters
     ----------
     preset : {"default", "fast", "best"}
-        The recipe: "fast" trains a smaller network for fewer epochs, "best" averages several larger ones. A parameter
+        The recipe: "fast" trains a smaller network for fewer epochs, "best" averages eight networks. A parameter
         that is None is that of the recipe.
     members : int, optional
         Networks that share their weights and are averaged; 1 for a plain network.
@@ -31,7 +31,8 @@ class TabularRegressor(RegressorMixin, TabularEstimator):
     embedding_size : int, optional
         Numbers that a column of numbers becomes.
     bins : int, optional
-        Bins of the embedding of a column of numbers, at most; 0 has numbers enter as they are, scaled.
+        Bins of the embedding of a column of numbers, at most; 0 has numbers enter as they are, scaled. None is one for
+        each 256 rows, up to the number of the recipe.
     learning_rate, weight_decay : float, optional
         Of AdamW; the learning rate falls during the training.
     dropout : float, optional

@@ -246,3 +246,10 @@ def test_progress_is_shown(table, quick, capsys):
     printed = capsys.readouterr()
     assert "epoch 2/2" in printed.out
     assert "test rmse" in printed.out
+
+
+@pytest.mark.parametrize(("rows", "given", "bins"), [(120, None, 4), (2000, None, 7), (120, 20, 20)])
+def test_small_tables_have_fewer_bins_unless_they_are_given(rows, given, bins):
+    x = np.random.default_rng(0).normal(size=(rows, 1))
+    model = TabularRegressor(preset="fast", bins=given, max_epochs=1, random_state=0).fit(x, x[:, 0])
+    assert [column.bins for column in model.columns_] == [bins]
