@@ -189,7 +189,10 @@ class TabularEstimator(BaseEstimator):
 
     @property
     def columns_(self) -> tuple[Column, ...]:
-        """What was learnt about each column: objects with `name` and `kind`, "number", "category" or "left out"."""
+        """What was learnt about each column: objects with `name` and `kind`.
+
+        The kinds are "number", "date", "category" and "left out".
+        """
         check_is_fitted(self, "networks_")
         return self._encoding.columns
 

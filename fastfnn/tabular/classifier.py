@@ -68,7 +68,7 @@ class TabularClassifier(ClassifierMixin, TabularEstimator):
     feature_names_in_ : array of str
         Their names, if X was a frame.
     columns_ : tuple
-        What was learnt about each column: `name`, `kind` ("number", "category" or "left out") and more.
+        What was learnt about each column: `name`, `kind` ("number", "date", "category" or "left out") and more.
     networks_ : list of TabularNetwork
         The trained networks, one with most presets.
     n_epochs_, best_epoch_ : int

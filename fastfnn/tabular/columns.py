@@ -1,13 +1,15 @@
 """Columns: what is learnt about each column of a table, and how its values become inputs of the network.
 
-`learn` looks at the rows for training and makes a `NumberColumn`, a `CategoryColumn` or a `LeftOut` of each column;
-`encoding.py` puts them together. What is here is stored with the model.
+`learn` looks at the rows for training and makes a `NumberColumn`, a `DateColumn`, a `CategoryColumn` or a `LeftOut` of
+each column; `encoding.py` puts them together. What is here is stored with the model.
 """
 
 from __future__ import annotations
 
 import collections
-from dataclasses import dataclass
+import itertools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -79,6 +81,61 @@ class NumberColumn:
             scale = np.arange(len(self.edges)) if self.width else self.knots
             encoded.insert(0, np.interp(np.where(missing, self.median, values), self.edges, scale))
         return encoded
+
+
+DAY = 86_400.0  # seconds
+
+
+def _weekday(seconds: np.ndarray) -> np.ndarray:
+    """Return the days of the week, 0 for Monday; 1970 began on a Thursday."""
+    return np.asarray((seconds // DAY + 3) % 7)
+
+
+def _day_of_year(seconds: np.ndarray) -> np.ndarray:
+    """Return the days of the year, from 0."""
+    days = np.where(np.isnan(seconds), 0, seconds // DAY).astype("datetime64[D]")
+    return np.where(np.isnan(seconds), np.nan, (days - days.astype("datetime64[Y]")).astype(np.float64))
+
+
+# What a date tells: its time, and its place in cycles. By name the length of a cycle, in seconds, and the function from
+# the seconds since 1970 to a number. A cycle is used if the rows for training cover it more than once.
+PARTS: Mapping[str, tuple[float, Callable[[np.ndarray], np.ndarray]]] = {
+    "time": (0.0, lambda seconds: seconds),
+    "time of day": (DAY, lambda seconds: np.asarray(seconds % DAY)),
+    "day of week": (7 * DAY, _weekday),
+    "day of year": (365.25 * DAY, _day_of_year),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class DateColumn:
+    """A column of dates.
+
+    Attributes
+    ----------
+    name : str
+        The name of the column.
+    dates : {"naive", "aware"}
+        Whether the dates have time zones; those that have are read in UTC.
+    parts : tuple of NumberColumn
+        What is learnt from the dates, by the names of `PARTS`: "time", which are the seconds since 1970, and cycles.
+    """
+
+    name: str
+    dates: str
+    parts: tuple[NumberColumn, ...]
+
+    kind: ClassVar[str] = "date"
+
+    def features(self) -> list[Feature]:
+        """Return the inputs of the network."""
+        return list(itertools.chain(*(part.features() for part in self.parts)))
+
+    def encode(self, raw: Raw) -> list[np.ndarray]:
+        """Return a column of the prepared samples for each input."""
+        seconds = raw.as_dates(self.dates)
+        encoded = [part.encode(Raw(part.name, PARTS[part.name][1](seconds))) for part in self.parts]
+        return list(itertools.chain(*encoded))
 
 
 @dataclass(frozen=True)
@@ -158,7 +215,7 @@ class LeftOut:
         return []
 
 
-Column = NumberColumn | CategoryColumn | LeftOut
+Column = NumberColumn | DateColumn | CategoryColumn | LeftOut
 
 
 def learn(raw: Raw, weights: np.ndarray, target: np.ndarray, recipe: Recipe) -> Column:
@@ -175,7 +232,7 @@ def learn(raw: Raw, weights: np.ndarray, target: np.ndarray, recipe: Recipe) -> 
     recipe : Recipe
     """
     if raw.is_number():
-        return _number(raw, weights, target, recipe)
+        return (_date if raw.dates else _number)(raw, weights, target, recipe)
     return _category(raw, recipe)
 
 
@@ -197,6 +254,20 @@ def _number(raw: Raw, weights: np.ndarray, target: np.ndarray, recipe: Recipe) -
     median = float(_quantiles(different, shares, 2)[1:2].sum()) if len(different) > 1 else float(different[0])
     knots = np.array([-1.0, 1.0]) if len(different) == 2 else _knots(edges, different, shares, recipe.scaling)
     return NumberColumn(raw.name, edges, knots, median, missing, recipe.embedding_size if embedded else 0)
+
+
+def _date(raw: Raw, weights: np.ndarray, target: np.ndarray, recipe: Recipe) -> Column:
+    covered = np.nanmax(raw.values) - np.nanmin(raw.values)
+    learnt = [
+        _number(Raw(name, part(raw.values)), weights, target, recipe)
+        for name, (length, part) in PARTS.items()
+        if covered >= length
+    ]
+    if isinstance(learnt[0], LeftOut):
+        return LeftOut(raw.name, learnt[0].reason)
+    parts = [part for part in learnt if isinstance(part, NumberColumn) and (part.name == "time" or len(part.edges) > 1)]
+    cycles = [replace(part, missing=False) for part in parts[1:]]  # the time has an input for missing dates
+    return DateColumn(raw.name, raw.dates, (parts[0], *cycles))
 
 
 def _quantiles(different: np.ndarray, shares: np.ndarray, parts: int) -> np.ndarray:

@@ -25,7 +25,7 @@ from fastfnn.sklearn.files import LABELS, _checked_labels
 from fastfnn.sklearn.saved_parameters import _from_json, checked_entries, checked_list, described, float_from_json
 from fastfnn.tabular.base import TabularEstimator
 from fastfnn.tabular.classifier import TabularClassifier
-from fastfnn.tabular.columns import CategoryColumn, Column, LeftOut, NumberColumn
+from fastfnn.tabular.columns import PARTS, CategoryColumn, Column, DateColumn, LeftOut, NumberColumn
 from fastfnn.tabular.encoding import Encoding
 from fastfnn.tabular.network import TabularNetwork, parameter_shapes
 from fastfnn.tabular.recipe import Recipe, checked, chosen
@@ -35,12 +35,13 @@ from fastfnn.tabular.target import LabelTarget, NumberTarget, Target
 Path = str | os.PathLike[str]
 
 KINDS: Mapping[str, Any] = {"TabularClassifier": TabularClassifier, "TabularRegressor": TabularRegressor}
-COLUMNS: Mapping[str, Any] = {kind.kind: kind for kind in (NumberColumn, CategoryColumn, LeftOut)}
+COLUMNS: Mapping[str, Any] = {kind.kind: kind for kind in (NumberColumn, DateColumn, CategoryColumn, LeftOut)}
 SECTIONS = ("table",)  # that others may add
 
 ENTRIES = ("kind", "parameters", "recipe", "named", "columns", "target", "dtype", "networks", "fitted")
 FITTED = ("n_epochs_", "best_epoch_", "validation_scores_", "loss_curve_", "fit_time_")
 LARGEST_WIDTH = 1 << 20  # of an embedding or a layer
+LATEST = 2.0**63 * 1e-6  # seconds that a date can be from 1970, in microseconds of 64 bits
 
 
 def load(path: Path) -> Any:
@@ -195,21 +196,45 @@ def _recipe(told: Any) -> Recipe:
 def _column(told: Any) -> Column:
     """Return a column that a file describes."""
     kind = COLUMNS[validation.choice("kind of a column", told["kind"], tuple(COLUMNS))]
-    values = dict(checked_entries("a column", told, ("kind", *(field.name for field in fields(kind)))))
-    del values["kind"]
+    values = _entries_of(kind, {name: value for name, value in told.items() if name != "kind"})
+    if kind is LeftOut:
+        return LeftOut(**values)
+    if kind is DateColumn:
+        validation.choice("dates", values["dates"], ("naive", "aware"))
+        parts = [_number_column(_entries_of(NumberColumn, part)) for part in checked_list("parts", values["parts"])]
+        names = [part.name for part in parts]
+        if names[:1] != ["time"] or names != [name for name in PARTS if name in names]:
+            raise ValueError(f"parts of dates must be the time and some of {', '.join(PARTS)}, in this order")
+        if np.abs(parts[0].edges).max() > LATEST:
+            raise ValueError(f"edges of dates must be at most {LATEST:g} seconds from 1970")
+        return DateColumn(**values | {"parts": tuple(parts)})
+    if kind is NumberColumn:
+        return _number_column(values)
+    _check_inputs(values)
+    texts = checked_list("values", values["values"])
+    if not all(isinstance(text, str) for text in texts) or len(set(texts)) < len(texts):
+        raise ValueError("values of a column must be texts, each of them once")
+    return CategoryColumn(**values | {"values": tuple(texts)})
+
+
+def _entries_of(kind: Any, told: Any) -> dict[str, Any]:
+    """Return the entries of a column, all of which must be there."""
+    values = dict(checked_entries("a column", told, tuple(field.name for field in fields(kind))))
     for name in ("name", "reason"):
         if not isinstance(values.get(name, ""), str):
             raise TypeError(f"{name} of a column must be a text, got {type(values[name]).__name__}")
-    if kind is LeftOut:
-        return LeftOut(**values)
+    return values
+
+
+def _check_inputs(values: dict[str, Any]) -> None:
+    """Raise TypeError or ValueError unless `missing` and `width` of a column are what they may be."""
     validation.boolean("missing", values["missing"])
     if validation.integer("width", values["width"], 0) > LARGEST_WIDTH:
         raise ValueError(f"width must be at most {LARGEST_WIDTH}, got {values['width']}")
-    if kind is CategoryColumn:
-        texts = checked_list("values", values["values"])
-        if not all(isinstance(text, str) for text in texts) or len(set(texts)) < len(texts):
-            raise ValueError("values of a column must be texts, each of them once")
-        return CategoryColumn(**values | {"values": tuple(texts)})
+
+
+def _number_column(values: dict[str, Any]) -> NumberColumn:
+    _check_inputs(values)
     edges, knots = (_numbers(name, values[name]) for name in ("edges", "knots"))
     if len(knots) != len(edges) or not len(edges) or not (np.diff(edges) > 0).all():
         raise ValueError("edges of a column must rise, and have a knot each")

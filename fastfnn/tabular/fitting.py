@@ -17,7 +17,6 @@ from sklearn.utils.validation import _check_sample_weight, check_consistent_leng
 from fastfnn.tabular import reading
 from fastfnn.tabular.encoding import Encoding
 from fastfnn.tabular.network import TabularNetwork
-from fastfnn.tabular.reading import Raw
 from fastfnn.tabular.recipe import FEW_ROWS, Recipe, chosen
 from fastfnn.tabular.target import Target
 from fastfnn.tabular.training import Rows, Training, split
@@ -57,7 +56,7 @@ def learnt(estimator: Any, X: Any, y: Any, sample_weight: Any, eval_set: Any) ->
     )
     if not weights.all():
         kept = weights > 0
-        raws, y, weights = [Raw(raw.name, raw.values[kept]) for raw in raws], y[kept], weights[kept]
+        raws, y, weights = [raw._replace(values=raw.values[kept]) for raw in raws], y[kept], weights[kept]
     by_class = estimator._class_weights(y)
     weights = weights if by_class is None else weights * by_class
     few = len(y) <= FEW_ROWS

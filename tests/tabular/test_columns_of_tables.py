@@ -1,5 +1,7 @@
 """What columns of frames and arrays become, and which values they take afterwards."""
 
+import datetime
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -7,7 +9,7 @@ import pytest
 
 import fastfnn as fnn
 from fastfnn.tabular import TabularClassifier, TabularRegressor
-from fastfnn.tabular.columns import learn
+from fastfnn.tabular.columns import PARTS, learn
 from fastfnn.tabular.reading import Raw, read
 from fastfnn.tabular.recipe import Recipe
 
@@ -32,14 +34,15 @@ def test_the_kinds_of_columns_are_found_in_a_frame(table, quick):
     model = TabularRegressor(**quick | {"max_epochs": 1}).fit(frame, rent)
     assert {column.name: column.kind for column in model.columns_} == {
         "area": "number", "rooms": "number", "city": "category", "station": "category", "garden": "category",
-        "built": "number", "country": "left out", "empty": "left out", "tenant": "left out",
+        "built": "date", "country": "left out", "empty": "left out", "tenant": "left out",
     }  # fmt: skip
     area, rooms, city, station, garden, built = model.columns_[:6]
-    assert (area.missing, area.bins, rooms.bins, built.bins) == (True, 8, 4, 8)
+    assert (area.missing, area.bins, rooms.bins) == (True, 8, 4)
+    assert [(part.name, part.bins) for part in built.parts] == [("time", 8), ("day of week", 6), ("day of year", 8)]
     assert (city.values, city.missing, city.width) == (("Kyoto", "Osaka", "Tokyo"), True, 0)
     assert (len(station.values), station.missing, station.width) == (12, False, 8)
     assert garden.values == ("False", "True")
-    kinds = ["bins", "plain", "bins", "plain", "plain", "plain", "plain", "categories", "plain", "bins"]
+    kinds = ["bins", "plain", "bins", "plain", "plain", "plain", "plain", "categories", "plain", *["bins"] * 3]
     assert [feature.kind for feature in model.network_.features] == kinds
     assert [column.reason for column in model.columns_[6:]] == [
         "a single value", "no values", "text, 300 different ones in 300 rows"
@@ -83,9 +86,89 @@ def test_dates_are_seconds_in_frames_and_arrays(days):
         np.testing.assert_array_equal(raw.values, want)
 
 
-def test_times_of_day_and_durations_are_seconds():
-    import datetime
+def read_dates(values):
+    (raw,) = read(TabularRegressor(), pd.DataFrame({"c": values}), reset=True)
+    return raw
 
+
+def test_dates_of_every_library_and_kind_are_the_same():
+    days = [datetime.date(2020, 1, 31), None, datetime.date(2021, 2, 28)]
+    want = learnt_date(read_dates(pd.to_datetime(pd.Series(days))))
+    zoned = pd.Series(pd.to_datetime(pd.Series(days))).dt.tz_localize("UTC").dt.tz_convert("Asia/Tokyo")
+    for X in (pd.DataFrame({"c": days}), pl.DataFrame({"c": days}), [[day] for day in days], np.array([days]).T):
+        (raw,) = read(TabularRegressor(), X, reset=True)
+        assert raw.dates == "naive"
+        np.testing.assert_array_equal(np.stack(want.encode(raw)), np.stack(want.encode(read_dates(pd.Series(days)))))
+    frame = zoned.to_frame("c")
+    for X in (frame, pl.from_pandas(frame), frame.to_numpy(object)):
+        (raw,) = read(TabularRegressor(), X, reset=True)
+        assert raw.dates == "aware"
+        np.testing.assert_array_equal(raw.values, read_dates(pd.Series(days)).values)
+
+
+def learnt_date(raw):
+    return learn(raw, np.ones(len(raw.values)), np.zeros(len(raw.values)), Recipe())
+
+
+@pytest.mark.parametrize(
+    ("start", "step", "count", "parts"),
+    [
+        ("2020-01-01", "D", 5, ["time"]),
+        ("2020-01-01", "D", 9, ["time", "day of week"]),
+        ("2020-01-06 09:00", "7D", 60, ["time", "day of year"]),  # always Monday, at 9
+        ("2020-01-01", "h", 48, ["time", "time of day"]),
+        ("1950-01-01", "37h", 999, ["time", "time of day", "day of week", "day of year"]),
+    ],
+)
+def test_a_date_has_inputs_for_the_cycles_that_the_rows_cover(start, step, count, parts):
+    column = learnt_date(read_dates(pd.date_range(start, periods=count, freq=step)))
+    assert [part.name for part in column.parts] == parts
+    assert len(column.features()) == len(parts)
+
+
+def test_the_places_of_a_date_in_its_cycles():
+    dates = pd.Series(pd.to_datetime(["1969-12-31 23:00", "2020-02-29 12:30", "2023-01-01 00:00", None]))
+    seconds = read_dates(dates).values
+    got = {name: part(seconds).tolist() for name, (_, part) in PARTS.items()}
+    for name, want in (
+        ("time of day", dates.dt.hour * 3600 + dates.dt.minute * 60),
+        ("day of week", dates.dt.day_of_week),
+        ("day of year", dates.dt.day_of_year - 1),
+    ):
+        np.testing.assert_array_equal(got[name], want)
+
+
+def test_missing_dates_have_one_input_and_a_single_date_none():
+    dates = pd.Series(pd.date_range("2020-01-01", periods=30)).mask(np.arange(30) == 3)
+    column = learnt_date(read_dates(dates))
+    assert [feature.kind for feature in column.features()] == ["bins", "plain", "bins"]
+    assert np.stack(column.encode(read_dates(dates)))[1].tolist() == [float(row == 3) for row in range(30)]
+    assert np.isfinite(np.stack(column.encode(read_dates(pd.Series([None, None]))))).all()
+    assert learnt_date(read_dates(pd.Series([dates[0]] * 3))).reason == "a single value"
+    assert [part.name for part in learnt_date(read_dates(pd.Series([dates[0], None]))).parts] == ["time"]
+    assert learn(read_dates(pd.Series([pd.NaT, pd.NaT])), np.ones(2), np.zeros(2), Recipe()).reason == "no values"
+
+
+def test_what_is_no_date_as_in_fit_is_an_error_that_names_the_column(quick):
+    dates = pd.date_range("2020-01-01", periods=40)
+    model = TabularRegressor(**quick | {"max_epochs": 1}).fit(pd.DataFrame({"a": dates, "b": range(40)}), range(40))
+    for values, message in (
+        ({"a": [7.5]}, r"column 'a' must hold dates, as in fit; got 7\.5"),
+        ({"a": ["2020-01-01"]}, "column 'a' must hold dates, as in fit; got '2020-01-01'"),
+        ({"a": dates[:1].tz_localize("UTC")}, "'a' must hold dates without time zones, as in fit; got dates with time"),
+        ({"b": dates[:1]}, "column 'b' must hold numbers, as in fit; got dates"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            model.predict(pd.DataFrame({"a": dates[:1], "b": [1.0]} | values))
+
+
+def test_a_weekly_cycle_is_learnt(quick):
+    dates = pd.Series(pd.date_range("2020-01-01", periods=400))
+    frame, is_weekend = dates.to_frame("day"), dates.dt.day_of_week >= 5
+    assert TabularRegressor(**quick).fit(frame[:300], is_weekend[:300]).score(frame[300:], is_weekend[300:]) > 0.9
+
+
+def test_times_of_day_and_durations_are_seconds():
     frame = pl.DataFrame(
         {"time": [datetime.time(1, 0, 30), None], "length": [datetime.timedelta(days=1), None]}
     )  # fmt: skip

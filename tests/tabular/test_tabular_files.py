@@ -145,7 +145,7 @@ def test_a_damaged_description_is_a_valueerror_that_names_the_file_or_a_model_th
     kind, table, quick, tmp_path
 ):  # fmt: skip
     path = tmp_path / "damaged"
-    frame, y = table[0][["area", "city", "station", "country"]], (table[1] > 200).astype(int)
+    frame, y = table[0][["area", "city", "station", "country", "built"]], (table[1] > 200).astype(int)
     kind(**quick | {"max_epochs": 2}).fit(frame, y).save(path)
     (metadata, _), tensors = content_of(path), load_arrays(path.read_bytes())
     section = json.loads(metadata["estimator"])
