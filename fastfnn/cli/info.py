@@ -138,6 +138,10 @@ def _column(column: dict[str, Any]) -> str:
         missing = ", may be missing" if column.get("missing") else ""
     if kind == "category":
         return f"{column['name']}: {len(column['values'])} categories, {_listed(column['values'])}{missing}"
+    if kind == "date":
+        low, high = column["range"]
+        cycles = f", {', '.join(column['cycles'])}" if column["cycles"] else ""
+        return f"{column['name']}: a date, {low} to {high}{cycles}{missing}"
     if "range" not in column:
         about = f"mean {column['mean']:.6g}, standard deviation {column['scale']:.6g}"
     else:

@@ -57,10 +57,13 @@ class Table(NamedTuple):
         return self.valid_frame[self.about.name].iloc[self.valid_rows]
 
 
-def read_table(options: argparse.Namespace, seed: int, say: Say, *, targets_may_miss: bool) -> Table:
+def read_table(
+    options: argparse.Namespace, seed: int, say: Say, *, targets_may_miss: bool, with_dates: bool
+) -> Table:  # fmt: skip
     """Read the table that the options name, and find out what is to be trained.
 
-    Rows without a target are left out if `targets_may_miss`, otherwise the table is refused.
+    Rows without a target are left out if `targets_may_miss`, otherwise the table is refused. Columns of dates are left
+    out unless `with_dates`.
     """
     form = reading.Format(getattr(options, "sep", None), getattr(options, "encoding", "utf-8"))
     categories, ignored = getattr(options, "categories", ()), getattr(options, "ignore", ())
@@ -71,13 +74,14 @@ def read_table(options: argparse.Namespace, seed: int, say: Say, *, targets_may_
                 raise ValueError(f"{option} must not name the target {name!r}")
             reading.find_column(frame, column, option)
     say(f"{reading.name_of(options.data)}: {len(frame):,} rows, {len(frame.columns)} columns")
-    plan = columns.plan(frame.drop(columns=name), categories, ignored)  # row numbers have no gaps yet
+    # Row numbers have no gaps yet.
+    plan = columns.plan(frame.drop(columns=name), categories, ignored, with_dates=with_dates)
     frame = _with_targets(frame, name, targets_may_miss, say)
     about, line = target.infer(frame[name], getattr(options, "task", None))
     say(line)
     if "balanced" in options and about.labels is None:
         raise ValueError("--balanced is for classification")
-    if not (plan.numbers or plan.categories):
+    if not (plan.numbers or plan.categories or plan.dates):
         raise ValueError(f"no column is left to predict {name!r} from: {_left_out(plan)}")
 
     rows, valid_rows, valid_frame, source = np.arange(len(frame)), None, frame, "drawn at random"
@@ -102,6 +106,8 @@ def say_columns(table: Table, say: Say, numbers: str = "", categories: str = "",
         counts = {name: table.frame[name].iloc[table.rows].nunique() for name in plan.categories}
         shown = [f"{name} ({min(count, most or count)})" for name, count in counts.items() if count]
         parts.append(f"{len(plan.categories)} of categories{categories}: {columns.listed(shown)}")
+    if plan.dates:
+        parts.append(f"{len(plan.dates)} of dates: {columns.listed(plan.dates)}")
     say(f"columns: {'; '.join(parts)}")
     many = [name for name in plan.categories if most and table.frame[name].nunique() > most]
     if many:
@@ -112,7 +118,7 @@ def say_columns(table: Table, say: Say, numbers: str = "", categories: str = "",
 
 def say_missing(table: Table, say: Say, what_becomes_of_them: str) -> None:
     """Say in which columns values are missing."""
-    counts = columns.missing_values(table.frame, (*table.plan.numbers, *table.plan.categories))
+    counts = columns.missing_values(table.frame, (*table.plan.numbers, *table.plan.categories, *table.plan.dates))
     found = [f"{name} ({count:,})" for name, count in counts.items() if count]
     say(f"missing values: {columns.listed(found)}; {what_becomes_of_them}")
 

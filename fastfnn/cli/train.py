@@ -37,8 +37,9 @@ Train a network to predict a column of a table from the others, or to tell handw
 
 A table is a CSV file (also .gz, .bz2, .xz; - is standard input), a Parquet file, an array .npy whose columns are
 numbered from 0, or .npz with the arrays x and t. Whole numbers with few different values, texts and booleans are
-classes, other numbers are predicted as numbers. Texts are categories, values may be missing, and rows are held out to
-stop in time; all of this is printed, and stored in the model. --preset chooses how much is trained.
+classes, other numbers are predicted as numbers. Texts are categories, or dates if all of them are such as 2020-01-31.
+Values may be missing, and rows are held out to stop in time; all of this is printed, and stored in the model. --preset
+chooses how much is trained.
 
 Without DATA the 10,000 digits in the package are learned, with the defaults of the lecture notes; a folder holds
 MNIST-format IDX files, gzipped or not.

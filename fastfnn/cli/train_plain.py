@@ -83,7 +83,7 @@ def prepared(
     if options.data == reading.STDIN and processes.size > 1:
         raise ValueError("standard input reaches only one of the ranks: name a file")
     missing = getattr(options, "missing", "refuse")
-    table = read_table(options, settings.seed, say, targets_may_miss=missing != "refuse")
+    table = read_table(options, settings.seed, say, targets_may_miss=missing != "refuse", with_dates=False)
     preparation = Preparation.fit(table.frame, table.plan, missing, table.rows)
     say_columns(table, say, ", standardized", ", one-hot", columns.MAX_CATEGORIES)
     if missing != "refuse":

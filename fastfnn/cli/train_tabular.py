@@ -29,9 +29,10 @@ def run(options: argparse.Namespace, processes: Processes) -> None:
     """Read the table, train, measure on the rows that were held out, and save the model."""
     out = getattr(options, "out", None)
     say: Say = (lambda line: None) if "quiet" in options else print
-    table = _with_all_classes(read_table(options, getattr(options, "seed", 0), say, targets_may_miss=True))
+    seed = getattr(options, "seed", 0)
+    table = _with_all_classes(read_table(options, seed, say, targets_may_miss=True, with_dates=True))
     estimator = _estimator(options, table)
-    model = TabularModel(estimator, table.about, table.plan.numbers, table.plan.categories)
+    model = TabularModel(estimator, table.about, table.plan.numbers, table.plan.categories, table.plan.dates)
     say_columns(table, say)
     if any(columns.missing_values(table.frame, model.columns).values()):
         say_missing(table, say, "the network learns what they mean")

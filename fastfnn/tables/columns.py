@@ -1,21 +1,28 @@
-"""What the columns of a table are: numbers, categories, or nothing to learn from.
+"""What the columns of a table are: numbers, categories, dates, or nothing to learn from.
 
-`plan` looks at the rows for training; `numbers` and `texts` give the values of a column, in which missing ones are NaN
-and None. `preparation.py` calls all of them.
+`plan` looks at the rows for training; `numbers`, `texts` and `dates` give the values of a column, in which missing ones
+are NaN, None and NaT. `preparation.py` and `tabular.py` call all of them.
 """
 
+import datetime
+import re
 from collections.abc import Collection, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from fastfnn.names import did_you_mean
+from fastfnn.tabular.reading import microseconds
 
 MAX_CATEGORIES = 100  # of a column; each is an input of the network
 ROWS_AT_ONCE = 1 << 14  # looked at or converted together: there is no copy of all rows in float64
 SHOWN = 10  # names in a message
 SMALL_TEXT = 20  # different texts that are categories in any table
+
+# Dates of ISO 8601 as texts, such as 2020-01-31, 2020-01-31 17:30, 2020-01-31T17:30:05.25Z, 2020-01-31 17:30+09:00.
+ISO_DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d([.,]\d+)?)?(Z|[+-]\d\d(:?\d\d)?)?)?")
+MIXED = "dates with and without time zones"
 
 
 class Plan(NamedTuple):
@@ -24,9 +31,16 @@ class Plan(NamedTuple):
     numbers: tuple[str, ...]
     categories: tuple[str, ...]
     left_out: dict[str, str]  # name: reason
+    dates: tuple[str, ...] = ()
 
 
-def plan(frame: pd.DataFrame, categories: Collection[str] = (), ignored: Collection[str] = ()) -> Plan:
+def plan(
+    frame: pd.DataFrame,
+    categories: Collection[str] = (),
+    ignored: Collection[str] = (),
+    *,
+    with_dates: bool = False,
+) -> Plan:
     """Tell what the columns of a table are.
 
     Parameters
@@ -35,21 +49,27 @@ def plan(frame: pd.DataFrame, categories: Collection[str] = (), ignored: Collect
         The features.
     categories, ignored : collection of str
         Columns that are categories even if they hold numbers, and columns that are not used.
+    with_dates : bool, default False
+        Whether dates are used; otherwise they are left out.
     """
-    found: dict[str, list[str]] = {"number": [], "category": []}
+    found: dict[str, list[str]] = {"number": [], "category": [], "date": []}
     left_out: dict[str, str] = {}
     constant = _constant(frame)
     for name in frame.columns:
         column = frame[name]
         reason = "ignored" if name in ignored else constant[name] if name in constant else _useless(column)
-        kind = "category" if name in categories or not _is_number(column) else "number"
-        if not reason and kind == "category" and name not in categories:
-            reason = _no_categories(column)
+        kind = "category"
+        if not reason and name not in categories:
+            kind = "number" if _is_number(column) else "date" if _is_date(column) else "category"
+            if kind == "category":
+                reason = _no_categories(column)
+            elif kind == "date":
+                reason = MIXED if _has_mixed_zones(column) else "" if with_dates else "dates"
         if reason:
             left_out[name] = reason
         else:
             found[kind].append(name)
-    return Plan(tuple(found["number"]), tuple(found["category"]), left_out)
+    return Plan(tuple(found["number"]), tuple(found["category"]), left_out, tuple(found["date"]))
 
 
 def matrix(frame: pd.DataFrame, names: Sequence[str]) -> np.ndarray | None:
@@ -93,8 +113,6 @@ def _constant(frame: pd.DataFrame) -> dict[str, str]:
 
 def _useless(column: pd.Series) -> str:
     """Return why nothing can be learned from a column, "" if that is not so."""
-    if column.dtype.kind in "mM":
-        return "dates"
     values = column.dropna()
     if not len(values):
         return "no values"
@@ -121,13 +139,66 @@ def _no_categories(column: pd.Series) -> str:
 def _is_number(column: pd.Series) -> bool:
     if isinstance(column.dtype, pd.CategoricalDtype):
         return False
+    if column.dtype.kind == "m":  # durations
+        return True
     if pd.api.types.is_numeric_dtype(column.dtype):  # Boolean too
         return not pd.api.types.is_complex_dtype(column.dtype)
     return column.dtype == object and all(isinstance(value, bool | np.bool_) for value in column.dropna())
 
 
+def _is_date(column: pd.Series) -> bool:
+    if column.dtype.kind == "M":
+        return True
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return False
+    return all(_parsed(value) is not None for value in column.dropna())
+
+
+def _has_mixed_zones(column: pd.Series) -> bool:
+    """Return whether some of the dates of a column have a time zone, and others have none."""
+    return column.dtype.kind != "M" and len({_is_aware(_parsed(value)) for value in column.dropna()}) > 1
+
+
+def _parsed(value: Any) -> datetime.date | None:
+    """Return a date, also of a text of ISO 8601; None for all else."""
+    if isinstance(value, datetime.date):
+        return value
+    if not isinstance(value, str) or not ISO_DATE.fullmatch(value.strip()):
+        return None
+    try:
+        date = datetime.datetime.fromisoformat(value.strip())
+        return date.astimezone(datetime.UTC) if date.tzinfo else date
+    except (ValueError, OverflowError):  # such as February 30, or the year 0 in UTC
+        return None
+
+
+def _is_aware(date: datetime.date | None) -> bool:
+    return getattr(date, "tzinfo", None) is not None
+
+
+def dates(column: pd.Series) -> pd.Series:
+    """Return a column as dates in microseconds, NaT where one is missing; those with a time zone in UTC."""
+    if column.dtype.kind == "M":
+        return column.astype("datetime64[us]" if column.dt.tz is None else "datetime64[us, UTC]")
+    missing = column.isna().to_numpy()
+    values = [None if absent else _parsed(value) for value, absent in zip(column, missing, strict=True)]
+    wrong = np.array([value is None for value in values], bool) & ~missing
+    if wrong.any():
+        value = column.tolist()[int(np.argmax(wrong))]
+        raise ValueError(f"{place(column, wrong)} must be a date such as 2020-01-31 or 2020-01-31T17:30, got {value!r}")
+    aware = np.array([_is_aware(value) for value in values], bool)
+    if aware.any() and not aware[~missing].all():
+        without = ~aware & ~missing
+        value = column.iloc[int(np.argmax(without))]
+        raise ValueError(f"{place(column, without)} must have a time zone, as others in this column; got {value!r}")
+    instants = pd.Series(microseconds(values), column.index, name=column.name)
+    return instants.dt.tz_localize("UTC") if aware.any() else instants
+
+
 def numbers(column: pd.Series) -> np.ndarray:
-    """Return a column as float64, NaN where a value is missing."""
+    """Return a column as float64, NaN where a value is missing; durations are seconds."""
+    if column.dtype.kind == "m":
+        column = column.dt.total_seconds()
     if pd.api.types.is_numeric_dtype(column.dtype):
         values: np.ndarray = column.to_numpy(np.float64, na_value=np.nan)
     else:

@@ -32,23 +32,27 @@ def described(preparation: Preparation, target: Target, origin: Mapping[str, str
 
 
 def described_columns(
-    target: str, numbers: Sequence[str], categories: Sequence[str], origin: Mapping[str, str]
+    target: str, numbers: Sequence[str], categories: Sequence[str], dates: Sequence[str], origin: Mapping[str, str]
 ) -> dict[str, Any]:
     """Return what the file of an estimator says about the table, as an object of JSON."""
-    return {"target": target, "numbers": list(numbers), "categories": list(categories), "origin": dict(origin)}
+    names = {"numbers": list(numbers), "categories": list(categories), "dates": list(dates)}
+    return {"target": target, **names, "origin": dict(origin)}
 
 
-def checked_columns(told: dict[str, Any], names: Sequence[str]) -> tuple[str, list[str], list[str], dict[str, str]]:
-    """Return target, numbers, categories and origin of the table of an estimator, whose columns have these names."""
-    _entries("table", told, ("target", "numbers", "categories", "origin"))
+def checked_columns(
+    told: dict[str, Any], names: Sequence[str]
+) -> tuple[str, list[str], list[str], list[str], dict[str, str]]:
+    """Return target, numbers, categories, dates and origin of the table of an estimator with columns of these names."""
+    kinds = ("numbers", "categories", "dates")
+    _entries("table", told, ("target", *kinds, "origin"))
     target = _text("target", told["target"])
-    for kind in ("numbers", "categories"):
+    for kind in kinds:
         if not isinstance(told[kind], list) or not all(isinstance(name, str) for name in told[kind]):
             raise TypeError(f"{kind} must be a list of texts")
-    numbers, categories = told["numbers"], told["categories"]
-    if [*numbers, *categories] != list(names) or target in names:
-        raise ValueError("numbers and categories must be the columns of the estimator, and not the target")
-    return target, numbers, categories, _origin(told["origin"])
+    numbers, categories, dates = (told[kind] for kind in kinds)
+    if [*numbers, *categories, *dates] != list(names) or target in names:
+        raise ValueError("numbers, categories and dates must be the columns of the estimator, and not the target")
+    return target, numbers, categories, dates, _origin(told["origin"])
 
 
 def _origin(told: Any) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """TabularModel: an estimator of `fastfnn.tabular` with what it needs to read the rows of a file.
 
 The estimator encodes columns and targets by itself. Here is what it cannot know: the name of the target, and which
-columns are numbers and which are texts, however the values of a part of a file look.
+columns are numbers, texts and dates, however the values of a part of a file look.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from fastfnn.tables.base import BaseModel
 from fastfnn.tables.target import Target
 from fastfnn.tabular import TabularClassifier, TabularRegressor
 from fastfnn.tabular import files as tabular_files
-from fastfnn.tabular.columns import CategoryColumn, Column, LeftOut
+from fastfnn.tabular.columns import CategoryColumn, Column, DateColumn, LeftOut
 from fastfnn.tabular.network import TabularNetwork
 
 Estimator = TabularClassifier | TabularRegressor
@@ -32,8 +32,8 @@ class TabularModel(BaseModel):
     Attributes
     ----------
     estimator : TabularClassifier or TabularRegressor
-        What was trained, on frames with the columns of `columns`: numbers, NaN where a value is missing, and texts,
-        None where one is missing.
+        What was trained, on frames with the columns of `columns`: numbers, NaN where a value is missing, texts, None
+        where one is missing, and dates, NaT where one is missing.
     origin : dict
         The version of fastfnn that made the model, and the time.
 
@@ -67,12 +67,14 @@ class TabularModel(BaseModel):
         target: Target,
         numbers: Sequence[str],
         categories: Sequence[str],
+        dates: Sequence[str] = (),
         origin: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(target, origin)
         self.estimator: Estimator = estimator
         self.numbers: list[str] = list(numbers)
         self.categories: list[str] = list(categories)
+        self.dates: list[str] = list(dates)
 
     def __repr__(self) -> str:
         return f"TabularModel({self.task} of {self.target!r} from {len(self.columns)} columns; {self.network!r})"
@@ -85,7 +87,7 @@ class TabularModel(BaseModel):
     @property
     def columns(self) -> list[str]:
         """Names of the columns that the network uses."""
-        return [*self.numbers, *self.categories]
+        return [*self.numbers, *self.categories, *self.dates]
 
     @property
     def quantiles(self) -> tuple[float, ...]:
@@ -147,7 +149,8 @@ class TabularModel(BaseModel):
             part = slice(first, first + columns.ROWS_AT_ONCE)
             matrix[part] = columns.finite(frame.iloc[rows[part]], self.numbers)
         texts = {name: columns.texts(frame[name].iloc[rows]) for name in self.categories}
-        return pd.DataFrame(matrix, columns=self.numbers, copy=False).assign(**texts)
+        dates = {name: columns.dates(frame[name].iloc[rows]).array for name in self.dates}
+        return pd.DataFrame(matrix, columns=self.numbers, copy=False).assign(**texts, **dates)
 
     @property
     def _dtype(self) -> npt.DTypeLike:
@@ -183,7 +186,7 @@ class TabularModel(BaseModel):
 
         :meta private:
         """
-        return stored.described_columns(self.target, self.numbers, self.categories, self.origin)
+        return stored.described_columns(self.target, self.numbers, self.categories, self.dates, self.origin)
 
 
 def load(path: str | os.PathLike[str]) -> TabularModel:
@@ -192,9 +195,10 @@ def load(path: str | os.PathLike[str]) -> TabularModel:
     if "table" not in sections:
         raise ValueError(f"{os.fspath(path)} holds an estimator: fastfnn.tabular.load reads it, in Python")
     with files.damage_reported(path):
-        target, numbers, categories, origin = stored.checked_columns(sections["table"], estimator.feature_names_in_)
+        told = stored.checked_columns(sections["table"], estimator.feature_names_in_)
         labels = stored.checked_labels(estimator.classes_.tolist()) if hasattr(estimator, "classes_") else None
-    return TabularModel(estimator, Target(target, labels), numbers, categories, origin)
+    target, numbers, categories, dates, origin = told
+    return TabularModel(estimator, Target(target, labels), numbers, categories, dates, origin)
 
 
 def described(net: TabularNetwork) -> str:
@@ -210,5 +214,15 @@ def _described(column: Column) -> dict[str, Any]:
         return told | {"reason": column.reason}
     if isinstance(column, CategoryColumn):
         return told | {"values": list(column.values), "missing": column.missing}
+    if isinstance(column, DateColumn):
+        time, *cycles = column.parts
+        told["range"] = [_date(seconds, column.dates) for seconds in (time.edges[0], time.edges[-1])]
+        return told | {"bins": time.bins, "cycles": [cycle.name for cycle in cycles], "missing": time.missing}
     ends = [float(column.edges[0]), float(column.edges[-1])]
     return told | {"range": ends, "bins": column.bins, "missing": column.missing}
+
+
+def _date(seconds: float, dates: str) -> str:
+    """Return a date in ISO 8601, without the time of day if that is midnight."""
+    text = str(np.datetime64(round(seconds), "s"))
+    return text.removesuffix("T00:00:00") if dates == "naive" else f"{text}Z"

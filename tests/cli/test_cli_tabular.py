@@ -308,6 +308,70 @@ def test_numbers_that_are_categories_are_texts_as_they_are_written(capsys):
     assert capsys.readouterr().err == "", "all categories are known"
 
 
+def with_dates(**more):
+    days = pd.date_range("2020-01-31 09:30", periods=160, freq="37h", unit="us")
+    return TABLE[["area", "price"]].assign(
+        built=days.where(TABLE["id"] != 5), sold=days.tz_localize("Asia/Tokyo"), **more
+    )
+
+
+def test_dates_of_csv_and_parquet_files_are_used(capsys):
+    with_dates().to_csv("dates.csv", index=False)
+    with_dates().to_parquet("dates.parquet")
+    got = {}
+    for name in ("dates.csv", "dates.parquet"):
+        assert run("train", name, "--target", "price", "--out", name + ".st", *SMALL) == 0
+        output = capsys.readouterr().out
+        assert "\ncolumns: 1 of numbers; 2 of dates: built, sold\n" in output
+        assert "\nmissing values: area (2), built (1); the network" in output
+        assert run("predict", name + ".st", "dates.csv") == 0
+        got[name] = capsys.readouterr().out
+        assert run("predict", name + ".st", "dates.parquet") == 0
+        assert capsys.readouterr().out == got[name]
+    assert got["dates.csv"] == got["dates.parquet"]
+    assert run("info", "dates.csv.st") == 0
+    output = capsys.readouterr().out
+    assert re.search(
+        r"\n  built: a date, 2020-01-31T09:30:00 to 2020-\d\d-\d\dT[\d:]+, time of day, day of week, may be missing\n",
+        output,
+    )
+    assert re.search(r"\n  sold: a date, 2020-01-31T00:30:00Z to \S+Z, time of day, day of week\n", output)
+    assert run("info", "dates.csv.st", "--json") == 0
+    told = {column["name"]: column for column in json.loads(capsys.readouterr().out)["columns"]}
+    assert told["built"]["kind"] == "date" and told["built"]["cycles"] == ["time of day", "day of week"]
+
+
+def test_dates_that_are_not_like_those_of_the_training_are_one_line(capsys):
+    with_dates().to_csv("dates.csv", index=False)
+    assert run("train", "dates.csv", "--target", "price", "--out", "m.st", *SMALL, "--quiet") == 0
+    days = with_dates()["sold"].dt.strftime("%Y-%m-%dT%H:%M:%SZ")
+    for changes, message in (
+        (
+            {"built": "01/02/2020"},
+            "column 'built', row 1, must be a date such as 2020-01-31 or 2020-01-31T17:30, got '01/",
+        ),
+        ({"built": 2020}, "column 'built', row 1, must be a date such as 2020-01-31 or 2020-01-31T17:30, got 2020"),
+        (
+            {"sold": "2020-02-01"},
+            "column 'sold' must hold dates with time zones, as in fit; got dates without time zones",
+        ),
+        (
+            {"sold": days.where(TABLE["id"] != 2, "2020-02-01")},
+            "column 'sold', row 3, must have a time zone, as others",
+        ),
+    ):
+        with_dates().assign(**changes).to_csv("other.csv", index=False)
+        capsys.readouterr()
+        assert run("predict", "m.st", "other.csv") == 2
+        assert capsys.readouterr().err.startswith(f"fastfnn predict: {message}")
+
+
+def test_a_plain_network_leaves_dates_out(capsys):
+    with_dates().drop(columns="area").assign(rooms=TABLE["rooms"]).dropna().to_csv("dates.csv", index=False)
+    assert run("train", "dates.csv", "--target", "price", "--preset", "plain", "--layers", "4", "--epochs", "1") == 0
+    assert "\nleft out: built (dates), sold (dates)\n" in capsys.readouterr().out
+
+
 def test_what_cannot_be_predicted_is_one_line(folder, capsys):
     TABLE.drop(columns="area").to_csv("bad.csv", index=False)
     assert run("predict", folder / "kind.st", "bad.csv") == 2

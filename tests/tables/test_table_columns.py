@@ -1,5 +1,7 @@
 """What columns and targets are found to be, and the numbers that a network gets of them."""
 
+import datetime
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -46,7 +48,18 @@ def test_a_table_is_divided_into_numbers_categories_and_the_rest():
         (series(*[f"name {i}" for i in range(30)]), "text, 30 different ones in 30 rows"),
         (series(*[f"name {i % 21}" for i in range(63)]), "category"),
         (series(*[1, 2, 2], dtype="category"), "category"),
-        (pd.Series(pd.to_datetime(["2020-01-01", "2021-01-01"])), "dates"),
+        (series(*pd.to_datetime(["2020-01-01", "2021-01-01"])), "dates"),
+        (series("2020-01-01", "2021-01-01 10:30", None), "dates"),
+        (series("2020-01-01T10:30:00.25", " 2021-01-01 "), "dates"),
+        (series("2020-01-01T10:30:00Z", "2021-01-01 10:30+09:00"), "dates"),
+        (series("2020-01-01T10:30:00Z", "2021-01-01"), "dates with and without time zones"),
+        (series(datetime.date(2020, 1, 1), None, datetime.date(2021, 1, 1)), "dates"),
+        (series("01/02/2020", "02/02/2020"), "category"),
+        (series("2020-02-29", "2021-02-29"), "category"),
+        (series("2020-01-01", "soon"), "category"),
+        (series(*["2020-01-01", "2020-01-02"], dtype="category"), "category"),
+        (series(20200101, 20200103), "number"),
+        (series(*pd.to_timedelta([5, 7], unit="s")), "number"),
     ],
     ids=str,
 )
@@ -54,7 +67,13 @@ def test_what_a_column_is(column, kind):
     assert plan_of(column) == kind
 
 
+def test_dates_are_used_where_they_are_wanted():
+    plan = columns.plan(pd.DataFrame({"a": ["2020-01-01", "2020-01-02"], "b": [1, 1]}), with_dates=True)
+    assert plan == ((), (), {"b": "a single value"}, ("a",))
+
+
 def test_columns_can_be_named():
+    assert plan_of(series("2020-01-01", "2020-01-02"), categories=["c"]) == "category"
     assert plan_of(series(1, 2, 2), categories=["c"]) == "category"
     assert plan_of(series(1, 2, 2), ignored=["c"]) == "ignored"
 
@@ -157,10 +176,44 @@ def test_columns_are_found_by_name_and_missing_ones_named():
         (series("1", " 2.5", "true", None), [1, 2.5, 1, np.nan]),
         (series(True, False, None), [1, 0, np.nan]),
         (series(1, None, dtype="Int8"), [1, np.nan]),
+        (series(*pd.to_timedelta(["1.5s", None])), [1.5, np.nan]),
     ],
 )
 def test_numbers_of_a_column(column, want):
     np.testing.assert_array_equal(columns.numbers(column), want)
+
+
+@pytest.mark.parametrize(
+    ("column", "want"),
+    [
+        (series("2020-01-31", None, " 2020-01-31T17:30 "), ["2020-01-31", "NaT", "2020-01-31T17:30"]),
+        (series("2020-01-31 17:30:05.25", "0001-01-01"), ["2020-01-31T17:30:05.25", "0001-01-01"]),
+        (series("2020-01-31 09:00+09:00", "2020-01-31T00:00Z", None), ["2020-01-31", "2020-01-31", "NaT"]),
+        (series(datetime.date(9999, 12, 31), None), ["9999-12-31", "NaT"]),
+        (series(*pd.to_datetime(["2020-01-31", None]).tz_localize("Asia/Tokyo")), ["2020-01-30T15:00", "NaT"]),
+        (series(None, np.nan), ["NaT", "NaT"]),
+    ],
+)
+def test_dates_of_a_column(column, want):
+    got = columns.dates(column)
+    assert got.dtype in ("datetime64[us]", "datetime64[us, UTC]")
+    assert (got.dt.tz is not None) == (want[0].startswith("2020-01-3") and "09:00" in str(column[0]))
+    np.testing.assert_array_equal(got.to_numpy("datetime64[us]"), np.array(want, "datetime64[us]"))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (["2020-01-31", "31/01/2020"], "column 'c', row 2, must be a date such as 2020-01-31 or .*, got '31/01/2020'"),
+        (["2020-01-31", None, "2020-01-32"], "column 'c', row 3, must be a date .*, got '2020-01-32'"),
+        ([20200131.0], r"column 'c', row 1, must be a date .*, got 20200131\.0"),
+        (["2020-01-31T00:00Z", "2020-01-31"], "column 'c', row 2, must have a time zone, as others .*; got '2020-01"),
+        (["0001-01-01T00:00+09:00"], "column 'c', row 1, must be a date"),
+    ],
+)  # fmt: skip
+def test_what_is_no_date_is_named(values, message):
+    with pytest.raises(ValueError, match=message):
+        columns.dates(series(*values))
 
 
 def test_integers_as_text_do_not_depend_on_missing_values_beside_them():

@@ -14,8 +14,8 @@ TABLE = flats()
 NUMBERS, CATEGORIES = ["area", "rooms", "garden"], ["city"]
 
 
-def model(numbers=NUMBERS, categories=CATEGORIES):
-    return TabularModel(TabularRegressor(), Target("price", None), numbers, categories)
+def model(numbers=NUMBERS, categories=CATEGORIES, dates=()):
+    return TabularModel(TabularRegressor(), Target("price", None), numbers, categories, dates)
 
 
 def test_the_estimator_gets_numbers_and_texts_and_nothing_in_place_of_missing_ones():
@@ -64,12 +64,21 @@ def test_a_table_that_the_estimator_cannot_use_is_refused(frame, message):
         model().prepared(frame)
 
 
-GOOD = model().described()
+def test_the_estimator_gets_dates_of_texts():
+    frame = TABLE.assign(built="2020-01-31", sold="2020-01-31T09:00+09:00").mask(TABLE["id"] == 2)
+    prepared = model(dates=["built", "sold"]).prepared(frame, np.array([5, 2]))
+    assert list(prepared.columns) == [*NUMBERS, *CATEGORIES, "built", "sold"]
+    assert [str(prepared[name].dtype) for name in ("built", "sold")] == ["datetime64[us]", "datetime64[us, UTC]"]
+    assert prepared["built"].tolist() == [pd.Timestamp("2020-01-31"), pd.NaT]
+    assert prepared["sold"].tolist() == [pd.Timestamp("2020-01-31", tz="UTC"), pd.NaT]
+
+
+GOOD = model(dates=["built"]).described()
+COLUMNS = [*NUMBERS, *CATEGORIES, "built"]
 
 
 def test_what_is_written_is_read():
-    told = stored.checked_columns(GOOD, [*NUMBERS, *CATEGORIES])
-    assert told == ("price", NUMBERS, CATEGORIES, GOOD["origin"])
+    assert stored.checked_columns(GOOD, COLUMNS) == ("price", NUMBERS, CATEGORIES, ["built"], GOOD["origin"])
 
 
 @pytest.mark.parametrize("entry", GOOD)
@@ -79,7 +88,7 @@ def test_what_is_written_is_read():
 def test_a_hostile_description_is_an_error(entry, value):
     told = {name: item for name, item in GOOD.items() if name != entry} | ({} if value is ... else {entry: value})
     with pytest.raises((TypeError, ValueError)):
-        stored.checked_columns(told, [*NUMBERS, *CATEGORIES])
+        stored.checked_columns(told, COLUMNS)
 
 
 @pytest.mark.parametrize(
@@ -89,9 +98,11 @@ def test_a_hostile_description_is_an_error(entry, value):
         {"target": "area"},
         {"numbers": CATEGORIES, "categories": NUMBERS},
         {"categories": ["kind"]},
+        {"dates": []},
+        {"numbers": [*NUMBERS, "built"], "dates": []},
     ],
     ids=str,
 )
 def test_a_description_of_other_columns_is_an_error(changed):
     with pytest.raises(ValueError, match="must be"):
-        stored.checked_columns(GOOD | changed, [*NUMBERS, *CATEGORIES])
+        stored.checked_columns(GOOD | changed, COLUMNS)
