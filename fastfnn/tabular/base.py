@@ -151,8 +151,6 @@ class TabularEstimator(BaseEstimator):
     def _adopt(self, trainings: Sequence[Training], start: float) -> None:
         """Take over the networks of trainings, and what the first has measured."""
         first = trainings[0]
-        for training in trainings:
-            self._encoding.settle_unknown(training.network, training.rows.x)
         self.networks_ = [training.network for training in trainings]
         self.n_epochs_, self.best_epoch_ = first.history.epochs, first.best_epoch
         self.loss_curve_, self.validation_scores_ = first.history.loss, first.scores

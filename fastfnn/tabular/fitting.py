@@ -88,7 +88,10 @@ def _evaluation_rows(
 
 
 def train(estimator: Any, known: Learnt, start: float, trainings: list[Training]) -> None:
-    """Train a network for each bag; each training is appended before it runs. `start` is when `fit` began."""
+    """Train a network for each bag; each training is appended before it runs. `start` is when `fit` began.
+
+    A training that has ended holds its rows no longer, so that memory does not grow with the number of networks.
+    """
     fraction, budget, show = estimator._checked_options()
     recipe, encoding, target, rows, given, seed = known
     estimator.recipe_, estimator._encoding, estimator._target = recipe, encoding, target
@@ -106,4 +109,8 @@ def train(estimator: Any, known: Learnt, start: float, trainings: list[Training]
         held_out = rows.at(others) if given is None else given
         training = Training(network, target, rows.at(chosen_rows), held_out, recipe, rng, deadline)
         trainings.append(training)
-        training.run(show, estimator._watchers)
+        try:
+            training.run(show, estimator._watchers)
+        finally:
+            encoding.settle_unknown(network, training.rows.x)
+            training.release()

@@ -124,6 +124,10 @@ class Training:
         finally:
             self.network.params[...] = self._best
 
+    def release(self) -> None:
+        """Free the rows, and the copies of parameters; what was measured stays."""
+        del self.rows, self.held_out, self._targets, self._weights, self._optimizer, self._best
+
     def _run_epochs(self, progress: Progress, watchers: Sequence[Callback]) -> None:
         planned = self.epochs
         done = 0.0  # share of the schedule

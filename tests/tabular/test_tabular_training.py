@@ -2,6 +2,7 @@
 
 import pickle
 import time
+import weakref
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 import fastfnn as fnn
-from fastfnn.tabular import TabularClassifier, TabularRegressor
+from fastfnn.tabular import TabularClassifier, TabularRegressor, fitting
 from fastfnn.tabular.recipe import PRESETS, Recipe
 from fastfnn.tabular.training import split
 
@@ -182,6 +183,22 @@ def test_bags_share_the_time_budget(table, quick, monkeypatch):
     starts = [number for number, epoch in enumerate(epochs) if epoch == 1]
     assert len(starts) == 3
     assert epochs[starts[1] - 1] > 1 < epochs[-1]
+
+
+def test_the_rows_of_a_network_that_is_trained_are_free(table, quick, monkeypatch):
+    held = []
+
+    class Watched(fitting.Training):
+        def __init__(self, *arguments):
+            assert all(reference() is None for reference in held)
+            super().__init__(*arguments)
+            held.extend(map(weakref.ref, (*self.rows, *self.held_out, self._best, self._optimizer)))
+
+    monkeypatch.setattr(fitting, "Training", Watched)
+    monkeypatch.setitem(PRESETS, "bags", Recipe(bags=3))
+    model = TabularRegressor("bags", **quick | {"max_epochs": 1}).fit(*table)
+    assert len(model.networks_) == 3 and len(held) == 3 * 8
+    assert all(reference() is None for reference in held)
 
 
 def test_weights_of_rows_and_classes_count(quick):
