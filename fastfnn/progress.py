@@ -14,9 +14,10 @@ class Progress(NamedTuple):
 
     advance: Callable[[int], object]  # after each compiled call, with its number of steps
     report: Callable[[History], object]  # after each epoch
+    plan: Callable[[int], object]  # where the number of all epochs has changed, with the new one
 
 
-NO_PROGRESS = contextlib.nullcontext(Progress(lambda count: None, lambda history: None))
+NO_PROGRESS = contextlib.nullcontext(Progress(lambda count: None, lambda history: None, lambda epochs: None))
 
 
 def progress_bar(
@@ -36,14 +37,14 @@ def progress_bar(
     """
     if isinstance(show, str):
         return _progress_line(steps, epochs, rows) if sys.stderr.isatty() else NO_PROGRESS
-    return _shown_progress(None if steps is None else epochs * steps, epochs) if show else NO_PROGRESS
+    return _shown_progress(steps, epochs) if show else NO_PROGRESS
 
 
 @contextlib.contextmanager
 def _shown_progress(steps: int | None, epochs: int) -> Iterator[Progress]:
     from tqdm import tqdm
 
-    with tqdm(total=steps, unit="step", dynamic_ncols=True) as bar:
+    with tqdm(total=None if steps is None else epochs * steps, unit="step", dynamic_ncols=True) as bar:
 
         def compiling(kernel: CompileProgress) -> None:
             bar.set_description_str(_compiling(kernel))
@@ -56,8 +57,12 @@ def _shown_progress(steps: int | None, epochs: int) -> Iterator[Progress]:
             bar.set_description_str("", refresh=False)  # the kernels that measure may have been compiled
             tqdm.write(epoch_line(history, epochs))
 
+        def plan(count: int) -> None:
+            nonlocal epochs
+            epochs, bar.total = count, None if steps is None else count * steps
+
         with on_compilation(compiling):
-            yield Progress(advance, report)
+            yield Progress(advance, report, plan)
 
 
 @contextlib.contextmanager
@@ -67,12 +72,14 @@ def _progress_line(steps: int | None, epochs: int, rows: int | None) -> Iterator
 
     # What a narrow terminal cuts off stands last. Without a bar tqdm would not cut at all.
     form = "{percentage:3.0f}% |{bar:6}| {rate_fmt}, {remaining} left  {desc}"
-    total, unit, rows_per_step = None, " steps", 1.0
-    if steps is not None and rows is not None:
-        total, unit, rows_per_step = epochs * rows, " rows", rows / steps
+    unit, rows_per_step = " steps", 1.0
+    if steps is None or rows is None:
+        rows = None
+    else:
+        unit, rows_per_step = " rows", rows / steps
     with tqdm(
-        total=total, unit=unit, unit_scale=True, dynamic_ncols=True, leave=False, bar_format=form,
-        desc=f"epoch 1/{epochs}", file=sys.stderr,
+        total=None if rows is None else epochs * rows, unit=unit, unit_scale=True, dynamic_ncols=True, leave=False,
+        bar_format=form, desc=f"epoch 1/{epochs}", file=sys.stderr,
     ) as bar:  # fmt: skip
 
         def compiling(kernel: CompileProgress) -> None:
@@ -89,8 +96,12 @@ def _progress_line(steps: int | None, epochs: int, rows: int | None) -> Iterator
                 parts.append(f"accuracy {history.val_accuracy[-1]:.4f}")
             bar.set_description_str("  ".join(parts), refresh=False)
 
+        def plan(count: int) -> None:
+            nonlocal epochs
+            epochs, bar.total = count, None if rows is None else count * rows
+
         with on_compilation(compiling):
-            yield Progress(advance, report)
+            yield Progress(advance, report, plan)
 
 
 def _compiling(kernel: CompileProgress) -> str:

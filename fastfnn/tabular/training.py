@@ -138,14 +138,15 @@ class Training:
             step_losses = self._take_steps(rates, progress)
             self._record(step_losses, float(rates[-1]), time.perf_counter() - start)
             done += share
-            progress.report(self.history)
             stops = [watcher.epoch(self.network, self.history) for watcher in watchers]
-            if any(stops) or self.history.epochs - self.best_epoch >= self._patience:
-                break
             if math.isfinite(self.deadline):
                 now = time.perf_counter()
                 possible = max(int((self.deadline - now) / (now - start)), 0)
                 planned = min(self.epochs, self.history.epochs + possible)
+                progress.plan(planned)
+            progress.report(self.history)
+            if any(stops) or self.history.epochs - self.best_epoch >= self._patience:
+                break
 
     def _take_steps(self, rates: np.ndarray, progress: Progress) -> np.ndarray:
         """Train for an epoch; returns the loss of each step."""

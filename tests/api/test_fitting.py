@@ -3,6 +3,7 @@
 import io
 import math
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from small_networks import CROSS_ENTROPIES, LOSSES, bits, network, samples
 import fastfnn as fnn
 from fastfnn import kernels, reference
 from fastfnn.fitting import Pace
+from fastfnn.progress import progress_bar
 
 
 @pytest.fixture
@@ -211,6 +213,22 @@ def test_progress_in_a_line_is_for_terminals(monkeypatch, capsys):
     assert " left  epoch 1/2" in terminal.getvalue()
     with pytest.raises(ValueError, match="progress must be one of line"):
         network().fit(x, t, progress="lines")
+
+
+def test_the_bar_and_the_line_follow_another_number_of_epochs(monkeypatch, capsys):
+    history = network().fit(*samples(), epochs=1)
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    for show, shown in ((True, " 3/6 "), ("line", " 50%")):
+        with progress_bar(show, 3, 9, 10) as progress:
+            progress.plan(2)
+            progress.report(history)
+            time.sleep(0.2)  # more often the bar is not drawn
+            progress.advance(3)
+        assert shown in terminal.getvalue()
+    assert " left  epoch 1/2" in terminal.getvalue()
+    assert capsys.readouterr().out.startswith("epoch 1/2  loss ")
 
 
 def test_fit_is_silent_by_default(capsys):

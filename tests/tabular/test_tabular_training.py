@@ -1,5 +1,6 @@
 """How the estimators for tables train: validation, schedules, budgets, weights, interruptions, determinism."""
 
+import contextlib
 import pickle
 import time
 import weakref
@@ -10,6 +11,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 import fastfnn as fnn
+from fastfnn.progress import Progress
 from fastfnn.tabular import TabularClassifier, TabularRegressor, fitting
 from fastfnn.tabular.recipe import PRESETS, Recipe
 from fastfnn.tabular.training import split
@@ -92,6 +94,20 @@ def test_a_time_budget_shortens_the_schedule_and_ends_it(table, quick):
     model.fit(*table)
     assert 1 < model.n_epochs_ < 60  # an epoch takes 0.02 s or longer
     assert rates[-1] < 0.5 * rates[0]
+
+
+def test_the_progress_counts_the_epochs_that_the_time_budget_permits(table, quick, monkeypatch):
+    planned, reported = [], []
+
+    def shown(*arguments):
+        return contextlib.nullcontext(
+            Progress(lambda count: None, lambda history: reported.append(planned[-1]), planned.append)
+        )
+
+    monkeypatch.setattr("fastfnn.tabular.training.progress_bar", shown)
+    model = TabularRegressor(**quick | {"max_epochs": 2000, "patience": 2000, "time_budget": 0.3}).fit(*table)
+    assert reported == planned
+    assert len(planned) == planned[-1] == model.n_epochs_ < 2000
 
 
 def test_a_budget_of_nothing_is_one_epoch(table, quick):
