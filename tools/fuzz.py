@@ -1,4 +1,4 @@
-"""Random cases against the reference: networks, data, options, kernels, files and wrong input.
+"""Random cases against the reference: networks, data, options, kernels, files, tables and wrong input.
 
     python tools/fuzz.py --seconds 600 --seed 1     as many cases as fit into the time
     python tools/fuzz.py --seed 1 --case 123        case 123 of seed 1, which is shown and run alone
@@ -12,6 +12,8 @@ crash or a hang is found, too, and attributed to its case. The kinds of cases:
     layers   the textbook API (fuzz_layers.py)
     file     save and load, and damaged files (fuzz_files.py)
     wrong    wrong arguments (fuzz_wrong.py)
+    tabular  networks for tables (fuzz_tabular.py)
+    table    estimators of fastfnn.tabular on frames (fuzz_table.py)
 
 Results must have the same bits for every number of threads, and differ from the reference's by no more than rounding
 explains (fuzz_rounding.py). No call may change its inputs. A failure is printed with the command that repeats it and

@@ -52,7 +52,9 @@ LARGE = 0.025  # share of the cases up to the second number
 MOST_STEPS = 20  # rounding errors grow with the steps
 MOST_WEIGHTED = 300  # samples: the reference computes weighted losses one by one
 
-KINDS = {"network": 0.4, "kernel": 0.25, "layers": 0.1, "file": 0.1, "wrong": 0.15}  # probabilities
+KINDS = {  # probabilities
+    "network": 0.35, "kernel": 0.2, "layers": 0.08, "file": 0.09, "wrong": 0.13, "tabular": 0.12, "table": 0.03,
+}  # fmt: skip
 
 
 def draw(seed: int, number: int) -> Case:
@@ -60,7 +62,8 @@ def draw(seed: int, number: int) -> Case:
     rng = np.random.default_rng([seed, number])
     kind = str(rng.choice(list(KINDS), p=list(KINDS.values())))
     case = {"kind": kind, "seed": int(rng.integers(2**31))}
-    return case | {"network": _network, "kernel": _kernel, "layers": _layers, "file": _file, "wrong": _wrong}[kind](rng)
+    drawing = {"network": _network, "kernel": _kernel, "layers": _layers, "file": _file, "wrong": _wrong}
+    return case | (drawing | {"tabular": _tabular, "table": _table})[kind](rng)
 
 
 def describe(case: Case) -> str:
@@ -247,3 +250,72 @@ def _wrong(rng: np.random.Generator) -> Case:
     case = {"inputs": 3, "hidden": [[4, "tanh"]], "outputs": pick(rng, 1, 2, 3), "loss": pick(rng, *LOSSES)}
     options = _options(rng)
     return {**case, **options, "calls": int(rng.integers(10, 30))}
+
+
+# Bins or categories of a feature, and numbers that it becomes: around the widths of vectors, and primes.
+FEATURE_COUNTS = (1, 2, 3, 4, 5, 7, 8, 13, 16, 17, 24, 31, 48)
+FEATURE_WIDTHS = (1, 2, 3, 4, 5, 7, 8, 9, 11, 12, 13, 15, 16, 17, 24, 31)
+TABULAR_LAYOUTS = ("F", "strided", "reversed", "sliced", "readonly")
+
+
+def _tabular(rng: np.random.Generator) -> Case:
+    """A network for tables."""
+    features = [_feature(rng) for _ in range(pick(rng, 1, 2, 3, 5, 8, 11))]
+    hidden = [
+        [int(rng.integers(1, 41)) if chance(rng, 0.85) else pick(rng, 64, 127, 128, 129, 256), activation(rng)]
+        for _ in range(int(rng.integers(1, 4)))
+    ]
+    case: Case = {"features": features, "hidden": hidden, "outputs": pick(rng, 1, 2, 3, 5, 10)}
+    case |= {"loss": pick(rng, *LOSSES), "members": pick(rng, 1, 2, 3, 4, 5), "scaled": chance(rng, 0.5)}
+    if chance(rng, 0.4):
+        case["dtype"] = "float64"
+    if chance(rng, 0.3):
+        case["dropout"] = pick(rng, 0.1, 0.5)
+    inputs = sum(width for _, _, width in features)
+    work = _parameters(case | {"inputs": inputs}) * case["members"]
+    case["samples"] = samples = _samples(rng, work)
+    if chance(rng, 0.3):
+        case["sample_weight"] = True
+        case["samples"] = samples = min(samples, max(MOST_WEIGHTED // case["members"], 1))
+    if chance(rng, 0.3):
+        case["x"] = {"layout": pick(rng, *TABULAR_LAYOUTS)}
+    if chance(rng, 0.2):
+        case["not finite"] = pick(rng, "nan", "inf", "-inf")
+    case["fit"] = {"optimizer": pick(rng, *OPTIMIZERS), "batch_size": pick(rng, 1, 2, 7, 17, 33, 64, 100, 256, samples)}
+    case["fit"] |= {"epsilon": 0.01} if case["fit"]["optimizer"] in ADAPTIVE else {}
+    case["fit"] |= {"clip_norm": pick(rng, 0.01, 0.5)} if chance(rng, 0.2) else {}
+    case["fit"] |= {"epochs": 2} if chance(rng, 0.3) else {}
+    case["samples"] = min(samples, MOST_STEPS * case["fit"]["batch_size"])
+    return case
+
+
+def _feature(rng: np.random.Generator) -> list[Any]:
+    kind = pick(rng, "plain", "bins", "bins", "categories")
+    return [kind, 0, 1] if kind == "plain" else [kind, pick(rng, *FEATURE_COUNTS), pick(rng, *FEATURE_WIDTHS)]
+
+
+# Columns of frames, and what holds them, see fuzz_table.py.
+COLUMNS = (
+    "numbers", "whole numbers", "few numbers", "two numbers", "large numbers", "tiny numbers", "Booleans", "constant",
+    "nothing", "few categories", "many categories", "names", "mixed", "dates", "dates with zone", "dates of objects",
+    "durations", "nullable numbers", "nullable Booleans",
+)  # fmt: skip
+TARGETS = ("number", "two numbers", "quantiles", "two classes", "classes", "Boolean", "whole classes", "one number")
+CONTAINERS = ("pandas", "polars", "pyarrow", "objects")
+
+
+def _table(rng: np.random.Generator) -> Case:
+    """An estimator of `fastfnn.tabular` on a frame."""
+    columns = [[pick(rng, *COLUMNS), pick(rng, 0.0, 0.0, 0.1, 0.9)] for _ in range(int(rng.integers(1, 7)))]
+    case: Case = {"columns": columns, "target": pick(rng, *TARGETS), "rows": pick(rng, 1, 2, 7, 60, 101, 130, 300)}
+    case["container"] = pick(rng, *CONTAINERS)
+    options = {
+        "members": pick(rng, 1, 2, 3), "bins": pick(rng, 0, 1, 2, 5, 48), "embedding_size": pick(rng, 1, 3, 8),
+        "hidden_layer_sizes": int(rng.integers(1, 41)), "batch_size": pick(rng, 1, 7, 32, 1000),
+        "validation_fraction": pick(rng, 0.0, 0.2), "dropout": pick(rng, 0.0, 0.2), "weight_decay": pick(rng, 0.0, 0.1),
+    }  # fmt: skip
+    case["options"] = {name: value for name, value in options.items() if chance(rng, 0.4)}
+    case["options"] |= {"preset": pick(rng, "fast", "fast", "default", "best"), "max_epochs": pick(rng, 1, 2)}
+    if chance(rng, 0.2):
+        case["sample_weight"] = True
+    return case

@@ -12,6 +12,7 @@ column that is wrong, or missing, exceeds it by orders of magnitude, which tests
 """
 
 import contextlib
+import math
 import sys
 import types
 from collections.abc import Callable, Iterator
@@ -20,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from fastfnn import reference
-from fastfnn.reference import losses, update_rules
+from fastfnn.reference import losses, tabular, update_rules
 
 FACTOR = 6
 STEP_EPS = 2.0  # error of a few operations on one element, in eps
@@ -77,7 +78,7 @@ class Rounding:
 def rounding(errors: Rounding) -> Iterator[None]:
     """Inside the context, the reference makes these errors."""
     exact, exact_update, exact_losses = types.SimpleNamespace(**vars(reference)), update_rules.update, losses.LOSS
-    exact_own_loss = losses._given_loss
+    exact_own_loss, exact_tabular = losses._given_loss, types.SimpleNamespace(**vars(tabular))
 
     def affine_forward(out: Any, x: Any, weight: Any, bias: Any) -> None:
         exact.affine_forward(out, x, weight, bias)
@@ -137,6 +138,35 @@ def rounding(errors: Rounding) -> Iterator[None]:
         for state in (first, second):  # which may hold squares: they stay positive
             state *= 1 + STEP_EPS * errors.eps * errors.signs(state.shape)
 
+    def product(subscripts: str, first: Any, second: Any) -> Any:
+        out = exact_tabular.product(subscripts, first, second)
+        names, result = subscripts.replace(",", "").split("->")
+        sizes = dict(zip(names, first.shape + second.shape, strict=True))
+        terms = math.prod(size for name, size in sizes.items() if name not in result) + 1
+        partial = np.sqrt(exact_tabular.product(subscripts, first * first, second * second) + out * out)
+        errors.touch(out, partial, sum_eps(terms))
+        return out
+
+    def total(array: Any, axes: Any) -> Any:
+        out = exact_tabular.total(array, axes)
+        terms = array.size // max(out.size, 1)
+        errors.touch(out, np.sqrt(exact_tabular.total(array * array, axes) + out * out), sum_eps(terms))
+        return out
+
+    def embedded(x: Any, tables: Any, features: Any) -> Any:
+        out = exact_tabular.embedded(x, tables, features)
+        sizes = exact_tabular.embedded(np.abs(x), [np.abs(table) for table in tables], features)
+        in_bins = np.repeat(features[:, 0] == tabular.BINS, features[:, 2])  # the other embeddings are exact
+        errors.touch(out, in_bins * (np.abs(out) + np.abs(sizes)), sum_eps(int(features[:, 1].max())))
+        return out
+
+    def embedded_backward(grads: Any, grad_out: Any, x: Any, features: Any) -> None:
+        exact_tabular.embedded_backward(grads, grad_out, x, features)
+        squares = [np.zeros_like(grad) for grad in grads]
+        exact_tabular.embedded_backward(squares, grad_out * grad_out, x, features)
+        for grad, square in zip(grads, squares, strict=True):
+            errors.touch(grad, np.sqrt(np.abs(square) + grad * grad), sum_eps(len(x) + len(grad)))
+
     def loss(function: Callable[..., float]) -> Callable[..., float]:
         def rounded(grad: Any, logits: Any, targets: Any, *arguments: Any) -> float:
             logits = logits.copy()
@@ -159,6 +189,10 @@ def rounding(errors: Rounding) -> Iterator[None]:
         exact.batch_norm_backward: batch_norm_backward,
         exact_update: update,
         exact_own_loss: loss(exact_own_loss),
+        exact_tabular.product: product,
+        exact_tabular.total: total,
+        exact_tabular.embedded: embedded,
+        exact_tabular.embedded_backward: embedded_backward,
     }
     changed[exact_losses] = tuple(changed[function] for function in exact_losses)
     with _in_all_modules({id(old): new for old, new in changed.items()}):

@@ -7,8 +7,10 @@ from fuzz_cases import Case
 
 # Entries that a case cannot do without.
 NEEDED = ("kind", "seed", "inputs", "outputs", "hidden", "loss", "samples", "x", "t", "name", "rows", "targets", "rule",
-          "activation", "optimizer", "sizes", "damage", "calls")  # fmt: skip
-SIZES = ("samples", "inputs", "outputs", "rows", "batch_size", "validation")
+          "activation", "optimizer", "sizes", "damage", "calls", "features", "members", "scaled", "columns", "target",
+          "container", "options", "preset", "max_epochs")  # fmt: skip
+LISTS = ("hidden", "damage", "features", "columns")
+SIZES = ("samples", "members", "inputs", "outputs", "rows", "batch_size", "validation")
 
 
 def smaller(case: Case) -> Iterator[Case]:
@@ -21,7 +23,7 @@ def smaller(case: Case) -> Iterator[Case]:
         name = path[-1]
         if isinstance(name, str) and name not in NEEDED:
             yield _changed(case, path, None, remove=True)
-        if isinstance(value, list) and name in ("hidden", "damage"):
+        if isinstance(value, list) and name in LISTS:
             for index in range(len(value)):
                 yield _changed(case, path, value[:index] + value[index + 1 :])
         is_size = name in SIZES or (isinstance(name, int) and isinstance(value, int))

@@ -42,10 +42,12 @@ def runner(kind: str) -> Callable[..., list[str]]:
     import fuzz_kernels
     import fuzz_layers
     import fuzz_network
+    import fuzz_table
+    import fuzz_tabular
     import fuzz_wrong
 
     modules = {"network": fuzz_network, "kernel": fuzz_kernels, "layers": fuzz_layers, "file": fuzz_files}
-    return (modules | {"wrong": fuzz_wrong})[kind].run
+    return (modules | {"wrong": fuzz_wrong, "tabular": fuzz_tabular, "table": fuzz_table})[kind].run
 
 
 def main() -> None:

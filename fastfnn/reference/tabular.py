@@ -126,12 +126,24 @@ def embedded_backward(grads: list[np.ndarray], grad_out: np.ndarray, x: np.ndarr
             np.add.at(grad, bins, part)
 
 
+def product(subscripts: str, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return sums of products of two arrays, in the notation of `numpy.einsum`."""
+    result: np.ndarray = np.einsum(subscripts, first, second, optimize=True)
+    return result
+
+
+def total(array: np.ndarray, axes: int | tuple[int, ...]) -> np.ndarray:
+    """Return the sums of an array over axes."""
+    result: np.ndarray = array.sum(axis=axes)
+    return result
+
+
 class Kept(NamedTuple):
     """What the forward pass of a hidden layer keeps: arrays (B, M, I) and (B, M, O)."""
 
     x: np.ndarray  # before the scales
     scaled: np.ndarray  # the input of the product
-    product: np.ndarray  # before the scales of the outputs
+    out: np.ndarray  # of the product, before the scales of the outputs
     u: np.ndarray
     mask: np.ndarray | None  # of dropout
 
@@ -144,8 +156,8 @@ def members_forward(
     for number, (layer, activation) in enumerate(zip(parts.hidden, activations[:-1], strict=True), 1):
         given = x
         scaled = given if layer.scale_in is None else given * layer.scale_in
-        product = scaled @ layer.weight
-        u = (product if layer.scale_out is None else product * layer.scale_out) + layer.bias
+        out = product("bmi,io->bmo", scaled, layer.weight)
+        u = (out if layer.scale_out is None else out * layer.scale_out) + layer.bias
         x = np.empty_like(u)
         activation_forward(x, u, activation)
         mask = None
@@ -154,8 +166,8 @@ def members_forward(
             dropout_mask(mask, number, step, setting["dropout"], setting["dropout_scale"], int(setting["seed"]))
             mask = mask.reshape(u.shape)
             x = x * mask
-        kept.append(Kept(given, scaled, product, u, mask))
-    return np.einsum("bmh,mhk->bmk", x, parts.head) + parts.head_bias, x, kept
+        kept.append(Kept(given, scaled, out, u, mask))
+    return product("bmh,mhk->bmk", x, parts.head) + parts.head_bias, x, kept
 
 
 def members_backward(
@@ -163,9 +175,9 @@ def members_backward(
     activations: np.ndarray,
 ) -> np.ndarray:  # fmt: skip
     """Write the gradients of all layers, from dE/dy (B, M, K); returns dE/de (B, D)."""
-    grads.head[...] = np.einsum("bmh,bmk->mhk", last, grad_out)
-    grads.head_bias[...] = grad_out.sum(axis=0)
-    grad = np.einsum("bmk,mhk->bmh", grad_out, parts.head)
+    grads.head[...] = product("bmh,bmk->mhk", last, grad_out)
+    grads.head_bias[...] = total(grad_out, 0)
+    grad = product("bmk,mhk->bmh", grad_out, parts.head)
     for layer, into, own, activation in reversed(
         list(zip(parts.hidden, grads.hidden, kept, activations[:-1], strict=True))
     ):
@@ -173,17 +185,16 @@ def members_backward(
             grad = grad * own.mask
         delta = np.empty_like(own.u)
         activation_backward(delta, grad, own.u, activation)
-        into.bias[...] = delta.sum(axis=0 if len(into.bias) > 1 else (0, 1))
+        into.bias[...] = total(delta, 0 if len(into.bias) > 1 else (0, 1))
         if layer.scale_out is not None and into.scale_out is not None:
-            into.scale_out[...] = (delta * own.product).sum(axis=0)
+            into.scale_out[...] = product("bmo,bmo->mo", delta, own.out)
             delta = delta * layer.scale_out
-        into.weight[...] = np.einsum("bmi,bmo->io", own.scaled, delta)
-        grad = delta @ layer.weight.T
+        into.weight[...] = product("bmi,bmo->io", own.scaled, delta)
+        grad = product("bmo,io->bmi", delta, layer.weight)
         if layer.scale_in is not None and into.scale_in is not None:
-            into.scale_in[...] = (grad * own.x).sum(axis=0)
+            into.scale_in[...] = product("bmi,bmi->mi", grad, own.x)
             grad = grad * layer.scale_in
-    total: np.ndarray = grad.sum(axis=1)
-    return total
+    return total(grad, 1)
 
 
 def tabular_forward(
@@ -212,7 +223,7 @@ def tabular_forward(
     y, _, _ = members_forward(embedded(x, parts.tables, features), parts, activations, members, setting, 1)
     activated = np.empty((len(x) * members, y.shape[2]), y.dtype)
     activation_forward(activated, y.reshape(activated.shape), activations[-1])
-    out[...] = activated.reshape(y.shape).mean(axis=1)
+    out[...] = total(activated.reshape(y.shape), 1) / members
 
 
 def tabular_gradient(

@@ -10,6 +10,7 @@ import pytest
 from programs import TOOLS, tool
 
 import fastfnn as fnn
+import fastfnn.tabular
 from fastfnn import FNN, files, kernels, layers, validation
 
 pytestmark = pytest.mark.skipif(not TOOLS.is_dir(), reason="the tools are not beside the tests")
@@ -83,6 +84,10 @@ MUTATIONS = [
     ("affine_backward", 1, last_element, "layers"),
     ("tanh_backward", 0, last_row, "layers"),
     ("batch_norm_backward", 1, last_element, "layers"),
+    ("tabular_forward", 0, last_element, "tabular"),
+    ("tabular_gradient", 0, last_element, "tabular"),
+    ("tabular_steps", 0, last_element, "tabular"),
+    ("tabular_steps", 3, last_element, "tabular"),  # the loss of the last step
 ]
 # What a case must have to show it.
 HAVING = {"train_steps 3": "batch_norm", "tanh_backward 0": "Tanh", "batch_norm_backward 1": "batch_norm"}
@@ -90,6 +95,7 @@ HAVING |= {"softmax_cross_entropy 0": "softmax", "sigmoid_cross_entropy 0": "sig
 HAVING |= {"poisson 0": "poisson", "quantile 0": "quantile"}
 HAVING |= {"adam_update 0": '"adam"', "adagrad_update 1": "adagrad", "batch_norm_backward 0": "batch_norm"}
 HAVING |= {"train_steps 19": "Adam", "train_steps 8": "sample_weight", "network_gradient 11": "dropout"}
+HAVING |= {"tabular_gradient 11": "dropout"}
 
 
 @pytest.mark.parametrize(("name", "argument", "change", "kind"), MUTATIONS)
@@ -116,6 +122,9 @@ ARGUMENTS = [
     ("train_steps", 19, lambda steps: steps + 1),  # the steps before, which Adam and dropout depend on
     ("train_steps", 8, lambda weights: weights[:0]),
     ("network_gradient", 11, lambda step: step + 1),
+    ("tabular_gradient", 3, lambda targets: np.roll(targets, 1, axis=0)),
+    ("tabular_gradient", 11, lambda step: step + 1),
+    ("tabular_steps", 8, lambda rates: rates * 1.001),
 ]
 
 
@@ -127,7 +136,8 @@ def test_a_wrong_argument_of_a_kernel_is_found(monkeypatch, name, argument, chan
         return right(*arguments[:argument], change(arguments[argument]), *arguments[argument + 1 :])
 
     monkeypatch.setattr(kernels, name, wrong)
-    assert found("network", having=HAVING.get(f"{name} {argument}", ""))
+    kind = "tabular" if name.startswith("tabular") else "network"
+    assert found(kind, having=HAVING.get(f"{name} {argument}", ""))
 
 
 @pytest.mark.skipif(THREADS == 1, reason="needs two threads")
@@ -142,6 +152,23 @@ def test_a_bit_that_depends_on_the_threads_is_found(monkeypatch, name, kind):
 
     monkeypatch.setattr(kernels, name, wrong)
     assert "other bits" in found(kind)
+
+
+def test_predictions_of_tables_that_are_not_finite_are_found(monkeypatch):
+    monkeypatch.setattr(kernels, "tabular_forward", lambda out, *arguments: out.fill(np.nan))
+    assert found("table") == "predictions are not finite"
+
+
+def test_other_predictions_of_a_table_after_loading_are_found(monkeypatch):
+    right = fastfnn.tabular.load
+
+    def wrong(path):
+        model = right(path)
+        model.networks_[0].params[-1] += 1
+        return model
+
+    monkeypatch.setattr(fastfnn.tabular, "load", wrong)
+    assert found("table") == "other bits after save and load"
 
 
 def test_a_changed_input_is_found(monkeypatch):
@@ -229,9 +256,9 @@ def test_a_wrong_layer_of_the_book_is_found(monkeypatch):
 
 
 def test_a_case_depends_on_seed_and_number_alone():
-    drawn = [cases.draw(1, number) for number in range(50)]
-    assert drawn == [cases.draw(1, number) for number in range(50)]
-    assert drawn != [cases.draw(2, number) for number in range(50)]
+    drawn = [cases.draw(1, number) for number in range(200)]
+    assert drawn == [cases.draw(1, number) for number in range(200)]
+    assert drawn != [cases.draw(2, number) for number in range(200)]
     assert drawn == [json.loads(cases.describe(case)) for case in drawn]
     assert {case["kind"] for case in drawn} == set(cases.KINDS)
 
@@ -247,6 +274,9 @@ def test_cases_cover_what_they_should():
         *cases.DTYPES,
         *cases.LAYOUTS,
         *cases.OPTIMIZERS,
+        *cases.COLUMNS,
+        *cases.TARGETS,
+        *cases.CONTAINERS,
     ]
     names += [*cases.INPUT_DTYPES, *cases.LABEL_DTYPES, *cases.SCHEDULES, *cases.KERNELS]
     assert [name for name in names if f'"{name}"' not in text] == []
