@@ -55,6 +55,9 @@ TESTS = (
     *("sklearn/test_estimator_files.py", "sklearn/test_ecosystem.py", "tables/test_table_columns.py"),
     *("tables/test_table_files.py", "tables/test_table_models.py", "cli/test_cli_tables.py"),
     *("interop/test_onnx.py", "interop/test_onnx_tables.py", "interop/test_from_sklearn.py"),
+    *("kernels/tabular/test_tabular.py", "tabular/test_columns_of_tables.py", "tabular/test_tabular_files.py"),
+    *("tabular/test_tabular_training.py", "tabular/test_tabular_predictions.py", "cli/test_cli_tabular.py"),
+    *("tabular/test_tabular_estimator_checks.py", "tables/test_tabular_models.py"),
 )
 
 ORIGIN = "import fastfnn, pathlib, sys; sys.exit(sys.prefix not in map(str, pathlib.Path(fastfnn.__file__).parents))"
