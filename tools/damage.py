@@ -81,6 +81,7 @@ def _tabular() -> Any:
 
     places = [f"place {i % 9}" for i in range(40)]
     frame = pandas.DataFrame({"age": [None, 1.0, 2.0, 4.0] * 10, "side": ["north", None] * 20, "place": places})
+    frame["day"] = pandas.date_range("2020-01-31", periods=40)
     model = TabularClassifier(hidden_layer_sizes=(6, 5), members=2, embedding_size=3, max_epochs=2, random_state=0)
     return model.fit(frame, ["a", "b", "c", "b"] * 10)
 
@@ -94,7 +95,11 @@ def _load_tabular(path: pathlib.Path) -> Any:
 def _predict_tabular(model: Any) -> Any:
     import pandas
 
-    return model.predict(pandas.DataFrame({column.name: ["1", None] for column in model.columns_}))
+    columns: dict[str, Any] = {column.name: ["1", None] for column in model.columns_}
+    for column in model.columns_:
+        if column.kind == "date":
+            columns[column.name] = pandas.to_datetime(["2020-01-31", None], utc=column.dates == "aware")
+    return model.predict(pandas.DataFrame(columns))
 
 
 def _save_training(net: fnn.FNN, path: pathlib.Path) -> None:
