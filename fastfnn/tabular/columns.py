@@ -250,7 +250,7 @@ def _number(raw: Raw, weights: np.ndarray, target: np.ndarray, recipe: Recipe) -
     most = recipe.bins if recipe.bins else PLAIN_KNOTS
     if len(different) > most:
         by_tree = recipe.bins and recipe.bins_by == "tree"
-        edges = _tree_edges(values, weights, target, most) if by_tree else _quantiles(different, shares, most)
+        edges = _tree_edges(values, weights, target, most) if by_tree else _edges(different, shares, most)
     median = float(_quantiles(different, shares, 2)[1:2].sum()) if len(different) > 1 else float(different[0])
     knots = np.array([-1.0, 1.0]) if len(different) == 2 else _knots(edges, different, shares, recipe.scaling)
     return NumberColumn(raw.name, edges, knots, median, missing, recipe.embedding_size if embedded else 0)
@@ -276,6 +276,19 @@ def _quantiles(different: np.ndarray, shares: np.ndarray, parts: int) -> np.ndar
     places = np.searchsorted(np.cumsum(shares), levels - 1e-9)
     edges: np.ndarray = np.unique(different[np.minimum(places, len(different) - 1)])
     return edges
+
+
+def _edges(different: np.ndarray, shares: np.ndarray, most: int) -> np.ndarray:
+    """Return the edges of at most `most` bins with about the same number of rows.
+
+    Where bins are left since many rows have one value, such as the zeros of counts, the values beside it are edges:
+    then the step from it to any other value is a bin of its own.
+    """
+    edges = _quantiles(different, shares, most).tolist()
+    frequent = [place for place in np.argsort(-shares, kind="stable")[:most] if shares[place] * most > 1]
+    beside = [place + step for place in frequent for step in (1, -1) if 0 <= place + step < len(different)]
+    others = [value for value in dict.fromkeys(different[beside].tolist()) if value not in edges]
+    return np.array(sorted(edges + others[: most + 1 - len(edges)]))
 
 
 def _tree_edges(values: np.ndarray, weights: np.ndarray, target: np.ndarray, most: int) -> np.ndarray:

@@ -191,6 +191,14 @@ def test_a_number_of_few_different_values_has_a_bin_between_two_of_them():
     assert inputs(column, [1, 3, 4]) == [[0], [1.5], [2]]
 
 
+def test_a_frequent_value_has_edges_beside_it_if_bins_are_left():
+    counts = np.repeat(np.arange(30.0), [700, *[10] * 29])
+    assert learnt(counts, bins=8).edges.tolist() == [0, 1, 5, 17, 29]
+    around = np.concatenate([np.zeros(600), -np.arange(1.0, 201), np.arange(1.0, 201)])
+    assert learnt(around, bins=5).edges.tolist() == [-200, -1, 0, 1, 200]
+    assert learnt(around, bins=2).edges.tolist() == [-200, 0, 200]
+
+
 def test_a_number_of_two_values_is_plain():
     column = learnt([0, 1, 1])
     assert (column.bins, inputs(column, [0, 1, 0.5, 7])) == (0, [[-1], [1], [0], [1]])
