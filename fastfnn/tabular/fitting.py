@@ -6,7 +6,6 @@ it. `base.TabularEstimator.fit` calls both, and takes over what comes of them.
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -88,9 +87,10 @@ def _evaluation_rows(
 
 
 def train(estimator: Any, known: Learnt, start: float, trainings: list[Training]) -> None:
-    """Train a network for each bag; each training is appended before it runs. `start` is when `fit` began.
+    """Train a network for each bag; each training is appended once its network has its best parameters.
 
-    A training that has ended holds its rows no longer, so that memory does not grow with the number of networks.
+    A training that is appended holds its rows no longer, so that memory does not grow with the number of networks.
+    `start` is when `fit` began.
     """
     fraction, budget, show = estimator._checked_options()
     recipe, encoding, target, rows, given, seed = known
@@ -104,13 +104,13 @@ def train(estimator: Any, known: Learnt, start: float, trainings: list[Training]
         )  # fmt: skip
         encoding.begin_unknown(network)
         chosen_rows, others = split(rng, rows.y, fraction if given is None else 0.0)
-        now = time.perf_counter()
-        deadline = now + (start + budget - now) / (recipe.bags - number)
         held_out = rows.at(others) if given is None else given
-        training = Training(network, target, rows.at(chosen_rows), held_out, recipe, rng, deadline)
-        trainings.append(training)
+        training = Training(
+            network, target, rows.at(chosen_rows), held_out, recipe, rng, encoding.settle_unknown, start + budget,
+            recipe.bags - number,
+        )  # fmt: skip
         try:
             training.run(show, estimator._watchers)
         finally:
-            encoding.settle_unknown(network, training.rows.x)
             training.release()
+            trainings.append(training)

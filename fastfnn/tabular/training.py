@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -71,8 +71,13 @@ class Training:
     recipe : Recipe
     rng : Generator
         Draws the order of the rows.
-    deadline : float
-        When it must end, by `time.perf_counter`; infinity for never.
+    settle : callable
+        Called with the network and the samples for training before the network is measured and kept: sets the
+        parameters that no row trains.
+    end : float
+        When all networks must be trained, by `time.perf_counter`; infinity for never.
+    networks : int
+        Networks that are not trained yet, this one included: they share the time that is left.
 
     Attributes
     ----------
@@ -82,19 +87,31 @@ class Training:
         The validation score after each epoch, lower is better.
     best_epoch : int
         The epoch, from 1, whose parameters are kept; 0 before the first has ended.
+    ended : bool
+        Whether all epochs were taken, without an exception.
+
+    Notes
+    -----
+    The schedule of the learning rate is followed by steps, as in a training without an end; or by time, where that
+    passes faster: then it comes to its end when the time is over, or with the last epoch that fits. What is compiled
+    or loaded first does not count.
     """
 
     def __init__(
         self, network: TabularNetwork, target: Target, rows: Rows, held_out: Rows, recipe: Recipe,
-        rng: np.random.Generator, deadline: float,
+        rng: np.random.Generator, settle: Callable[[TabularNetwork, np.ndarray], None], end: float, networks: int,
     ) -> None:  # fmt: skip
         self.network: TabularNetwork = network
         self.target: Target = target
         self.rows: Rows = rows
         self.held_out: Rows = held_out
         self.recipe: Recipe = recipe
-        self.deadline: float = deadline
         self._rng = rng
+        self._settle = settle
+        self._end, self._networks = end, networks
+        self._begin = 0.0  # of the schedule and the share of the time, by `time.perf_counter`
+        self._deadline = math.inf
+        self._step_seconds = 0.0  # of the latest steps; 0 before the first
         self.batch_size: int = recipe.batch(len(rows.x))
         self.steps: int = -(-len(rows.x) // self.batch_size)
         self.epochs: int = recipe.epochs(self.steps)
@@ -110,54 +127,78 @@ class Training:
         self.history: History = History()
         self.scores: list[float] = []
         self.best_epoch: int = 0
+        self.ended: bool = False
         self._best = network.params.copy()
 
     def run(self, show: bool | str, watchers: Sequence[Callback]) -> None:
-        """Train; the network has its best parameters afterwards, also after an exception."""
-        try:
-            for watcher in watchers:
-                watcher.begin(self.network, self.history)
-            with progress_bar(show, self.steps, self.epochs, len(self.rows.x)) as progress:
-                self._run_epochs(progress, watchers)
-            for watcher in watchers:
-                watcher.end(self.network, self.history)
-        finally:
-            self.network.params[...] = self._best
+        """Train; `release` then gives the network its best parameters."""
+        for watcher in watchers:
+            watcher.begin(self.network, self.history)
+        with progress_bar(show, self.steps, self.epochs, len(self.rows.x)) as progress:
+            self._load_kernels()
+            self._begin = time.perf_counter()
+            self._deadline = self._begin + (self._end - self._begin) / self._networks
+            self._run_epochs(progress, watchers)
+        for watcher in watchers:
+            watcher.end(self.network, self.history)
+        self.ended = True
 
     def release(self) -> None:
-        """Free the rows, and the copies of parameters; what was measured stays."""
+        """Give the network its best parameters, and free the rows and the copies; what was measured stays."""
+        self.network.params[...] = self._best
         del self.rows, self.held_out, self._targets, self._weights, self._optimizer, self._best
+
+    def _load_kernels(self) -> None:
+        """Have the kernels compiled or loaded, which may take long, before the time of the schedule begins."""
+        self._train(np.empty((0, self.batch_size), np.int64), np.empty(0))
+        if len(self.held_out.x):
+            self.network.predict(self.held_out.x[:1])
+
+    def _train(self, order: np.ndarray, rates: np.ndarray) -> np.ndarray:
+        return self.network.train(
+            self.rows.x, self._targets, order, rates, optimizer=self._optimizer, batch_size=self.batch_size,
+            sample_weight=self._weights,
+        )  # fmt: skip
 
     def _run_epochs(self, progress: Progress, watchers: Sequence[Callback]) -> None:
         planned = self.epochs
-        done = 0.0  # share of the schedule
         while self.history.epochs < planned:
             start = time.perf_counter()
-            share = (1 - done) / (planned - self.history.epochs)
-            rates = self.recipe.rates(done + share * np.arange(self.steps) / self.steps)
-            step_losses = self._take_steps(rates, progress)
-            self._record(step_losses, float(rates[-1]), time.perf_counter() - start)
-            done += share
+            step_losses, rate = self._take_steps(progress)
+            self._record(step_losses, rate, time.perf_counter() - start)
+            seconds = time.perf_counter() - start
             stops = [watcher.epoch(self.network, self.history) for watcher in watchers]
-            if math.isfinite(self.deadline):
-                now = time.perf_counter()
-                possible = max(int((self.deadline - now) / (now - start)), 0)
+            if math.isfinite(self._deadline):
+                possible = max(int((self._deadline - time.perf_counter()) / seconds), 0)
                 planned = min(self.epochs, self.history.epochs + possible)
                 progress.plan(planned)
             progress.report(self.history)
             if any(stops) or self.history.epochs - self.best_epoch >= self._patience:
                 break
 
-    def _take_steps(self, rates: np.ndarray, progress: Progress) -> np.ndarray:
-        """Train for an epoch; returns the loss of each step."""
+    def _schedule(self, first: int, last: int) -> np.ndarray:
+        """Return the share of the schedule that is over before each of some steps of the epoch, below 1."""
+        before = self.history.epochs * self.steps
+        by_steps = np.arange(before + first, before + last) / (self.epochs * self.steps)
+        if math.isinf(self._deadline) or not self._step_seconds:
+            return by_steps
+        now = time.perf_counter()
+        end = now + (self.steps - first) * self._step_seconds  # of this epoch
+        if end + self.steps * self._step_seconds <= self._deadline:  # another one fits
+            end = self._deadline
+        by_time = (now - self._begin + np.arange(last - first) * self._step_seconds) / (end - self._begin)
+        return np.maximum(by_steps, by_time)
+
+    def _take_steps(self, progress: Progress) -> tuple[np.ndarray, float]:
+        """Train for an epoch; returns the loss of each step, and the learning rate of the last."""
         order = self._rng.permutation(len(self.rows.x))
-        step_losses = np.empty(self.steps)
+        rates, step_losses = np.empty((2, self.steps))
         for first, last in self._pace.slices(self.steps):
+            start = time.perf_counter()
+            rates[first:last] = self.recipe.rates(self._schedule(first, last))
             part = order[first * self.batch_size : last * self.batch_size]
-            step_losses[first:last] = self.network.train(
-                self.rows.x, self._targets, part[np.newaxis], rates[first:last], optimizer=self._optimizer,
-                batch_size=self.batch_size, sample_weight=self._weights,
-            )  # fmt: skip
+            step_losses[first:last] = self._train(part[np.newaxis], rates[first:last])
+            self._step_seconds = (time.perf_counter() - start) / (last - first)
             progress.advance(last - first)
         finite = np.isfinite(step_losses)
         if not finite.all() or not np.isfinite(self.network.params).all():
@@ -167,12 +208,13 @@ class Training:
                 f"learning_rate than {self.recipe.learning_rate:g}",
                 self.history.epochs + 1, step + 1, float(rates[step]),
             )  # fmt: skip
-        return step_losses
+        return step_losses, float(rates[-1])
 
     def _record(self, step_losses: np.ndarray, rate: float, seconds: float) -> None:
         """Measure the network after an epoch, and keep its parameters if they are the best so far."""
         (loss,) = epoch_losses(step_losses[np.newaxis], self.batch_size, len(self.rows.x))
         values = {"loss": [loss], "seconds": [seconds], "samples_per_second": [len(self.rows.x) / seconds]}
+        self._settle(self.network, self.rows.x)
         is_best = True
         if len(self.held_out.x):
             x, y, weights = self.held_out

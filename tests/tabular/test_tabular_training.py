@@ -13,6 +13,7 @@ from sklearn.exceptions import NotFittedError
 import fastfnn as fnn
 from fastfnn.progress import Progress
 from fastfnn.tabular import TabularClassifier, TabularRegressor, fitting
+from fastfnn.tabular.network import TabularNetwork
 from fastfnn.tabular.recipe import PRESETS, Recipe
 from fastfnn.tabular.training import split
 
@@ -81,21 +82,6 @@ def test_eval_set_may_lack_classes_but_not_have_others(table, others, quick):
         TabularClassifier(**quick).fit(X, y, eval_set=others[0])
 
 
-def test_a_time_budget_shortens_the_schedule_and_ends_it(table, quick):
-    rates = []
-
-    class Watcher(fnn.Callback):
-        def epoch(self, net, history):
-            rates.append(history._last_rate)
-            time.sleep(0.02)
-
-    model = TabularRegressor(**quick | {"max_epochs": 2000, "patience": 2000, "time_budget": 1.0})
-    model._watchers = [Watcher()]
-    model.fit(*table)
-    assert 1 < model.n_epochs_ < 60  # an epoch takes 0.02 s or longer
-    assert rates[-1] < 0.5 * rates[0]
-
-
 def test_the_progress_counts_the_epochs_that_the_time_budget_permits(table, quick, monkeypatch):
     planned, reported = [], []
 
@@ -108,6 +94,48 @@ def test_the_progress_counts_the_epochs_that_the_time_budget_permits(table, quic
     model = TabularRegressor(**quick | {"max_epochs": 2000, "patience": 2000, "time_budget": 0.3}).fit(*table)
     assert reported == planned
     assert len(planned) == planned[-1] == model.n_epochs_ < 2000
+
+
+class Clock:
+    """Seconds that pass in training alone: 0.1 in a step, and 5 in the first call, which takes none."""
+
+    def __init__(self, monkeypatch):
+        self.now, self.rates = 0.0, []
+        train = TabularNetwork.train
+
+        def slow(network, x, targets, order, rates, **options):
+            self.now += 0.1 * len(rates) if self.now else 5
+            self.rates.extend(rates)
+            return train(network, x, targets, order, rates, **options)
+
+        monkeypatch.setattr(TabularNetwork, "train", slow)
+        monkeypatch.setattr(time, "perf_counter", lambda: self.now)
+
+
+def test_the_schedule_ends_with_the_last_epoch_that_fits_whatever_the_kernels_took_to_load(table, quick, monkeypatch):
+    clock = Clock(monkeypatch)
+    settings = quick | {"max_epochs": 2000, "patience": 2000, "learning_rate": 1e-3, "time_budget": 5 + 8.1}
+    model = TabularRegressor(**settings).fit(*table)
+    assert (model.n_epochs_, len(clock.rates)) == (10, 80)  # of 0.8 s each
+    want = Recipe(learning_rate=1e-3).rates(np.arange(80) / 80)
+    np.testing.assert_allclose(clock.rates, want, atol=5e-5)
+    assert min(clock.rates) > 0
+
+
+def test_a_slow_epoch_neither_ends_the_training_nor_the_schedule(table, quick, monkeypatch):
+    clock, rates = Clock(monkeypatch), []
+
+    class Watcher(fnn.Callback):
+        def epoch(self, net, history):
+            rates.append(history._last_rate)
+            clock.now += 6 if history.epochs == 1 else 0
+
+    model = TabularRegressor(**quick | {"max_epochs": 2000, "patience": 2000, "time_budget": 15.1})
+    model._watchers = [Watcher()]
+    model.fit(*table)
+    assert model.n_epochs_ == 5  # 0.8 s, 6 s, and 4 times 0.8 s
+    assert rates == sorted(rates, reverse=True)
+    assert rates[0] > 2 * rates[1] > 2 * rates[-1] > 0
 
 
 def test_a_budget_of_nothing_is_one_epoch(table, quick):
@@ -185,20 +213,10 @@ def test_bags_are_networks_with_splits_of_their_own_whose_outputs_are_averaged(t
 
 
 def test_bags_share_the_time_budget(table, quick, monkeypatch):
-    epochs = []
-
-    class Watcher(fnn.Callback):
-        def epoch(self, net, history):
-            epochs.append(history.epochs)
-            time.sleep(0.02)
-
+    clock = Clock(monkeypatch)
     monkeypatch.setitem(PRESETS, "bags", Recipe(bags=3, patience=500))
-    model = TabularRegressor("bags", **quick | {"max_epochs": 500, "time_budget": 0.6})
-    model._watchers = [Watcher()]
-    model.fit(*table)
-    starts = [number for number, epoch in enumerate(epochs) if epoch == 1]
-    assert len(starts) == 3
-    assert epochs[starts[1] - 1] > 1 < epochs[-1]
+    model = TabularRegressor("bags", **quick | {"max_epochs": 500, "time_budget": 5 + 3 * 8.1}).fit(*table)
+    assert (model.n_epochs_, len(clock.rates)) == (10, 3 * 80)
 
 
 def test_the_rows_of_a_network_that_is_trained_are_free(table, quick, monkeypatch):
