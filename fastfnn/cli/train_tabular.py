@@ -20,6 +20,7 @@ from fastfnn.tables.tabular import Estimator, TabularModel, described
 from fastfnn.tables.target import Target
 from fastfnn.tabular import TabularClassifier, TabularRegressor
 from fastfnn.tabular.network import TabularNetwork
+from fastfnn.tabular.recipe import chosen
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -123,7 +124,7 @@ class _Watcher(Callback):
     def begin(self, net: TabularNetwork, history: History) -> None:
         self.networks += 1
         if self.networks > 1:
-            self.say(f"network {self.networks} of {self.estimator.recipe_.bags}")
+            self.say(f"network {self.networks} of {chosen(self.estimator).bags}")
             return
         self.say(f"network: {described(net)}, preset {self.estimator.preset}")
         self.history = history

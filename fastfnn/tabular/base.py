@@ -7,7 +7,6 @@ add what they do with y.
 from __future__ import annotations
 
 import contextlib
-import copy
 import math
 import os
 import time
@@ -111,7 +110,7 @@ class TabularEstimator(BaseEstimator):
         Notes
         -----
         After Ctrl-C and any other exception that comes once an epoch is finished, the estimator is fitted, with the
-        best parameters so far, and the exception is raised.
+        best parameters so far, and the exception is raised; before, the estimator is as it was.
 
         Examples
         --------
@@ -122,21 +121,15 @@ class TabularEstimator(BaseEstimator):
         >>> model.predict([[0.5]]).round(1)
         array([0.2])
         """
-        before = vars(self).copy()
-        trainings: list[Training] = []
         start = time.perf_counter()
+        self._checked_options()
+        learner = self._twin()  # what is learnt is set on a twin: an exception leaves the estimator as it was
+        trainings: list[Training] = []
         try:
-            self._checked_options()
             with self._threads():
-                fitting.train(self, fitting.learnt(self, X, y, sample_weight, eval_set), start, trainings)
-        except BaseException:
-            if not (trainings and trainings[0].best_epoch):
-                self.__dict__.clear()
-                self.__dict__.update(before)
-                raise
-            self._adopt(trainings[:-1] or trainings, start)
-            raise
-        self._adopt(trainings, start)
+                fitting.train(learner, fitting.learnt(learner, X, y, sample_weight, eval_set), start, trainings)
+        finally:
+            self._adopt(learner, trainings, start)
         return self
 
     def _checked_options(self) -> tuple[float, float, bool | str]:
@@ -144,23 +137,35 @@ class TabularEstimator(BaseEstimator):
         fraction = validation.fraction("validation_fraction", self.validation_fraction or 0.0)
         budget = math.inf if self.time_budget is None else validation.positive("time_budget", self.time_budget)
         show = self.progress if self.progress == "line" else validation.boolean("progress", self.progress)
-        if self.n_threads is not None:
-            validation.integer("n_threads", self.n_threads, 1)
+        self._threads()  # checks n_threads
         return fraction, budget, show
 
-    def _adopt(self, trainings: Sequence[Training], start: float) -> None:
-        """Take over the networks of trainings, and what the first has measured."""
-        first = trainings[0]
-        self.networks_ = [training.network for training in trainings]
-        self.n_epochs_, self.best_epoch_ = first.history.epochs, first.best_epoch
-        self.loss_curve_, self.validation_scores_ = first.history.loss, first.scores
-        self._history = first.history
-        self.fit_time_ = time.perf_counter() - start
+    def _twin(self) -> Self:
+        """Return an estimator with the same attributes."""
+        twin = type(self).__new__(type(self))
+        vars(twin).update(vars(self))
+        return twin
+
+    def _adopt(self, learner: Self, trainings: Sequence[Training], start: float) -> None:
+        """Become what `learner` is with the networks of trainings, in one step.
+
+        A training that an exception has ended counts if it is the first and an epoch is finished.
+        """
+        kept = [training for training in trainings if training.ended] or trainings[:1]
+        if not kept or not kept[0].best_epoch:
+            return
+        first = kept[0]
+        learner.networks_ = [training.network for training in kept]
+        learner.n_epochs_, learner.best_epoch_ = first.history.epochs, first.best_epoch
+        learner.loss_curve_, learner.validation_scores_ = first.history.loss, first.scores[: first.history.epochs]
+        learner._history = first.history
+        learner.fit_time_ = time.perf_counter() - start
+        self.__dict__ = vars(learner)
 
     def _threads(self) -> contextlib.AbstractContextManager[object]:
         """Limit the threads of kernels: to `n_threads`; inside a worker of joblib or Dask to one."""
         if self.n_threads is not None:
-            return thread_limit(self.n_threads)
+            return thread_limit(validation.integer("n_threads", self.n_threads, 1))
         return thread_limit(1) if in_worker() else contextlib.nullcontext()
 
     # Prediction
@@ -237,8 +242,8 @@ class TabularEstimator(BaseEstimator):
         check_is_fitted(self, "networks_")
         repeats = validation.integer("repeats", repeats, 1)
         prepared = self._prepared(X)
-        asked = copy.copy(self)
-        asked.__dict__["_prepared"] = lambda prepared: prepared  # what is permuted is prepared already
+        asked = self._twin()
+        vars(asked)["_prepared"] = lambda prepared: prepared  # what is permuted is prepared already
         return importance.measured(
             asked, prepared, y, self._encoding, repeats, scoring, check_random_state(random_state)
         )
@@ -282,8 +287,7 @@ class TabularEstimator(BaseEstimator):
 
     def __getstate__(self) -> dict[str, Any]:
         state: dict[str, Any] = super().__getstate__()
-        state.pop("_watchers", None)
-        return state
+        return {name: value for name, value in state.items() if name != "_watchers"}
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
