@@ -1,7 +1,10 @@
 """How the estimators for tables train: validation, schedules, budgets, weights, interruptions, determinism."""
 
 import contextlib
+import copy
+import itertools
 import pickle
+import sys
 import time
 import weakref
 
@@ -12,12 +15,14 @@ from sklearn.exceptions import NotFittedError
 
 import fastfnn as fnn
 from fastfnn.progress import Progress
-from fastfnn.tabular import TabularClassifier, TabularRegressor, fitting
+from fastfnn.tabular import TabularClassifier, TabularRegressor, base, fitting, training
 from fastfnn.tabular.network import TabularNetwork
 from fastfnn.tabular.recipe import PRESETS, Recipe
 from fastfnn.tabular.training import split
 
 pytestmark = pytest.mark.jit
+
+OWN_CODE = [module.__file__ for module in (base, fitting, training)]
 
 
 def bits(model, frame):
@@ -183,6 +188,48 @@ def test_an_exception_before_the_first_epoch_leaves_the_estimator_as_it_was(tabl
     assert bits(fitted, table[0]) == before
 
 
+@contextlib.contextmanager
+def interrupted_at(number):
+    """Raise KeyboardInterrupt before a line of the estimators' own code, and count these lines."""
+    seen = itertools.count(1)
+
+    def line(frame, event, argument):
+        if event == "line" and next(seen) == number:
+            raise KeyboardInterrupt
+        return line
+
+    def call(frame, event, argument):
+        return line if frame.f_code.co_filename in OWN_CODE else None
+
+    before = sys.gettrace()
+    sys.settrace(call)
+    try:
+        yield seen
+    finally:
+        sys.settrace(before)
+
+
+def test_an_interrupt_at_any_moment_leaves_the_estimator_as_it_was_or_fitted_as_a_whole(table, quick):
+    frame, rent = table[0][:120], table[1][:120]
+    fitted = TabularRegressor(**quick | {"max_epochs": 1}).fit(table[0][["area"]], table[1])
+    old = vars(fitted)
+    model = copy.deepcopy(fitted)
+    with interrupted_at(0) as seen:
+        model.fit(frame, rent)
+    new, lines = bits(model, frame), next(seen)
+    outcomes = []
+    for number in [*range(1, lines - 60, 9), *range(lines - 60, lines)]:
+        model = copy.deepcopy(fitted)
+        with pytest.raises(KeyboardInterrupt), interrupted_at(number):
+            model.fit(frame, rent)
+        is_new = model.n_features_in_ > 1
+        outcomes.append(is_new)
+        assert vars(model).keys() == old.keys()
+        assert len(model.loss_curve_) == len(model.validation_scores_) == model.n_epochs_ == model.best_epoch_ == 1
+        assert bits(model, frame if is_new else frame[["area"]]) == (new if is_new else bits(fitted, frame[["area"]]))
+    assert 10 < sum(outcomes) < len(outcomes) - 10
+
+
 @pytest.mark.parametrize("rows", [300, 50])  # of 50 the only step of an epoch has a loss, but no parameters after it
 def test_a_training_that_diverges_says_so(table, quick, rows):
     model = TabularRegressor(**quick | {"learning_rate": 1e30, "weight_decay": 1e300})
@@ -200,6 +247,7 @@ def test_watchers_see_every_epoch_and_are_neither_cloned_nor_pickled(table, quic
     assert lines[0] == "epoch,loss,val_loss,val_accuracy,learning_rate,seconds,samples_per_second"
     assert model._history.val_loss == model.validation_scores_
     assert clone(model)._watchers == pickle.loads(pickle.dumps(model))._watchers == ()
+    assert model._watchers
 
 
 def test_bags_are_networks_with_splits_of_their_own_whose_outputs_are_averaged(table, quick, monkeypatch):
@@ -210,6 +258,26 @@ def test_bags_are_networks_with_splits_of_their_own_whose_outputs_are_averaged(t
     assert len(outputs) == 3
     assert not np.array_equal(outputs[0], outputs[1])
     np.testing.assert_array_equal(model._outputs(table[0]), np.mean(outputs, axis=0))
+
+
+def test_an_interrupted_bag_is_not_kept(table, quick, monkeypatch):
+    class Watcher(fnn.Callback):
+        bags = 0
+
+        def begin(self, net, history):
+            self.bags += 1
+
+        def epoch(self, net, history):
+            if self.bags == 2 and history.epochs == 3:
+                raise KeyboardInterrupt
+
+    monkeypatch.setitem(PRESETS, "bags", Recipe(bags=3))
+    model = TabularRegressor("bags", **quick | {"max_epochs": 5})
+    model._watchers = [Watcher()]
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(*table)
+    assert len(model.networks_) == 1
+    assert model.n_epochs_ == 5
 
 
 def test_bags_share_the_time_budget(table, quick, monkeypatch):
@@ -233,6 +301,56 @@ def test_the_rows_of_a_network_that_is_trained_are_free(table, quick, monkeypatc
     model = TabularRegressor("bags", **quick | {"max_epochs": 1}).fit(*table)
     assert len(model.networks_) == 3 and len(held) == 3 * 8
     assert all(reference() is None for reference in held)
+
+
+def test_categories_that_the_training_has_not_seen_are_measured_as_they_are_predicted(quick):
+    towns = np.repeat([f"town {number}" for number in range(12)], 20)
+    rent = np.repeat(np.arange(12.0), 20)
+    others = np.repeat(["a village", "town 3"], 20)
+    model = TabularRegressor(**quick).fit(towns[:, np.newaxis], rent, eval_set=(others[:, np.newaxis], rent[:40]))
+    error = np.sqrt(np.mean((model.predict(others[:, np.newaxis]) - rent[:40]) ** 2))
+    assert min(model.validation_scores_) == pytest.approx(error, rel=1e-6)
+
+
+def test_rows_of_eval_set_take_the_place_of_rows_of_X_and_each_epoch_shuffles(table, others, quick, monkeypatch):
+    orders = []
+    train = TabularNetwork.train
+
+    def watched(network, x, targets, order, rates, **options):
+        orders.extend(order)
+        return train(network, x, targets, order, rates, **options)
+
+    monkeypatch.setattr(TabularNetwork, "train", watched)
+    TabularRegressor(**quick | {"max_epochs": 2, "batch_size": 300}).fit(*table, eval_set=others)
+    assert len(orders) == 2
+    for order in orders:
+        assert sorted(order) == list(range(300))
+        assert not np.array_equal(order, np.arange(300))
+    assert not np.array_equal(*orders)
+
+
+def test_the_rate_comes_to_its_end(table, quick):
+    model = TabularRegressor(**quick | {"max_epochs": 5}).fit(*table)
+    assert 0 < model._history._last_rate < 0.01 * quick["learning_rate"]
+
+
+def test_an_estimator_in_a_worker_of_joblib_uses_one_thread_and_n_threads_is_checked_in_predict(
+    table, quick, monkeypatch
+):  # fmt: skip
+    counts = []
+
+    class Watcher(fnn.Callback):
+        def epoch(self, net, history):
+            counts.append(fnn.get_num_threads())
+
+    monkeypatch.setattr("fastfnn.tabular.base.in_worker", lambda: True)
+    model = TabularRegressor(**quick | {"max_epochs": 1})
+    model._watchers = [Watcher()]
+    model.fit(*table)
+    assert counts == [1]
+    model.n_threads = 0
+    with pytest.raises(ValueError, match="n_threads must be at least 1, got 0"):
+        model.predict(table[0])
 
 
 def test_weights_of_rows_and_classes_count(quick):
