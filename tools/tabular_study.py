@@ -26,9 +26,8 @@ import fastfnn
 from fastfnn import tabular
 from fastfnn.bench.tabular import data
 from fastfnn.bench.tabular.scores import scores
-from fastfnn.tabular.recipe import PRESETS, Recipe
+from fastfnn.tabular.recipe import PRESETS
 
-STUDY = "study"  # the preset that holds a recipe's fields
 SUFFIX = ".csv.gz"
 
 Recipes = dict[str, dict[str, Any]]
@@ -78,12 +77,11 @@ def names(folder: str | None) -> list[str]:
 def estimator(classes: int, changes: dict[str, Any], seed: int) -> Any:
     """Return an estimator with what a recipe changes: fields of its preset, or else parameters."""
     kind = tabular.TabularClassifier if classes else tabular.TabularRegressor
-    names_of_fields = {field.name for field in dataclasses.fields(Recipe)}
+    names_of_fields = {field.name for field in dataclasses.fields(tabular.Recipe)}
     options = {name: value for name, value in changes.items() if name not in names_of_fields}
     fields = {name: as_tuple(value) for name, value in changes.items() if name in names_of_fields}
     if fields:
-        PRESETS[STUDY] = dataclasses.replace(PRESETS[options.pop("preset", BASE)], **fields)
-        options["preset"] = STUDY
+        options["preset"] = dataclasses.replace(PRESETS[options.pop("preset", BASE)], **fields)
     return kind(**options, random_state=seed)
 
 

@@ -15,6 +15,7 @@ except ImportError as _error:
 from fastfnn.tabular.classifier import TabularClassifier
 from fastfnn.tabular.files import load
 from fastfnn.tabular.importance import Importances
+from fastfnn.tabular.recipe import Recipe
 from fastfnn.tabular.regressor import TabularRegressor
 
-__all__ = ["Importances", "TabularClassifier", "TabularRegressor", "load"]
+__all__ = ["Importances", "Recipe", "TabularClassifier", "TabularRegressor", "load"]

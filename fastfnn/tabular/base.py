@@ -41,7 +41,7 @@ class TabularEstimator(BaseEstimator):
     _backend: ClassVar[str] = "kernels"  # or the reference, in tests
 
     # Parameters of both
-    preset: str
+    preset: str | Recipe
     validation_fraction: float | None
     dropout: float | None
     time_budget: float | None
@@ -143,7 +143,7 @@ class TabularEstimator(BaseEstimator):
     def _twin(self) -> Self:
         """Return an estimator with the same attributes."""
         twin = type(self).__new__(type(self))
-        vars(twin).update(vars(self))
+        twin.__dict__.update(self.__dict__)
         return twin
 
     def _adopt(self, learner: Self, trainings: Sequence[Training], start: float) -> None:
@@ -160,7 +160,7 @@ class TabularEstimator(BaseEstimator):
         learner.loss_curve_, learner.validation_scores_ = first.history.loss, first.scores[: first.history.epochs]
         learner._history = first.history
         learner.fit_time_ = time.perf_counter() - start
-        self.__dict__ = vars(learner)
+        self.__dict__ = learner.__dict__
 
     def _threads(self) -> contextlib.AbstractContextManager[object]:
         """Limit the threads of kernels: to `n_threads`; inside a worker of joblib or Dask to one."""
@@ -243,7 +243,7 @@ class TabularEstimator(BaseEstimator):
         repeats = validation.integer("repeats", repeats, 1)
         prepared = self._prepared(X)
         asked = self._twin()
-        vars(asked)["_prepared"] = lambda prepared: prepared  # what is permuted is prepared already
+        asked.__dict__["_prepared"] = lambda prepared: prepared  # what is permuted is prepared already
         return importance.measured(
             asked, prepared, y, self._encoding, repeats, scoring, check_random_state(random_state)
         )
@@ -261,7 +261,7 @@ class TabularEstimator(BaseEstimator):
         OSError
             If the file cannot be written: an existing file is as it was.
         TypeError, ValueError
-            If a file cannot hold a parameter or a label.
+            If a file cannot hold a parameter or a label, or `fit` would refuse a parameter: nothing is written.
         sklearn.exceptions.NotFittedError
             If the estimator is not fitted.
 

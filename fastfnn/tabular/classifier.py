@@ -20,7 +20,7 @@ class TabularClassifier(ClassifierMixin, TabularEstimator):
 
     Parameters
     ----------
-    preset : {"default", "fast", "best"}
+    preset : {"default", "fast", "best"} or Recipe
         The recipe: "fast" trains a smaller network for fewer epochs, "best" averages eight networks. A parameter
         that is None is that of the recipe.
     members : int, optional
@@ -103,7 +103,7 @@ class TabularClassifier(ClassifierMixin, TabularEstimator):
 
     def __init__(
         self,
-        preset: str = "default",
+        preset: str | Recipe = "default",
         *,
         members: int | None = None,
         hidden_layer_sizes: int | Sequence[int] | None = None,

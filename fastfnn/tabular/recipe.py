@@ -6,7 +6,7 @@ The estimators replace the entries that a user gives. Each value was chosen by a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -22,11 +22,13 @@ LEAST_BINS = 4
 FLAT_SHARE = 0.5  # of the steps of a flat-cosine schedule that have the full rate
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Recipe:
-    """All that a training is made of, but the data.
+    """All that a training is made of, but the data: a preset of your own.
 
-    Attributes
+    Its entries are checked when `fit` begins. Those of the presets are in ``fastfnn/tabular/recipe.py``.
+
+    Parameters
     ----------
     hidden_layer_sizes : tuple of int
         Units of the hidden layers.
@@ -69,8 +71,20 @@ class Recipe:
         Epochs of the schedule, and epochs without a better validation score after which training ends.
     least_steps : int
         Steps that a training has at least: small tables get more epochs.
+    longer_patience : bool
+        Whether `patience` grows with the epochs that small tables get.
     metric : {"log_loss", "error"}
         What the validation score of classes is.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastfnn.tabular import Recipe, TabularRegressor
+    >>> X = np.linspace(-1, 1, 50).reshape(-1, 1)
+    >>> recipe = Recipe(hidden_layer_sizes=(64,), scaling="robust", warm_up=0.05)
+    >>> model = TabularRegressor(preset=recipe, random_state=0).fit(X, X[:, 0] ** 2)
+    >>> model.recipe_.scaling
+    'robust'
     """
 
     hidden_layer_sizes: tuple[int, ...] = (256, 256)
@@ -98,14 +112,25 @@ class Recipe:
     max_epochs: int = 40
     patience: int = 16
     least_steps: int = 600
+    longer_patience: bool = True
     metric: Literal["log_loss", "error"] = "log_loss"
 
+    def __repr__(self) -> str:
+        changed = [field.name for field in fields(self) if getattr(self, field.name) != field.default]
+        return f"Recipe({', '.join(f'{name}={getattr(self, name)!r}' for name in changed)})"
+
     def for_rows(self, rows: int) -> Recipe:
-        """Return the recipe for a table with `rows` rows: small ones have fewer bins."""
+        """Return the recipe for a table with `rows` rows: small ones have fewer bins.
+
+        :meta private:
+        """
         return replace(self, bins=min(self.bins, max(rows // self.rows_per_bin, LEAST_BINS)), rows_per_bin=1)
 
     def batch(self, rows: int) -> int:
-        """Return the number of rows of a step on a table with `rows` rows for training."""
+        """Return the number of rows of a step on a table with `rows` rows for training.
+
+        :meta private:
+        """
         if not self.smaller_batches:
             return min(self.batch_size, rows)
         if rows <= FEW_ROWS:
@@ -113,7 +138,10 @@ class Recipe:
         return min(self.batch_size, max(SMALLEST_BATCH, 1 << (rows // LEAST_BATCHES).bit_length() - 1))
 
     def rates(self, progress: np.ndarray) -> np.ndarray:
-        """Return the learning rates of steps, where `progress` is the share of the training, in [0, 1), before each."""
+        """Return the learning rates of steps, where `progress` is the share of the training, in [0, 1), before each.
+
+        :meta private:
+        """
         falling = {
             "cosine": progress,
             "flat-cosine": np.maximum(progress - FLAT_SHARE, 0) / (1 - FLAT_SHARE),
@@ -124,8 +152,18 @@ class Recipe:
         return rates
 
     def epochs(self, steps: int) -> int:
-        """Return the number of epochs of `steps` steps each."""
+        """Return the number of epochs of `steps` steps each.
+
+        :meta private:
+        """
         return max(self.max_epochs, -(-self.least_steps // steps))
+
+    def patience_of(self, epochs: int) -> int:
+        """Return the patience of a training of `epochs` epochs.
+
+        :meta private:
+        """
+        return self.patience * epochs // self.max_epochs if self.longer_patience else self.patience
 
 
 PRESETS: dict[str, Recipe] = {
@@ -177,18 +215,21 @@ CHECKS: Mapping[str, Any] = {
     "max_epochs": _at_least(1),
     "patience": _at_least(1),
     "least_steps": _at_least(1),
+    "longer_patience": validation.boolean,
     "metric": _one_of("log_loss", "error"),
 }
 
 
 def chosen(estimator: Any) -> Recipe:
     """Return the recipe of an estimator: its preset, with the parameters that are not None in place of its entries."""
-    recipe = PRESETS[validation.choice("preset", estimator.preset, tuple(PRESETS))]
+    recipe = _of_preset(estimator.preset)
     values = {name: getattr(estimator, name, None) for name in CHECKS}
     given = {name: CHECKS[name](name, value) for name, value in values.items() if value is not None}
     # A user means what is given, on small tables, too.
     if "max_epochs" in given:
         given["least_steps"] = 1
+    if "patience" in given:
+        given["longer_patience"] = False
     if "batch_size" in given:
         given["smaller_batches"] = False
     if "bins" in given:
@@ -196,6 +237,15 @@ def chosen(estimator: Any) -> Recipe:
     return replace(recipe, **given)
 
 
-def checked(values: Mapping[str, Any]) -> Recipe:
-    """Return the recipe of a file, all of its entries checked."""
-    return Recipe(**{name: check(name, values[name]) for name, check in CHECKS.items()})
+def _of_preset(preset: Any) -> Recipe:
+    """Return the recipe of a preset, which is a name or a recipe."""
+    if isinstance(preset, Recipe):
+        return checked(vars(preset), "preset.")
+    if not isinstance(preset, str):
+        raise TypeError(f"preset must be a Recipe, or one of {', '.join(PRESETS)}; got {type(preset).__name__}")
+    return PRESETS[validation.choice("preset", preset, tuple(PRESETS))]
+
+
+def checked(values: Mapping[str, Any], prefix: str = "") -> Recipe:
+    """Return the recipe with these values, all of them checked; `prefix` stands before their names in errors."""
+    return Recipe(**{name: check(prefix + name, values[name]) for name, check in CHECKS.items()})

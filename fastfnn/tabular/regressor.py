@@ -21,7 +21,7 @@ class TabularRegressor(RegressorMixin, TabularEstimator):
 
     Parameters
     ----------
-    preset : {"default", "fast", "best"}
+    preset : {"default", "fast", "best"} or Recipe
         The recipe: "fast" trains a smaller network for fewer epochs, "best" averages eight networks. A parameter
         that is None is that of the recipe.
     members : int, optional
@@ -95,7 +95,7 @@ class TabularRegressor(RegressorMixin, TabularEstimator):
 
     def __init__(
         self,
-        preset: str = "default",
+        preset: str | Recipe = "default",
         *,
         members: int | None = None,
         hidden_layer_sizes: int | Sequence[int] | None = None,
@@ -232,8 +232,8 @@ class TabularRegressor(RegressorMixin, TabularEstimator):
         return levels
 
     def _encoded(self, y: np.ndarray, target: Target) -> np.ndarray:
-        rows = y.reshape(len(y), -1)
-        expected = len(target.mean) if isinstance(target, NumberTarget) else 0
+        assert isinstance(target, NumberTarget)
+        rows, expected = y.reshape(len(y), -1), len(target.mean)
         if rows.shape[1] != expected:
             raise ValueError(f"y must have {expected} columns, as in fit; got {rows.shape[1]}")
         return rows

@@ -115,7 +115,7 @@ class Training:
         self.batch_size: int = recipe.batch(len(rows.x))
         self.steps: int = -(-len(rows.x) // self.batch_size)
         self.epochs: int = recipe.epochs(self.steps)
-        self._patience = recipe.patience * self.epochs // recipe.max_epochs
+        self._patience = recipe.patience_of(self.epochs)
         self._targets = target.encode(rows.y, network.dtype)
         self._weights = None if (rows.weights == rows.weights[0]).all() else rows.weights / rows.weights.mean()
         self._optimizer = AdamW(

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV
 
 import fastfnn as fnn
 from fastfnn.progress import Progress
-from fastfnn.tabular import TabularClassifier, TabularRegressor, base, fitting, training
+from fastfnn.tabular import Recipe, TabularClassifier, TabularRegressor, base, fitting, training
 from fastfnn.tabular.network import TabularNetwork
-from fastfnn.tabular.recipe import PRESETS, Recipe
+from fastfnn.tabular.recipe import chosen
 from fastfnn.tabular.training import split
 
 pytestmark = pytest.mark.jit
@@ -250,9 +251,8 @@ def test_watchers_see_every_epoch_and_are_neither_cloned_nor_pickled(table, quic
     assert model._watchers
 
 
-def test_bags_are_networks_with_splits_of_their_own_whose_outputs_are_averaged(table, quick, monkeypatch):
-    monkeypatch.setitem(PRESETS, "bags", Recipe(bags=3))
-    model = TabularRegressor("bags", **quick | {"max_epochs": 2}).fit(*table)
+def test_bags_are_networks_with_splits_of_their_own_whose_outputs_are_averaged(table, quick):
+    model = TabularRegressor(Recipe(bags=3), **quick | {"max_epochs": 2}).fit(*table)
     x = model._prepared(table[0])
     outputs = [network.predict(x).astype(float) for network in model.networks_]
     assert len(outputs) == 3
@@ -260,7 +260,7 @@ def test_bags_are_networks_with_splits_of_their_own_whose_outputs_are_averaged(t
     np.testing.assert_array_equal(model._outputs(table[0]), np.mean(outputs, axis=0))
 
 
-def test_an_interrupted_bag_is_not_kept(table, quick, monkeypatch):
+def test_an_interrupted_bag_is_not_kept(table, quick):
     class Watcher(fnn.Callback):
         bags = 0
 
@@ -271,8 +271,7 @@ def test_an_interrupted_bag_is_not_kept(table, quick, monkeypatch):
             if self.bags == 2 and history.epochs == 3:
                 raise KeyboardInterrupt
 
-    monkeypatch.setitem(PRESETS, "bags", Recipe(bags=3))
-    model = TabularRegressor("bags", **quick | {"max_epochs": 5})
+    model = TabularRegressor(Recipe(bags=3), **quick | {"max_epochs": 5})
     model._watchers = [Watcher()]
     with pytest.raises(KeyboardInterrupt):
         model.fit(*table)
@@ -282,8 +281,9 @@ def test_an_interrupted_bag_is_not_kept(table, quick, monkeypatch):
 
 def test_bags_share_the_time_budget(table, quick, monkeypatch):
     clock = Clock(monkeypatch)
-    monkeypatch.setitem(PRESETS, "bags", Recipe(bags=3, patience=500))
-    model = TabularRegressor("bags", **quick | {"max_epochs": 500, "time_budget": 5 + 3 * 8.1}).fit(*table)
+    model = TabularRegressor(
+        Recipe(bags=3, patience=500), **quick | {"max_epochs": 500, "time_budget": 5 + 3 * 8.1}
+    ).fit(*table)
     assert (model.n_epochs_, len(clock.rates)) == (10, 3 * 80)
 
 
@@ -297,8 +297,7 @@ def test_the_rows_of_a_network_that_is_trained_are_free(table, quick, monkeypatc
             held.extend(map(weakref.ref, (*self.rows, *self.held_out, self._best, self._optimizer)))
 
     monkeypatch.setattr(fitting, "Training", Watched)
-    monkeypatch.setitem(PRESETS, "bags", Recipe(bags=3))
-    model = TabularRegressor("bags", **quick | {"max_epochs": 1}).fit(*table)
+    model = TabularRegressor(Recipe(bags=3), **quick | {"max_epochs": 1}).fit(*table)
     assert len(model.networks_) == 3 and len(held) == 3 * 8
     assert all(reference() is None for reference in held)
 
@@ -387,11 +386,18 @@ def test_schedules_rise_during_the_warm_up_and_fall(schedule):
 def test_batches_are_smaller_on_small_tables_unless_they_are_given():
     assert [Recipe().batch(rows) for rows in (7, 100, 101, 850, 4000, 10**6)] == [7, 100, 32, 32, 128, 256]
     given = TabularRegressor(batch_size=64, max_epochs=3)
-    from fastfnn.tabular.recipe import chosen
-
     assert [chosen(given).batch(rows) for rows in (7, 100, 850)] == [7, 64, 64]
     assert chosen(given).epochs(1) == 3
     assert chosen(TabularRegressor()).epochs(1) == Recipe().least_steps
+
+
+def test_the_patience_grows_with_the_epochs_of_small_tables_unless_it_is_given(quick):
+    X, noise = np.random.default_rng(0).normal(size=(2, 60, 1))
+    few = quick | {"max_epochs": None, "learning_rate": 0.05}
+    given = TabularRegressor(Recipe(patience=30), **few, patience=3).fit(X, noise[:, 0], eval_set=(X, -noise[:, 0]))
+    assert given.n_epochs_ == given.best_epoch_ + 3
+    longer = TabularRegressor(Recipe(patience=1), **few).fit(X, noise[:, 0], eval_set=(X, -noise[:, 0]))
+    assert longer.n_epochs_ == longer.best_epoch_ + 600 // 40
 
 
 @pytest.mark.parametrize(
@@ -408,6 +414,21 @@ def test_batches_are_smaller_on_small_tables_unless_they_are_given():
 def test_wrong_parameters_are_named(table, quick, name, value, kind):
     with pytest.raises(kind, match=name):
         TabularRegressor(**quick | {name: value}).fit(*table)
+
+
+def test_a_recipe_of_ones_own_is_a_preset(table, quick):
+    recipe = Recipe(hidden_layer_sizes=(8,), members=1, scaling="robust", warm_up=0.5, max_epochs=2, least_steps=1)
+    model = TabularRegressor(recipe, embedding_size=3, random_state=0)
+    assert repr(clone(model)) == repr(pickle.loads(pickle.dumps(model))) == repr(model)
+    assert repr(recipe) in " ".join(repr(model).split())
+    model.fit(*table)
+    assert (model.recipe_.scaling, model.recipe_.embedding_size, model.n_epochs_) == ("robust", 3, 2)
+    search = GridSearchCV(model, {"preset": ["fast", recipe], "max_epochs": [1]}, cv=2).fit(*table)
+    assert search.best_params_["preset"] in ("fast", recipe)
+    with pytest.raises(ValueError, match=r"preset\.scaling must be one of quantile, robust; got 'none'"):
+        TabularRegressor(Recipe(scaling="none")).fit(*table)
+    with pytest.raises(TypeError, match="preset must be a Recipe, or one of default, fast, best; got dict"):
+        TabularRegressor({"bins": 3}).fit(*table)
 
 
 def test_progress_is_shown(table, quick, capsys):

@@ -83,7 +83,7 @@ def test_a_recipe_changes_fields_of_a_preset_and_parameters():
     from fastfnn.tabular.recipe import PRESETS
 
     model = study.estimator(0, {"preset": "fast", "members": 3, "hidden_layer_sizes": [5], "n_threads": 1}, 7)
-    made = PRESETS[model.preset]
+    made = model.preset
     assert (made.members, made.hidden_layer_sizes, made.bins) == (3, (5,), PRESETS["fast"].bins)
     assert (model.n_threads, model.random_state) == (1, 7)
     assert study.estimator(2, {}, 0).preset == "default"
