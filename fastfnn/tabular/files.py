@@ -7,6 +7,7 @@ from anywhere: all of it is checked, and nothing is allocated before its descrip
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -40,6 +41,7 @@ SECTIONS = ("table",)  # that others may add
 
 ENTRIES = ("kind", "parameters", "recipe", "named", "columns", "target", "dtype", "networks", "fitted")
 FITTED = ("n_epochs_", "best_epoch_", "validation_scores_", "loss_curve_", "fit_time_")
+UTF8 = ("utf-8", "surrogatepass")  # of categories: any text of Python
 LARGEST_WIDTH = 1 << 20  # of an embedding or a layer
 LATEST = 2.0**63 * 1e-6  # seconds that a date can be from 1970, in microseconds of 64 bits
 
@@ -136,12 +138,16 @@ def write(estimator: TabularEstimator, path: Path, sections: Mapping[str, Any]) 
 def _described(estimator: TabularEstimator) -> tuple[dict[str, Any], list[str]]:
     """Return what a file holds of an estimator, and the names of the parameters that it cannot hold."""
     parameters, left_out = described(estimator)
+    if isinstance(estimator.preset, Recipe):
+        parameters["preset"] = asdict(estimator.preset)
+        left_out.remove("preset")
+    _with_parameters(type(estimator).__name__, parameters)  # what `load` refuses is not written
     told = {
         "kind": type(estimator).__name__,
         "parameters": parameters,
         "recipe": asdict(estimator.recipe_),
         "named": hasattr(estimator, "feature_names_in_"),
-        "columns": [{"kind": column.kind, **asdict(column)} for column in estimator.columns_],
+        "columns": [_described_column(column) for column in estimator.columns_],
         "target": _described_target(estimator),
         "dtype": estimator.network_.dtype.name,
         "networks": [np.asarray(network.params) for network in estimator.networks_],
@@ -150,11 +156,23 @@ def _described(estimator: TabularEstimator) -> tuple[dict[str, Any], list[str]]:
     return told, left_out
 
 
+def _described_column(column: Column) -> dict[str, Any]:
+    """Return a column; its categories, of which there may be very many, as arrays of their bytes and lengths."""
+    told = {"kind": column.kind, **asdict(column)}
+    if isinstance(column, CategoryColumn):
+        texts = [text.encode(*UTF8) for text in column.values]
+        told["values"] = {
+            "bytes": np.frombuffer(b"".join(texts), np.uint8),
+            "lengths": np.array(list(map(len, texts)), np.int64),
+        }
+    return told
+
+
 def _described_target(estimator: TabularEstimator) -> dict[str, Any]:
     target = estimator._target
-    if isinstance(target, NumberTarget):
-        single = estimator._is_single if isinstance(estimator, TabularRegressor) else True
-        return {**asdict(target), "single": single}
+    if isinstance(estimator, TabularRegressor):
+        return {**asdict(estimator._number_target()), "single": estimator._is_single}
+    assert isinstance(target, LabelTarget)
     classes = target.classes
     name = "str" if classes.dtype.kind == "U" else classes.dtype.name
     if name not in LABELS:
@@ -168,23 +186,34 @@ def _described_target(estimator: TabularEstimator) -> dict[str, Any]:
 def _restored(told: Any) -> TabularEstimator:
     """Return the estimator that a file describes."""
     checked_entries("estimator", told, ENTRIES)
-    kind = KINDS[validation.choice("kind", told["kind"], tuple(KINDS))]
-    names = tuple(kind().get_params(deep=False))
-    parameters = checked_entries("parameters", told["parameters"], (), names)
-    estimator: TabularEstimator = kind(**{name: _from_json(name, value) for name, value in parameters.items()})
-    chosen(estimator)
-    estimator._checked_options()
+    estimator = _with_parameters(told["kind"], told["parameters"])
     recipe = _recipe(told["recipe"])
     encoding = Encoding([_column(item) for item in checked_list("columns", told["columns"])])
     estimator.n_features_in_ = len(encoding.columns)
     if validation.boolean("named", told["named"]):
         estimator.feature_names_in_ = np.array([column.name for column in encoding.columns], object)
-    target = _label_target(estimator, told["target"], recipe) if kind is TabularClassifier else _number_target(
-        estimator, told["target"]
-    )  # fmt: skip
+    target = (
+        _number_target(estimator, told["target"])
+        if isinstance(estimator, TabularRegressor)
+        else _label_target(estimator, told["target"], recipe)
+    )
     estimator.recipe_, estimator._encoding, estimator._target = recipe, encoding, target
     _set_networks(estimator, told)
     _set_fitted(estimator, checked_entries("fitted", told["fitted"], FITTED))
+    return estimator
+
+
+def _with_parameters(kind: Any, told: Any) -> TabularEstimator:
+    """Return an estimator that is not fitted, with the parameters of a file, which must be such as `fit` takes."""
+    kind = KINDS[validation.choice("kind", kind, tuple(KINDS))]
+    told = checked_entries("parameters", told, (), tuple(kind().get_params(deep=False)))
+    parameters = {
+        name: _recipe(value) if name == "preset" and isinstance(value, dict) else _from_json(name, value)
+        for name, value in told.items()
+    }
+    estimator: TabularEstimator = kind(**parameters)
+    chosen(estimator)
+    estimator._checked_options()
     return estimator
 
 
@@ -211,10 +240,21 @@ def _column(told: Any) -> Column:
     if kind is NumberColumn:
         return _number_column(values)
     _check_inputs(values)
-    texts = checked_list("values", values["values"])
-    if not all(isinstance(text, str) for text in texts) or len(set(texts)) < len(texts):
+    return CategoryColumn(**values | {"values": _categories(values["values"])})
+
+
+def _categories(told: Any) -> tuple[str, ...]:
+    """Return the categories of a column, which must be different texts."""
+    checked_entries("values", told, ("bytes", "lengths"))
+    content = _array("bytes", told["bytes"], "uint8").tobytes()
+    lengths = _array("lengths", told["lengths"], "int64")
+    if (lengths < 0).any() or (lengths > len(content)).any() or lengths.sum() != len(content):
+        raise ValueError("lengths of values must be those of texts that make up the bytes")
+    ends = np.cumsum(lengths).tolist()
+    texts = tuple(content[start:end].decode(*UTF8) for start, end in itertools.pairwise([0, *ends]))
+    if len(set(texts)) < len(texts):
         raise ValueError("values of a column must be texts, each of them once")
-    return CategoryColumn(**values | {"values": tuple(texts)})
+    return texts
 
 
 def _entries_of(kind: Any, told: Any) -> dict[str, Any]:
@@ -236,8 +276,8 @@ def _check_inputs(values: dict[str, Any]) -> None:
 def _number_column(values: dict[str, Any]) -> NumberColumn:
     _check_inputs(values)
     edges, knots = (_numbers(name, values[name]) for name in ("edges", "knots"))
-    if len(knots) != len(edges) or not len(edges) or not (np.diff(edges) > 0).all():
-        raise ValueError("edges of a column must rise, and have a knot each")
+    if len(knots) != len(edges) or not len(edges) or not (np.diff(edges) > 0).all() or not (np.diff(knots) >= 0).all():
+        raise ValueError("edges of a column must rise, and have a knot each, none below the one before")
     if len(edges) == 1 and (values["width"] or not values["missing"]):
         raise ValueError("a column of a single number must have missing values and no embedding")
     median = float_from_json("median", values["median"])
@@ -246,11 +286,16 @@ def _number_column(values: dict[str, Any]) -> NumberColumn:
     return NumberColumn(**values | {"edges": edges, "knots": knots, "median": median})
 
 
-def _numbers(name: str, value: Any, count: int | None = None) -> np.ndarray:
-    """Return an array of a file, which must be finite numbers of float64, `count` of them if that is given."""
+def _array(name: str, value: Any, dtype: str, count: int | None = None) -> np.ndarray:
+    """Return an array of a file, which must have one axis, with `count` entries if that is given."""
     if count is None:
         count = math.prod(value.shape) if isinstance(value, stored.Stored) else 0
-    numbers = stored.array(name, value, "float64", (count,)).read()
+    return stored.array(name, value, dtype, (count,)).read()
+
+
+def _numbers(name: str, value: Any, count: int | None = None) -> np.ndarray:
+    """Return an array of a file, which must be finite numbers of float64, `count` of them if that is given."""
+    numbers = _array(name, value, "float64", count)
     if not np.isfinite(numbers).all():
         raise ValueError(f"{name} must be finite")
     return numbers
@@ -272,6 +317,8 @@ def _number_target(estimator: Any, told: Any) -> Target:
     scale, low, high = (_numbers(name, told[name], len(mean)) for name in names[1:])
     if not len(mean) or not (scale > 0).all():
         raise ValueError("scale must be above 0, and have at least one number")
+    if not (low <= high).all():
+        raise ValueError("low must be at most high")
     levels = checked_list("quantiles", told["quantiles"])
     given, estimator.quantiles = estimator.quantiles, levels or None
     quantiles = estimator._levels(len(mean))
@@ -302,12 +349,16 @@ def _set_networks(estimator: TabularEstimator, told: dict[str, Any]) -> None:
             members=recipe.members, scaled=recipe.scaled, dropout=recipe.dropout, dtype=dtype, seed=0,
         )  # fmt: skip
         network.params[...] = item.read()
+        if not np.isfinite(network.params).all():
+            raise ValueError("the parameters of networks must be finite")
         estimator.networks_.append(network)
 
 
 def _set_fitted(estimator: TabularEstimator, told: dict[str, Any]) -> None:
     estimator.n_epochs_ = validation.integer("n_epochs_", told["n_epochs_"], 1)
     estimator.best_epoch_ = validation.integer("best_epoch_", told["best_epoch_"], 1)
+    if estimator.best_epoch_ > estimator.n_epochs_:
+        raise ValueError(f"best_epoch_ must be at most n_epochs_, {estimator.n_epochs_}; got {estimator.best_epoch_}")
     for name in ("validation_scores_", "loss_curve_"):
         items = checked_list(name, told[name])
         setattr(estimator, name, [float_from_json(f"an entry of {name}", item) for item in items])

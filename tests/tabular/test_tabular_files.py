@@ -14,9 +14,8 @@ from safetensors.numpy import save as save_arrays
 import fastfnn
 import fastfnn.tabular
 from fastfnn import files
-from fastfnn.tabular import TabularClassifier, TabularRegressor
+from fastfnn.tabular import Recipe, TabularClassifier, TabularRegressor
 from fastfnn.tabular.files import read
-from fastfnn.tabular.recipe import PRESETS, Recipe
 
 pytestmark = pytest.mark.jit
 
@@ -27,11 +26,10 @@ ODD = (..., None, True, -1, 10**400, 1e999, "", "\ud800", [[1]], {"a": 1}, {"$ar
 
 
 @pytest.fixture
-def models(table, quick, monkeypatch):
+def models(table, quick):
     """Fitted estimators of each kind."""
     frame, rent = table
     quick |= {"max_epochs": 2}
-    monkeypatch.setitem(PRESETS, "bags", Recipe(bags=2, scaled=True))
     words = np.array(["cheap", "fair", "dear"])[np.digitize(rent, [150, 300])]
     weights = {"cheap": 1, "fair": 2.5, "dear": 1}
     return {
@@ -41,9 +39,13 @@ def models(table, quick, monkeypatch):
         "numbers": TabularRegressor(**quick).fit(frame, rent),
         "targets": TabularRegressor(**quick | {"bins": 0}).fit(frame, np.stack([rent, -rent], axis=1)),
         "quantiles": TabularRegressor(**quick, quantiles=(0.2, 0.5)).fit(frame, rent),
-        "bags": TabularRegressor("bags", **quick).fit(frame, rent),
+        "bags": TabularRegressor(Recipe(bags=2, scaling="robust"), **quick).fit(frame, rent),
         "few rows": TabularRegressor(**quick).fit([[1.0], [2.0]], [1.0, 2.0]),
     }
+
+
+def bits(model, X):
+    return model._outputs(X).tobytes()
 
 
 def content_of(path):
@@ -60,7 +62,7 @@ def test_what_is_loaded_predicts_the_same_bits_and_has_the_same_attributes(model
         twin = fastfnn.tabular.load(path)
         X = [[1.5], [9.0]] if name == "few rows" else table[0].to_numpy() if name == "two classes" else table[0]
         assert np.array_equal(twin.predict(X), model.predict(X))
-        assert twin._outputs(X).tobytes() == model._outputs(X).tobytes()
+        assert bits(twin, X) == bits(model, X)
         assert type(twin) is type(model)
         assert twin.get_params() == model.get_params()
         for attribute in ("n_epochs_", "best_epoch_", "loss_curve_", "validation_scores_", "fit_time_", "recipe_"):
@@ -108,6 +110,25 @@ def test_a_parameter_that_no_file_can_hold_is_warned_of(table, quick, tmp_path):
         model.save(tmp_path / "model")
     assert caught[0].filename == __file__
     assert fastfnn.tabular.load(tmp_path / "model").random_state is None
+
+
+def test_very_many_categories_take_about_their_bytes(quick, tmp_path):
+    texts = np.array([f"é\ud800{number:096d}" for number in range(45_000)], object)
+    settings = quick | {"members": 1, "batch_size": 90_000, "max_epochs": 1}
+    model = TabularRegressor(**settings).fit(np.repeat(texts, 2)[:, np.newaxis], np.arange(90_000.0))
+    model.save(tmp_path / "model")
+    size = (tmp_path / "model").stat().st_size
+    assert 45_000 * 100 < size < 45_000 * (101 + 8) + model.network_.params.nbytes + 10_000
+    twin = fastfnn.tabular.load(tmp_path / "model")
+    assert twin.columns_ == model.columns_
+    assert bits(twin, texts[:9, np.newaxis]) == bits(model, texts[:9, np.newaxis])
+
+
+@pytest.mark.parametrize(("name", "value"), [("preset", "nope"), ("time_budget", -1), ("hidden_layer_sizes", [[3]])])
+def test_a_parameter_that_load_would_refuse_is_not_written(models, tmp_path, name, value):
+    with pytest.raises((TypeError, ValueError), match=name):
+        models["numbers"].set_params(**{name: value}).save(tmp_path / "model")
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_unwritable_path_leaves_the_old_file(models, tmp_path):
@@ -191,3 +212,39 @@ def test_arrays_of_other_shapes_or_dtypes_are_refused(models, tmp_path):
     path.write_bytes(content[:-1])
     with pytest.raises(ValueError, match="not a safetensors file"):
         fastfnn.tabular.load(path)
+
+
+def damages(tensors, section):
+    """Arrays and descriptions of two networks with two targets, each with something that no training makes."""
+    for name, array in tensors.items():
+        if array.dtype.kind == "f":
+            for odd in (np.nan, np.inf):
+                yield tensors | {name: np.where(np.arange(len(array)) == len(array) // 2, odd, array)}, section
+        if name.endswith((".edges", ".knots")):
+            yield tensors | {name: array[::-1]}, section
+        if name.endswith(".lengths"):
+            yield tensors | {name: array[[*range(1, len(array)), 0]] - np.eye(1, len(array), dtype=int)[0]}, section
+            yield tensors | {name: -array}, section
+        if name.endswith(".bytes"):
+            yield tensors | {name: np.full_like(array, 0xFF)}, section
+            yield tensors | {name: np.full_like(array, ord("a"))}, section
+    target = "estimator.target."
+    yield tensors | {target + "low": tensors[target + "high"], target + "high": tensors[target + "low"]}, section
+    yield tensors | {target + "scale": np.zeros(2)}, section
+    for place, odd in (
+        (("columns", 0, "median"), {"$float": "nan"}), (("fitted", "best_epoch_"), 3), (("target", "single"), True),
+        (("recipe", "bags"), 1), (("columns", 0, "width"), 1 << 40),
+    ):  # fmt: skip
+        yield tensors, changed(section, place, odd)
+
+
+def test_what_no_training_makes_is_refused(table, quick, tmp_path):
+    path, frame = tmp_path / "damaged", table[0][["area", "station", "built"]]
+    model = TabularRegressor(Recipe(bags=2), **quick | {"max_epochs": 2})
+    model.fit(frame, np.stack([table[1], -table[1]], axis=1)).save(path)
+    (metadata, _), tensors = content_of(path), load_arrays(path.read_bytes())
+    for arrays, section in damages(tensors, json.loads(metadata["estimator"])):
+        content = {name: np.ascontiguousarray(array, tensors[name].dtype) for name, array in arrays.items()}
+        path.write_bytes(save_arrays(content, metadata | {"estimator": json.dumps(section)}))
+        with pytest.raises(ValueError, match="is damaged"):
+            fastfnn.tabular.load(path)
