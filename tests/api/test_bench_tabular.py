@@ -62,6 +62,13 @@ def test_a_split_is_that_of_its_seed_and_stratified(folder):
     np.testing.assert_array_equal(table.y[first.x_test.index], first.y_test)
 
 
+def test_the_only_row_of_a_class_is_for_training(folder):
+    table = data.load(folder / "pets.csv")
+    table = table._replace(y=np.where(np.arange(len(table.y)) == 7, 2, table.y), classes=3)
+    for parts in (data.split(table, 0), data.for_study(table, 0)):
+        assert list(parts.y_train).count(2) == 1 and 2 not in parts.y_test
+
+
 @pytest.mark.parametrize("seed", [0, 1])
 def test_the_study_never_sees_rows_of_the_test(folder, seed):
     table = data.load(folder / "pets.csv")

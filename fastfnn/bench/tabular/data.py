@@ -75,7 +75,10 @@ def load(path: pathlib.Path, target: str | None = None) -> Table:
 
 
 def split(table: Table, seed: int) -> Split:
-    """Return 80 % of the rows for training and 20 % for the test: a permutation for each seed, stratified by class."""
+    """Return 80 % of the rows for training and 20 % for the test: a permutation for each seed, stratified by class.
+
+    The only row of a class is for training.
+    """
     return _divided(table.x, table.y, table.classes, seed)
 
 
@@ -88,7 +91,8 @@ def for_study(table: Table, seed: int) -> Split:
 def _divided(x: pd.DataFrame, y: np.ndarray, classes: int, seed: int) -> Split:
     from sklearn.model_selection import train_test_split
 
-    train, test = train_test_split(
-        np.arange(len(y)), test_size=TEST_SHARE, random_state=seed, stratify=y if classes else None
-    )
+    alone = np.bincount(y)[y] == 1 if classes else np.zeros(len(y), bool)
+    rows = np.flatnonzero(~alone)
+    train, test = train_test_split(rows, test_size=TEST_SHARE, random_state=seed, stratify=y[rows] if classes else None)
+    train = np.append(train, np.flatnonzero(alone))
     return Split(x.iloc[train], y[train], x.iloc[test], y[test], classes)
