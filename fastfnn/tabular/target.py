@@ -88,9 +88,11 @@ class NumberTarget:
     @classmethod
     def fit(cls, y: np.ndarray, weights: np.ndarray, quantiles: tuple[float, ...]) -> NumberTarget:
         """Learn from the targets (N, K) of the rows for training."""
-        mean = np.average(y, axis=0, weights=weights)
-        scale = np.sqrt(np.average((y - mean) ** 2, axis=0, weights=weights))
-        return cls(mean, np.where(scale > 0, scale, 1.0), y.min(axis=0), y.max(axis=0), quantiles)
+        # A power of 2 near the largest number: the squares of y may be out of range, those of y / unit are not.
+        unit = np.ldexp(1.0, np.frexp(np.abs(y).max(axis=0))[1] - 1)
+        mean = np.average(y / unit, axis=0, weights=weights)
+        scale = unit * np.sqrt(np.average((y / unit - mean) ** 2, axis=0, weights=weights))
+        return cls(unit * mean, np.where(scale > 0, scale, 1.0), y.min(axis=0), y.max(axis=0), quantiles)
 
     @property
     def metric(self) -> str:
@@ -118,13 +120,13 @@ class NumberTarget:
 
     def measure(self, out: np.ndarray, y: np.ndarray, weights: np.ndarray) -> Measured:
         """Return how good outputs are: in the unit of the target; of several targets, in standard deviations."""
-        error = self.decode(out) - y
+        error = (self.decode(out) - y) / self.scale
+        unit = float(self.scale[0]) if len(self.scale) == 1 else 1.0
         if self.quantiles:
             levels = np.array(self.quantiles)
             pinball = np.average(np.maximum(-levels * error, (1 - levels) * error), axis=0, weights=weights)
-            return Measured(float((pinball / self.scale).sum()), float(pinball.mean()), None)
-        squares = np.average((error / self.scale) ** 2, axis=0, weights=weights)
-        unit = float(self.scale[0]) if self.outputs == 1 else 1.0
+            return Measured(float(pinball.sum()), unit * float(pinball.mean()), None)
+        squares = np.average(error**2, axis=0, weights=weights)
         return Measured(float(squares.sum() / 2), unit * float(np.sqrt(squares.mean())), None)
 
 
