@@ -42,18 +42,19 @@ class Rows(NamedTuple):
 def split(rng: np.random.Generator, y: np.ndarray, fraction: float) -> tuple[np.ndarray, np.ndarray]:
     """Return the numbers of the rows for training and of those for validation; the latter has each class's share.
 
-    Of labels, a class keeps a row for training.
+    A row is left for training, of labels one of each class.
     """
     rows = rng.permutation(len(y))
-    count = round(fraction * len(y))
-    if count < LEAST_VALIDATION_ROWS:
-        return np.arange(len(y)), np.empty(0, np.int64)
     is_label = y.ndim == 1
     if is_label:
         rows = rows[np.argsort(y[rows], kind="stable")]
-    taken = rows[((np.arange(count) + 0.5) * len(y) / count).astype(np.int64)]
+    count = min(round(fraction * len(y)), len(y) - 1)
+    taken = rows[((np.arange(count) + 0.5) * len(y) / max(count, 1)).astype(np.int64)]
     if is_label:
-        taken = taken[np.bincount(y)[y[taken]] > 1]
+        classes, first, counts = np.unique(y[taken], return_index=True, return_counts=True)
+        taken = np.delete(taken, first[counts == np.bincount(y)[classes]])
+    if len(taken) < LEAST_VALIDATION_ROWS:
+        return np.arange(len(y)), np.empty(0, np.int64)
     return np.setdiff1d(np.arange(len(y)), taken), np.sort(taken)
 
 
