@@ -98,12 +98,10 @@ def as_array(name: str, value: Any) -> np.ndarray:
     """Return `value` as an array of any dtype; rows of different lengths and masked elements are rejected."""
     if type(value) is np.ndarray:
         return value
-    if isinstance(value, np.ma.MaskedArray):
-        _refuse_masked(name, value)
-    elif isinstance(value, (list, tuple)):
+    refuse_masked(name, value)
+    if isinstance(value, (list, tuple)):
         for i, row in enumerate(value):
-            if isinstance(row, np.ma.MaskedArray):
-                _refuse_masked(f"{name}[{i}]", row)
+            refuse_masked(f"{name}[{i}]", row)
     elif frames.is_frame(value):
         return frames.frame_array(name, value)
     elif frames.is_series(value):
@@ -116,8 +114,10 @@ def as_array(name: str, value: Any) -> np.ndarray:
         raise TypeError(f"{name} cannot be converted to an array: {error}") from error
 
 
-def _refuse_masked(name: str, array: Any) -> None:
-    """Raise ValueError if an element is masked: its number underneath the mask means nothing."""
+def refuse_masked(name: str, array: Any) -> None:
+    """Raise ValueError if an element of a masked array is masked: its number underneath the mask means nothing."""
+    if not isinstance(array, np.ma.MaskedArray):
+        return
     mask = np.ma.getmaskarray(array)
     masked = int(np.count_nonzero(mask))
     if masked:

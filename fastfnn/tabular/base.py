@@ -91,9 +91,9 @@ class TabularEstimator(BaseEstimator):
         y : (n_samples,) array
             Labels or numbers; a regressor takes several columns of numbers, too.
         sample_weight : (n_samples,) array, optional
-            Weights of the rows; those of weight 0 are left out.
+            Weights of the rows, not negative; rows of weight 0 are left out.
         eval_set : (X, y), optional
-            Validation rows of your own, in place of a share of X.
+            Validation rows of your own, in place of a share of X; all of them have the same weight.
 
         Returns
         -------
@@ -213,7 +213,8 @@ class TabularEstimator(BaseEstimator):
         repeats : int, default 5
             How often each column is permuted.
         scoring : str or callable, optional
-            A scorer of scikit-learn, such as "neg_log_loss"; the estimator's `score` by default.
+            A scorer of scikit-learn, such as "neg_log_loss"; the estimator's `score` by default. A callable gets the
+            rows as the networks read them, not the columns of X: it can only have the estimator predict from them.
         random_state : int or RandomState, optional
             Of the permutations.
 
@@ -241,6 +242,8 @@ class TabularEstimator(BaseEstimator):
         """
         check_is_fitted(self, "networks_")
         repeats = validation.integer("repeats", repeats, 1)
+        if not (scoring is None or isinstance(scoring, str) or callable(scoring)):
+            raise TypeError(f"scoring must be the name of a scorer or a callable, got {type(scoring).__name__}")
         prepared = self._prepared(X)
         asked = self._twin()
         asked.__dict__["_prepared"] = lambda prepared: prepared  # what is permuted is prepared already

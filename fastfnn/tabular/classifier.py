@@ -10,7 +10,9 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils import assert_all_finite, column_or_1d, compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 
+from fastfnn import validation
 from fastfnn.tabular.base import TabularEstimator
+from fastfnn.tabular.reading import _is_missing
 from fastfnn.tabular.recipe import Recipe
 from fastfnn.tabular.target import LabelTarget, Target
 
@@ -48,7 +50,8 @@ class TabularClassifier(ClassifierMixin, TabularEstimator):
     label_smoothing : float, optional
         Smoothing of the labels in the training.
     class_weight : dict or "balanced", optional
-        Weights of the classes.
+        Weights of the classes, by which those of the rows are multiplied, but not those of `eval_set`; a class of
+        weight 0 is left out.
     time_budget : float, optional
         Seconds that `fit` may take: the training is planned so that its schedule ends in time. An epoch that has begun
         is finished.
@@ -209,6 +212,15 @@ class TabularClassifier(ClassifierMixin, TabularEstimator):
         labels: np.ndarray = column_or_1d(y, warn=True)
         if labels.dtype.kind == "f":
             assert_all_finite(labels, input_name="y")
+        values = y if isinstance(y, (list, tuple)) else labels  # NumPy makes texts of missing values between texts
+        if missing := sum(map(_is_missing, values)):
+            raise ValueError(
+                f"y must have no missing labels, got {missing} in {len(labels)} rows: leave these rows out"
+            )
+        try:
+            np.unique(labels)
+        except TypeError as error:
+            raise TypeError(f"y must hold labels of one type that can be sorted, got {_types(labels)}") from error
         check_classification_targets(labels)
         return labels
 
@@ -218,7 +230,10 @@ class TabularClassifier(ClassifierMixin, TabularEstimator):
 
     def _encoded(self, y: np.ndarray, target: Target) -> np.ndarray:
         classes = self.classes_
-        places = np.minimum(np.searchsorted(classes, y), len(classes) - 1).astype(np.int64)
+        try:
+            places = np.minimum(np.searchsorted(classes, y), len(classes) - 1).astype(np.int64)
+        except TypeError as error:
+            raise TypeError(f"y must hold labels of the type of fit, {_types(classes)}; got {_types(y)}") from error
         unknown = classes[places] != y
         if np.any(unknown):
             raise ValueError(f"y must hold labels of fit, {classes.tolist()}; got {y[unknown].tolist()[0]!r}")
@@ -227,5 +242,15 @@ class TabularClassifier(ClassifierMixin, TabularEstimator):
     def _class_weights(self, y: np.ndarray) -> np.ndarray | None:
         if self.class_weight is None:
             return None
+        if isinstance(self.class_weight, Mapping):
+            for label, weight in self.class_weight.items():
+                validation.nonnegative(f"class_weight[{label!r}]", weight)
+        elif not isinstance(self.class_weight, str) or self.class_weight != "balanced":
+            raise TypeError(f"class_weight must be a dict {{label: weight}} or 'balanced', got {self.class_weight!r}")
         weights: np.ndarray = compute_sample_weight(self.class_weight, y)
         return weights
+
+
+def _types(labels: np.ndarray) -> str:
+    """Return the names of the types of labels."""
+    return " and ".join(sorted({type(label).__name__ for label in labels.tolist()}))

@@ -6,13 +6,15 @@ it. `base.TabularEstimator.fit` calls both, and takes over what comes of them.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import _check_sample_weight, check_consistent_length
+from sklearn.utils.validation import _check_sample_weight
 
+from fastfnn import validation
 from fastfnn.tabular import reading
 from fastfnn.tabular.encoding import Encoding
 from fastfnn.tabular.network import TabularNetwork
@@ -48,16 +50,15 @@ def learnt(estimator: Any, X: Any, y: Any, sample_weight: Any, eval_set: Any) ->
         raise ValueError(f"This {name} estimator requires y to be passed, but the target y is None.")
     random = check_random_state(estimator.random_state)
     raws = reading.read(estimator, X, reset=True)
-    y = estimator._checked_targets(y)
-    check_consistent_length(raws[0].values, y)
-    weights = _check_sample_weight(
-        sample_weight, raws[0].values, dtype=np.float64, ensure_non_negative=True, allow_all_zero_weights=False
-    )
-    if not weights.all():
-        kept = weights > 0
-        raws, y, weights = [raw._replace(values=raw.values[kept]) for raw in raws], y[kept], weights[kept]
-    by_class = estimator._class_weights(y)
-    weights = weights if by_class is None else weights * by_class
+    y = _checked_targets(estimator, y)
+    _check_count(raws, y)
+    weights = _weights(sample_weight, len(y))
+    raws, y, weights = _of_some_weight(raws, y, weights, "sample_weight")
+    by_class = estimator._class_weights(y)  # "balanced" counts these rows alone
+    if by_class is not None:
+        with np.errstate(over="ignore"):
+            weights = weights * by_class
+        raws, y, weights = _of_some_weight(raws, y, weights, "sample_weight * class_weight")
     few = len(y) <= FEW_ROWS
     recipe = replace(recipe, dropout=0.0) if few and estimator.dropout is None else recipe
     recipe = recipe.for_rows(len(y))
@@ -70,6 +71,46 @@ def learnt(estimator: Any, X: Any, y: Any, sample_weight: Any, eval_set: Any) ->
     return Learnt(recipe, encoding, target, rows, given, random.randint(2**31 - 1))
 
 
+def _checked_targets(estimator: Any, y: Any) -> np.ndarray:
+    """Return y as an array (N,) or (N, K)."""
+    validation.refuse_masked("y", y)
+    targets: np.ndarray = estimator._checked_targets(y)
+    return targets
+
+
+def _check_count(raws: list[reading.Raw], y: np.ndarray) -> None:
+    """Raise ValueError unless y has an entry for each row of X."""
+    rows = len(raws[0].values)
+    if len(y) != rows:
+        raise ValueError(f"y must have an entry for each row of X, {rows}; got {len(y)}")
+
+
+def _weights(sample_weight: Any, rows: int) -> np.ndarray:
+    """Return the weight of each row, finite and not negative."""
+    validation.refuse_masked("sample_weight", sample_weight)
+    try:
+        weights: np.ndarray = _check_sample_weight(
+            sample_weight, np.empty(rows), dtype=np.float64, ensure_non_negative=True, allow_all_zero_weights=False
+        )
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"sample_weight must be numbers, one for each row: {error}") from error
+    return weights
+
+
+def _of_some_weight(
+    raws: list[reading.Raw], y: np.ndarray, weights: np.ndarray, name: str
+) -> tuple[list[reading.Raw], np.ndarray, np.ndarray]:
+    """Return the rows whose weight is above 0; `name` is that of the weights."""
+    with np.errstate(over="ignore"):
+        total = weights.sum()
+    if not 0 < total < math.inf:
+        raise ValueError(f"{name} must have a finite sum above 0, got {total}")
+    kept = weights > 0
+    if kept.all():
+        return raws, y, weights
+    return [raw._replace(values=raw.values[kept]) for raw in raws], y[kept], weights[kept]
+
+
 def _evaluation_rows(
     estimator: Any, eval_set: Any, encoding: Encoding, target: Target, dtype: np.dtype[Any]
 ) -> Rows:  # fmt: skip
@@ -79,11 +120,12 @@ def _evaluation_rows(
         raise ValueError(f"eval_set must be a pair (X, y), got {type(eval_set).__name__}{size}")
     try:
         raws = reading.read(estimator, eval_set[0], reset=False)
-        y = estimator._checked_targets(eval_set[1])
-        check_consistent_length(raws[0].values, y)
+        y = _checked_targets(estimator, eval_set[1])
+        _check_count(raws, y)
         return Rows(encoding.transform(raws, dtype), estimator._encoded(y, target), np.ones(len(y)))
-    except ValueError as error:
-        raise ValueError(f"eval_set must be rows and targets like those of fit: {error}") from error
+    except (TypeError, ValueError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"eval_set must be rows and targets like those of fit: {error}") from error
 
 
 def train(estimator: Any, known: Learnt, start: float, trainings: list[Training]) -> None:

@@ -15,6 +15,8 @@ from fastfnn.tabular.base import TabularEstimator
 from fastfnn.tabular.recipe import Recipe
 from fastfnn.tabular.target import NumberTarget, Target
 
+LARGEST = np.finfo(np.float64).max / 4  # of targets: the difference of two is finite
+
 
 class TabularRegressor(RegressorMixin, TabularEstimator):
     """Predict numbers from the columns of a table.
@@ -210,9 +212,15 @@ class TabularRegressor(RegressorMixin, TabularEstimator):
         return self._target
 
     def _checked_targets(self, y: Any) -> np.ndarray:
-        numbers: np.ndarray = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y", estimator=self)
+        try:
+            numbers: np.ndarray = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y", estimator=self)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ValueError(f"y must be finite numbers of float64: {error}") from error
         if numbers.ndim > 2 or numbers.ndim == 0:
             raise ValueError(f"y must have one or two axes, got {numbers.ndim}")
+        largest = np.abs(numbers).max()
+        if largest > LARGEST:
+            raise ValueError(f"y must be numbers of at most {LARGEST:.3g}, without their sign; got {largest:.3g}")
         return numbers
 
     def _learn_target(self, y: np.ndarray, weights: np.ndarray, recipe: Recipe) -> Target:

@@ -1,11 +1,13 @@
 """Predictions of the estimators for tables: numbers, several targets, quantiles, labels; importances."""
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 
 from fastfnn.tabular import TabularClassifier, TabularRegressor
-from fastfnn.tabular.target import NumberTarget
+from fastfnn.tabular.network import Feature, TabularNetwork
+from fastfnn.tabular.target import LabelTarget, NumberTarget
 
 pytestmark = pytest.mark.jit
 
@@ -18,6 +20,17 @@ def test_predictions_stay_in_the_range_of_the_targets(quick):
     assert out[1] == pytest.approx(6.5, abs=0.2)
     assert 7.7 < out[2] <= 8
     assert out.dtype == np.float64
+
+
+@pytest.mark.parametrize("power", [530, -600])
+def test_the_unit_of_the_target_does_not_matter(quick, power):
+    X = np.linspace(0, 1, 200).reshape(-1, 1)
+    unit = 2.0**power
+    for options in ({}, {"quantiles": (0.2, 0.7)}):
+        model, other = (TabularRegressor(**quick | {"max_epochs": 3}, **options) for _ in range(2))
+        want, got = model.fit(X, X[:, 0]).predict(X), other.fit(X, unit * X[:, 0]).predict(X)
+        assert np.array_equal(got, unit * want)
+        assert other.validation_scores_ == [unit * score for score in model.validation_scores_]
 
 
 def test_several_targets_are_learnt_at_once_whatever_their_units(quick):
@@ -49,6 +62,23 @@ def test_quantiles_have_their_share_of_the_targets_below_and_do_not_cross(quick)
 def test_outputs_that_cross_are_put_in_order():
     target = NumberTarget.fit(np.arange(10.0)[:, np.newaxis], np.ones(10), (0.1, 0.9))
     assert target.decode(np.array([[0.5, -0.5]])).tolist() == target.decode(np.array([[-0.5, 0.5]])).tolist()
+
+
+def test_rows_of_labels_are_measured_by_their_weights_and_a_wrong_certainty_is_finite():
+    out, labels = np.array([[1.0, 0.0], [1.0, 0.0]]), np.array([0, 1])
+    for metric, score in (("log_loss", 0.75 * np.log(1e7)), ("error", 0.75)):
+        measured = LabelTarget(np.arange(2), 0.0, metric).measure(out, labels, np.array([1.0, 3.0]))
+        assert (measured.score, measured.accuracy) == (pytest.approx(score), 0.25)
+
+
+def test_embeddings_begin_as_linear_layers_and_members_differ():
+    features = [Feature("bins", 3, 5, (99.0, 100.0, 102.0, 103.0)), Feature("plain")]
+    network = TabularNetwork(features, (7,), 1, members=4, seed=0)
+    at_knots = np.cumsum(network.arrays["embedding0"], axis=0)
+    slope = (at_knots[3] - at_knots[0]) / 4
+    np.testing.assert_allclose(at_knots, at_knots[0] + slope * np.array([[0], [1], [3], [4]]), rtol=1e-5)
+    assert np.abs(at_knots[0] - 99 * slope).max() <= 5**-0.5 + 1e-3
+    assert network.arrays["scale1"].std(axis=0).min() > 0.1
 
 
 @pytest.mark.parametrize("levels", [(), (0.5, 0.1), (0.5, 0.5), (0.1, 1.0), (0.0,)])
@@ -111,3 +141,39 @@ def test_importances_take_a_scorer(table, quick):
     assert found.ranked()[0][0] == "area"
     with pytest.raises(ValueError, match="repeats"):
         model.feature_importances(frame, rent > 300, repeats=0)
+    with pytest.raises(TypeError, match="scoring must be the name of a scorer or a callable, got dict"):
+        model.feature_importances(frame, rent > 300, scoring={"a": "r2"})
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (["a", None] * 10, "y must have no missing labels, got 10 in 20 rows"),
+        (["a", float("nan")] * 10, "y must have no missing labels, got 10 in 20 rows"),
+        (pd.Series(["a", pd.NA] * 10), "y must have no missing labels, got 10 in 20 rows"),
+        (pl.Series(["a", None] * 10), "y must have no missing labels, got 10 in 20 rows"),
+        (np.array(["a", 1] * 10, object), "y must hold labels of one type that can be sorted, got int and str"),
+        (np.ma.masked_equal(np.arange(20) % 2, 1), "y must have no masked elements, got 10 of 20"),
+        ([0, 1], "y must have an entry for each row of X, 20; got 2"),
+    ],
+)
+def test_wrong_labels_are_named(quick, y, message):
+    X, right = np.zeros((20, 1)), np.array(["a", "b"] * 10, object)
+    with pytest.raises((TypeError, ValueError), match=f"^{message}"):
+        TabularClassifier(**quick).fit(X, y)
+    with pytest.raises((TypeError, ValueError), match=r"^eval_set must be rows and targets like those of fit: y must"):
+        TabularClassifier(**quick).fit(X, right, eval_set=(X, y))
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (["a"] * 20, "y must be finite numbers of float64: could not convert string"),
+        (np.array([10**400] * 20, object), "y must be finite numbers of float64: int too large"),
+        ([1e308] * 20, "y must be numbers of at most 4.49e[+]307"),
+        (np.ma.masked_equal(np.arange(20.0), 1), "y must have no masked elements, got 1 of 20"),
+    ],
+)
+def test_wrong_numbers_are_named(quick, y, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        TabularRegressor(**quick).fit(np.zeros((20, 1)), y)

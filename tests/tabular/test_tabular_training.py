@@ -77,6 +77,17 @@ def test_the_split_has_each_class_by_its_share_and_leaves_the_last_row_of_one():
     assert (len(chosen), len(held_out)) == (40, 0)
 
 
+@pytest.mark.parametrize("fraction", [0.75, 0.8, 0.999])
+def test_each_class_keeps_a_row_for_training(fraction):
+    for labels in (np.repeat(np.arange(100), 2), np.repeat([0, 1, 2], [97, 2, 1]), np.zeros(100, int)):
+        chosen, held_out = split(np.random.default_rng(0), labels, fraction)
+        assert set(labels[chosen]) == set(labels)
+        assert sorted([*chosen, *held_out]) == list(range(len(labels)))
+        assert len(held_out) > 0.7 * fraction * len(labels) - 100 * (len(set(labels)) == 100)
+    chosen, held_out = split(np.random.default_rng(0), np.zeros((100, 1)), 0.999)
+    assert (len(chosen), len(held_out)) == (1, 99)
+
+
 def test_eval_set_may_lack_classes_but_not_have_others(table, others, quick):
     X, rent = table
     y = np.digitize(rent, [150, 300])
@@ -361,6 +372,40 @@ def test_weights_of_rows_and_classes_count(quick):
     assert 0.7 < by_class < 0.8
     balanced = TabularClassifier(**quick, class_weight="balanced").fit(X[150:], y[150:]).predict_proba(X[:1])[0, 1]
     assert 0.45 < balanced < 0.55
+
+
+def test_rows_of_weight_0_are_left_out_whoever_gives_it(table, quick):
+    X, y = table[0], np.arange(300) % 3
+    settings = quick | {"max_epochs": 2}
+    want = TabularClassifier(**settings).fit(X[y > 0], y[y > 0])
+    for weights in ({"class_weight": {0: 0, 1: 1, 2: 1}}, {}):
+        got = TabularClassifier(**settings, **weights).fit(X, y, None if weights else (y > 0).astype(float))
+        assert got.classes_.tolist() == [1, 2]
+        assert bits(got, X) == bits(want, X)
+
+
+@pytest.mark.parametrize(
+    ("sample_weight", "class_weight", "message"),
+    [
+        (None, {0: 0, 1: 0}, r"sample_weight \* class_weight must have a finite sum above 0, got 0"),
+        (None, {0: -1, 1: 1}, r"class_weight\[0\] must be finite and not negative, got -1"),
+        (None, {0: 1, 1: np.nan}, r"class_weight\[1\] must be finite and not negative, got nan"),
+        (None, "even", "class_weight must be a dict .* or 'balanced', got 'even'"),
+        (np.full(20, 1e308), None, "sample_weight must have a finite sum above 0, got inf"),
+        (
+            np.full(20, 1e200),
+            {0: 1e200, 1: 1},
+            r"sample_weight \* class_weight must have a finite sum",
+        ),
+        (["a"] * 20, None, "sample_weight must be numbers, one for each row: could not convert"),
+        (np.ma.masked_equal(np.arange(20), 1), None, "sample_weight must have no masked elements"),
+    ],
+)
+def test_wrong_weights_are_named(quick, sample_weight, class_weight, message):
+    model = TabularClassifier(**quick, class_weight=class_weight)
+    with pytest.raises((TypeError, ValueError), match=message):
+        model.fit(np.zeros((20, 1)), np.arange(20) % 2, sample_weight)
+    assert not hasattr(model, "networks_")
 
 
 def test_smoothed_labels_make_modest_probabilities(quick):
