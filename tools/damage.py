@@ -77,12 +77,13 @@ def _estimator() -> Any:
 def _tabular() -> Any:
     import pandas
 
-    from fastfnn.tabular import TabularClassifier
+    from fastfnn.tabular import Recipe, TabularClassifier
 
     places = [f"place {i % 9}" for i in range(40)]
     frame = pandas.DataFrame({"age": [None, 1.0, 2.0, 4.0] * 10, "side": ["north", None] * 20, "place": places})
     frame["day"] = pandas.date_range("2020-01-31", periods=40)
-    model = TabularClassifier(hidden_layer_sizes=(6, 5), members=2, embedding_size=3, max_epochs=2, random_state=0)
+    recipe = Recipe(hidden_layer_sizes=(6, 5), members=2, embedding_size=3, bags=2)
+    model = TabularClassifier(recipe, max_epochs=2, random_state=0)
     return model.fit(frame, ["a", "b", "c", "b"] * 10)
 
 
