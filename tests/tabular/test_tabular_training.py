@@ -83,7 +83,7 @@ def test_each_class_keeps_a_row_for_training(fraction):
         chosen, held_out = split(np.random.default_rng(0), labels, fraction)
         assert set(labels[chosen]) == set(labels)
         assert sorted([*chosen, *held_out]) == list(range(len(labels)))
-        assert len(held_out) > 0.7 * fraction * len(labels) - 100 * (len(set(labels)) == 100)
+        assert len(held_out) > 70
     chosen, held_out = split(np.random.default_rng(0), np.zeros((100, 1)), 0.999)
     assert (len(chosen), len(held_out)) == (1, 99)
 
@@ -129,14 +129,17 @@ class Clock:
         monkeypatch.setattr(time, "perf_counter", lambda: self.now)
 
 
-def test_the_schedule_ends_with_the_last_epoch_that_fits_whatever_the_kernels_took_to_load(table, quick, monkeypatch):
+@pytest.mark.parametrize("seconds", [8.1, 8.7])
+def test_the_schedule_ends_with_the_last_epoch_that_fits_whatever_the_kernels_took_to_load(
+    table, quick, monkeypatch, seconds
+):  # fmt: skip
     clock = Clock(monkeypatch)
-    settings = quick | {"max_epochs": 2000, "patience": 2000, "learning_rate": 1e-3, "time_budget": 5 + 8.1}
+    settings = quick | {"max_epochs": 2000, "patience": 2000, "learning_rate": 1e-3, "time_budget": 5 + seconds}
     model = TabularRegressor(**settings).fit(*table)
     assert (model.n_epochs_, len(clock.rates)) == (10, 80)  # of 0.8 s each
     want = Recipe(learning_rate=1e-3).rates(np.arange(80) / 80)
-    np.testing.assert_allclose(clock.rates, want, atol=5e-5)
-    assert min(clock.rates) > 0
+    np.testing.assert_allclose(clock.rates, want, atol=1e-4)
+    assert 0 < min(clock.rates) == clock.rates[-1] < 1e-6
 
 
 def test_a_slow_epoch_neither_ends_the_training_nor_the_schedule(table, quick, monkeypatch):
