@@ -323,6 +323,8 @@ def test_categories_that_the_training_has_not_seen_are_measured_as_they_are_pred
     model = TabularRegressor(**quick).fit(towns[:, np.newaxis], rent, eval_set=(others[:, np.newaxis], rent[:40]))
     error = np.sqrt(np.mean((model.predict(others[:, np.newaxis]) - rent[:40]) ** 2))
     assert min(model.validation_scores_) == pytest.approx(error, rel=1e-6)
+    embedding = model.network_.arrays["embedding0"]
+    np.testing.assert_allclose(embedding[-1], embedding[:-1].mean(axis=0), atol=1e-5)  # each has 20 rows
 
 
 def test_rows_of_eval_set_take_the_place_of_rows_of_X_and_each_epoch_shuffles(table, others, quick, monkeypatch):
