@@ -223,11 +223,16 @@ def damages(tensors, section):
         if name.endswith((".edges", ".knots")):
             yield tensors | {name: array[::-1]}, section
         if name.endswith(".lengths"):
-            yield tensors | {name: array[[*range(1, len(array)), 0]] - np.eye(1, len(array), dtype=int)[0]}, section
-            yield tensors | {name: -array}, section
+            yield tensors | {name: np.array([-1, array[0] + array[1] + 1, *array[2:]])}, section
+            yield tensors | {name: np.array([array[0] + 1, *array[1:]])}, section
         if name.endswith(".bytes"):
             yield tensors | {name: np.full_like(array, 0xFF)}, section
             yield tensors | {name: np.full_like(array, ord("a"))}, section
+    # A column of a single edge, without an entry too many in any array.
+    rows, width = len(tensors["estimator.columns.0.edges"]), section["columns"][0]["width"]
+    single = {f"estimator.columns.0.{name}": tensors[f"estimator.columns.0.{name}"][:1] for name in ("edges", "knots")}
+    networks = [f"estimator.networks.{number}" for number in range(2)]
+    yield tensors | single | {name: np.delete(tensors[name], slice(width, rows * width)) for name in networks}, section
     target = "estimator.target."
     yield tensors | {target + "low": tensors[target + "high"], target + "high": tensors[target + "low"]}, section
     yield tensors | {target + "scale": np.zeros(2)}, section
