@@ -52,7 +52,7 @@ def column_of(rng: np.random.Generator, kind: str, count: int) -> Any:
         case "names":
             return pd.Series([f"name {number}" for number in rng.integers(0, 10**9, count)])
         case "mixed":
-            values: Any = (1, 2.5, "2.5", True, datetime.date(2020, 1, 31), (1,))
+            values: Any = (1, 2.5, "2.5", True, datetime.date(2020, 1, 31), datetime.time(9))
             chosen = [values[number] for number in rng.integers(0, len(values), count)]
             return pd.Series(chosen, dtype=object)
         case "dates":

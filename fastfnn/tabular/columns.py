@@ -25,6 +25,7 @@ PLAIN_KNOTS = 256  # of a number that is scaled by quantiles and not embedded
 QUARTILES_APART = 1.349  # of the standard normal distribution
 
 SMALL_TEXT = 20  # different texts that are categories in any table
+BOOLEANS: Mapping[str | None, str] = {"False": "0", "True": "1"}  # as texts, and as numbers
 RARE = 2  # rows below which a value of many shares the embedding of unknown ones
 LEAST_LEAF_ROWS = 32  # of the tree that finds bins
 
@@ -173,8 +174,10 @@ class CategoryColumn:
         return [Feature("plain")] * (1 if self.known == 2 else self.known)
 
     def codes(self, raw: Raw) -> np.ndarray:
-        """Return the number of each value's category."""
+        """Return the number of each value's category; Booleans may come as 0 and 1, too."""
         code: dict[str | None, int] = {value: number for number, value in enumerate(self.values)}
+        if code.keys() <= BOOLEANS.keys():
+            code |= {BOOLEANS[value]: number for value, number in code.items()}
         if self.missing:
             code[None] = len(self.values)
         return np.array([code.get(text, self.known) for text in raw.as_texts()], np.int64)
@@ -231,9 +234,12 @@ def learn(raw: Raw, weights: np.ndarray, target: np.ndarray, recipe: Recipe) -> 
         Labels or numbers, for the tree that finds bins.
     recipe : Recipe
     """
-    if raw.is_number():
-        return (_date if raw.dates else _number)(raw, weights, target, recipe)
-    return _category(raw, recipe)
+    kind = raw.kind()
+    if kind == "category":
+        return _category(raw, recipe)
+    if kind == "number":
+        return _number(raw, weights, target, recipe)
+    return _date(raw, kind, weights, target, recipe)
 
 
 def _number(raw: Raw, weights: np.ndarray, target: np.ndarray, recipe: Recipe) -> Column:
@@ -256,10 +262,11 @@ def _number(raw: Raw, weights: np.ndarray, target: np.ndarray, recipe: Recipe) -
     return NumberColumn(raw.name, edges, knots, median, missing, recipe.embedding_size if embedded else 0)
 
 
-def _date(raw: Raw, weights: np.ndarray, target: np.ndarray, recipe: Recipe) -> Column:
-    covered = np.nanmax(raw.values) - np.nanmin(raw.values)
+def _date(raw: Raw, dates: str, weights: np.ndarray, target: np.ndarray, recipe: Recipe) -> Column:
+    seconds = raw.as_dates(dates)
+    covered = np.nanmax(seconds) - np.nanmin(seconds)
     learnt = [
-        _number(Raw(name, part(raw.values)), weights, target, recipe)
+        _number(Raw(name, part(seconds)), weights, target, recipe)
         for name, (length, part) in PARTS.items()
         if covered >= length
     ]
@@ -267,7 +274,7 @@ def _date(raw: Raw, weights: np.ndarray, target: np.ndarray, recipe: Recipe) -> 
         return LeftOut(raw.name, learnt[0].reason)
     parts = [part for part in learnt if isinstance(part, NumberColumn) and (part.name == "time" or len(part.edges) > 1)]
     cycles = [replace(part, missing=False) for part in parts[1:]]  # the time has an input for missing dates
-    return DateColumn(raw.name, raw.dates, (parts[0], *cycles))
+    return DateColumn(raw.name, dates, (parts[0], *cycles))
 
 
 def _quantiles(different: np.ndarray, shares: np.ndarray, parts: int) -> np.ndarray:

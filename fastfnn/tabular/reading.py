@@ -1,14 +1,16 @@
 """Reading: frames and arrays as columns, which are numbers, dates or objects.
 
 `columns.py` learns from them. Frames of pandas, polars and pyarrow are read by narwhals, which comes with scikit-learn
-and imports none of them.
+and imports none of them. What a column is, `fit` finds out from all of its values (`Raw.kind`); `predict` converts each
+value to what the column was in `fit`, so that the other rows do not matter.
 """
 
 from __future__ import annotations
 
 import datetime
+import math
 import numbers
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import narwhals as nw
@@ -16,73 +18,127 @@ import numpy as np
 from sklearn.utils.validation import validate_data
 
 MISSING_TYPES = ("NAType", "NaTType")  # pandas' marks of missing values, which need not be imported
+# By the type's name the method that makes an object of NumPy or `datetime` of one of pandas.
+PANDAS_METHODS = {"Period": "to_timestamp", "Timedelta": "to_timedelta64"}
+PER_SECOND = {"ms": 10**3, "us": 10**6, "ns": 10**9}
+ZONES = {"naive": "without time zones", "aware": "with time zones"}
 
 
 class Raw(NamedTuple):
     """A column as it came.
 
     name    of the column
-    values  float64, NaN where a value is missing; or objects, None where one is missing
-    dates   "" unless the values are dates, in seconds since 1970: "naive", or "aware" of their time zones, then in UTC
+    values  numbers, NaN where a value is missing; or objects, None where one is missing
+    given   "naive" or "aware" if the numbers are dates, in seconds since 1970, without or with time zones, then in UTC;
+            "texts" if the column is of an array of texts; else ""
     """
 
     name: str
     values: np.ndarray
-    dates: str = ""
+    given: str = ""
 
-    def is_number(self) -> bool:
-        """Return whether the column holds numbers or dates; one without any value does not."""
+    def kind(self) -> str:
+        """Return what the column is in `fit`: "number", "naive" or "aware" dates, or "category".
+
+        Objects are numbers if all of them are numbers, durations or times of day. Texts of an array are numbers if all
+        of them can be: NumPy makes texts of numbers that stand beside texts.
+        """
         if self.values.dtype != object:
-            return not bool(np.isnan(self.values).all())
-        present = [value for value in self.values if value is not None]
-        return bool(present) and all(
-            isinstance(value, numbers.Number) and not isinstance(value, (bool, np.bool_, complex)) for value in present
-        )
+            return "category" if np.isnan(self.values).all() else self.given or "number"
+        kinds = {_kind(value) for value in self.values if value is not None}
+        if kinds >= ZONES.keys():
+            raise ValueError(f"column {self.name!r} must hold dates with time zones or without, got both")
+        if self.given == "texts" and kinds == {"text"}:
+            return "number" if _are_numbers(self.values) else "category"
+        if len(kinds) != 1 or kinds == {"text"}:
+            return "category"
+        (kind,) = kinds
+        return kind if kind in ZONES else "number"
 
     def as_numbers(self) -> np.ndarray:
-        """Return the column as float64, NaN where a value is missing."""
+        """Return the column as float64, NaN where a value is missing; durations and times of day are seconds."""
         if self.values.dtype == object:
             values = np.array([np.nan if value is None else self._number(value) for value in self.values], np.float64)
         else:
-            values = self.values
-        if self.dates and not np.isnan(values).all():
+            values = self.values.astype(np.float64)
+        if self.given in ZONES and not np.isnan(values).all():
             raise ValueError(f"column {self.name!r} must hold numbers, as in fit; got dates")
         if np.isinf(values).any():
             raise ValueError(
-                f"Input X contains infinity in column {self.name!r}: numbers must be finite, missing ones may be NaN"
+                f"Input X contains infinity in column {self.name!r}: numbers must be finite in float64, missing ones "
+                "may be NaN"
             )
         return values
 
-    def as_dates(self, dates: str) -> np.ndarray:
-        """Return the column as seconds, NaN where a date is missing; `dates` is what they were in `fit`."""
-        if self.dates == dates:
-            return self.values
-        present = [value for value in self.values.tolist() if value is not None and value == value]
-        if not present:
-            return np.full(len(self.values), np.nan)
-        if not self.dates:
-            raise ValueError(f"column {self.name!r} must hold dates, as in fit; got {present[0]!r}")
-        zones = {"naive": "without time zones", "aware": "with time zones"}
-        raise ValueError(
-            f"column {self.name!r} must hold dates {zones[dates]}, as in fit; got dates {zones[self.dates]}"
-        )
-
     def _number(self, value: Any) -> float:
+        kind = _kind(value)
         try:
-            return float(value)
+            if kind in ZONES:
+                raise TypeError
+            return _seconds(value) if kind in ("duration", "time") else float(value)
+        except OverflowError:
+            return math.inf
         except (TypeError, ValueError):
             raise ValueError(f"column {self.name!r} must hold numbers, as in fit; got {value!r}") from None
 
+    def as_dates(self, dates: str) -> np.ndarray:
+        """Return the column as seconds, NaN where a date is missing; `dates` is what they were in `fit`."""
+        if self.given == dates:
+            return self.values
+        for value in self.values.tolist():
+            if value is None or value != value:
+                continue
+            kind = self.given if self.given in ZONES else _kind(value)
+            if kind not in ZONES:
+                raise ValueError(f"column {self.name!r} must hold dates, as in fit; got {value!r}")
+            if kind != dates:
+                raise ValueError(
+                    f"column {self.name!r} must hold dates {ZONES[dates]}, as in fit; got dates {ZONES[kind]}"
+                )
+        return _real(microseconds(self.values)) if self.values.dtype == object else np.full(len(self.values), np.nan)
+
     def as_texts(self) -> list[str | None]:
         """Return the column as texts, None where a value is missing; whole numbers have no decimal point."""
-        if self.values.dtype != object:
-            return [None if value != value else _text(value) for value in self.values.tolist()]
-        return [value if value is None or type(value) is str else _text(value) for value in self.values.tolist()]
+        if self.values.dtype == object:
+            return [value if value is None or type(value) is str else _text(value) for value in self.values.tolist()]
+        texts = [None if value != value else _text(value) for value in self.values.tolist()]
+        if self.given in ZONES and any(text is not None for text in texts):
+            raise ValueError(f"column {self.name!r} must hold categories, as in fit; got dates")
+        return texts
 
 
 def _text(value: Any) -> str:
     is_whole = isinstance(value, (float, np.floating)) and value == value // 1
     return str(int(value)) if is_whole else str(value)
+
+
+def _kind(value: Any) -> str:
+    """Return "number", "duration", "time", "naive" or "aware" of a date, or "text" of all else."""
+    if isinstance(value, (str, bool)):
+        return "text"
+    if isinstance(value, (datetime.timedelta, np.timedelta64)):  # NumPy says that it is a whole number
+        return "duration"
+    if isinstance(value, numbers.Number):
+        return "number"
+    if isinstance(value, datetime.time):
+        return "time"
+    if isinstance(value, (datetime.date, np.datetime64)):
+        return "naive" if getattr(value, "tzinfo", None) is None else "aware"
+    return "text"
+
+
+def _are_numbers(texts: np.ndarray) -> bool:
+    try:
+        return not bool(np.isnan(texts.astype(np.float64)).all())
+    except ValueError:
+        return False
+
+
+def _seconds(value: datetime.timedelta | np.timedelta64 | datetime.time) -> float:
+    """Return a duration, or a time of day, in seconds."""
+    if isinstance(value, datetime.time):
+        return value.hour * 3600 + value.minute * 60 + value.second + value.microsecond / 10**6
+    return float(_real(np.array([value], "timedelta64"))[0])
 
 
 def read(estimator: Any, X: Any, *, reset: bool) -> list[Raw]:
@@ -95,7 +151,9 @@ def read(estimator: Any, X: Any, *, reset: bool) -> list[Raw]:
     X : frame, array or sequence of rows
     reset : bool
     """
-    frame = nw.from_native(X, eager_only=True, pass_through=True)
+    frame = nw.from_native(X, pass_through=True)
+    if isinstance(frame, nw.LazyFrame):
+        raise TypeError(f"X must be a frame in memory, got {type(X).__name__}: collect it first")
     if not isinstance(frame, nw.DataFrame):
         return _columns_of_array(estimator, X, reset)
     names = list(map(str, frame.columns))
@@ -111,74 +169,87 @@ def read(estimator: Any, X: Any, *, reset: bool) -> list[Raw]:
 
 
 def _columns_of_array(estimator: Any, X: Any, reset: bool) -> list[Raw]:
-    X = validate_data(estimator, X, reset=reset, dtype=None, ensure_all_finite=False)
-    names = getattr(estimator, "feature_names_in_", [f"x{number}" for number in range(X.shape[1])])
-    if X.dtype.kind in "biufmM":
+    """Return the columns of an array; values of rows of lists keep their types, and masked ones are missing."""
+    given = "texts" if getattr(getattr(X, "dtype", None), "kind", "") in ("U", "S", "T") else ""
+    X = _without_mask(X) if isinstance(X, np.ma.MaskedArray) else X
+    dtype = object if isinstance(X, (list, tuple)) else None
+    X = validate_data(estimator, X, reset=reset, dtype=dtype, ensure_all_finite=False)
+    names = map(str, getattr(estimator, "feature_names_in_", [f"x{number}" for number in range(X.shape[1])]))
+    if X.dtype.kind in "iufmM":
         dates = "naive" if X.dtype.kind == "M" else ""
-        return [Raw(str(name), _real(column), dates) for name, column in zip(names, X.T, strict=True)]
-    return [_column_of_objects(str(name), column) for name, column in zip(names, X.T, strict=True)]
+        return [Raw(name, _real(column), dates) for name, column in zip(names, X.T, strict=True)]
+    return [_objects(name, column.tolist(), given) for name, column in zip(names, X.T, strict=True)]
 
 
-def _column_of_objects(name: str, column: np.ndarray) -> Raw:
-    """Return a column of an array of texts or objects; texts that are all numbers become numbers.
-
-    In a list of rows they were numbers, which NumPy made texts of.
-    """
-    if column.dtype.kind in "US":
-        try:
-            return Raw(name, column.astype(np.float64))
-        except ValueError:
-            pass
-    return _dates_or_objects(name, column.tolist())
+def _without_mask(X: Any) -> Any:
+    mask, values = np.ma.getmaskarray(X), X.data
+    if X.dtype.kind in "mM":
+        return np.where(mask, np.array("NaT", X.dtype), values)
+    return np.where(mask, np.nan, values) if X.dtype.kind in "iuf" else np.where(mask, None, values.astype(object))
 
 
 def _column(name: str, series: nw.Series[Any]) -> Raw:
-    """Return a column of a frame; dates are seconds."""
-    dtype, dates = series.dtype, ""
-    if dtype == nw.Datetime or dtype == nw.Date:
-        dates = "aware" if getattr(dtype, "time_zone", None) else "naive"
-        series, unit = series.dt.timestamp("us").cast(nw.Float64), 1e-6
-    elif dtype == nw.Duration:
-        series, unit = series.dt.total_microseconds().cast(nw.Float64), 1e-6
-    elif dtype.is_numeric():
-        unit = 1.0
-    elif dtype == nw.Time:
-        return Raw(name, np.array([_seconds(value) for value in series.to_list()], np.float64))
-    else:
-        return _dates_or_objects(name, series.to_list())
-    values = series.to_numpy()
-    if values.dtype.kind not in "iuf":
-        values = series.cast(nw.Float64).to_numpy()
-    return Raw(name, values.astype(np.float64) * unit, dates)
-
-
-def _seconds(value: datetime.time | None) -> float:
-    if value is None:
-        return np.nan
-    return value.hour * 3600 + value.minute * 60 + value.second + value.microsecond * 1e-6
+    """Return a column of a frame: what NumPy has no dtype for are objects."""
+    dtype = series.dtype
+    if (dtype.is_numeric() or dtype.is_temporal()) and not isinstance(dtype, (nw.Int128, nw.UInt128)):
+        values = series.to_numpy()
+        if values.dtype.kind in "iufmM":
+            zone = "aware" if getattr(dtype, "time_zone", None) else "naive"
+            return Raw(name, _real(values), zone if values.dtype.kind == "M" else "")
+    return _objects(name, series.to_list())
 
 
 def _real(column: np.ndarray) -> np.ndarray:
-    """Return a column of an array as float64; dates are seconds."""
-    if column.dtype.kind in "mM":
-        seconds = column.astype(f"{column.dtype.kind}8[us]").astype(np.float64) * 1e-6
-        return np.where(np.isnat(column), np.nan, seconds)
-    return column.astype(np.float64)
+    """Return numbers of NumPy as float64, whole ones as they are; dates and durations are seconds."""
+    if column.dtype.kind in "iu":
+        return column
+    if column.dtype.kind == "f":
+        with np.errstate(over="ignore"):  # of numbers that are longer than float64
+            return column.astype(np.float64)
+    unit = np.datetime_data(column.dtype)[0]
+    unit = unit if unit in PER_SECOND else "s"
+    per_second = PER_SECOND.get(unit, 1)
+    ticks = column.astype(f"{column.dtype.kind}8[{unit}]").astype(np.int64)
+    # Whole seconds and the rest, so that a time is the same number in each unit.
+    return np.where(np.isnat(column), np.nan, ticks // per_second + ticks % per_second / per_second)
 
 
-def _dates_or_objects(name: str, values: Sequence[Any]) -> Raw:
-    """Return a column of objects, None where a value is missing; objects that are all dates become dates."""
+def _objects(name: str, values: Sequence[Any], given: str = "") -> Raw:
+    """Return a column of objects, None where a value is missing."""
+    values = [None if _is_missing(value) else _of_standard_type(value) for value in values]
+    check_types(name, values)
     column = np.empty(len(values), object)
-    column[:] = [None if _is_missing(value) else value for value in values]
-    kinds = {_kind_of_date(value) for value in column if value is not None}
-    if len(kinds) != 1 or kinds == {""}:
-        return Raw(name, column)
-    return Raw(name, _real(microseconds(column)), kinds.pop())
+    column[:] = values
+    return Raw(name, column, given)
+
+
+def check_types(name: str, values: Iterable[Any]) -> None:
+    """Raise TypeError unless each value of a column is None or has a meaning."""
+    for kind in dict.fromkeys(map(type, values)):
+        if not _has_meaning(kind):
+            raise TypeError(f"column {name!r} must hold numbers, dates or texts, got {kind.__name__}")
+
+
+def _has_meaning(kind: type) -> bool:
+    """Return whether an object of a type is a real number, or a single value whose type makes a text of it."""
+    if issubclass(kind, numbers.Complex):
+        return issubclass(kind, numbers.Real)
+    if issubclass(kind, (str, type(None))):
+        return True
+    return kind.__str__ is not object.__str__ and not issubclass(kind, Iterable)
+
+
+def _of_standard_type(value: Any) -> Any:
+    """Return bytes as the text that they are in UTF-8, and objects of pandas as those of NumPy or `datetime`."""
+    if isinstance(value, bytes):
+        return value.decode(errors="backslashreplace")
+    method = PANDAS_METHODS.get(type(value).__name__)
+    return getattr(value, method)() if method else value
 
 
 def microseconds(values: Sequence[Any] | np.ndarray) -> np.ndarray:
     """Return dates, None where one is missing, as datetime64[us]; those with a time zone in UTC."""
-    aware = [_kind_of_date(value) == "aware" for value in values]
+    aware = [_kind(value) == "aware" for value in values]
     instants: np.ndarray = np.array(
         [
             value.astimezone(datetime.UTC).replace(tzinfo=None) if is_aware else value
@@ -189,16 +260,9 @@ def microseconds(values: Sequence[Any] | np.ndarray) -> np.ndarray:
     return instants
 
 
-def _kind_of_date(value: Any) -> str:
-    """Return "naive" or "aware" for dates, "" for all else."""
-    if not isinstance(value, (datetime.date, np.datetime64)):
-        return ""
-    return "aware" if getattr(value, "tzinfo", None) is not None else "naive"
-
-
 def _is_missing(value: Any) -> bool:
     if value is None or type(value) is str:
         return value is None
-    return (isinstance(value, (float, np.floating, np.datetime64)) and value != value) or (
+    return (isinstance(value, (numbers.Number, np.datetime64)) and value != value) or (
         type(value).__name__ in MISSING_TYPES
     )

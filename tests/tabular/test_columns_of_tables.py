@@ -1,10 +1,13 @@
 """What columns of frames and arrays become, and which values they take afterwards."""
 
 import datetime
+import decimal
+import uuid
 
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 
 import fastfnn as fnn
@@ -16,11 +19,23 @@ from fastfnn.tabular.recipe import Recipe
 pytestmark = pytest.mark.jit
 
 
-def learnt(values, target=None, name="c", **recipe):
+def learnt(values, target=None, weights=None, **recipe):
     """What is learnt about a column of these values."""
     array = np.array(values) if isinstance(values, np.ndarray) else np.array(values, object)
-    weights = np.ones(len(array))
-    return learn(Raw(name, array), weights, np.zeros(len(array)) if target is None else target, Recipe(**recipe))
+    return learnt_of(Raw("c", array), target, weights, **recipe)
+
+
+def learnt_of(raw, target=None, weights=None, **recipe):
+    """What is learnt about a column."""
+    rows = len(raw.values)
+    weights = np.ones(rows) if weights is None else np.array(weights, float)
+    return learn(raw, weights, np.zeros(rows) if target is None else target, Recipe(**recipe))
+
+
+def raw_of(X):
+    """The only column of a frame or an array."""
+    (raw,) = read(TabularRegressor(), X, reset=True)
+    return raw
 
 
 def inputs(column, values):
@@ -71,11 +86,35 @@ def test_arrays_of_objects_and_rows_of_lists_are_read_like_frames(quick):
         assert [column.kind for column in model.columns_] == ["number", "category", "category"]
 
 
+def test_values_of_rows_of_lists_keep_their_types():
+    rows = [["01", 1, np.nan, "x"], ["02", 2.5, "b", 1.0]]
+    columns = read(TabularRegressor(), rows, reset=True)
+    assert [column.kind() for column in columns] == ["category", "number", "category", "category"]
+    assert [column.as_texts() for column in columns] == [["01", "02"], ["1", "2.5"], [None, "b"], ["x", "1"]]
+
+
 def test_texts_of_an_array_that_are_all_numbers_are_numbers():
     texts = np.array([["1", "a"], ["2", "b"], ["10", "a"]])
     numbers, categories = read(TabularRegressor(), texts, reset=True)
-    assert numbers.values.tolist() == [1, 2, 10]
-    assert categories.values.tolist() == ["a", "b", "a"]
+    assert (numbers.kind(), numbers.as_numbers().tolist()) == ("number", [1, 2, 10])
+    assert (categories.kind(), categories.as_texts()) == ("category", ["a", "b", "a"])
+    assert raw_of(texts[:, :1].astype("S")).kind() == "number"
+    assert raw_of(texts[:, :1].astype(object)).kind() == "category"
+
+
+@pytest.mark.parametrize("days", [1, 25])
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_a_time_is_the_same_number_in_each_unit(unit, days):
+    seconds = days * 86_400 * 700 + (0 if unit == "s" else 0.123)
+    ticks = np.array([[round(seconds * 1000)]], "datetime64[ms]").astype(f"datetime64[{unit}]")
+    for X in (ticks, ticks - np.datetime64(0, "s"), pd.DataFrame(ticks)):
+        assert raw_of(X).values[0] == seconds
+
+
+def test_nanoseconds_are_kept():
+    length = np.array([100, 900], "timedelta64[ns]")
+    for X in (length[:, np.newaxis], pd.DataFrame({"c": length}), pd.DataFrame({"c": list(length)}, dtype=object)):
+        assert raw_of(X).as_numbers().tolist() == [1e-7, 9e-7]
 
 
 @pytest.mark.parametrize("days", [np.array(["2020-01-02", "NaT", "1970-01-01"], "datetime64[D]")])
@@ -87,27 +126,25 @@ def test_dates_are_seconds_in_frames_and_arrays(days):
 
 
 def read_dates(values):
-    (raw,) = read(TabularRegressor(), pd.DataFrame({"c": values}), reset=True)
-    return raw
+    return raw_of(pd.DataFrame({"c": values}))
 
 
 def test_dates_of_every_library_and_kind_are_the_same():
     days = [datetime.date(2020, 1, 31), None, datetime.date(2021, 2, 28)]
-    want = learnt_date(read_dates(pd.to_datetime(pd.Series(days))))
-    zoned = pd.Series(pd.to_datetime(pd.Series(days))).dt.tz_localize("UTC").dt.tz_convert("Asia/Tokyo")
-    for X in (pd.DataFrame({"c": days}), pl.DataFrame({"c": days}), [[day] for day in days], np.array([days]).T):
-        (raw,) = read(TabularRegressor(), X, reset=True)
-        assert raw.dates == "naive"
-        np.testing.assert_array_equal(np.stack(want.encode(raw)), np.stack(want.encode(read_dates(pd.Series(days)))))
-    frame = zoned.to_frame("c")
+    series = pd.to_datetime(pd.Series(days))
+    want = [86_400.0 * 18_292, np.nan, 86_400.0 * 18_686]
+    arrays = [np.array([list(values)], object).T for values in (days, series, series.to_numpy("datetime64[ns]"))]
+    arrays[2][:, 0] = [np.datetime64("2020-01-31"), np.datetime64("NaT"), np.datetime64("2021-02-28")]
+    frames = [pd.DataFrame({"c": days}), pl.DataFrame({"c": days}), pa.table({"c": days}), series.to_frame()]
+    for X in (*arrays, *frames, [[day] for day in days], series.dt.to_period("D").to_frame()):
+        raw = raw_of(X)
+        assert raw.kind() == "naive"
+        np.testing.assert_array_equal(raw.as_dates("naive"), want)
+    frame = series.dt.tz_localize("UTC").dt.tz_convert("Asia/Tokyo").to_frame("c")
     for X in (frame, pl.from_pandas(frame), frame.to_numpy(object)):
-        (raw,) = read(TabularRegressor(), X, reset=True)
-        assert raw.dates == "aware"
-        np.testing.assert_array_equal(raw.values, read_dates(pd.Series(days)).values)
-
-
-def learnt_date(raw):
-    return learn(raw, np.ones(len(raw.values)), np.zeros(len(raw.values)), Recipe())
+        raw = raw_of(X)
+        assert raw.kind() == "aware"
+        np.testing.assert_array_equal(raw.as_dates("aware"), want)
 
 
 @pytest.mark.parametrize(
@@ -121,7 +158,7 @@ def learnt_date(raw):
     ],
 )
 def test_a_date_has_inputs_for_the_cycles_that_the_rows_cover(start, step, count, parts):
-    column = learnt_date(read_dates(pd.date_range(start, periods=count, freq=step)))
+    column = learnt_of(read_dates(pd.date_range(start, periods=count, freq=step)))
     assert [part.name for part in column.parts] == parts
     assert len(column.features()) == len(parts)
 
@@ -140,13 +177,13 @@ def test_the_places_of_a_date_in_its_cycles():
 
 def test_missing_dates_have_one_input_and_a_single_date_none():
     dates = pd.Series(pd.date_range("2020-01-01", periods=30)).mask(np.arange(30) == 3)
-    column = learnt_date(read_dates(dates))
+    column = learnt_of(read_dates(dates))
     assert [feature.kind for feature in column.features()] == ["bins", "plain", "bins"]
     assert np.stack(column.encode(read_dates(dates)))[1].tolist() == [float(row == 3) for row in range(30)]
     assert np.isfinite(np.stack(column.encode(read_dates(pd.Series([None, None]))))).all()
-    assert learnt_date(read_dates(pd.Series([dates[0]] * 3))).reason == "a single value"
-    assert [part.name for part in learnt_date(read_dates(pd.Series([dates[0], None]))).parts] == ["time"]
-    assert learn(read_dates(pd.Series([pd.NaT, pd.NaT])), np.ones(2), np.zeros(2), Recipe()).reason == "no values"
+    assert learnt_of(read_dates(pd.Series([dates[0]] * 3))).reason == "a single value"
+    assert [part.name for part in learnt_of(read_dates(pd.Series([dates[0], None]))).parts] == ["time"]
+    assert learnt_of(read_dates(pd.Series([pd.NaT, pd.NaT]))).reason == "no values"
 
 
 def test_what_is_no_date_as_in_fit_is_an_error_that_names_the_column(quick):
@@ -156,7 +193,13 @@ def test_what_is_no_date_as_in_fit_is_an_error_that_names_the_column(quick):
         ({"a": [7.5]}, r"column 'a' must hold dates, as in fit; got 7\.5"),
         ({"a": ["2020-01-01"]}, "column 'a' must hold dates, as in fit; got '2020-01-01'"),
         ({"a": dates[:1].tz_localize("UTC")}, "'a' must hold dates without time zones, as in fit; got dates with time"),
+        ({"a": [dates[:1].tz_localize("UTC")[0]]}, "'a' must hold dates without time zones, as in fit; got dates with"),
         ({"b": dates[:1]}, "column 'b' must hold numbers, as in fit; got dates"),
+        ({"b": pd.Series(dates[:1], dtype=object)}, "column 'b' must hold numbers, as in fit; got Timestamp"),
+        (
+            {"b": pd.Series([np.datetime64(5, "ns")], dtype=object)},
+            "column 'b' must hold numbers, as in fit; got np.dat",
+        ),
     ):
         with pytest.raises(ValueError, match=message):
             model.predict(pd.DataFrame({"a": dates[:1], "b": [1.0]} | values))
@@ -173,8 +216,12 @@ def test_times_of_day_and_durations_are_seconds():
         {"time": [datetime.time(1, 0, 30), None], "length": [datetime.timedelta(days=1), None]}
     )  # fmt: skip
     time, length = read(TabularRegressor(), frame, reset=True)
-    np.testing.assert_array_equal(time.values, [3630, np.nan])
-    np.testing.assert_array_equal(length.values, [86_400, np.nan])
+    np.testing.assert_array_equal(time.as_numbers(), [3630, np.nan])
+    np.testing.assert_array_equal(length.as_numbers(), [86_400, np.nan])
+    time, length = read(TabularRegressor(), np.array(frame.rows(), object), reset=True)
+    np.testing.assert_array_equal(time.as_numbers(), [3630, np.nan])
+    np.testing.assert_array_equal(length.as_numbers(), [86_400, np.nan])
+    assert (time.kind(), length.kind()) == ("number", "number")
 
 
 def test_a_number_becomes_its_position_in_bins_of_equal_share():
@@ -252,6 +299,87 @@ def test_many_categories_have_a_code_and_rare_or_unknown_ones_the_last():
     column = learnt(texts)
     assert (column.width, column.features()[0].count) == (8, 11)
     assert inputs(column, ["v3", "rare", "?", None]) == [[3], [10], [10], [10]]
+
+
+def test_what_a_category_is_does_not_depend_on_the_other_rows():
+    X = np.array([["01"], ["x"], ["02"], ["y"]])
+    column = learnt_of(raw_of(X))
+    assert column.codes(raw_of(X)).tolist() == [0, 2, 1, 3]
+    assert column.codes(raw_of(X[[0, 2]])).tolist() == [0, 1]
+    mixed = np.array([[datetime.time(1)], ["x"]], object)
+    assert learnt_of(raw_of(mixed)).codes(raw_of(mixed[:1])).tolist() == [0]
+
+
+@pytest.mark.parametrize("known", [[True, False], [True, False, None], [True, True, None]], ids=str)
+def test_booleans_are_the_same_in_every_container(known):
+    column = learnt(known)
+    assert column.kind == learnt_of(raw_of(np.array([[True], [False]]))).kind == "category"
+    want = inputs(column, [True, False])
+    for X in ([True, False], [1, 0], [1.0, 0.0], ["True", "False"], np.array(["True", "False"], object)):
+        assert np.stack(column.encode(raw_of(np.array([X]).T)), axis=1).tolist() == want
+
+
+def test_masked_values_are_missing():
+    mask = [[False], [True], [False]]
+    for values, got in (
+        ([1.5, 999, 2], [1.5, np.nan, 2]), ([1, 999, 2], [1, np.nan, 2]), (["1", "?", "2"], [1, np.nan, 2]),
+        (np.array([5, 7, 9], "timedelta64[s]"), [5, np.nan, 9]),
+    ):  # fmt: skip
+        raw = raw_of(np.ma.array(np.array([values]).T, mask=mask))
+        assert raw.kind() == "number"
+        np.testing.assert_array_equal(raw.as_numbers(), got)
+    assert raw_of(np.ma.array([["a"], ["b"], ["a"]], mask=mask)).as_texts() == ["a", None, "a"]
+    assert raw_of(np.ma.array([[True], [False], [True]], mask=mask)).as_texts() == ["True", None, "True"]
+
+
+def test_objects_with_a_text_of_their_own_are_categories():
+    values = [uuid.UUID(int=1), uuid.UUID(int=2), b"caf\xc3\xa9", b"\xff"]
+    assert raw_of(pd.DataFrame({"c": values})).as_texts() == [*map(str, values[:2]), "café", "\\xff"]
+
+
+@pytest.mark.parametrize("value", [[1], {"a": 1}, {1}, (1,), np.arange(2), 1j, np.complex64(1), object()], ids=repr)
+def test_values_without_a_meaning_are_errors_that_name_column_and_type(quick, value):
+    column = np.empty(40, object)
+    column[:] = [value] * 40
+    frame = pd.DataFrame({"a": np.arange(40.0), "b": column})
+    message = f"column 'b' must hold numbers, dates or texts, got {type(value).__name__}"
+    with pytest.raises(TypeError, match=message):
+        TabularRegressor(**quick).fit(frame, np.arange(40.0))
+
+
+def test_lists_and_structs_of_polars_are_errors_that_name_the_column():
+    for values, name in (([[1], [2]], "list"), ([{"a": 1}, {"a": 2}], "dict")):
+        with pytest.raises(TypeError, match=f"column 'c' must hold numbers, dates or texts, got {name}"):
+            raw_of(pl.DataFrame({"c": values}))
+
+
+@pytest.mark.skipif(not hasattr(pl, "Int128"), reason="polars 1.18 is the first that has them")
+def test_numbers_of_128_bits_are_read():
+    frame = pl.DataFrame({"c": pl.Series([2**100, None], dtype=pl.Int128)})
+    np.testing.assert_array_equal(raw_of(frame).as_numbers(), [2.0**100, np.nan])
+
+
+def test_numbers_of_every_length_are_read():
+    assert raw_of(pd.DataFrame({"c": [decimal.Decimal("0.1"), 2**70]})).as_numbers().tolist() == [0.1, 2.0**70]
+    assert np.isnan(raw_of(pd.DataFrame({"c": [decimal.Decimal("NaN"), 7]})).as_numbers()).tolist() == [True, False]
+    with pytest.raises(ValueError, match="infinity in column 'c'"):
+        raw_of(pd.DataFrame({"c": [10**400]}, dtype=object)).as_numbers()
+
+
+def test_a_lazy_frame_is_an_error_that_says_what_to_do():
+    with pytest.raises(TypeError, match="X must be a frame in memory, got LazyFrame: collect it first"):
+        raw_of(pl.LazyFrame({"c": [1]}))
+
+
+def test_dates_with_and_without_time_zones_in_one_column_are_an_error():
+    dates = pd.date_range("2020-01-01", periods=2)
+    with pytest.raises(ValueError, match="column 'c' must hold dates with time zones or without, got both"):
+        read_dates(pd.Series([dates[0], dates[1].tz_localize("UTC")])).kind()
+
+
+def test_dates_where_categories_were_are_an_error_that_names_the_column():
+    with pytest.raises(ValueError, match="column 'c' must hold categories, as in fit; got dates"):
+        learnt(["a", "b"]).encode(read_dates(pd.date_range("2020-01-01", periods=2)))
 
 
 def test_a_category_is_the_same_whether_it_comes_as_a_number_or_a_text():
