@@ -19,6 +19,7 @@ from fastfnn.tables import columns, scores
 from fastfnn.tables.tabular import Estimator, TabularModel, described
 from fastfnn.tables.target import Target
 from fastfnn.tabular import TabularClassifier, TabularRegressor
+from fastfnn.tabular.columns import LeftOut
 from fastfnn.tabular.network import TabularNetwork
 from fastfnn.tabular.recipe import chosen
 
@@ -50,6 +51,9 @@ def run(options: argparse.Namespace, processes: Processes) -> None:
         )
     if out is not None:
         model.save(out)  # before anything that can fail
+    left_out = [f"{column.name} ({column.reason})" for column in estimator.columns_ if isinstance(column, LeftOut)]
+    if left_out:
+        say(f"not used after all: {columns.listed(left_out)}")
     kind, rows = table.measured
     epochs = f"{estimator.n_epochs_} epochs" + (f", the best is {estimator.best_epoch_}" if held_out else "")
     if len(estimator.networks_) > 1:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from fastfnn.names import did_you_mean
-from fastfnn.tabular.reading import microseconds
+from fastfnn.tabular.reading import check_types, microseconds
 
 MAX_CATEGORIES = 100  # of a column; each is an input of the network
 ROWS_AT_ONCE = 1 << 14  # looked at or converted together: there is no copy of all rows in float64
@@ -51,9 +51,17 @@ def plan(
         Columns that are categories even if they hold numbers, and columns that are not used.
     with_dates : bool, default False
         Whether dates are used; otherwise they are left out.
+
+    Raises
+    ------
+    TypeError
+        If a column that is not ignored holds lists or other values without a meaning.
     """
     found: dict[str, list[str]] = {"number": [], "category": [], "date": []}
     left_out: dict[str, str] = {}
+    for name in frame.columns:
+        if name not in ignored and frame[name].dtype.kind in "Oc":
+            check_types(name, frame[name].dropna())
     constant = _constant(frame)
     for name in frame.columns:
         column = frame[name]
@@ -130,10 +138,9 @@ def _row_numbers(column: pd.Series) -> str:
 
 
 def _no_categories(column: pd.Series) -> str:
-    different = column.nunique()
-    if different > SMALL_TEXT and different > column.count() / 2:
-        return f"text, {different:,} different ones in {column.count():,} rows"
-    return ""
+    different, count = column.nunique(), column.count()
+    most = count - 1 if isinstance(column.dtype, pd.CategoricalDtype) else count / 2
+    return f"text, {different:,} different ones in {count:,} rows" if different > max(SMALL_TEXT, most) else ""
 
 
 def _is_number(column: pd.Series) -> bool:

@@ -32,8 +32,8 @@ class TabularModel(BaseModel):
     Attributes
     ----------
     estimator : TabularClassifier or TabularRegressor
-        What was trained, on frames with the columns of `columns`: numbers, NaN where a value is missing, texts, None
-        where one is missing, and dates, NaT where one is missing.
+        What was trained, on frames with the columns of `columns`: numbers, NaN where a value is missing, categories
+        that are texts, and dates, NaT where one is missing.
     origin : dict
         The version of fastfnn that made the model, and the time.
 
@@ -148,7 +148,8 @@ class TabularModel(BaseModel):
         for first in range(0, len(rows), columns.ROWS_AT_ONCE):
             part = slice(first, first + columns.ROWS_AT_ONCE)
             matrix[part] = columns.finite(frame.iloc[rows[part]], self.numbers)
-        texts = {name: columns.texts(frame[name].iloc[rows]) for name in self.categories}
+        # Declared as categories, so that the estimator does not decide again, from the rows for training alone.
+        texts = {name: pd.Categorical(columns.texts(frame[name].iloc[rows])) for name in self.categories}
         dates = {name: columns.dates(frame[name].iloc[rows]).array for name in self.dates}
         return pd.DataFrame(matrix, columns=self.numbers, copy=False).assign(**texts, **dates)
 

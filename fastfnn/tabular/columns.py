@@ -148,7 +148,7 @@ class CategoryColumn:
     name : str
         The name of the column.
     values : tuple of str
-        The known categories.
+        The known categories. Of many those in one row alone are unknown; weights of rows do not matter.
     missing : bool
         Whether missing values are a category, too.
     width : int
@@ -331,9 +331,11 @@ def _category(raw: Raw, recipe: Recipe) -> Column:
     missing = counts.total() < len(texts)
     if len(counts) + missing < 2:
         return LeftOut(raw.name, "a single value" if counts else "no values")
-    if len(counts) > SMALL_TEXT and len(counts) > counts.total() / 2:
+    if raw.given != "category" and len(counts) > SMALL_TEXT and len(counts) > counts.total() / 2:
         return LeftOut(raw.name, f"text, {len(counts):,} different ones in {counts.total():,} rows")
     if len(counts) + missing <= recipe.one_hot:
         return CategoryColumn(raw.name, tuple(sorted(counts)), missing, 0)
     values = tuple(sorted(value for value, count in counts.items() if count >= RARE))
+    if not values and not missing:
+        return LeftOut(raw.name, f"{len(counts):,} categories, each in one row")
     return CategoryColumn(raw.name, values, missing, min(recipe.category_size, len(values)))

@@ -30,7 +30,8 @@ class Raw(NamedTuple):
     name    of the column
     values  numbers, NaN where a value is missing; or objects, None where one is missing
     given   "naive" or "aware" if the numbers are dates, in seconds since 1970, without or with time zones, then in UTC;
-            "texts" if the column is of an array of texts; else ""
+            "category" if the frame says that the objects are categories; "texts" if the column is of an array of texts;
+            else ""
     """
 
     name: str
@@ -45,6 +46,8 @@ class Raw(NamedTuple):
         """
         if self.values.dtype != object:
             return "category" if np.isnan(self.values).all() else self.given or "number"
+        if self.given == "category":
+            return "category"
         kinds = {_kind(value) for value in self.values if value is not None}
         if kinds >= ZONES.keys():
             raise ValueError(f"column {self.name!r} must hold dates with time zones or without, got both")
@@ -191,6 +194,8 @@ def _without_mask(X: Any) -> Any:
 def _column(name: str, series: nw.Series[Any]) -> Raw:
     """Return a column of a frame: what NumPy has no dtype for are objects."""
     dtype = series.dtype
+    if isinstance(dtype, (nw.Categorical, nw.Enum)):
+        return _objects(name, series.to_list(), "category")
     if (dtype.is_numeric() or dtype.is_temporal()) and not isinstance(dtype, (nw.Int128, nw.UInt128)):
         values = series.to_numpy()
         if values.dtype.kind in "iufmM":

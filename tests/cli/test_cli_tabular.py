@@ -308,6 +308,17 @@ def test_numbers_that_are_categories_are_texts_as_they_are_written(capsys):
     assert capsys.readouterr().err == "", "all categories are known"
 
 
+def test_columns_that_are_categories_by_an_option_are_used_unless_no_value_occurs_twice(capsys):
+    shops, codes = np.arange(160) % 90, np.arange(160) * 7
+    TABLE.assign(shop=shops, code=codes).to_csv("flats.csv", index=False)
+    assert trained("kind", "--categories", "shop,code") == 0
+    output = capsys.readouterr().out
+    assert "; 3 of categories: city (3), shop (" in output
+    assert "\nnot used after all: code (136 categories, each in one row)\nvalidation accuracy " in output
+    kinds = {column.name: column.kind for column in fastfnn.tabular.load("m.st").columns_}
+    assert (kinds["shop"], kinds["code"]) == ("category", "left out")
+
+
 def with_dates(**more):
     days = pd.date_range("2020-01-31 09:30", periods=160, freq="37h", unit="us")
     return TABLE[["area", "price"]].assign(

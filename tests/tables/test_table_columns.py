@@ -48,6 +48,8 @@ def test_a_table_is_divided_into_numbers_categories_and_the_rest():
         (series(*[f"name {i}" for i in range(30)]), "text, 30 different ones in 30 rows"),
         (series(*[f"name {i % 21}" for i in range(63)]), "category"),
         (series(*[1, 2, 2], dtype="category"), "category"),
+        (series(*[f"name {i}" for i in range(30)], "name 0", dtype="category"), "category"),
+        (series(*[f"name {i}" for i in range(30)], dtype="category"), "text, 30 different ones in 30 rows"),
         (series(*pd.to_datetime(["2020-01-01", "2021-01-01"])), "dates"),
         (series("2020-01-01", "2021-01-01 10:30", None), "dates"),
         (series("2020-01-01T10:30:00.25", " 2021-01-01 "), "dates"),
@@ -65,6 +67,13 @@ def test_a_table_is_divided_into_numbers_categories_and_the_rest():
 )
 def test_what_a_column_is(column, kind):
     assert plan_of(column) == kind
+
+
+def test_a_column_of_lists_is_an_error_unless_it_is_ignored():
+    frame = pd.DataFrame({"a": [1.5, 2.5], "b": [[1], [2]]})
+    with pytest.raises(TypeError, match="column 'b' must hold numbers, dates or texts, got list"):
+        columns.plan(frame)
+    assert columns.plan(frame, ignored=["b"]).left_out == {"b": "ignored"}
 
 
 def test_dates_are_used_where_they_are_wanted():

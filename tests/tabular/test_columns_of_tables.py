@@ -301,6 +301,26 @@ def test_many_categories_have_a_code_and_rare_or_unknown_ones_the_last():
     assert inputs(column, ["v3", "rare", "?", None]) == [[3], [10], [10], [10]]
 
 
+@pytest.mark.parametrize("count", [5, 150])
+def test_columns_that_a_frame_declares_as_categories_are_categories(count):
+    numbers = np.arange(200) % count
+    texts = numbers.astype(str).tolist()
+    for X in (
+        pd.DataFrame({"c": pd.Series(numbers, dtype="category")}), pd.DataFrame({"c": pd.Categorical(texts)}),
+        pa.table({"c": pa.array(numbers).dictionary_encode()}),
+        pl.DataFrame({"c": pl.Series(texts, dtype=pl.Enum(sorted(set(texts))))}),
+        pl.DataFrame({"c": pl.Series(texts, dtype=pl.Categorical)}),
+    ):  # fmt: skip
+        column = learnt_of(raw_of(X))
+        assert column.kind == "category"
+        assert set(column.values) == {text for text in texts if texts.count(text) > 1}
+        want = column.codes(raw_of(X)).tolist()
+        for other in (numbers[:, np.newaxis], numbers[:, np.newaxis].astype(float), np.array([texts]).T):
+            assert column.codes(raw_of(other)).tolist() == want
+    names = pd.Categorical([f"name {number}" for number in range(30)])
+    assert learnt_of(raw_of(pd.DataFrame({"c": names}))).reason == "30 categories, each in one row"
+
+
 def test_what_a_category_is_does_not_depend_on_the_other_rows():
     X = np.array([["01"], ["x"], ["02"], ["y"]])
     column = learnt_of(raw_of(X))
@@ -308,6 +328,12 @@ def test_what_a_category_is_does_not_depend_on_the_other_rows():
     assert column.codes(raw_of(X[[0, 2]])).tolist() == [0, 1]
     mixed = np.array([[datetime.time(1)], ["x"]], object)
     assert learnt_of(raw_of(mixed)).codes(raw_of(mixed[:1])).tolist() == [0]
+
+
+def test_whole_numbers_that_float64_does_not_hold_are_different_categories():
+    numbers = np.array([[2**53], [2**53 + 1]])
+    column = learnt_of(raw_of(pd.DataFrame(numbers, dtype="category")))
+    assert column.codes(raw_of(numbers)).tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("known", [[True, False], [True, False, None], [True, True, None]], ids=str)
