@@ -257,7 +257,7 @@ def _number(raw: Raw, weights: np.ndarray, target: np.ndarray, recipe: Recipe) -
     if len(different) > most:
         by_tree = recipe.bins and recipe.bins_by == "tree"
         edges = _tree_edges(values, weights, target, most) if by_tree else _edges(different, shares, most)
-    median = float(_quantiles(different, shares, 2)[1:2].sum()) if len(different) > 1 else float(different[0])
+    median = float(different[_places(shares, 0.5)])
     knots = np.array([-1.0, 1.0]) if len(different) == 2 else _knots(edges, different, shares, recipe.scaling)
     return NumberColumn(raw.name, edges, knots, median, missing, recipe.embedding_size if embedded else 0)
 
@@ -279,10 +279,14 @@ def _date(raw: Raw, dates: str, weights: np.ndarray, target: np.ndarray, recipe:
 
 def _quantiles(different: np.ndarray, shares: np.ndarray, parts: int) -> np.ndarray:
     """Return the values that divide rows into parts of about the same weight, each value once."""
-    levels = np.linspace(0, 1, parts + 1)
-    places = np.searchsorted(np.cumsum(shares), levels - 1e-9)
-    edges: np.ndarray = np.unique(different[np.minimum(places, len(different) - 1)])
+    edges: np.ndarray = np.unique(different[_places(shares, np.linspace(0, 1, parts + 1))])
     return edges
+
+
+def _places(shares: np.ndarray, levels: np.ndarray | float) -> np.ndarray:
+    """Return the first places up to which shares sum up to the levels, but for rounding."""
+    places: np.ndarray = np.searchsorted(np.cumsum(shares), np.asarray(levels) - 1e-9)
+    return np.minimum(places, len(shares) - 1)
 
 
 def _edges(different: np.ndarray, shares: np.ndarray, most: int) -> np.ndarray:

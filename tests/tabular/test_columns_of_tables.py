@@ -256,8 +256,11 @@ def test_missing_numbers_have_an_input_and_the_median():
     assert inputs(column, np.array([1, np.nan])) == [[1, 0], [2, 1]]
 
 
-def test_a_number_missing_for_the_first_time_is_the_median():
+def test_a_number_missing_for_the_first_time_is_the_weighted_median():
     assert inputs(learnt(np.array([0.0, 1, 2, 3, 4])), np.array([np.nan])) == [[2]]
+    assert learnt(np.repeat([0.0, 50, 99], [70, 20, 10])).median == 0
+    assert learnt(np.repeat([0.0, 1], [80, 20])).median == 0
+    assert learnt(np.array([0.0, 1, 2, 3]), weights=[1, 1, 1, 9]).median == 3
 
 
 def test_a_single_number_beside_missing_ones_is_an_indicator():
