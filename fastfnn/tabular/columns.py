@@ -24,6 +24,8 @@ MOST_DEVIATIONS = 3.0  # of knots and of scaled numbers from 0
 PLAIN_KNOTS = 256  # of a number that is scaled by quantiles and not embedded
 QUARTILES_APART = 1.349  # of the standard normal distribution
 
+HUGE = 1e300  # the distance of numbers beyond it may overflow
+
 SMALL_TEXT = 20  # different texts that are categories in any table
 BOOLEANS: Mapping[str | None, str] = {"False": "0", "True": "1"}  # as texts, and as numbers
 RARE = 2  # rows below which a value of many shares the embedding of unknown ones
@@ -80,7 +82,7 @@ class NumberColumn:
         encoded = [missing.astype(np.float64)] if self.missing else []
         if len(self.edges) > 1:
             scale = np.arange(len(self.edges)) if self.width else self.knots
-            encoded.insert(0, np.interp(np.where(missing, self.median, values), self.edges, scale))
+            encoded.insert(0, _interpolated(np.where(missing, self.median, values), self.edges, scale))
         return encoded
 
 
@@ -258,7 +260,8 @@ def _number(raw: Raw, weights: np.ndarray, target: np.ndarray, recipe: Recipe) -
         by_tree = recipe.bins and recipe.bins_by == "tree"
         edges = _tree_edges(values, weights, target, most) if by_tree else _edges(different, shares, most)
     median = float(different[_places(shares, 0.5)])
-    knots = np.array([-1.0, 1.0]) if len(different) == 2 else _knots(edges, different, shares, recipe.scaling)
+    is_plain = len(different) <= 2
+    knots = np.array([-1.0, 1.0])[: len(different)] if is_plain else _knots(edges, different, shares, recipe.scaling)
     return NumberColumn(raw.name, edges, knots, median, missing, recipe.embedding_size if embedded else 0)
 
 
@@ -287,6 +290,18 @@ def _places(shares: np.ndarray, levels: np.ndarray | float) -> np.ndarray:
     """Return the first places up to which shares sum up to the levels, but for rounding."""
     places: np.ndarray = np.searchsorted(np.cumsum(shares), np.asarray(levels) - 1e-9)
     return np.minimum(places, len(shares) - 1)
+
+
+def _interpolated(values: np.ndarray, edges: np.ndarray, heights: np.ndarray) -> np.ndarray:
+    """Return what `np.interp` does, without its slopes, which overflow between edges that are very close."""
+    if max(-edges[0], edges[-1]) > HUGE:
+        values, edges = values / 4, edges / 4
+    values = np.clip(values, edges[0], edges[-1])
+    places = np.minimum(np.searchsorted(edges, values, "right"), len(edges) - 1)
+    left, right = edges[places - 1], edges[places]
+    low, high = heights[places - 1], heights[places]
+    interpolated: np.ndarray = low + (values - left) / (right - left) * (high - low)
+    return interpolated
 
 
 def _edges(different: np.ndarray, shares: np.ndarray, most: int) -> np.ndarray:

@@ -232,6 +232,15 @@ def test_a_number_becomes_its_position_in_bins_of_equal_share():
     assert np.abs(column.knots).max() < 3
 
 
+@pytest.mark.parametrize("unit", [2.0**-1070, 1.0, 2.0**1020])
+@pytest.mark.parametrize("bins", [0, 4])
+def test_numbers_may_be_as_small_and_as_large_as_float64_permits(bins, unit):
+    values = np.append(np.arange(-9.0, 10), 11.0)
+    assert inputs(learnt(values * unit, bins=bins), values * unit) == inputs(learnt(values, bins=bins), values)
+    assert np.isfinite(inputs(learnt(np.append(values, [0, 1e-310, 1e-309])), np.array([0.0, 5e-310]))).all()
+    assert inputs(learnt(np.array([-1.5e308, 1.5e308])), np.array([-1.5e308, 0, 1.5e308])) == [[-1], [0], [1]]
+
+
 def test_a_number_of_few_different_values_has_a_bin_between_two_of_them():
     column = learnt([1, 2, 4, 4, 1, 2])
     assert column.edges.tolist() == [1, 2, 4]
