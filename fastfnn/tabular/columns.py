@@ -7,6 +7,7 @@ each column; `encoding.py` puts them together. What is here is stored with the m
 from __future__ import annotations
 
 import collections
+import functools
 import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -175,14 +176,19 @@ class CategoryColumn:
             return [Feature("categories", self.known + 1, self.width)]
         return [Feature("plain")] * (1 if self.known == 2 else self.known)
 
-    def codes(self, raw: Raw) -> np.ndarray:
-        """Return the number of each value's category; Booleans may come as 0 and 1, too."""
-        code: dict[str | None, int] = {value: number for number, value in enumerate(self.values)}
-        if code.keys() <= BOOLEANS.keys():
-            code |= {BOOLEANS[value]: number for value, number in code.items()}
+    @functools.cached_property
+    def _numbers(self) -> dict[str | None, int]:
+        """The number of each category. Booleans may come as 0 and 1, too: beside numbers NumPy makes them so."""
+        numbers: dict[str | None, int] = {value: number for number, value in enumerate(self.values)}
+        if numbers.keys() <= BOOLEANS.keys():
+            numbers |= {BOOLEANS[value]: number for value, number in numbers.items()}
         if self.missing:
-            code[None] = len(self.values)
-        return np.array([code.get(text, self.known) for text in raw.as_texts()], np.int64)
+            numbers[None] = len(self.values)
+        return numbers
+
+    def codes(self, raw: Raw) -> np.ndarray:
+        """Return the number of each value's category."""
+        return np.array([self._numbers.get(text, self.known) for text in raw.as_texts()], np.int64)
 
     def encode(self, raw: Raw) -> list[np.ndarray]:
         """Return a column of the prepared samples for each input; unknown categories are 0 in all of them."""

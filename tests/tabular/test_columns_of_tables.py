@@ -2,6 +2,7 @@
 
 import datetime
 import decimal
+import pickle
 import uuid
 
 import numpy as np
@@ -418,6 +419,12 @@ def test_dates_with_and_without_time_zones_in_one_column_are_an_error():
 def test_dates_where_categories_were_are_an_error_that_names_the_column():
     with pytest.raises(ValueError, match="column 'c' must hold categories, as in fit; got dates"):
         learnt(["a", "b"]).encode(read_dates(pd.date_range("2020-01-01", periods=2)))
+
+
+def test_a_column_of_categories_that_was_used_is_equal_and_can_be_pickled():
+    used, fresh = learnt(["a", "b", None]), learnt(["a", "b", None])
+    inputs(used, ["a"])
+    assert used == fresh == pickle.loads(pickle.dumps(used))
 
 
 def test_a_category_is_the_same_whether_it_comes_as_a_number_or_a_text():
