@@ -14,6 +14,9 @@ import pytest
 import fastfnn as fnn
 from fastfnn.tabular import TabularClassifier, TabularRegressor
 from fastfnn.tabular.columns import PARTS, learn
+from fastfnn.tabular.encoding import Encoding
+from fastfnn.tabular.importance import measured
+from fastfnn.tabular.network import TabularNetwork
 from fastfnn.tabular.reading import Raw, read
 from fastfnn.tabular.recipe import Recipe
 
@@ -231,6 +234,7 @@ def test_a_number_becomes_its_position_in_bins_of_equal_share():
     assert inputs(column, np.array([-5, 0, 12, 24, 61.5, 99, 1e300])) == [[0], [0], [0.5], [1], [2.5], [4], [4]]
     assert np.all(np.diff(column.knots) > 0)
     assert np.abs(column.knots).max() < 3
+    assert learnt(np.arange(100.0), bins=10).edges.tolist() == [0, *range(9, 100, 10)], "in spite of rounding"
 
 
 @pytest.mark.parametrize("unit", [2.0**-1070, 1.0, 2.0**1020])
@@ -273,6 +277,11 @@ def test_a_number_missing_for_the_first_time_is_the_weighted_median():
     assert learnt(np.array([0.0, 1, 2, 3]), weights=[1, 1, 1, 9]).median == 3
 
 
+def test_without_bins_a_number_has_as_many_knots_as_values_up_to_256():
+    assert len(learnt(np.arange(200.0), bins=0).knots) == 200
+    assert len(learnt(np.arange(1000.0), bins=0).knots) == 257
+
+
 def test_a_single_number_beside_missing_ones_is_an_indicator():
     assert inputs(learnt([5, None, 5]), [5, None]) == [[0], [1]]
 
@@ -312,6 +321,15 @@ def test_many_categories_have_a_code_and_rare_or_unknown_ones_the_last():
     column = learnt(texts)
     assert (column.width, column.features()[0].count) == (8, 11)
     assert inputs(column, ["v3", "rare", "?", None]) == [[3], [10], [10], [10]]
+    assert learnt(texts[:3] * 2, one_hot=2).width == 3
+    assert [learnt(texts[:count] * 2).width for count in (8, 9)] == [0, 8], "8 categories have an input each"
+
+
+def test_texts_are_left_out_if_more_than_20_and_more_than_half_of_the_rows_are_different():
+    texts = [f"text {number}" for number in range(21)]
+    assert [learnt([*texts[:20], None]).kind, learnt(texts * 2).kind] == ["category", "category"]
+    assert learnt(texts * 2 + ["another"]).reason == "text, 22 different ones in 43 rows"
+    assert learnt(texts[:20]).reason == "20 categories, each in one row"
 
 
 @pytest.mark.parametrize("count", [5, 150])
@@ -446,6 +464,28 @@ def test_an_unknown_category_has_the_mean_of_the_embeddings_of_the_rows(quick):
     np.testing.assert_allclose(embedding[-1], embedding[:-1].mean(axis=0), atol=0.1)
     assert np.abs(embedding[-1]).max() > 0
     assert 2 < model.predict([["never seen"]])[0] < 7
+
+
+def test_an_unknown_category_has_what_rare_ones_trained_or_else_the_mean_by_rows():
+    encoding = Encoding([learnt(["a"] * 3 + ["b"] * 2, one_hot=1)])
+    network = TabularNetwork(encoding.features, (2,), 1, seed=0)
+    network.arrays["embedding0"][:] = [[0, 0], [10, 20], [7, 7]]
+    encoding.settle_unknown(network, np.array([[0.0], [0.0], [1.0], [2.0]]))
+    assert network.arrays["embedding0"][-1].tolist() == [7, 7]
+    encoding.settle_unknown(network, np.array([[0.0], [0.0], [0.0], [1.0]]))
+    assert network.arrays["embedding0"][-1].tolist() == [2.5, 5]
+
+
+def test_the_importance_of_a_column_that_does_harm_is_below_0():
+    encoding = Encoding([learnt([1, 2, 3, 4]), learnt(["a"] * 4)])
+
+    def score(estimator, x, y):
+        return -np.mean(x[:, 0] == y)
+
+    x = np.arange(4.0)[:, np.newaxis]
+    got = measured(TabularRegressor(), x, x[:, 0], encoding, 3, score, np.random.RandomState(0))
+    assert got.mean[0] < 0
+    assert (got.mean[1], got.std[1]) == (0, 0)
 
 
 def test_a_model_of_a_mixed_table_predicts_other_rows(table, others, quick):
