@@ -33,7 +33,7 @@ SHOWN = ("numpy", "numba", "llvmlite", "scikit-learn", "pandas")  # versions in 
 
 # What the tests import beside fastfnn with EXTRAS.
 TOOLS = (
-    *("pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.100", "mpmath>=1.3", "polars>=1.0", "tensorboardX>=2.6"),
+    *("pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.100", "mpmath>=1.3", "polars>=1.1", "tensorboardX>=2.6"),
     *("threadpoolctl>=3.2", "onnxruntime>=1.20; python_version < '3.15'"),  # no wheel for 3.15 yet
 )
 
