@@ -29,7 +29,10 @@ HUGE = 1e300  # the distance of numbers beyond it may overflow
 
 SMALL_TEXT = 20  # different texts that are categories in any table
 BOOLEANS: Mapping[str | None, str] = {"False": "0", "True": "1"}  # as texts, and as numbers
-RARE = 2  # rows below which a value of many shares the embedding of unknown ones
+# Of many values those with less than a share of all rows are rare, within limits for the rows, and share the embedding
+# of unknown ones: an embedding of few rows would learn them by heart.
+RARE_ROWS = 2, 30
+RARE_SHARE = 1 / 500
 LEAST_LEAF_ROWS = 32  # of the tree that finds bins
 
 
@@ -151,7 +154,7 @@ class CategoryColumn:
     name : str
         The name of the column.
     values : tuple of str
-        The known categories. Of many those in one row alone are unknown; weights of rows do not matter.
+        The known categories. Of many those in few rows are unknown; weights of rows do not matter.
     missing : bool
         Whether missing values are a category, too.
     width : int
@@ -360,7 +363,8 @@ def _category(raw: Raw, recipe: Recipe) -> Column:
         return LeftOut(raw.name, f"text, {len(counts):,} different ones in {counts.total():,} rows")
     if len(counts) + missing <= recipe.one_hot:
         return CategoryColumn(raw.name, tuple(sorted(counts)), missing, 0)
-    values = tuple(sorted(value for value, count in counts.items() if count >= RARE))
+    rare = int(np.clip(len(texts) * RARE_SHARE, *RARE_ROWS))
+    values = tuple(sorted(value for value, count in counts.items() if count >= rare))
     if not values and not missing:
-        return LeftOut(raw.name, f"{len(counts):,} categories, each in one row")
+        return LeftOut(raw.name, f"{len(counts):,} categories, each in fewer than {rare} rows")
     return CategoryColumn(raw.name, values, missing, min(recipe.category_size, len(values)))

@@ -325,11 +325,20 @@ def test_many_categories_have_a_code_and_rare_or_unknown_ones_the_last():
     assert [learnt(texts[:count] * 2).width for count in (8, 9)] == [0, 8], "8 categories have an input each"
 
 
+@pytest.mark.parametrize(("rows", "least"), [(400, 2), (2_000, 4), (40_000, 30)])
+def test_a_category_of_few_rows_is_rare_and_in_large_tables_so_is_one_of_30(rows, least):
+    others = [f"v{number}" for number in range(10)] * (rows // 10)
+    texts = ["rare"] * (least - 1) + ["known"] * least + others
+    column = learnt(texts[:rows])
+    assert "known" in column.values
+    assert "rare" not in column.values
+
+
 def test_texts_are_left_out_if_more_than_20_and_more_than_half_of_the_rows_are_different():
     texts = [f"text {number}" for number in range(21)]
     assert [learnt([*texts[:20], None]).kind, learnt(texts * 2).kind] == ["category", "category"]
     assert learnt(texts * 2 + ["another"]).reason == "text, 22 different ones in 43 rows"
-    assert learnt(texts[:20]).reason == "20 categories, each in one row"
+    assert learnt(texts[:20]).reason == "20 categories, each in fewer than 2 rows"
 
 
 @pytest.mark.parametrize("count", [5, 150])
@@ -349,7 +358,7 @@ def test_columns_that_a_frame_declares_as_categories_are_categories(count):
         for other in (numbers[:, np.newaxis], numbers[:, np.newaxis].astype(float), np.array([texts]).T):
             assert column.codes(raw_of(other)).tolist() == want
     names = pd.Categorical([f"name {number}" for number in range(30)])
-    assert learnt_of(raw_of(pd.DataFrame({"c": names}))).reason == "30 categories, each in one row"
+    assert learnt_of(raw_of(pd.DataFrame({"c": names}))).reason == "30 categories, each in fewer than 2 rows"
 
 
 def test_what_a_category_is_does_not_depend_on_the_other_rows():
@@ -394,7 +403,11 @@ def test_objects_with_a_text_of_their_own_are_categories():
     assert raw_of(pd.DataFrame({"c": values})).as_texts() == [*map(str, values[:2]), "café", "\\xff"]
 
 
-@pytest.mark.parametrize("value", [[1], {"a": 1}, {1}, (1,), np.arange(2), 1j, np.complex64(1), object()], ids=repr)
+@pytest.mark.parametrize(
+    "value",
+    [[1], {"a": 1}, {1}, (1,), np.arange(2), 1j, np.complex64(1), object()],
+    ids=lambda value: type(value).__name__,
+)
 def test_values_without_a_meaning_are_errors_that_name_column_and_type(quick, value):
     column = np.empty(40, object)
     column[:] = [value] * 40
