@@ -43,7 +43,7 @@ def run(options: argparse.Namespace, processes: Processes) -> None:
     if table.valid_rows is not None:
         valid_rows = model.prepared(table.valid_frame, table.valid_rows)
         held_out = valid_rows, _targets(table.about, table.valid_targets())
-    estimator._watchers = [_Watcher(estimator, say, getattr(options, "log", None))]
+    estimator._watchers = [_Watcher(estimator, len(table.rows), say, getattr(options, "log", None))]
     kept = "the model as it is now" if held_out is None else "the best model so far"
     with interruption.rescue(out, model.save, lambda: hasattr(estimator, "networks_"), kept):
         estimator.fit(
@@ -121,14 +121,15 @@ def _targets(about: Target, column: pd.Series) -> np.ndarray:
 class _Watcher(Callback):
     """Says which network is trained, once it is made, and logs its epochs; of several networks those of the first."""
 
-    def __init__(self, estimator: Estimator, say: Say, log: str | None) -> None:
-        self.estimator, self.say, self.log = estimator, say, None if log is None else CSVLogger(log)
+    def __init__(self, estimator: Estimator, rows: int, say: Say, log: str | None) -> None:
+        self.estimator, self.rows, self.say = estimator, rows, say
+        self.log = None if log is None else CSVLogger(log)
         self.networks, self.history = 0, History()
 
     def begin(self, net: TabularNetwork, history: History) -> None:
         self.networks += 1
         if self.networks > 1:
-            self.say(f"network {self.networks} of {chosen(self.estimator).bags}")
+            self.say(f"network {self.networks} of {chosen(self.estimator).for_rows(self.rows).bags}")
             return
         self.say(f"network: {described(net)}, preset {self.estimator.preset}")
         self.history = history

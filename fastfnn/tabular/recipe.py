@@ -18,6 +18,7 @@ FEW_ROWS = 100  # up to here a step takes all rows: a batch of them would be too
 LEAST_BATCHES = 16  # of an epoch: batches get smaller for it
 SMALLEST_BATCH = 32
 LEAST_BINS = 4
+BAGGED_ROWS = 8192  # that the networks of a small table are trained on together
 
 FLAT_SHARE = 0.5  # of the steps of a flat-cosine schedule that have the full rate
 
@@ -40,6 +41,8 @@ class Recipe:
         Whether each layer has scales of each member, or the inputs alone.
     bags : int
         Networks of their own, each with its own validation split, whose predictions are averaged.
+    small_bags : int
+        So many networks at most that a small table has if `bags` are fewer: 4 up to 2,048 rows, 1 from 4,097 rows on.
     bins : int
         Bins of a number's embedding, at most; 0 has numbers enter as they are, scaled.
     rows_per_bin : int
@@ -70,7 +73,7 @@ class Recipe:
     max_epochs, patience : int
         Epochs of the schedule, and epochs without a better validation score after which training ends.
     least_steps : int
-        Steps that a training has at least: small tables get more epochs.
+        Steps that a training has at least, times the networks of a small table, which gets more epochs.
     longer_patience : bool
         Whether `patience` grows with the epochs that small tables get.
     metric : {"log_loss", "error"}
@@ -92,6 +95,7 @@ class Recipe:
     members: int = 8
     scaled: bool = True
     bags: int = 1
+    small_bags: int = 4
     bins: int = 48
     rows_per_bin: int = 256
     bins_by: Literal["quantile", "tree"] = "quantile"
@@ -111,7 +115,7 @@ class Recipe:
     warm_up: float = 0.0
     max_epochs: int = 40
     patience: int = 16
-    least_steps: int = 600
+    least_steps: int = 500
     longer_patience: bool = True
     metric: Literal["log_loss", "error"] = "log_loss"
 
@@ -120,11 +124,16 @@ class Recipe:
         return f"Recipe({', '.join(f'{name}={getattr(self, name)!r}' for name in changed)})"
 
     def for_rows(self, rows: int) -> Recipe:
-        """Return the recipe for a table with `rows` rows: small ones have fewer bins.
+        """Return the recipe for a table with `rows` rows: small ones have fewer bins, more networks and more steps.
 
         :meta private:
         """
-        return replace(self, bins=min(self.bins, max(rows // self.rows_per_bin, LEAST_BINS)), rows_per_bin=1)
+        bins = min(self.bins, max(rows // self.rows_per_bin, LEAST_BINS))
+        bags = min(self.small_bags, max(BAGGED_ROWS // rows, 1))
+        steps = self.least_steps * (1 if rows <= FEW_ROWS else bags)  # of few rows, each step takes all
+        return replace(
+            self, bins=bins, rows_per_bin=1, bags=max(self.bags, bags), small_bags=1, least_steps=steps
+        )  # fmt: skip
 
     def batch(self, rows: int) -> int:
         """Return the number of rows of a step on a table with `rows` rows for training.
@@ -168,7 +177,9 @@ class Recipe:
 
 PRESETS: dict[str, Recipe] = {
     "default": Recipe(),
-    "fast": Recipe(hidden_layer_sizes=(128, 128), members=4, bins=24, embedding_size=12, max_epochs=20, patience=8),
+    "fast": Recipe(
+        hidden_layer_sizes=(128, 128), members=4, small_bags=1, bins=24, embedding_size=12, max_epochs=20, patience=8
+    ),
     "best": Recipe(max_epochs=60, patience=24, bags=8),
 }
 
@@ -195,6 +206,7 @@ CHECKS: Mapping[str, Any] = {
     "members": _at_least(1),
     "scaled": validation.boolean,
     "bags": _at_least(1),
+    "small_bags": _at_least(1),
     "bins": _at_least(0),
     "rows_per_bin": _at_least(1),
     "bins_by": _one_of("quantile", "tree"),

@@ -4,10 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fastfnn.tabular import Recipe
+
 # A network that learns the table below in a second or less.
 QUICK = {
-    "hidden_layer_sizes": 32, "members": 2, "embedding_size": 4, "bins": 8, "max_epochs": 30, "learning_rate": 0.01,
-    "dropout": 0.0, "random_state": 0,
+    "preset": Recipe(small_bags=1), "hidden_layer_sizes": 32, "members": 2, "embedding_size": 4, "bins": 8,
+    "max_epochs": 30, "learning_rate": 0.01, "dropout": 0.0, "validation_fraction": 0.15, "random_state": 0,
 }  # fmt: skip
 
 

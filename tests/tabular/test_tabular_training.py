@@ -18,7 +18,7 @@ import fastfnn as fnn
 from fastfnn.progress import Progress
 from fastfnn.tabular import Recipe, TabularClassifier, TabularRegressor, base, fitting, training
 from fastfnn.tabular.network import TabularNetwork
-from fastfnn.tabular.recipe import chosen
+from fastfnn.tabular.recipe import PRESETS, chosen
 from fastfnn.tabular.training import split
 
 pytestmark = pytest.mark.jit
@@ -266,7 +266,7 @@ def test_watchers_see_every_epoch_and_are_neither_cloned_nor_pickled(table, quic
 
 
 def test_bags_are_networks_with_splits_of_their_own_whose_outputs_are_averaged(table, quick):
-    model = TabularRegressor(Recipe(bags=3), **quick | {"max_epochs": 2}).fit(*table)
+    model = TabularRegressor(**quick | {"preset": Recipe(bags=3, small_bags=1), "max_epochs": 2}).fit(*table)
     x = model._prepared(table[0])
     outputs = [network.predict(x).astype(float) for network in model.networks_]
     assert len(outputs) == 3
@@ -285,7 +285,7 @@ def test_an_interrupted_bag_is_not_kept(table, quick):
             if self.bags == 2 and history.epochs == 3:
                 raise KeyboardInterrupt
 
-    model = TabularRegressor(Recipe(bags=3), **quick | {"max_epochs": 5})
+    model = TabularRegressor(**quick | {"preset": Recipe(bags=3, small_bags=1), "max_epochs": 5})
     model._watchers = [Watcher()]
     with pytest.raises(KeyboardInterrupt):
         model.fit(*table)
@@ -296,7 +296,7 @@ def test_an_interrupted_bag_is_not_kept(table, quick):
 def test_bags_share_the_time_budget(table, quick, monkeypatch):
     clock = Clock(monkeypatch)
     model = TabularRegressor(
-        Recipe(bags=3, patience=500), **quick | {"max_epochs": 500, "time_budget": 5 + 3 * 8.1}
+        **quick | {"preset": Recipe(bags=3, patience=500, small_bags=1), "max_epochs": 500, "time_budget": 5 + 3 * 8.1}
     ).fit(*table)
     assert (model.n_epochs_, len(clock.rates)) == (10, 3 * 80)
 
@@ -311,7 +311,7 @@ def test_the_rows_of_a_network_that_is_trained_are_free(table, quick, monkeypatc
             held.extend(map(weakref.ref, (*self.rows, *self.held_out, self._best, self._optimizer)))
 
     monkeypatch.setattr(fitting, "Training", Watched)
-    model = TabularRegressor(Recipe(bags=3), **quick | {"max_epochs": 1}).fit(*table)
+    model = TabularRegressor(**quick | {"preset": Recipe(bags=3, small_bags=1), "max_epochs": 1}).fit(*table)
     assert len(model.networks_) == 3 and len(held) == 3 * 8
     assert all(reference() is None for reference in held)
 
@@ -441,13 +441,25 @@ def test_batches_are_smaller_on_small_tables_unless_they_are_given():
     assert chosen(TabularRegressor()).epochs(1) == Recipe().least_steps
 
 
+def test_small_tables_have_several_networks_and_more_steps():
+    recipes = {rows: PRESETS["default"].for_rows(rows) for rows in (100, 101, 2048, 2049, 4096, 4097, 10**6)}
+    assert [recipe.bags for recipe in recipes.values()] == [4, 4, 4, 3, 2, 1, 1]
+    assert [recipe.least_steps for recipe in recipes.values()] == [500, 2000, 2000, 1500, 1000, 500, 500]
+    assert recipes[101].for_rows(101) == recipes[101], "of a file"
+    assert (PRESETS["best"].for_rows(101).bags, PRESETS["fast"].for_rows(101).bags) == (8, 1)
+
+
 def test_the_patience_grows_with_the_epochs_of_small_tables_unless_it_is_given(quick):
     X, noise = np.random.default_rng(0).normal(size=(2, 60, 1))
     few = quick | {"max_epochs": None, "learning_rate": 0.05}
-    given = TabularRegressor(Recipe(patience=30), **few, patience=3).fit(X, noise[:, 0], eval_set=(X, -noise[:, 0]))
+    given = TabularRegressor(**few | {"preset": Recipe(patience=30, small_bags=1)}, patience=3).fit(
+        X, noise[:, 0], eval_set=(X, -noise[:, 0])
+    )
     assert given.n_epochs_ == given.best_epoch_ + 3
-    longer = TabularRegressor(Recipe(patience=1), **few).fit(X, noise[:, 0], eval_set=(X, -noise[:, 0]))
-    assert longer.n_epochs_ == longer.best_epoch_ + 600 // 40
+    longer = TabularRegressor(**few | {"preset": Recipe(patience=1, small_bags=1)}).fit(
+        X, noise[:, 0], eval_set=(X, -noise[:, 0])
+    )
+    assert longer.n_epochs_ == longer.best_epoch_ + 500 // 40
 
 
 @pytest.mark.parametrize(
