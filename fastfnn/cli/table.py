@@ -19,7 +19,7 @@ from fastfnn.tables.target import Target
 if TYPE_CHECKING:
     import pandas as pd
 
-VALID = "0.15"  # of the rows are held out
+VALID = "0.1"  # of the rows are held out
 
 Say = Callable[[str], object]
 

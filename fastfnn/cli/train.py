@@ -62,7 +62,7 @@ def add_to(commands: Commands) -> None:
     add = train.add_argument_group("the table").add_argument
     add("--target", metavar="NAME", help="the column to predict; for .npy also a file .npy with the targets")
     add("--task", choices=("classification", "regression"), help="what to make of the target (default: told by it)")
-    valid_help = "share of the rows to hold out, 0 for none, or a file with such rows (default: 0.15)"
+    valid_help = "share of the rows to hold out, 0 for none, or a file with such rows (default: 0.1)"
     add("--valid", metavar="SHARE", help=valid_help)
     add("--categories", type=arguments.names, metavar="NAME[,NAME...]", help="columns of numbers that are categories")
     add("--ignore", type=arguments.names, metavar="NAME[,NAME...]", help="columns not to use")

@@ -44,7 +44,7 @@ class TabularClassifier(ClassifierMixin, TabularEstimator):
         Passes over the table, at most.
     patience : int, optional
         Epochs without a better validation score after which the training ends.
-    validation_fraction : float, default 0.15
+    validation_fraction : float, default 0.1
         Share of the rows that is kept apart to stop early and to keep the best parameters; 0 or None for none. Less
         than ten rows are not kept apart.
     label_smoothing : float, optional
@@ -118,7 +118,7 @@ class TabularClassifier(ClassifierMixin, TabularEstimator):
         batch_size: int | None = None,
         max_epochs: int | None = None,
         patience: int | None = None,
-        validation_fraction: float | None = 0.15,
+        validation_fraction: float | None = 0.1,
         label_smoothing: float | None = None,
         class_weight: Mapping[Any, float] | str | None = None,
         time_budget: float | None = None,

@@ -45,7 +45,7 @@ class TabularRegressor(RegressorMixin, TabularEstimator):
         Passes over the table, at most.
     patience : int, optional
         Epochs without a better validation score after which the training ends.
-    validation_fraction : float, default 0.15
+    validation_fraction : float, default 0.1
         Share of the rows that is kept apart to stop early and to keep the best parameters; 0 or None for none. Less
         than ten rows are not kept apart.
     quantiles : sequence of float, optional
@@ -109,7 +109,7 @@ class TabularRegressor(RegressorMixin, TabularEstimator):
         batch_size: int | None = None,
         max_epochs: int | None = None,
         patience: int | None = None,
-        validation_fraction: float | None = 0.15,
+        validation_fraction: float | None = 0.1,
         quantiles: Sequence[float] | None = None,
         time_budget: float | None = None,
         n_threads: int | None = None,
