@@ -49,6 +49,7 @@ def run(options: argparse.Namespace, processes: Processes) -> None:
         estimator.fit(
             model.prepared(table.frame, table.rows), _targets(table.about, table.targets()), eval_set=held_out
         )
+    estimator.progress = False  # for who loads the model in Python
     if out is not None:
         model.save(out)  # before anything that can fail
     left_out = [f"{column.name} ({column.reason})" for column in estimator.columns_ if isinstance(column, LeftOut)]

@@ -73,7 +73,7 @@ class TabularClassifier(ClassifierMixin, TabularEstimator):
     columns_ : tuple
         What was learnt about each column: `name`, `kind` ("number", "date", "category" or "left out") and more.
     networks_ : list of TabularNetwork
-        The trained networks, one with most presets.
+        The trained networks: several of a small table, and with the preset "best".
     n_epochs_, best_epoch_ : int
         Epochs that were trained, and the one whose parameters were kept.
     validation_scores_ : list of float

@@ -30,7 +30,7 @@ HUGE = 1e300  # the distance of numbers beyond it may overflow
 SMALL_TEXT = 20  # different texts that are categories in any table
 BOOLEANS: Mapping[str | None, str] = {"False": "0", "True": "1"}  # as texts, and as numbers
 # Of many values those with less than a share of all rows are rare, within limits for the rows, and share the embedding
-# of unknown ones: an embedding of few rows would learn them by heart.
+# of unknown ones: an embedding of few rows would learn them by heart. See Experiments: rare-categories.
 RARE_ROWS = 2, 30
 RARE_SHARE = 1 / 500
 LEAST_LEAF_ROWS = 32  # of the tree that finds bins

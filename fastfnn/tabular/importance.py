@@ -11,7 +11,7 @@ from sklearn.metrics import check_scoring
 from fastfnn.tabular.encoding import Encoding
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Importances:
     """How much the score of an estimator falls where a column is permuted.
 
@@ -26,13 +26,30 @@ class Importances:
     --------
     >>> import numpy as np
     >>> from fastfnn.tabular import Importances
-    >>> Importances(("age", "height"), np.array([0.1, 0.5]), np.array([0.0, 0.1])).ranked()
+    >>> importances = Importances(("age", "height"), np.array([0.1, 0.5]), np.array([0.0, 0.1]))
+    >>> importances.ranked()
     [('height', 0.5), ('age', 0.1)]
+    >>> importances
+    height  0.5 +- 0.1
+    age     0.1 +- 0
     """
 
     names: tuple[str, ...]
     mean: np.ndarray
     std: np.ndarray
+
+    def __repr__(self) -> str:
+        longest = max(map(len, self.names), default=0)
+        lines = [
+            f"{self.names[number]:{longest}}  {self.mean[number]:.3g} +- {self.std[number]:.3g}"
+            for number in self._order()
+        ]
+        return "\n".join(lines)
+
+    def _order(self) -> np.ndarray:
+        """Return the numbers of the columns, that of the most important one first."""
+        order: np.ndarray = np.argsort(-self.mean, kind="stable")
+        return order
 
     def ranked(self) -> list[tuple[str, float]]:
         """Return names and means, the most important column first.
@@ -42,7 +59,7 @@ class Importances:
         list of (str, float)
             A pair for each column.
         """
-        return [(self.names[number], float(self.mean[number])) for number in np.argsort(-self.mean, kind="stable")]
+        return [(self.names[number], float(self.mean[number])) for number in self._order()]
 
 
 def measured(

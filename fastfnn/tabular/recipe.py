@@ -18,7 +18,7 @@ FEW_ROWS = 100  # up to here a step takes all rows: a batch of them would be too
 LEAST_BATCHES = 16  # of an epoch: batches get smaller for it
 SMALLEST_BATCH = 32
 LEAST_BINS = 4
-BAGGED_ROWS = 8192  # that the networks of a small table are trained on together
+BAGGED_ROWS = 8192  # that the networks of a small table are trained on together, see Experiments: small-tables
 
 FLAT_SHARE = 0.5  # of the steps of a flat-cosine schedule that have the full rate
 
