@@ -121,7 +121,7 @@ def test_help_shows_every_option_and_its_default(capsys):
         "optimizer": "adam; for digits sgd",
         "learning-rate": "of the preset; of a plain network 0.001; for digits 0.1",
         "sampling": "shuffle",
-        "valid": "0.15",
+        "valid": "0.1",
         "patience": "of the preset; of a plain network 20",
         "preset": "default",
         "missing": "refuse",
