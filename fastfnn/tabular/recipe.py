@@ -18,7 +18,8 @@ FEW_ROWS = 100  # up to here a step takes all rows: a batch of them would be too
 LEAST_BATCHES = 16  # of an epoch: batches get smaller for it
 SMALLEST_BATCH = 32
 LEAST_BINS = 4
-BAGGED_ROWS = 8192  # that the networks of a small table are trained on together, see Experiments: small-tables
+SMALL_ROWS = 2048  # up to here a table has the most networks, and more steps, see Experiments: small-tables
+BAGGED_ROWS = 4 * SMALL_ROWS  # that the networks of a larger one are trained on together
 
 FLAT_SHARE = 0.5  # of the steps of a flat-cosine schedule that have the full rate
 
@@ -73,7 +74,8 @@ class Recipe:
     max_epochs, patience : int
         Epochs of the schedule, and epochs without a better validation score after which training ends.
     least_steps : int
-        Steps that a training has at least, times the networks of a small table, which gets more epochs.
+        Steps that a training has at least; on 101 to 2,048 rows, so many times as there are networks: small tables get
+        more epochs.
     longer_patience : bool
         Whether `patience` grows with the epochs that small tables get.
     metric : {"log_loss", "error"}
@@ -130,7 +132,7 @@ class Recipe:
         """
         bins = min(self.bins, max(rows // self.rows_per_bin, LEAST_BINS))
         bags = min(self.small_bags, max(BAGGED_ROWS // rows, 1))
-        steps = self.least_steps * (1 if rows <= FEW_ROWS else bags)  # of few rows, each step takes all
+        steps = self.least_steps * (bags if FEW_ROWS < rows <= SMALL_ROWS else 1)  # of few rows, each step takes all
         return replace(
             self, bins=bins, rows_per_bin=1, bags=max(self.bags, bags), small_bags=1, least_steps=steps
         )  # fmt: skip

@@ -444,7 +444,7 @@ def test_batches_are_smaller_on_small_tables_unless_they_are_given():
 def test_small_tables_have_several_networks_and_more_steps():
     recipes = {rows: PRESETS["default"].for_rows(rows) for rows in (100, 101, 2048, 2049, 4096, 4097, 10**6)}
     assert [recipe.bags for recipe in recipes.values()] == [4, 4, 4, 3, 2, 1, 1]
-    assert [recipe.least_steps for recipe in recipes.values()] == [500, 2000, 2000, 1500, 1000, 500, 500]
+    assert [recipe.least_steps for recipe in recipes.values()] == [500, 2000, 2000, 500, 500, 500, 500]
     assert recipes[101].for_rows(101) == recipes[101], "of a file"
     assert (PRESETS["best"].for_rows(101).bags, PRESETS["fast"].for_rows(101).bags) == (8, 1)
 
