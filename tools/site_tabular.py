@@ -17,9 +17,14 @@ STUDY = "study.jsonl"
 KEYS = ("date", "machine", "versions", "settings", "tables", "step")
 
 
-def newest(folder: pathlib.Path = FOLDER) -> tuple[str, dict[str, Any]]:
+def recordings(folder: pathlib.Path) -> dict[str, dict[str, Any]]:
+    """The recordings by name, the last one first."""
+    return read_recordings(folder, "fastfnn bench --tabular", KEYS)
+
+
+def newest(folder: pathlib.Path) -> tuple[str, dict[str, Any]]:
     """The name and the result of the last recording."""
-    return next(iter(read_recordings(folder, "fastfnn bench --tabular", KEYS).items()))
+    return next(iter(recordings(folder).items()))
 
 
 def conditions(_out: pathlib.Path, folder: pathlib.Path = FOLDER) -> str:
@@ -54,17 +59,21 @@ def scores(_out: pathlib.Path, folder: pathlib.Path = FOLDER) -> str:
 
 
 def step(_out: pathlib.Path, folder: pathlib.Path = FOLDER) -> str:
-    """The times of a step, if the recording has them."""
-    result = newest(folder)[1]["step"]
-    if not result:
-        return "The last recording has no times of a step.\n"
-    peak = f" of {result['peak_gflops']:.0f} GFLOP/s" if result["peak_gflops"] else ""
-    rows = [list(map(escaped, row)) for row in report.step_rows(result)]
-    return blocks(
-        f"{escaped(result['description'])}; share of the FMA peak{peak}:",
-        table(report.STEP_HEAD, rows),
-        bullets(report.step_problems(result)),
-    )
+    """The times of a step of each recording that has them."""
+    parts = []
+    for name, recording in recordings(folder).items():
+        result = recording["step"]
+        if not result:
+            continue
+        peak = f" of {result['peak_gflops']:.0f} GFLOP/s" if result["peak_gflops"] else ""
+        rows = [list(map(escaped, row)) for row in report.step_rows(result)]
+        parts += [
+            heading(name, recording, 3),
+            f"{recording['date']}. {escaped(result['description'])}; share of the FMA peak{peak}:",
+            table(report.STEP_HEAD, rows),
+            bullets(report.step_problems(result)),
+        ]
+    return blocks(*parts) if parts else "No recording has times of a step.\n"
 
 
 def study(_out: pathlib.Path, folder: pathlib.Path = FOLDER) -> str:
