@@ -23,8 +23,8 @@ def recordings(folder: pathlib.Path) -> dict[str, dict[str, Any]]:
 
 
 def newest(folder: pathlib.Path) -> tuple[str, dict[str, Any]]:
-    """The name and the result of the last recording."""
-    return next(iter(recordings(folder).items()))
+    """The name and the result of the last recording of tables: others are of a step alone."""
+    return next((name, result) for name, result in recordings(folder).items() if result["tables"])
 
 
 def conditions(_out: pathlib.Path, folder: pathlib.Path = FOLDER) -> str:
