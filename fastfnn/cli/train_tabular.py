@@ -56,9 +56,9 @@ def run(options: argparse.Namespace, processes: Processes) -> None:
     if left_out:
         say(f"not used after all: {columns.listed(left_out)}")
     kind, rows = table.measured
-    epochs = f"{estimator.n_epochs_} epochs" + (f", the best is {estimator.best_epoch_}" if held_out else "")
-    if len(estimator.networks_) > 1:
-        epochs += f" of the first of {len(estimator.networks_)} networks"
+    networks = len(estimator.networks_)
+    epochs = f"{estimator.n_epochs_} epochs" + (f" of the first of {networks} networks" if networks > 1 else "")
+    epochs += f", the best is {estimator.best_epoch_}" if held_out else ""
     result = scores.line(scores.measured(model, rows).summary())
     print(f"{kind} {result} after {epochs}, {estimator.fit_time_:.1f} s of training")
     if out is not None:
