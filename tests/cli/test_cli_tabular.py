@@ -78,6 +78,7 @@ def test_train_says_what_it_found_and_what_came_out(capsys):
     )
     assert saved == "model: m.st"
     assert output.err == "", "progress is for a terminal"
+    assert fastfnn.tabular.load("m.st").progress is False
 
 
 def test_quiet_prints_the_result_only(capsys):
