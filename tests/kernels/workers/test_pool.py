@@ -46,8 +46,9 @@ for _ in range(5):
     before = time.process_time()
     time.sleep(0.2)
     assert time.process_time() - before < 0.1, "parked workers take time"
-    pool.call(3)
-    assert number(state.AWAKE) == 2 and pool.present == 3 and list(pool._parked) == [3]
+    with pool._changing:
+        pool.call(3)
+        assert number(state.AWAKE) == 2 and pool.present == 3 and list(pool._parked) == [3]
     pool.call(4)
     counted(4, 100_000)
 """)
@@ -62,8 +63,9 @@ until(lambda: len(pool._parked) == 3)
 lock = pool._parked.pop(3)  # as if it had found work while the others parked
 pool._count()
 assert pool.present == 1
-pool.call(2)
-assert sorted(pool._parked) == [2] and pool.present == 2 == number(state.AWAKE) + 1
+with pool._changing:
+    pool.call(2)
+    assert sorted(pool._parked) == [2] and pool.present == 2 == number(state.AWAKE) + 1
 lock.release()
 """)
 
