@@ -103,16 +103,21 @@ def _side_by_side(
         yield from map(function, items)
         return
 
-    def limited(item: Any) -> Any:
-        with thread_limit(estimator.n_threads or 1):
-            return function(item)
+    running = [threading.Lock() for _ in items]
+
+    def limited(number: int) -> Any:
+        with running[number], thread_limit(estimator.n_threads or 1):
+            return function(items[number])
 
     with ThreadPoolExecutor(jobs, "fastfnn-network") as pool:
-        futures = [pool.submit(limited, item) for item in items]
         try:
+            futures = [pool.submit(limited, number) for number in range(len(items))]  # the first ones begin now
             for future in futures:
                 yield future.result()
         except BaseException:
             stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
+            for lock in running:  # Ctrl-C may have come before the pool took note of a thread that it started
+                with lock:
+                    pass
             raise

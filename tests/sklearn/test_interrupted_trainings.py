@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fastfnn.callbacks import Callback
-from fastfnn.sklearn import MLPClassifier, MLPRegressor
+from fastfnn.sklearn import MLPClassifier, MLPRegressor, ensemble
 
 pytestmark = [pytest.mark.jit, pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")]
 
@@ -19,13 +19,17 @@ ENDLESS = {"max_iter": 10**7, "n_iter_no_change": 10**6, "tol": 0, "random_state
 
 
 class Interrupt(Callback):
-    """Sends Ctrl-C to the process after some epochs, once."""
+    """Sends Ctrl-C to the process once so many networks have trained for some epochs."""
 
-    def __init__(self, epochs):
+    def __init__(self, epochs, networks=1):
         self.epochs = epochs
+        self.others = iter(range(networks - 1))
+
+    def __deepcopy__(self, memo):
+        return self  # one counts all networks of an ensemble
 
     def epoch(self, net, history):
-        if history.epochs == self.epochs:
+        if history.epochs == self.epochs and next(self.others, None) is None:
             os.kill(os.getpid(), signal.SIGINT)
 
 
@@ -39,18 +43,42 @@ def test_a_network_keeps_what_it_has_learned():
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_an_ensemble_keeps_the_networks_that_have_begun_and_nothing_trains_on(jobs):
-    model = MLPClassifier(**ENDLESS, n_estimators=5, n_jobs=jobs)
-    timer = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
+    model = MLPClassifier(**ENDLESS, n_estimators=5, n_jobs=jobs, callbacks=[Interrupt(5, networks=jobs)])
     with pytest.warns(UserWarning, match="^Training interrupted by user"):
         model.fit(X, Y)
-    timer.join()
     assert len(model.estimators_) == jobs
     epochs = [member.n_iter_ for member in model.estimators_]
     assert min(epochs) > 0
     time.sleep(0.3)
     assert [member.n_iter_ for member in model.estimators_] == epochs
     assert model.predict_proba(X).shape == (200, 3)
+
+
+def test_ctrl_c_while_the_networks_are_handed_out_ends_those_that_have_begun(monkeypatch):
+    """The pool has started a thread and not yet taken note of it."""
+    begun = threading.Event()
+
+    class Begun(Callback):
+        def epoch(self, net, history):
+            begun.set()
+
+        def __deepcopy__(self, memo):
+            return self
+
+    class Pool(ensemble.ThreadPoolExecutor):
+        def submit(self, function, number):
+            threading.Thread(target=function, args=(number,), daemon=True).start()
+            assert begun.wait(60)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(ensemble, "ThreadPoolExecutor", Pool)
+    model = MLPClassifier(**ENDLESS, n_estimators=5, n_jobs=2, callbacks=[Begun()])
+    with pytest.warns(UserWarning, match="^Training interrupted by user"):
+        model.fit(X, Y)
+    (member,) = model.estimators_
+    epochs = member.n_iter_
+    time.sleep(0.3)
+    assert member.n_iter_ == epochs
 
 
 def test_a_network_that_fails_ends_those_beside_it():
