@@ -93,7 +93,8 @@ class TabularEstimator(BaseEstimator):
         sample_weight : (n_samples,) array, optional
             Weights of the rows, not negative; rows of weight 0 are left out.
         eval_set : (X, y), optional
-            Validation rows of your own, in place of a share of X; all of them have the same weight.
+            Validation rows of your own, in place of a share of X; all of them have the same weight, or that of their
+            class.
 
         Returns
         -------

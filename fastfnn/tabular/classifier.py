@@ -50,11 +50,11 @@ class TabularClassifier(ClassifierMixin, TabularEstimator):
     label_smoothing : float, optional
         Smoothing of the labels in the training.
     class_weight : dict or "balanced", optional
-        Weights of the classes, by which those of the rows are multiplied, but not those of `eval_set`; a class of
-        weight 0 is left out.
+        Weights of the classes, by which those of the rows are multiplied, also those of `eval_set`; a class of weight 0
+        is left out.
     time_budget : float, optional
-        Seconds that `fit` may take: the training is planned so that its schedule ends in time. An epoch that has begun
-        is finished.
+        Seconds that `fit` may take: the training is planned so that its schedule ends in time, within an epoch if one
+        takes too long. The last measurement on the validation rows may come after.
     n_threads : int, optional
         Threads of the kernels; all by default.
     random_state : int or RandomState, optional

@@ -53,12 +53,12 @@ def learnt(estimator: Any, X: Any, y: Any, sample_weight: Any, eval_set: Any) ->
     y = _checked_targets(estimator, y)
     _check_count(raws, y)
     weights = _weights(sample_weight, len(y))
-    raws, y, weights = _of_some_weight(raws, y, weights, "sample_weight")
+    raws, (weights, y) = _of_some_weight("sample_weight", raws, weights, y)
     by_class = estimator._class_weights(y)  # "balanced" counts these rows alone
     if by_class is not None:
         with np.errstate(over="ignore"):
             weights = weights * by_class
-        raws, y, weights = _of_some_weight(raws, y, weights, "sample_weight * class_weight")
+        raws, (weights, y, by_class) = _of_some_weight("sample_weight * class_weight", raws, weights, y, by_class)
     few = len(y) <= FEW_ROWS
     recipe = replace(recipe, dropout=0.0) if few and estimator.dropout is None else recipe
     recipe = recipe.for_rows(len(y))
@@ -68,6 +68,10 @@ def learnt(estimator: Any, X: Any, y: Any, sample_weight: Any, eval_set: Any) ->
     encoding = Encoding.fit(raws, weights, labels, recipe)
     rows = Rows(encoding.transform(raws, dtype), labels, weights)
     given = None if eval_set is None else _evaluation_rows(estimator, eval_set, encoding, target, dtype)
+    if given is not None and by_class is not None:
+        of_class = np.empty(labels.max() + 1)
+        of_class[labels] = by_class
+        given = given._replace(weights=of_class[given.y])
     return Learnt(recipe, encoding, target, rows, given, random.randint(2**31 - 1))
 
 
@@ -98,17 +102,17 @@ def _weights(sample_weight: Any, rows: int) -> np.ndarray:
 
 
 def _of_some_weight(
-    raws: list[reading.Raw], y: np.ndarray, weights: np.ndarray, name: str
-) -> tuple[list[reading.Raw], np.ndarray, np.ndarray]:
-    """Return the rows whose weight is above 0; `name` is that of the weights."""
+    name: str, raws: list[reading.Raw], weights: np.ndarray, *others: np.ndarray
+) -> tuple[list[reading.Raw], list[np.ndarray]]:
+    """Return the rows whose weight is above 0: columns, then weights and others; `name` is that of the weights."""
     with np.errstate(over="ignore"):
         total = weights.sum()
     if not 0 < total < math.inf:
         raise ValueError(f"{name} must have a finite sum above 0, got {total}")
     kept = weights > 0
     if kept.all():
-        return raws, y, weights
-    return [raw._replace(values=raw.values[kept]) for raw in raws], y[kept], weights[kept]
+        return raws, [weights, *others]
+    return [raw._replace(values=raw.values[kept]) for raw in raws], [array[kept] for array in (weights, *others)]
 
 
 def _evaluation_rows(

@@ -51,8 +51,8 @@ class TabularRegressor(RegressorMixin, TabularEstimator):
     quantiles : sequence of float, optional
         Rising levels in (0, 1): learn these quantiles of a single target, see `predict_quantiles`.
     time_budget : float, optional
-        Seconds that `fit` may take: the training is planned so that its schedule ends in time. An epoch that has begun
-        is finished.
+        Seconds that `fit` may take: the training is planned so that its schedule ends in time, within an epoch if one
+        takes too long. The last measurement on the validation rows may come after.
     n_threads : int, optional
         Threads of the kernels; all by default.
     random_state : int or RandomState, optional

@@ -94,8 +94,8 @@ class Training:
     Notes
     -----
     The schedule of the learning rate is followed by steps, as in a training without an end; or by time, where that
-    passes faster: then it comes to its end when the time is over, or with the last epoch that fits. What is compiled
-    or loaded first does not count.
+    passes faster: then it comes to its end when the time is over, or with the last epoch that fits. An epoch that does
+    not fit after all ends when the time is over, after a step. What is compiled or loaded first does not count.
     """
 
     def __init__(
@@ -185,25 +185,31 @@ class Training:
             return by_steps
         now = time.perf_counter()
         end = now + (self.steps - first) * self._step_seconds  # of this epoch
-        if end + self.steps * self._step_seconds <= self._deadline:  # another one fits
+        another_fits = end + self.steps * self._step_seconds <= self._deadline
+        if another_fits or now < self._deadline < end:
             end = self._deadline
         by_time = (now - self._begin + np.arange(last - first) * self._step_seconds) / (end - self._begin)
         return np.maximum(by_steps, by_time)
 
     def _take_steps(self, progress: Progress) -> tuple[np.ndarray, float]:
-        """Train for an epoch; returns the loss of each step, and the learning rate of the last."""
+        """Train for an epoch, or until the time is over; returns the loss of each step, and the last learning rate."""
         order = self._rng.permutation(len(self.rows.x))
         rates, step_losses = np.empty((2, self.steps))
+        taken = 0
         for first, last in self._pace.slices(self.steps):
+            if first and time.perf_counter() >= self._deadline:
+                break
             start = time.perf_counter()
             rates[first:last] = self.recipe.rates(self._schedule(first, last))
             part = order[first * self.batch_size : last * self.batch_size]
             step_losses[first:last] = self._train(part[np.newaxis], rates[first:last])
             self._step_seconds = (time.perf_counter() - start) / (last - first)
             progress.advance(last - first)
+            taken = last
+        step_losses, rates = step_losses[:taken], rates[:taken]
         finite = np.isfinite(step_losses)
         if not finite.all() or not np.isfinite(self.network.params).all():
-            step = self.steps - 1 if finite.all() else int(np.argmin(finite))  # the last has a loss, but no parameters
+            step = taken - 1 if finite.all() else int(np.argmin(finite))  # the last has a loss, but no parameters
             raise DivergenceError(
                 f"the training diverged in epoch {self.history.epochs + 1}, step {step + 1}: try a smaller "
                 f"learning_rate than {self.recipe.learning_rate:g}",
@@ -213,8 +219,9 @@ class Training:
 
     def _record(self, step_losses: np.ndarray, rate: float, seconds: float) -> None:
         """Measure the network after an epoch, and keep its parameters if they are the best so far."""
-        (loss,) = epoch_losses(step_losses[np.newaxis], self.batch_size, len(self.rows.x))
-        values = {"loss": [loss], "seconds": [seconds], "samples_per_second": [len(self.rows.x) / seconds]}
+        count = min(len(step_losses) * self.batch_size, len(self.rows.x))
+        (loss,) = epoch_losses(step_losses[np.newaxis], self.batch_size, count)
+        values = {"loss": [loss], "seconds": [seconds], "samples_per_second": [count / seconds]}
         self._settle(self.network, self.rows.x)
         is_best = True
         if len(self.held_out.x):

@@ -142,6 +142,17 @@ def test_the_schedule_ends_with_the_last_epoch_that_fits_whatever_the_kernels_to
     assert 0 < min(clock.rates) == clock.rates[-1] < 1e-6
 
 
+def test_an_epoch_that_takes_longer_than_the_budget_ends_with_it_and_so_does_the_schedule(table, quick, monkeypatch):
+    clock = Clock(monkeypatch)
+    monkeypatch.setattr("fastfnn.fitting.Pace.FIRST_WORK", 1)
+    monkeypatch.setattr("fastfnn.fitting.Pace.SECONDS", 0.01)  # a step a call
+    model = TabularRegressor(**quick | {"learning_rate": 1e-3, "time_budget": 5.45}).fit(*table)
+    assert (model.n_epochs_, len(clock.rates)) == (1, 5)  # of 8 steps
+    np.testing.assert_allclose(clock.rates, Recipe(learning_rate=1e-3).rates(np.arange(5) * 0.1 / 0.45))
+    assert model.loss_curve_ == [pytest.approx(model._history.step_loss.mean())]
+    assert model._history.samples_per_second == [pytest.approx(5 * 32 / 0.5)]
+
+
 def test_a_slow_epoch_neither_ends_the_training_nor_the_schedule(table, quick, monkeypatch):
     clock, rates = Clock(monkeypatch), []
 
@@ -377,6 +388,19 @@ def test_weights_of_rows_and_classes_count(quick):
     assert 0.7 < by_class < 0.8
     balanced = TabularClassifier(**quick, class_weight="balanced").fit(X[150:], y[150:]).predict_proba(X[:1])[0, 1]
     assert 0.45 < balanced < 0.55
+
+
+@pytest.mark.parametrize(
+    ("class_weight", "weights"), [({"a": 7, "c": 2}, [7, 1, 2]), ("balanced", [5, 5 / 9, 1]), (None, [1, 1, 1])]
+)
+def test_rows_of_eval_set_have_the_weights_of_their_classes(quick, class_weight, weights):
+    X, y = np.zeros((300, 1)), np.repeat([*"abc"], [20, 180, 100])
+    model = TabularClassifier(**quick | {"max_epochs": 3}, class_weight=class_weight)
+    model.fit(X, y, eval_set=(X[::7], y[::7]))
+    labels = np.searchsorted(model.classes_, y[::7])
+    losses = -np.log(model.predict_proba(X[::7])[range(len(labels)), labels])
+    want = np.average(losses, weights=np.array(weights)[labels])
+    assert min(model.validation_scores_) == pytest.approx(want, rel=1e-5)
 
 
 def test_rows_of_weight_0_are_left_out_whoever_gives_it(table, quick):
