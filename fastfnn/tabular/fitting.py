@@ -153,7 +153,7 @@ def train(estimator: Any, known: Learnt, start: float, trainings: list[Training]
         held_out = rows.at(others) if given is None else given
         training = Training(
             network, target, rows.at(chosen_rows), held_out, recipe, rng, encoding.settle_unknown, start + budget,
-            recipe.bags - number,
+            recipe.bags - number, budget / recipe.bags / 2,
         )  # fmt: skip
         try:
             training.run(show, estimator._watchers)

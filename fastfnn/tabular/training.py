@@ -79,6 +79,8 @@ class Training:
         When all networks must be trained, by `time.perf_counter`; infinity for never.
     networks : int
         Networks that are not trained yet, this one included: they share the time that is left.
+    least : float
+        Seconds that this training may take even if less is left.
 
     Attributes
     ----------
@@ -101,6 +103,7 @@ class Training:
     def __init__(
         self, network: TabularNetwork, target: Target, rows: Rows, held_out: Rows, recipe: Recipe,
         rng: np.random.Generator, settle: Callable[[TabularNetwork, np.ndarray], None], end: float, networks: int,
+        least: float,
     ) -> None:  # fmt: skip
         self.network: TabularNetwork = network
         self.target: Target = target
@@ -109,7 +112,7 @@ class Training:
         self.recipe: Recipe = recipe
         self._rng = rng
         self._settle = settle
-        self._end, self._networks = end, networks
+        self._end, self._networks, self._least = end, networks, least
         self._begin = 0.0  # of the schedule and the share of the time, by `time.perf_counter`
         self._deadline = math.inf
         self._step_seconds = 0.0  # of the latest steps; 0 before the first
@@ -138,7 +141,7 @@ class Training:
         with progress_bar(show, self.steps, self.epochs, len(self.rows.x)) as progress:
             self._load_kernels()
             self._begin = time.perf_counter()
-            self._deadline = self._begin + (self._end - self._begin) / self._networks
+            self._deadline = self._begin + max((self._end - self._begin) / self._networks, self._least)
             self._run_epochs(progress, watchers)
         for watcher in watchers:
             watcher.end(self.network, self.history)

@@ -114,14 +114,14 @@ def test_the_progress_counts_the_epochs_that_the_time_budget_permits(table, quic
 
 
 class Clock:
-    """Seconds that pass in training alone: 0.1 in a step, and 5 in the first call, which takes none."""
+    """Seconds that pass in training alone: 0.1 in a step, and some in the first call, which takes none."""
 
-    def __init__(self, monkeypatch):
+    def __init__(self, monkeypatch, loading=5):
         self.now, self.rates = 0.0, []
         train = TabularNetwork.train
 
         def slow(network, x, targets, order, rates, **options):
-            self.now += 0.1 * len(rates) if self.now else 5
+            self.now += 0.1 * len(rates) if self.now else loading
             self.rates.extend(rates)
             return train(network, x, targets, order, rates, **options)
 
@@ -142,11 +142,14 @@ def test_the_schedule_ends_with_the_last_epoch_that_fits_whatever_the_kernels_to
     assert 0 < min(clock.rates) == clock.rates[-1] < 1e-6
 
 
-def test_an_epoch_that_takes_longer_than_the_budget_ends_with_it_and_so_does_the_schedule(table, quick, monkeypatch):
-    clock = Clock(monkeypatch)
+@pytest.mark.parametrize(("loading", "budget"), [(0.2, 0.65), (5, 0.9)])  # half of a budget is for the training
+def test_an_epoch_that_takes_longer_than_the_budget_ends_with_it_and_so_does_the_schedule(
+    table, quick, monkeypatch, loading, budget
+):  # fmt: skip
+    clock = Clock(monkeypatch, loading)
     monkeypatch.setattr("fastfnn.fitting.Pace.FIRST_WORK", 1)
     monkeypatch.setattr("fastfnn.fitting.Pace.SECONDS", 0.01)  # a step a call
-    model = TabularRegressor(**quick | {"learning_rate": 1e-3, "time_budget": 5.45}).fit(*table)
+    model = TabularRegressor(**quick | {"learning_rate": 1e-3, "time_budget": budget}).fit(*table)
     assert (model.n_epochs_, len(clock.rates)) == (1, 5)  # of 8 steps
     np.testing.assert_allclose(clock.rates, Recipe(learning_rate=1e-3).rates(np.arange(5) * 0.1 / 0.45))
     assert model.loss_curve_ == [pytest.approx(model._history.step_loss.mean())]
