@@ -133,8 +133,9 @@ def rounding(errors: Rounding) -> Iterator[None]:
 
     def update(param: Any, first: Any, second: Any, grad: Any, *rest: Any) -> None:
         errors.touch(grad)
+        before = np.abs(param)
         exact_update(param, first, second, grad, *rest)
-        errors.touch(param)
+        errors.touch(param, np.maximum(before, np.abs(param)))  # a step may take away nearly all of a parameter
         for state in (first, second):  # which may hold squares: they stay positive
             state *= 1 + STEP_EPS * errors.eps * errors.signs(state.shape)
 
