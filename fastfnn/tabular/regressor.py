@@ -52,7 +52,7 @@ class TabularRegressor(RegressorMixin, TabularEstimator):
         Rising levels in (0, 1): learn these quantiles of a single target, see `predict_quantiles`.
     time_budget : float, optional
         Seconds that `fit` may take: the training is planned so that its schedule ends in time, within an epoch if one
-        takes too long. It has at least half of them, whatever reading the table and compiling kernels take.
+        takes too long. The training has at least half of them, whatever reading and compiling take.
     n_threads : int, optional
         Threads of the kernels; all by default.
     random_state : int or RandomState, optional

@@ -96,8 +96,8 @@ class Training:
     Notes
     -----
     The schedule of the learning rate is followed by steps, as in a training without an end; or by time, where that
-    passes faster: then it comes to its end when the time is over, or with the last epoch that fits. An epoch that does
-    not fit after all ends when the time is over, after a step. What is compiled or loaded first does not count.
+    passes faster: then it comes to its end when the time is over, or with the last epoch that fits. An epoch that takes
+    longer ends with the compiled call in which the time is over. What is compiled or loaded first does not count.
     """
 
     def __init__(
