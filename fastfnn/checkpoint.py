@@ -51,6 +51,8 @@ class Checkpoint:
 
     def __init__(self, path: str | os.PathLike[str], *, every: float | None = None, unit: str = "epochs") -> None:
         self.path: str = files.checked_path(path)
+        if not self.path:
+            raise ValueError("path must be the name of a folder for the checkpoint, got an empty one")
         if self.path.endswith(".safetensors"):
             raise ValueError(f"path must be a folder, in which the file {FILE} is written; got the file {self.path}")
         self.unit: str = validation.choice("unit", unit, UNITS)

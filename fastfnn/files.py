@@ -72,10 +72,10 @@ def write(
 
 
 def checked_path(path: Any) -> str:
-    """Return the name of a file as a str."""
+    """Return the name of a file as a str, not as one of NumPy, of which `os.scandir` makes bytes."""
     if not isinstance(path, (str, bytes, os.PathLike)):
         raise TypeError(f"path must be a str or a path-like object, got {type(path).__name__}")
-    return os.fsdecode(path)
+    return str(os.fsdecode(path))
 
 
 def format_of(path: Path) -> str:

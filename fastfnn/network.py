@@ -333,7 +333,7 @@ class FNN(NetworkBase):
         {'loss': 1.0, 'mae': 1.0, 'r2': 0.5}
         """
         measured = checked_metrics(metrics, self.loss_function)
-        if (source := as_source(x)) is not None:
+        if (source := as_source("x", x)) is not None:
             check_unused(t=t)
             return SourcePart(source).evaluate(self, measured)
         if t is None:
@@ -620,7 +620,7 @@ class FNN(NetworkBase):
             "sample_weight": sample_weight, "class_weight": class_weight, "callbacks": callbacks, "progress": progress,
             "on_divergence": on_divergence, "checkpoint": checkpoint, "resume": resume,
         }  # fmt: skip
-        source, samples, targets = as_source(x), cast(ArrayLike, x), cast(ArrayLike, t)
+        source, samples, targets = as_source("x", x), cast(ArrayLike, x), cast(ArrayLike, t)
         if comm is not None and (together := checked_parallel(comm)).parts > 1:
             if source is not None:
                 raise ValueError("comm needs samples as arrays, of each rank its share, got a source")

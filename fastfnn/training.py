@@ -231,7 +231,7 @@ class_weight, callbacks, progress, on_divergence, checkpoint, resume
 
     def _held_out(self, validation_data: Any) -> Part | SourcePart | None:
         """Return validation data as what measures a network on them."""
-        source = as_source(validation_data)
+        source = as_source("validation_data", validation_data)
         if source is not None:
             source._check_passes("epochs", self.epochs)
             return SourcePart(source)

@@ -207,7 +207,7 @@ class BaseMLP(NetworkEstimator):
         """Check everything that training gets; return the function that trains. `team` are the ranks that train."""
         hidden = hidden_layer_sizes(self)
         check_combination(self, len(hidden), eval_set, incremental)
-        if (source := as_source(X)) is not None:
+        if (source := as_source("X", X)) is not None:
             if not isinstance(team, Alone):
                 raise ValueError("comm needs samples as arrays, of each rank its share, got a source")
             sources.check_arguments(self, source, wanted, incremental, y=y, sample_weight=sample_weight)

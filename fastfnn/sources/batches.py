@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
@@ -65,6 +66,7 @@ class BatchSource(Source):
     """
 
     samples: int | None
+    _name: str = "batches"  # the argument that messages name: that of `fit`, if `fit` has made the source
 
     def __init__(
         self,
@@ -75,8 +77,7 @@ class BatchSource(Source):
         shuffle: bool = True,
     ) -> None:
         super().__init__(window=window, shuffle=shuffle)
-        if isinstance(batches, (str, bytes)) or not (isinstance(batches, Iterable) or callable(batches)):
-            raise TypeError(f"batches must be an iterable of (x, t) or a function, got {type(batches).__name__}")
+        _check_batches("batches", batches)
         self.samples = None if samples is None else validation.integer("samples", samples, 1)
         self._batches = batches
         self._one_shot = isinstance(batches, Iterator)
@@ -89,7 +90,15 @@ class BatchSource(Source):
         """
         self._check_passes("passes", 1)
         self._used = True
-        yield from self._batches if isinstance(self._batches, Iterable) else self._batches()
+        batches = self._batches if isinstance(self._batches, Iterable) else self._batches()
+        try:
+            iterator = iter(batches)
+        except TypeError:
+            returned = type(batches).__name__
+            raise TypeError(
+                f"{self._name} must be a function that returns an iterator, got {returned} from it"
+            ) from None
+        yield from iterator
 
     def _check_passes(self, name: str, epochs: int) -> None:
         if self._one_shot and epochs > 1 - self._used:
@@ -99,8 +108,24 @@ class BatchSource(Source):
             )
 
 
-def as_source(value: Any) -> Source | None:
-    """Return what `fit` is given in place of samples as a source; None if it is an array or the like.
+def _check_batches(name: str, batches: Any) -> None:
+    """Raise TypeError unless the argument `name` is an iterable, or a function that can be called without arguments."""
+    if isinstance(batches, Iterable) and not isinstance(batches, (str, bytes)):
+        return
+    if not callable(batches):
+        raise TypeError(f"{name} must be an iterable of (x, t) or a function, got {type(batches).__name__}")
+    try:
+        signature = inspect.signature(batches)
+    except (TypeError, ValueError):  # of a function in C, which need not tell
+        return
+    try:
+        signature.bind()
+    except TypeError as error:
+        raise TypeError(f"{name} must be a function without arguments: {error}") from None
+
+
+def as_source(name: str, value: Any) -> Source | None:
+    """Return what `fit` is given as the argument `name` as a source; None if it is an array or the like.
 
     Arrays, frames, sequences and mappings are not taken for iterables of batches; what else can be iterated over, is.
     """
@@ -112,4 +137,9 @@ def as_source(value: Any) -> Source | None:
         return None
     if any(hasattr(value, name) for name in ("__array__", "__array_interface__", "__buffer__", "shape", "to_numpy")):
         return None
-    return BatchSource(value) if isinstance(value, Iterable) or callable(value) else None
+    if not (isinstance(value, Iterable) or callable(value)):
+        return None
+    _check_batches(name, value)
+    source = BatchSource(value)
+    source._name = name
+    return source

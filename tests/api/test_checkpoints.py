@@ -392,6 +392,7 @@ def test_samples_of_other_dtypes_with_the_same_numbers_are_the_same(tmp_path):
     [
         (TypeError, "path must be a str or a path-like object, got int", {"path": 3}),
         (ValueError, "path must be a folder, .* got the file a.safetensors", {"path": "a.safetensors"}),
+        (ValueError, "path must be the name of a folder for the checkpoint, got an empty one", {"path": ""}),
         (ValueError, "unit must be one of epochs, steps, seconds; got 'hours'", {"unit": "hours"}),
         (TypeError, "every must be an int, got float", {"every": 0.5}),
         (ValueError, "every must be at least 1, got 0", {"every": 0, "unit": "steps"}),
@@ -401,6 +402,12 @@ def test_samples_of_other_dtypes_with_the_same_numbers_are_the_same(tmp_path):
 def test_wrong_arguments_of_a_checkpoint_are_refused(error, message, arguments):
     with pytest.raises(error, match=f"^{message}"):
         fnn.Checkpoint(**({"path": "runs"} | arguments))
+
+
+def test_a_folder_may_be_named_by_a_text_of_numpy_and_be_there(tmp_path):
+    for _ in range(2):
+        fnn.FNN((4, 3), seed=0).fit(X, T, epochs=1, checkpoint=np.str_(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.safetensors"]
 
 
 @pytest.mark.parametrize(

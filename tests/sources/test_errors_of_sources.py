@@ -57,6 +57,22 @@ def test_an_iterator_is_refused_where_a_second_pass_would_find_it_empty(tmp_path
         trained(source, epochs=1)
 
 
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda x: parts(10, X, T), "must be a function without arguments: missing a required argument: 'x'"),
+        (lambda: 3, "must be a function that returns an iterator, got int from it"),
+    ],
+)
+def test_a_function_must_need_no_argument_and_return_an_iterator(function, message):
+    with pytest.raises(TypeError, match=f"^batches {message}"):
+        trained(BatchSource(function))
+    with pytest.raises(TypeError, match=f"^x {message}"):
+        network().fit(function)
+    with pytest.raises(TypeError, match=f"^validation_data {message}"):
+        network().fit(X, T, validation_data=function)
+
+
 def test_checkpoints_need_to_know_how_many_steps_an_epoch_has(tmp_path):
     with pytest.raises(ValueError, match="checkpoint needs samples, the number of rows of the source, got None"):
         trained(BatchSource(parts(10, X, T)), checkpoint=tmp_path)
