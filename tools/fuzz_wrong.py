@@ -4,8 +4,10 @@ The call succeeds, or it raises TypeError or ValueError with a message that name
 optimizer are as they were before.
 """
 
+import contextlib
 import inspect
 import re
+import tempfile
 from collections.abc import Callable, Iterable
 from fractions import Fraction
 from typing import Any
@@ -91,11 +93,13 @@ METHODS = ("predict", "loss", "accuracy", "evaluate", "gradient", "fit", "partia
 
 def run(case: Case, threads: int, comparison: Comparison) -> list[str]:
     """What is wrong in a case, as sentences."""
-    for number in range(case.get("first call", 0), case["calls"]):
-        rng = np.random.default_rng([case["seed"], number])
-        fnn.set_num_threads(threads)
-        if wrong := _method(rng, case) if rng.random() < 0.6 else _constructor(rng):
-            return wrong
+    # Some values are names of files that can be written.
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        for number in range(case.get("first call", 0), case["calls"]):
+            rng = np.random.default_rng([case["seed"], number])
+            fnn.set_num_threads(threads)
+            if wrong := _method(rng, case) if rng.random() < 0.6 else _constructor(rng):
+                return wrong
     return []
 
 
@@ -134,9 +138,12 @@ def _method(rng: np.random.Generator, case: Case) -> list[str]:
     before = state()
     if name == "accuracy" and not case["loss"].endswith("cross_entropy"):
         return []
+    # What a function returns is known when it is called, after an epoch.
+    late = argument == "validation_data" and callable(value)
     return _called(
-        name, argument, value, lambda: function(**arguments | {argument: value}), arguments, lambda: state() == before
-    )
+        name, argument, value, lambda: function(**arguments | {argument: value}), arguments,
+        lambda: late or state() == before,
+    )  # fmt: skip
 
 
 def _value(rng: np.random.Generator, argument: str, rows: int, columns: int) -> Any:

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import json
+import pathlib
 import textwrap
 
 import numpy as np
@@ -17,6 +18,7 @@ pytestmark = pytest.mark.skipif(not TOOLS.is_dir(), reason="the tools are not be
 
 fuzz, cases, shrinking = tool("fuzz"), tool("fuzz_cases"), tool("fuzz_shrink")
 worker, rounding, network = tool("fuzz_worker"), tool("fuzz_rounding"), tool("fuzz_network")
+wrong_input = tool("fuzz_wrong")
 
 MOST_CASES = 150  # in ten seconds, about
 MOST_SAMPLES = 100  # NumPy's threads and those of the kernels disturb each other in this process
@@ -372,3 +374,18 @@ def test_cases_run_in_a_process():
     said = []
     assert fuzz.main(["--seconds", "3", "--seed", "11"], said.append) == 0, "\n".join(said)
     assert " 0 failed; " in said[-1]
+
+
+def test_files_that_odd_values_name_are_not_left_behind(monkeypatch, tmp_path):
+    written = []
+
+    def write(*arguments):
+        written.append(pathlib.Path("relu").write_text("a network"))
+        return []
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(wrong_input, "_method", write)
+    monkeypatch.setattr(wrong_input, "_constructor", write)
+    assert wrong_input.run({"kind": "wrong", "seed": 1, "calls": 3}, THREADS, rounding.Comparison()) == []
+    assert len(written) == 3
+    assert list(tmp_path.iterdir()) == []
