@@ -192,7 +192,16 @@ class NetworkBase:
 
     def _targets(self, name: str, value: ArrayLike, count: int) -> np.ndarray:
         """Return targets as (N,) int64 labels or as (N, K) of the network's dtype."""
-        return validation.targets(name, value, count, self.layer_sizes[-1], self._built_in_loss, self.dtype)
+        loss = self.loss_function
+        targets = validation.targets(
+            name, value, count, self.layer_sizes[-1], self._built_in_loss, self.dtype, missing=not loss.built_in
+        )
+        if not loss.built_in and not np.isfinite(targets).all() and not loss.takes_missing:
+            raise ValueError(
+                f"{name} must have no NaN, got {np.isnan(targets).sum()} of {targets.size}: it may have some, for "
+                f"targets that are missing, if both functions of the loss {loss.name} return numbers for NaN"
+            )
+        return targets
 
     def _sample_weights(self, sample_weight: Any, class_weight: Any, targets: np.ndarray) -> np.ndarray:
         """Return the weight of each sample (N,), or an empty array if all weights are 1."""

@@ -24,33 +24,32 @@ def is_series(value: Any) -> bool:
     return hasattr(value, "to_numpy") and hasattr(value, "dtype") and not isinstance(value, np.ndarray)
 
 
-def series_array(name: str, series: Any) -> np.ndarray:
-    """Return a single column, which must have no missing values, as an array of any dtype."""
-    missing = _missing(series)
-    if missing:
-        raise ValueError(f"{name} must have no missing values, got {missing} of {len(series)}: drop these samples")
-    array: np.ndarray = series.to_numpy()
-    return array
+def series_array(name: str, series: Any, missing: bool = False) -> np.ndarray:
+    """Return a single column as an array of any dtype; it must have no missing values, or with `missing` as NaN."""
+    count = _missing(series)
+    if count and not missing:
+        raise ValueError(f"{name} must have no missing values, got {count} of {len(series)}: drop these samples")
+    return _column_array(series, count)
 
 
-def frame_array(name: str, frame: Any) -> np.ndarray:
-    """Return a table, which must have no missing values, as an array (rows, columns) of numbers.
+def frame_array(name: str, frame: Any, missing: bool = False) -> np.ndarray:
+    """Return a table as an array (rows, columns) of numbers; with `missing` values may be missing, and become NaN.
 
     A single column of anything else is returned as it is: it may hold the labels of classes.
     """
     if all(isinstance(dtype, np.dtype) and dtype.kind in "iuf" for dtype in frame.dtypes):
         array: np.ndarray = frame.to_numpy()
-        if not array.size or array.dtype.kind != "f" or not np.isnan(array.min()):
+        if missing or not array.size or array.dtype.kind != "f" or not np.isnan(array.min()):
             return array
     columns = list(frame.items() if hasattr(frame, "items") else zip(frame.columns, frame.iter_columns(), strict=True))
-    counts = {label: missing for label, column in columns if (missing := _missing(column))}
-    if counts:
+    counts = {label: count for label, column in columns if (count := _missing(column))}
+    if counts and not missing:
         found = _listed([f"{count} in column {label!r}" for label, count in counts.items()])
         raise ValueError(
             f"{name} must have no missing values, got {found}, of {len(frame)} rows: drop these rows (dropna or "
             "drop_nulls) or fill the values (fillna or fill_null, scikit-learn's SimpleImputer)"
         )
-    arrays: list[np.ndarray] = [column.to_numpy() for _, column in columns]
+    arrays = [_column_array(column, counts.get(label, 0)) for label, column in columns]
     others = [
         f"{label!r} of dtype {column.dtype}"
         for (label, column), array in zip(columns, arrays, strict=True)
@@ -64,13 +63,15 @@ def frame_array(name: str, frame: Any) -> np.ndarray:
     return np.stack(arrays, axis=1) if arrays else np.empty((len(frame), 0))
 
 
-def explain(error: Exception, name: str, value: Any) -> None:
-    """Add a note to an error of another library's check of a frame: which columns are the reason, and what to do."""
-    if is_frame(value):
+def _column_array(column: Any, missing: int) -> np.ndarray:
+    """Return a column as an array; missing numbers of a nullable dtype are NaN."""
+    array: np.ndarray = column.to_numpy()
+    if missing and array.dtype == object and hasattr(column, "isna"):
         try:
-            frame_array(name, value)
-        except (TypeError, ValueError) as reason:
-            error.add_note(str(reason))
+            array = column.to_numpy(dtype=np.float64, na_value=np.nan)
+        except (TypeError, ValueError):
+            return array  # no numbers, which the caller says
+    return array
 
 
 def _missing(column: Any) -> int:

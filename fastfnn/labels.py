@@ -3,6 +3,8 @@
 What is no such label is refused with the line that makes it one.
 """
 
+from typing import Any
+
 import numpy as np
 
 NUMBER = (
@@ -35,6 +37,28 @@ def checked_labels(name: str, array: np.ndarray, classes: int) -> np.ndarray:
                 hint = _hint(len(np.unique(array)), classes)
                 raise ValueError(f"{name} must hold labels from 0 to {classes - 1}, got {label}; {hint}")
     return np.require(array, np.int64, ("C", "A"))
+
+
+def check_sortable(name: str, labels: Any) -> None:
+    """Raise TypeError unless labels of any types can be sorted, as classes are."""
+    if getattr(labels, "dtype", None) == object:
+        try:
+            np.unique(labels)
+        except TypeError as error:
+            raise TypeError(
+                f"{name} must hold labels of one type that can be sorted, got {type_names(labels)}"
+            ) from error
+
+
+def type_names(labels: np.ndarray) -> str:
+    """Return the names of the types of labels."""
+    return " and ".join(sorted({type(label).__name__ for label in np.ravel(labels).tolist()}))
+
+
+def balanced_weights(counts: np.ndarray) -> np.ndarray:
+    """Return weights with which all classes that occur count alike, from the number of samples of each class."""
+    weights: np.ndarray = counts.sum() / (np.count_nonzero(counts) * np.maximum(counts, 1))
+    return weights
 
 
 def _hint(distinct: int, classes: int) -> str:

@@ -5,6 +5,8 @@ The built-in ones are in losses.py.
 
 from __future__ import annotations
 
+import functools
+import math
 from dataclasses import fields
 from typing import Any, ClassVar
 
@@ -29,12 +31,19 @@ class LossBase:
         Whether the targets are classes, so that predictions are right or wrong.
     built_in : bool
         Whether the name is one of the kernels', not one that a user has given.
+    takes_missing : bool
+        Whether targets may be NaN, which stands for one that is missing.
     """
 
     name: ClassVar[str]
     output_activation: ClassVar[str] = "identity"
     has_accuracy: ClassVar[bool] = False
     built_in: ClassVar[bool] = True
+
+    @property
+    def takes_missing(self) -> bool:
+        """Whether targets may be NaN, which stands for one that is missing."""
+        return False
 
     def __str__(self) -> str:
         options = ", ".join(f"{name}={value}" for name, value in self.options().items())
@@ -92,6 +101,10 @@ class Loss(OwnFunctions, LossBase):  # type: ignore[override]  # its name is tha
     Nothing checks that `derivative` is the derivative of `value`: compare `FNN.gradient` with `FNN.numerical_gradient`
     once.
 
+    Targets of a network with this loss may be NaN if both functions return numbers there, which the loss is asked once:
+    so a target that is missing is left out, and the others of its sample count. Else a NaN among the targets is an
+    error, as with the built-in losses.
+
     A Loss can be called with arrays y and t. It is immutable; pickle takes it if the functions are those that a module
     defines by ``def``, or ufuncs.
 
@@ -124,6 +137,19 @@ class Loss(OwnFunctions, LossBase):  # type: ignore[override]  # its name is tha
     ... )
     >>> pinball([1.0, 4.0], 2.0)
     array([0.9, 0.2])
+
+    Two outputs, of which some targets are missing; ``t == t`` is false for NaN:
+
+    >>> masked = fnn.Loss(
+    ...     lambda y, t: 0.5 * (y - t) ** 2 if t == t else 0.0,
+    ...     lambda y, t: y - t if t == t else 0.0,
+    ...     name="masked",
+    ... )
+    >>> masked.takes_missing
+    True
+    >>> net = fnn.FNN((1, 2), loss=masked, init=0.0)
+    >>> net.loss([[1.0], [2.0]], [[4.0, float("nan")], [float("nan"), 2.0]])  # (8 + 2) / 2
+    5.0
     """
 
     _takes: ClassVar = {"value": (2,), "derivative": (2,)}
@@ -132,6 +158,11 @@ class Loss(OwnFunctions, LossBase):  # type: ignore[override]  # its name is tha
 
     def __init__(self, value: Function, derivative: Function, name: str | None = None) -> None:
         super().__init__(value, derivative, name)
+
+    @functools.cached_property
+    def takes_missing(self) -> bool:
+        """Whether both functions return numbers for a target of NaN, so that it stands for one that is missing."""
+        return all(bool(np.isfinite(result)) for result in self._of_elements(0.0, math.nan))
 
     @property
     def value(self) -> Function:

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from fastfnn import held_out, scaling, validation
 from fastfnn.backend import calls_are_atomic
-from fastfnn.callbacks import Callback, checked_callbacks
+from fastfnn.callbacks import Callback, call_after_epoch, checked_callbacks
 from fastfnn.checkpoint import Checkpoint, checked_checkpoint
 from fastfnn.continuation import described_generator
 from fastfnn.divergence import DivergenceError, warn_if_diverged
@@ -34,6 +34,11 @@ from fastfnn.steps import CompiledSteps, Steps
 
 # A context in which nothing happens.
 ALONE = contextlib.nullcontext()
+
+
+def name_of_weights(class_weight: Any) -> str:
+    """Return what messages call the weights of samples."""
+    return "sample_weight" if class_weight is None else "sample_weight times class_weight"
 
 
 class Training:
@@ -94,10 +99,18 @@ class_weight, callbacks, progress, on_divergence, checkpoint, resume
         self.trained_on, self.held_out = self._parts(validation_data, validation_split, sample_weight, class_weight)
         self.samples = count = len(self.trained_on.targets)
         self.batch: int = count if batch_size is None else min(validation.integer("batch_size", batch_size, 1), count)
+        self._check_total_weight(class_weight)
         self.sampling: str = validation.choice("sampling", sampling, ("shuffle", "replacement"))
         self._check_options(optimizer, metrics, callbacks, on_divergence, progress)
         self.keeper: Keeper | None = None
         self._open_checkpoint(checked_checkpoint(checkpoint, resume), resume)
+
+    def _check_total_weight(self, class_weight: Any) -> None:
+        """Raise ValueError if the samples to train on have no weight at all."""
+        if self.weights.size and not self.partial:
+            chosen = self.trained_on.indices
+            weights = self.weights if chosen is None else self.weights[chosen]
+            validation.check_total_weight(name_of_weights(class_weight), float(weights.sum(dtype=np.float64)))
 
     def _check_options(
         self, optimizer: Any, metrics: Any, callbacks: Any, on_divergence: Any, progress: Any, on_arrays: bool = True
@@ -149,8 +162,7 @@ class_weight, callbacks, progress, on_divergence, checkpoint, resume
                         self._measure(history)
                     shown.report(history)
                     with self._own_work():
-                        # A list, so that every callback is called even if an earlier one stops the training.
-                        stopped = any([watcher.epoch(net, history) for watcher in watchers])
+                        stopped = call_after_epoch(watchers, net, history)
                         if keeper is not None:
                             keeper.after_epochs(stopped or history.epochs >= self.epochs, stopped)
                     stopped = self._share_epoch(stopped)

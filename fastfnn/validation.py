@@ -6,9 +6,10 @@ raises TypeError for a wrong type and ValueError for a wrong value, with the nam
 Shapes: N samples, I inputs, K outputs.
 """
 
+import contextlib
 import math
 import numbers
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ import numpy.typing as npt
 
 from fastfnn import frames, names
 from fastfnn.backend import CONVERT_ONCE_BYTES, all_finite, all_finite_as, are_distributions, is_convertible
-from fastfnn.labels import NUMBER, checked_labels
+from fastfnn.labels import NUMBER, balanced_weights, checked_labels
 
 # Largest distance from 1 of the sum of a row of target probabilities; rows computed in float32 are this accurate.
 ROW_SUM_TOLERANCE = 1e-3
@@ -94,18 +95,46 @@ def choice(name: str, value: Any, options: tuple[str, ...], others: Mapping[str,
     return found
 
 
-def as_array(name: str, value: Any) -> np.ndarray:
-    """Return `value` as an array of any dtype; rows of different lengths and masked elements are rejected."""
+def returned_number(what: str, value: Any) -> float:
+    """Return `value`, which a function of the user has returned, as a float; NaN is one. `what` names the function."""
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value[()]
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{what} must return a number, got {_kind_of(value)}")
+    return float(value)
+
+
+def returned_truth(what: str, value: Any) -> bool:
+    """Return whether `value`, which a function of the user has returned, is true; an array is neither."""
+    if not getattr(value, "ndim", 0):  # of pandas and PyTorch, too
+        try:
+            return bool(value)
+        except (TypeError, ValueError):
+            pass
+    raise TypeError(f"{what} must return True to end the training, else False or None; got {_kind_of(value)}")
+
+
+def _kind_of(value: Any) -> str:
+    return f"an array of shape {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
+
+
+def as_array(name: str, value: Any, missing: bool = False) -> np.ndarray:
+    """Return `value` as an array of any dtype; rows of different lengths and masked elements are rejected.
+
+    With `missing`, a frame or a series may have missing values, which become NaN.
+    """
     if type(value) is np.ndarray:
         return value
     refuse_masked(name, value)
+    if hasattr(value, "toarray") and hasattr(value, "nnz"):  # else NumPy makes a single object of it
+        raise TypeError(f"{name} must be a dense array, got a sparse {type(value).__name__}: use its toarray()")
     if isinstance(value, (list, tuple)):
         for i, row in enumerate(value):
             refuse_masked(f"{name}[{i}]", row)
     elif frames.is_frame(value):
-        return frames.frame_array(name, value)
+        return frames.frame_array(name, value, missing)
     elif frames.is_series(value):
-        return frames.series_array(name, value)
+        return frames.series_array(name, value, missing)
     try:
         return np.asarray(value)
     except ValueError as error:
@@ -127,20 +156,42 @@ def refuse_masked(name: str, array: Any) -> None:
         )
 
 
-def real_array(name: str, value: Any, dtype: npt.DTypeLike) -> np.ndarray:
-    """Return `value` as a C-contiguous array of `dtype` with finite numbers, copied only if necessary."""
-    array = as_array(name, value)
-    if array.dtype.kind not in "biuf":
-        raise TypeError(_not_real(name, array, f"convert numbers by {name}.astype(float)"))
+def real_array(name: str, value: Any, dtype: npt.DTypeLike, missing: bool = False) -> np.ndarray:
+    """Return `value` as a C-contiguous array of `dtype` with finite numbers, copied only if necessary.
+
+    With `missing`, NaN is allowed.
+    """
+    array = as_array(name, value, missing)
+    check_real(name, array)
     array = _converted(array, dtype)
     if not all_finite(array.reshape(-1)):
-        _raise_not_finite(name, array)
+        _raise_not_finite(name, array, missing=missing)
     return array
 
 
-def _raise_not_finite(name: str, array: np.ndarray, first: int = 0) -> None:
-    """Raise if a number is not finite. `first` is the number of the first row of the array."""
-    finite = np.isfinite(array)
+@contextlib.contextmanager
+def explained(name: str, value: Any) -> Iterator[None]:
+    """Add a note to an error of another library's check of samples, which need not name them: what is wrong."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        if not hasattr(value, "nnz"):  # which that library takes
+            try:
+                check_real(name, as_array(name, value))
+            except (TypeError, ValueError) as reason:
+                error.add_note(str(reason))
+        raise
+
+
+def check_real(name: str, array: np.ndarray) -> None:
+    """Raise TypeError unless the dtype of an array is one of real numbers."""
+    if array.dtype.kind not in "biuf":
+        raise TypeError(_not_real(name, array, f"convert numbers by {name.split()[0]}.astype(float)"))
+
+
+def _raise_not_finite(name: str, array: np.ndarray, first: int = 0, missing: bool = False) -> None:
+    """Raise if a number is not finite, or infinite with `missing`. `first` is the number of the array's first row."""
+    finite = ~np.isinf(array) if missing else np.isfinite(array)
     if not finite.all():
         index = np.unravel_index(int(np.argmin(finite)), array.shape)
         position = ", ".join(str(int(i) + shift) for i, shift in zip(index, (first, *[0] * array.ndim), strict=False))
@@ -202,7 +253,7 @@ def _readable(name: str, array: np.ndarray, dtype: npt.DTypeLike) -> np.ndarray:
     if array.dtype == dtype or is_convertible(array.dtype):
         return array
     if array.dtype.kind not in "biuf":
-        cure = f"convert numbers by {name}.astype(float), and {frames.ENCODE}"
+        cure = f"convert numbers by {name.split()[0]}.astype(float), and {frames.ENCODE}"
         raise TypeError(_not_real(name, array, cure))
     return _converted(array, dtype)
 
@@ -223,7 +274,9 @@ def _rows(name: str, array: np.ndarray, width: int) -> np.ndarray:
     return array
 
 
-def targets(name: str, value: Any, count: int, width: int, loss: str, dtype: npt.DTypeLike) -> np.ndarray:
+def targets(
+    name: str, value: Any, count: int, width: int, loss: str, dtype: npt.DTypeLike, missing: bool = False
+) -> np.ndarray:
     """Return `value` as targets of a loss.
 
     Parameters
@@ -239,6 +292,8 @@ def targets(name: str, value: Any, count: int, width: int, loss: str, dtype: npt
         Name of the loss.
     dtype : dtype
         Dtype of the rows that are returned.
+    missing : bool
+        Whether NaN stands for a target that is missing, see `Loss.takes_missing`.
 
     Returns
     -------
@@ -246,7 +301,7 @@ def targets(name: str, value: Any, count: int, width: int, loss: str, dtype: npt
         Labels from 0 to width - 1; or rows, in [0, 1] for the cross-entropies, which sum to 1 for softmax, and at least
         0 for the Poisson deviance.
     """
-    array = as_array(name, value)
+    array = as_array(name, value, missing)
     if loss == "softmax_cross_entropy" and array.ndim == 2 and array.shape[1] == 1 and width > 1:
         array = array[:, 0]
     if loss == "softmax_cross_entropy" and array.ndim == 1:
@@ -267,7 +322,7 @@ def targets(name: str, value: Any, count: int, width: int, loss: str, dtype: npt
             return rows
     if loss == "sigmoid_cross_entropy" and width == 1 and array.dtype.kind not in "biuf":
         raise TypeError(_not_real(name, array, NUMBER))
-    rows = real_array(name, array, dtype)
+    rows = real_array(name, array, dtype, missing)
     if loss in ("softmax_cross_entropy", "sigmoid_cross_entropy"):
         _unit_interval(name, rows)
     if loss == "poisson" and (least := rows.min(initial=0)) < 0:
@@ -292,6 +347,23 @@ def sample_weight(name: str, value: Any, count: int, dtype: npt.DTypeLike) -> np
     return array
 
 
+def check_total_weight(name: str, total: float) -> None:
+    """Raise ValueError unless the weights of all samples, of which `total` is the sum, can be trained with."""
+    if not 0 < total < math.inf:
+        raise ValueError(f"{name} must have a finite sum above 0, got {total:g}")
+
+
+def check_class_weight(name: str, value: Any) -> None:
+    """Raise unless `value` is "balanced" or a dict of weights that are finite and not negative."""
+    if isinstance(value, str) and value == "balanced":
+        return
+    if not isinstance(value, Mapping):
+        got = repr(value) if isinstance(value, str) else type(value).__name__
+        raise TypeError(f"{name} must be a dict {{label: weight}} or 'balanced', got {got}")
+    for label, weight in value.items():
+        nonnegative(f"{name}[{label!r}]", weight)
+
+
 def class_weight(name: str, value: Any, labels: np.ndarray, classes: int) -> np.ndarray:
     """Return the weight of each class.
 
@@ -310,18 +382,15 @@ def class_weight(name: str, value: Any, labels: np.ndarray, classes: int) -> np.
     -------
     (classes,) float64 array
     """
-    if isinstance(value, str) and value == "balanced":
-        counts = np.bincount(labels, minlength=classes)
-        return len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1))
-    if not isinstance(value, Mapping):
-        got = repr(value) if isinstance(value, str) else type(value).__name__
-        raise TypeError(f"{name} must be a dict {{label: weight}} or 'balanced', got {got}")
+    check_class_weight(name, value)
+    if isinstance(value, str):
+        return balanced_weights(np.bincount(labels, minlength=classes))
     weights = np.ones(classes)
     for label, weight in value.items():
         number = integer(f"a label in {name}", label, 0)
         if number >= classes:
             raise ValueError(f"{name} must have labels from 0 to {classes - 1}, got {label}")
-        weights[number] = nonnegative(f"{name}[{label}]", weight)
+        weights[number] = weight
     return weights
 
 

@@ -7,6 +7,7 @@ does not import the network: `net` is an `FNN` in all signatures.
 """
 
 from fastfnn.callbacks.base import Callback
+from fastfnn.callbacks.checks import call_after_epoch as call_after_epoch
 from fastfnn.callbacks.checks import checked_callbacks as checked_callbacks
 from fastfnn.callbacks.csv_logger import CSVLogger
 from fastfnn.callbacks.early_stopping import EarlyStopping

@@ -77,7 +77,7 @@ class Callback:
         Returns
         -------
         bool or None
-            A true result ends the training, once all callbacks have been called.
+            A true result ends the training, once all callbacks have been called. An array is an error.
         """
 
     def end(self, net: Any, history: History) -> None:

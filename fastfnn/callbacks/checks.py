@@ -7,6 +7,7 @@ from typing import Any
 
 from fastfnn import validation
 from fastfnn.callbacks.base import Callback, FunctionCallback
+from fastfnn.history import History
 from fastfnn.metrics import Metric, higher_is_better
 from fastfnn.optimizers import Optimizer
 
@@ -51,6 +52,13 @@ def checked_callbacks(
             wanted = "must be a number then and no schedule"
             raise ValueError(f"{name} changes the learning rate, which {wanted}, got {optimizer!r}")
     return found
+
+
+def call_after_epoch(watchers: Sequence[Callback], net: Any, history: History) -> bool:
+    """Call the callbacks of a training after an epoch; return whether one of them ends it."""
+    returned = [watcher.epoch(net, history) for watcher in watchers]  # all are called before any result counts
+    stops = [validation.returned_truth(f"callbacks[{i}]", value) for i, value in enumerate(returned)]
+    return any(stops)
 
 
 def _as_callback(name: str, value: Any) -> Callback:

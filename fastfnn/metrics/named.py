@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -68,13 +67,7 @@ class Metric(NamedTuple):
             if self.name in OF_CLASSES:
                 return OF_CLASSES[self.name](loss.name, out, targets)
             return OF_NUMBERS[self.name](predictions(), targets)
-        value = self.function(targets, predictions())
-        if isinstance(value, np.ndarray) and value.ndim == 0:
-            value = value[()]
-        if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
-            got = f"an array of shape {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
-            raise TypeError(f"{self.argument}, {self.name}, must return a number, got {got}")
-        return float(value)
+        return validation.returned_number(f"{self.argument}, {self.name},", self.function(targets, predictions()))
 
 
 def checked_metrics(values: Any, loss: LossBase) -> list[Metric]:

@@ -14,10 +14,12 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastfnn import validation
 from fastfnn.checkpoint import Checkpoint
 from fastfnn.fitting import TrainingLoop
 from fastfnn.held_out import Part
 from fastfnn.history import History
+from fastfnn.labels import balanced_weights
 from fastfnn.metrics import Metric
 from fastfnn.options import activation_name
 from fastfnn.parallel.gradients import ReducedSteps
@@ -30,7 +32,7 @@ from fastfnn.parallel.sharing import described_optimizer, new_steps, prepare, sh
 from fastfnn.snapshot import TrainingState
 from fastfnn.sources.evaluation import SourcePart
 from fastfnn.steps import Steps
-from fastfnn.training import Training
+from fastfnn.training import Training, name_of_weights
 
 
 def fit(net: Any, x: ArrayLike, t: ArrayLike, parallel: DataParallel, arguments: dict[str, Any]) -> History:
@@ -94,6 +96,9 @@ class RankTraining(Training):
             raise ValueError("validation_data must be arrays with comm, of each rank its share, got a source")
         self._own_part: Part | None = self.held_out
 
+    def _check_total_weight(self, class_weight: Any) -> None:
+        """Leave it to `join`, which knows the weights of all ranks."""
+
     def join(self) -> None:
         """Check that all ranks ask for the same, and find out what all of them have."""
         ranks, net, parallel = self.ranks, self.net, self.parallel
@@ -113,6 +118,10 @@ class RankTraining(Training):
         self.batch = self.samples if self.batch_size is None else min(int(self.batch_size), self.samples)
         self.parts = Parts(sizes, ranks.rank * own, own, self.batch, self.sampling)
         self._balance_classes()
+        own_weight = float(self.weights.sum(dtype=np.float64)) if self.weights.size else float(len(self.targets))
+        total_weight = sum(ranks.comm.allgather(own_weight))
+        with ranks.agreed():
+            validation.check_total_weight(name_of_weights(self._weights_given[1]), total_weight)
         held_out = ranks.comm.allgather(self.held_out is not None)
         with ranks.agreed():
             if any(held_out) and not held_out[0]:
@@ -138,8 +147,8 @@ class RankTraining(Training):
         ranks, net, targets = self.ranks, self.net, self.trained_on.targets
         labels = targets if targets.ndim == 1 else targets.argmax(axis=1)
         counts = sum(ranks.comm.allgather(np.bincount(labels, minlength=net.layer_sizes[-1])))
-        weights = self.samples / (np.count_nonzero(counts) * np.maximum(counts, 1))
-        self.weights = net._sample_weights(sample_weight, dict(enumerate(weights.tolist())), self.targets)
+        weights = dict(enumerate(balanced_weights(np.asarray(counts)).tolist()))
+        self.weights = net._sample_weights(sample_weight, weights, self.targets)
 
     def _shared_digests(self) -> dict[str, Any]:
         """Return the digests of what all ranks have together, which do not depend on how they share it."""

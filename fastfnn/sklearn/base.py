@@ -13,11 +13,11 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from fastfnn import FNN, names
+from fastfnn import FNN, names, validation
 from fastfnn.backend import thread_limit
 from fastfnn.initialization import draw_weights
 from fastfnn.sklearn import ensemble, holder
-from fastfnn.sklearn.data import Data, dtypes_to_keep, outputs
+from fastfnn.sklearn.data import Data, dtypes_to_keep, feature_names, outputs
 from fastfnn.sklearn.parameters import activations
 from fastfnn.sklearn.teams import ALONE, Team
 from fastfnn.sklearn.workers import in_worker
@@ -33,6 +33,9 @@ class NetworkEstimator(BaseEstimator):
     def _validated(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
         """Return samples and targets as arrays, or sparse arrays, by scikit-learn's validation."""
         raise NotImplementedError
+
+    def _note_classes(self, y: Any, classes: Any) -> None:
+        """Set the classes that the first `partial_fit` of a classifier is told."""
 
     def _learn_targets(self, y: Any, incremental: bool, team: Team = ALONE) -> None:
         """Set the attributes that describe the targets, those of all ranks of a team."""
@@ -105,7 +108,8 @@ class NetworkEstimator(BaseEstimator):
     def _outputs(self, X: Any) -> np.ndarray:
         """Return the outputs of the network, (N, K); of an ensemble, their mean."""
         check_is_fitted(self, ("coefs_", "estimators_"), all_or_any=any)
-        X = validate_data(self, X, accept_sparse=["csr", "csc"], dtype=dtypes_to_keep(X), reset=False)
+        with validation.explained("X", X):
+            X = validate_data(self, X, accept_sparse=["csr", "csc"], dtype=dtypes_to_keep(X), reset=False)
         activation = names.ACTIVATIONS.get(self.out_activation_, self.out_activation_)
         with self._threads():
             if hasattr(self, "estimators_"):
@@ -199,8 +203,8 @@ class NetworkEstimator(BaseEstimator):
 
         check_is_fitted(self, ("coefs_", "estimators_"), all_or_any=any)
         networks = [holder.network_of(member) for member in getattr(self, "estimators_", [self])]
-        names = getattr(self, "feature_names_in_", None)
-        onnx.write(path, onnx.estimator_model(networks, self._class_labels(), type(self).__name__, names))
+        model = onnx.estimator_model(networks, self._class_labels(), type(self).__name__, feature_names(self))
+        onnx.write(path, model)
 
     def __getstate__(self) -> dict[str, Any]:
         return holder.state_of(self, super().__getstate__())

@@ -16,16 +16,18 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
 from sklearn.utils.validation import validate_data
 
-from fastfnn import Activation, losses
+from fastfnn import Activation, losses, validation
+from fastfnn.labels import check_sortable
 from fastfnn.loss import LossBase
 from fastfnn.optimizers import Optimizer, Rate
 from fastfnn.sklearn.data import Data, dtypes_to_keep
 from fastfnn.sklearn.estimator import BaseMLP
 from fastfnn.sklearn.parameters import CONSTRAINTS
 from fastfnn.sklearn.teams import ALONE, Team, all_labels, weights_of_classes
+from fastfnn.sklearn.weights import ScoreByWeights
 
 
-class MLPClassifier(ClassifierMixin, BaseMLP):
+class MLPClassifier(ScoreByWeights, ClassifierMixin, BaseMLP):
     """A multilayer perceptron for classification, with the interface of scikit-learn's.
 
     With the same parameters, `random_state` and dtype, the initial weights, the order of the samples and the validation
@@ -99,8 +101,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     init : {"glorot", "he", "xavier", "torch"} or float, default "glorot"
         Initial weights, see `fastfnn.FNN`; "glorot" is that of scikit-learn.
     eval_metric : str or callable, optional
-        What early stopping goes by: the name of a scorer of scikit-learn, or a function of (estimator, X, y). By
-        default the score of the estimator.
+        What early stopping goes by: the name of a scorer of scikit-learn, or a function of (estimator, X, y) that
+        returns a number. It gets the weights of the samples, too, if it has the argument `sample_weight`. By default
+        the score of the estimator.
     callbacks : list, optional
         As in `fastfnn.FNN.fit`.
     progress : bool, default False
@@ -281,9 +284,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         >>> model.t_
         4
         """
-        if _check_partial_fit_first_call(self, classes):
-            self._label_binarizer = LabelBinarizer().fit(y if type_of_target(y).startswith("multilabel") else classes)
-        return self._fit(X, y, sample_weight, None, incremental=True)
+        return self._fit(X, y, sample_weight, None, incremental=True, classes=classes)
 
     def predict(self, X: Any) -> np.ndarray:
         """Predict the label of each sample.
@@ -366,7 +367,14 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         )  # fmt: skip
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
+        check_sortable("y", y)
         return X, y
+
+    def _note_classes(self, y: Any, classes: Any) -> None:
+        if _check_partial_fit_first_call(self, classes):
+            check_sortable("y", y)
+            is_multilabel = type_of_target(y, input_name="y").startswith("multilabel")
+            self._label_binarizer = LabelBinarizer().fit(y if is_multilabel else classes)
 
     def _learn_targets(self, y: Any, incremental: bool, team: Team = ALONE) -> None:
         y = all_labels(team, y)
@@ -384,7 +392,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             self._check_classes(unique_labels(y))
             rows: np.ndarray = self._label_binarizer.transform(y)
             return rows
-        if y.ndim == 1 and y.dtype.kind == self.classes_.dtype.kind:
+        if y.ndim > 1:
+            raise ValueError(f"y must be labels of shape (samples,), as in the first fit; got shape {y.shape}")
+        if y.dtype.kind == self.classes_.dtype.kind:
             labels = np.searchsorted(self.classes_, y)
             known = np.array_equal(self.classes_[np.minimum(labels, len(self.classes_) - 1)], y)
         else:
@@ -408,8 +418,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             raise ValueError(
                 "class_weight must be a dict for partial_fit, which does not see all samples; got 'balanced'"
             )
-        if isinstance(self.class_weight, list) and not all(isinstance(item, Mapping) for item in self.class_weight):
-            raise TypeError(f"class_weight must hold dicts if it is a list, got {self.class_weight}")
+        if isinstance(self.class_weight, list):
+            for i, weights_of_output in enumerate(self.class_weight):
+                validation.check_class_weight(f"class_weight[{i}]", weights_of_output)
+        else:
+            validation.check_class_weight("class_weight", self.class_weight)
         weights: np.ndarray = compute_sample_weight(weights_of_classes(team, self.class_weight, y), y)
         return weights
 

@@ -21,6 +21,14 @@ def dtypes_to_keep(x: Any) -> Any:
     return np.float64, np.float32
 
 
+def feature_names(estimator: Any) -> np.ndarray | None:
+    """Return the names of the features that an estimator was fitted with; None without names.
+
+    Then it has no such attribute; other libraries, such as SHAP, set it to None.
+    """
+    return getattr(estimator, "feature_names_in_", None)
+
+
 class Chosen(NamedTuple):
     """Rows of dense samples that are copied only when they are needed, some at a time."""
 

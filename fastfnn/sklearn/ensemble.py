@@ -65,7 +65,7 @@ def prepared(estimator: Any, *arguments: Any) -> Callable[[], None]:
             raise KeyboardInterrupt
         estimator.estimators_ = trained
         estimator.n_iter_ = max(member.n_iter_ for member in trained)
-        estimator.loss_ = float(np.mean([member.loss_ for member in trained]))
+        estimator.loss_ = np.mean([member.loss_ for member in trained])
 
     return train
 

@@ -19,9 +19,8 @@ from sklearn.base import _fit_context
 from sklearn.utils import check_random_state
 from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import _check_sample_weight
 
-from fastfnn import FNN, Checkpoint, DivergenceError, frames
+from fastfnn import FNN, Checkpoint, DivergenceError, validation
 from fastfnn.callbacks import checked_callbacks
 from fastfnn.checkpoint import checked_checkpoint
 from fastfnn.options import checked_dtype
@@ -38,6 +37,7 @@ from fastfnn.sklearn.parameters import (
 )
 from fastfnn.sklearn.teams import ALONE, Team
 from fastfnn.sklearn.training import Training
+from fastfnn.sklearn.weights import checked_sample_weight
 from fastfnn.sources.batches import as_source
 
 # What training sets, and a new training must not find.
@@ -179,12 +179,17 @@ class BaseMLP(NetworkEstimator):
     @_fit_context(prefer_skip_nested_validation=True)
     def _fit(
         self, X: Any, y: Any, sample_weight: Any, eval_set: Any, incremental: bool,
-        wanted: tuple[Checkpoint, bool] | None = None, team: Team = ALONE,
+        wanted: tuple[Checkpoint, bool] | None = None, team: Team = ALONE, classes: Any = None,
     ) -> Self:  # fmt: skip
-        """Train; `wanted` are the checkpoint and whether to resume from it, if there is to be one."""
+        """Train; `wanted` are the checkpoint and whether to resume from it, if there is to be one.
+
+        `classes` are those of `partial_fit` of a classifier.
+        """
         stop = threading.Event()
         with self._threads():
             with self._unchanged_by_errors(), team.agreed():
+                if incremental:
+                    self._note_classes(y, classes)
                 train = self._prepared(X, y, sample_weight, eval_set, incremental, team, wanted, stop)
             train()
         return self
@@ -218,18 +223,18 @@ class BaseMLP(NetworkEstimator):
         trained = len(getattr(self, "estimators_", ())) or hasattr(self, "coefs_")  # the number of networks
         first_pass = trained != self.n_estimators or (not self.warm_start and not incremental)
         given = X, y
-        try:
+        with validation.explained("X", X):
             X, y = self._validated(X, y, first_pass)
-        except ValueError as error:
-            frames.explain(error, "X", X)
-            raise
         teams.check_data(self, team, X, y, sample_weight is not None, first_pass)
         self._learn_targets(y, incremental, team)
         targets = self._encoded(y)
-        weights = None if sample_weight is None else _check_sample_weight(sample_weight, X, dtype=np.float64)
+        weights = checked_sample_weight(sample_weight, X.shape[0])
         by_class = self._class_weights(y, incremental, team)
         if by_class is not None:
             weights = by_class if weights is None else by_class * weights
+            if not incremental:
+                total = sum(team.gathered(float(weights.sum())))
+                validation.check_total_weight("sample_weight times class_weight", total)
         self._random_state = check_random_state(self.random_state)
         if first_pass:
             self._start_anew(X, targets, hidden)
@@ -304,7 +309,7 @@ class BaseMLP(NetworkEstimator):
             net, data, alpha=self.alpha, tol=self.tol, max_iter=self.max_iter, max_fun=self.max_fun,
             divisor=self._loss_divisor(), stop=stop,
         )  # fmt: skip
-        self.n_iter_, self.loss_ = result.nit, float(result.fun)
+        self.n_iter_, self.loss_ = result.nit, np.float64(result.fun)
 
     def _descend(self, net: FNN, training: Training, epochs: int, incremental: bool) -> None:
         """Train by gradient descent; with early stopping, restore the weights that had the best score."""
@@ -383,9 +388,12 @@ class BaseMLP(NetworkEstimator):
             size = f" of {len(eval_set)}" if isinstance(eval_set, (tuple, list)) else ""
             raise ValueError(f"eval_set must be a pair (X, y), got {type(eval_set).__name__}{size}")
         try:
-            X, y = self._validated(eval_set[0], eval_set[1], False)
+            with validation.explained("X", eval_set[0]):
+                X, y = self._validated(eval_set[0], eval_set[1], False)
             X = readable(X, self._layer_sizes[0], self._dtype)
             data = Data(X, net._targets("y", self._encoded(y), X.shape[0]), None)
-        except ValueError as error:
-            raise ValueError(f"eval_set must be samples and targets like those of fit: {error}") from error
+        except (TypeError, ValueError) as error:
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            text = "; ".join([str(error), *getattr(error, "__notes__", [])])
+            raise kind(f"eval_set must be samples and targets like those of fit: {text}") from error
         return validation_data.HeldOut(data, None if self.eval_metric is None else (*eval_set, None))

@@ -21,6 +21,7 @@ from fastfnn import FNN, Activation, Loss, network, validation
 from fastfnn import files as network_files
 from fastfnn.sklearn import holder, saved_parameters
 from fastfnn.sklearn.classifier import MLPClassifier
+from fastfnn.sklearn.data import feature_names
 from fastfnn.sklearn.parameters import activations, hidden_layer_sizes
 from fastfnn.sklearn.regressor import MLPRegressor
 from fastfnn.sklearn.saved_parameters import (
@@ -230,7 +231,7 @@ def _list(array: np.ndarray | None) -> list[Any] | None:
 
 
 def _feature_names(estimator: Any) -> list[str] | None:
-    return _list(getattr(estimator, "feature_names_in_", None))
+    return _list(feature_names(estimator))
 
 
 def _fitted(estimator: Any) -> dict[str, Any]:
@@ -348,7 +349,7 @@ def _set_fitted(estimator: Any, told: Any) -> None:
     for name in COUNTS:
         setattr(estimator, name, _count(name, told[name]))
     if "loss_" in told:
-        estimator.loss_ = float_from_json("loss_", told["loss_"])
+        estimator.loss_ = np.float64(float_from_json("loss_", told["loss_"]))
     if not any(name in told for name in CURVES):
         return
     for name in CURVES:
@@ -357,8 +358,11 @@ def _set_fitted(estimator: Any, told: Any) -> None:
             value = _count(name, value)
         elif name.endswith("_curve_") or (name.endswith("_scores_") and value is not None):
             value = [float_from_json(f"an entry of {name}", item) for item in checked_list(name, value)]
+            if name == "loss_curve_":
+                value = list(map(np.float64, value))
         elif value is not None:
-            value = float_from_json(name, value)
+            number = float_from_json(name, value)
+            value = np.float64(number) if name == "best_loss_" else number
         setattr(estimator, name, value)
     by_score = estimator.best_loss_ is None
     if (estimator.validation_scores_ is not None, estimator.best_validation_score_ is not None) != (by_score, by_score):

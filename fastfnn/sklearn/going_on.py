@@ -85,7 +85,7 @@ def noted(estimator: Any) -> dict[str, Any]:
         "t": estimator.t_,
         "loss_curve": np.array(estimator.loss_curve_, np.float64),
         "no_improvement_count": estimator._no_improvement_count,
-        "best_loss": estimator.best_loss_,
+        "best_loss": None if estimator.best_loss_ is None else float(estimator.best_loss_),
         "validation_scores": None if scores is None else np.array(scores, np.float64),
         "best_validation_score": estimator.best_validation_score_,
         "best": best,
@@ -95,8 +95,9 @@ def noted(estimator: Any) -> dict[str, Any]:
 def restore(estimator: Any, told: dict[str, Any]) -> None:
     """Give an estimator the attributes that `noted` has returned."""
     scores, best = told["validation_scores"], told["best"]
-    estimator.t_, estimator.loss_curve_ = told["t"], told["loss_curve"].tolist()
-    estimator._no_improvement_count, estimator.best_loss_ = told["no_improvement_count"], told["best_loss"]
+    estimator.t_, estimator.loss_curve_ = told["t"], list(told["loss_curve"])
+    estimator._no_improvement_count = told["no_improvement_count"]
+    estimator.best_loss_ = None if told["best_loss"] is None else np.float64(told["best_loss"])
     estimator.validation_scores_ = None if scores is None else scores.tolist()
     estimator.best_validation_score_ = told["best_validation_score"]
     if best is not None:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.metrics import d2_pinball_score, r2_score
-from sklearn.utils import column_or_1d
+from sklearn.utils import check_array, check_consistent_length, column_or_1d
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import validate_data
 
@@ -19,6 +19,7 @@ from fastfnn.optimizers import Optimizer, Rate
 from fastfnn.sklearn.data import Data, dtypes_to_keep
 from fastfnn.sklearn.estimator import BaseMLP
 from fastfnn.sklearn.parameters import CONSTRAINTS
+from fastfnn.sklearn.weights import checked_sample_weight
 
 
 class MLPRegressor(RegressorMixin, BaseMLP):
@@ -99,8 +100,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     init : {"glorot", "he", "xavier", "torch"} or float, default "glorot"
         Initial weights, see `fastfnn.FNN`; "glorot" is that of scikit-learn.
     eval_metric : str or callable, optional
-        What early stopping goes by: the name of a scorer of scikit-learn, or a function of (estimator, X, y). By
-        default the score of the estimator.
+        What early stopping goes by: the name of a scorer of scikit-learn, or a function of (estimator, X, y) that
+        returns a number. It gets the weights of the samples, too, if it has the argument `sample_weight`. By default
+        the score of the estimator.
     callbacks : list, optional
         As in `fastfnn.FNN.fit`.
     progress : bool, default False
@@ -289,7 +291,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         Returns
         -------
         float
-            At most 1, which is the score of predictions without an error.
+            At most 1, which is the score of predictions without an error. Targets that are missing, where the loss
+            takes such, are left out.
 
         Examples
         --------
@@ -299,9 +302,19 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         >>> round(model.score(X, y), 2)
         1.0
         """
-        return self._score(y, self.predict(X), sample_weight)
+        predictions = self.predict(X)
+        return self._score(y, predictions, checked_sample_weight(sample_weight, len(predictions)))
 
-    def _score(self, y: Any, predictions: np.ndarray, weights: Any) -> float:
+    def _score(self, y: Any, predictions: np.ndarray, weights: np.ndarray | None) -> float:
+        if (targets := self._with_missing(y)) is not None:
+            scores = []
+            rows = len(targets)
+            for t, p in zip(targets.reshape(rows, -1).T, predictions.reshape(rows, -1).T, strict=True):
+                if (there := ~np.isnan(t)).any():
+                    scores.append(
+                        r2_score(t[there], p[there], sample_weight=None if weights is None else weights[there])
+                    )
+            return float(np.mean(scores)) if scores else np.nan
         if len(self._levels()) < 2:
             return float(r2_score(y, predictions, sample_weight=weights))
         pairs = zip(self._levels(), predictions.T, strict=True)
@@ -317,13 +330,31 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             raise ValueError(f"quantile must be a number above 0 and below 1, or several, got {self.quantile!r}")
         return tuple(levels.tolist())
 
+    def _with_missing(self, y: Any) -> np.ndarray | None:
+        """Return targets of which some are NaN, where the loss is the user's own and takes that; else None."""
+        if not isinstance(self.loss, Loss) or y is None:
+            return None
+        try:
+            targets: np.ndarray = check_array(
+                y, dtype="numeric", ensure_2d=False, ensure_all_finite=False, input_name="y", estimator=self
+            )
+        except (TypeError, ValueError):
+            return None  # the checks of targets without NaN tell what is wrong
+        return targets if targets.dtype.kind == "f" and np.isnan(targets).any() and self.loss.takes_missing else None
+
     # What BaseMLP asks for
 
     def _validated(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
-        X, y = validate_data(
-            self, X, y, accept_sparse=["csr", "csc"], multi_output=True, y_numeric=True, dtype=dtypes_to_keep(X),
-            reset=reset,
-        )  # fmt: skip
+        some_missing = self._with_missing(y)
+        if some_missing is None:
+            X, y = validate_data(
+                self, X, y, accept_sparse=["csr", "csc"], multi_output=True, y_numeric=True, dtype=dtypes_to_keep(X),
+                reset=reset,
+            )  # fmt: skip
+        else:
+            X = validate_data(self, X, accept_sparse=["csr", "csc"], dtype=dtypes_to_keep(X), reset=reset)
+            y = some_missing
+            check_consistent_length(X, y)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         return X, y

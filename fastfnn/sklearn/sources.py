@@ -91,7 +91,9 @@ def _first_rows(estimator: Any, source: Source, first_pass: bool) -> tuple[np.nd
         if len(x):
             if hasattr(chunks, "close"):
                 chunks.close()
-            x, y = estimator._validated(x[:FIRST_ROWS].reshape(len(x[:FIRST_ROWS]), -1), t[:FIRST_ROWS], first_pass)
+            some = x[:FIRST_ROWS].reshape(len(x[:FIRST_ROWS]), -1)
+            with validation.explained("X", some):
+                x, y = estimator._validated(some, t[:FIRST_ROWS], first_pass)
             if first_pass and hasattr(source, "features"):
                 estimator.feature_names_in_ = np.array(source.features, object)
             return x, y

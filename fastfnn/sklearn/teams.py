@@ -13,10 +13,12 @@ import numpy as np
 import scipy.sparse
 from sklearn.utils.class_weight import compute_class_weight
 
+from fastfnn.labels import balanced_weights
 from fastfnn.options import activation_name
 from fastfnn.parallel.alone import Alone
 from fastfnn.parallel.options import DataParallel, checked_parallel
 from fastfnn.parallel.ranks import Ranks
+from fastfnn.sklearn.data import feature_names
 from fastfnn.sklearn.parameters import activations, hidden_layer_sizes, uses_lbfgs
 
 # Parameters that may differ: rank 0's count, or each rank's for itself. Layers and the optimizer are compared as such.
@@ -87,7 +89,7 @@ def check_data(estimator: Any, team: Team, X: Any, y: Any, weighted: bool, first
     team.check_equal({
         **parameters, "hidden_layer_sizes": tuple(layers), "activation": tuple(map(activation_name, kinds)),
         "the number of features of X": int(X.shape[1]),
-        "names of the features of X": tuple(getattr(estimator, "feature_names_in_", ())),
+        "names of the features of X": () if (names := feature_names(estimator)) is None else tuple(names),
         "the dtype of X": str(np.promote_types(X.dtype, np.float32)) if estimator.dtype is None else "any",
         "the columns of y": y.shape[1:], "texts in y": y.dtype.kind in "OUS", "sample_weight given": weighted,
         "a network to train on": not first_pass, "average_every": team.parallel.average_every,
@@ -130,7 +132,7 @@ def weights_of_classes(team: Team, class_weight: Any, y: Any) -> Any:
         counts = np.bincount(places, np.concatenate([of_rank[i][1] for of_rank in told]))
         given = class_weight[i] if several else class_weight
         if isinstance(given, str):  # "balanced"
-            weights = counts.sum() / (len(classes) * counts)
+            weights = balanced_weights(counts)
         else:
             weights = compute_class_weight(given, classes=classes, y=classes)
         result.append(dict(zip(classes.tolist(), weights.tolist(), strict=True)))

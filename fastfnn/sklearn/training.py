@@ -22,7 +22,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from fastfnn import FNN
 from fastfnn.backend import SAMPLES_PER_GROUP, calls_are_atomic
-from fastfnn.callbacks import Callback
+from fastfnn.callbacks import Callback, call_after_epoch
 from fastfnn.fitting import TrainingLoop
 from fastfnn.history import History
 from fastfnn.keeper import Keeper
@@ -155,8 +155,7 @@ class Training:
                         self.measure(history)
                     shown.report(history)
                     with self._own_work():
-                        # A list, so that every callback is called even if an earlier one stops the training.
-                        stops = any([watcher.epoch(self.net, history) for watcher in self.watchers]) or stops
+                        stops = call_after_epoch(self.watchers, self.net, history) or stops
                         if keeper is not None:
                             keeper.after_epochs(stops or estimator.n_iter_ >= epochs, stops)
                     stops = self._share_epoch(stops)
@@ -249,7 +248,7 @@ class Training:
             self._restore_order(found.estimator["drawn"]["order"])
             estimator.n_iter_ = history.epochs
             if history.loss:
-                estimator.loss_ = history.loss[-1]
+                estimator.loss_ = np.float64(history.loss[-1])
         return stopped
 
     def _restore_order(self, order: Any) -> None:
@@ -320,7 +319,7 @@ class Training:
 
     def _after_epoch(self, loss: float, samples: int) -> bool:
         """Note an epoch in the estimator's attributes; return whether training stops."""
-        estimator = self.estimator
+        estimator, loss = self.estimator, np.float64(loss)  # the type of scikit-learn's attributes
         estimator.n_iter_ += 1
         estimator.loss_ = loss
         estimator.t_ += samples

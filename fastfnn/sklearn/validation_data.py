@@ -1,5 +1,6 @@
 """Early stopping: the validation data, and the score of the network on them."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -8,7 +9,7 @@ from sklearn.metrics import get_scorer
 from sklearn.model_selection import train_test_split
 from sklearn.utils import _safe_indexing
 
-from fastfnn import FNN, metrics
+from fastfnn import FNN, metrics, validation
 from fastfnn.history import History
 from fastfnn.sklearn.data import Data, outputs
 
@@ -49,8 +50,17 @@ def scorer(estimator: Any, net: FNN, held_out: HeldOut) -> Callable[[], float]:
         return lambda: score_of(estimator, outputs(net, held_out.data.x, "identity"), held_out.data)
     metric = get_scorer(estimator.eval_metric) if isinstance(estimator.eval_metric, str) else estimator.eval_metric
     x, y, weights = held_out.given
-    more = {} if weights is None else {"sample_weight": weights}
-    return lambda: float(metric(estimator, x, y, **more))
+    more = {"sample_weight": weights} if weights is not None and _takes_weights(metric) else {}
+    return lambda: validation.returned_number("eval_metric", metric(estimator, x, y, **more))
+
+
+def _takes_weights(metric: Callable[..., Any]) -> bool:
+    """Whether a scorer, or a function of (estimator, X, y), has the argument `sample_weight`."""
+    function = getattr(metric, "_score_func", metric)  # what a scorer of scikit-learn hands its arguments to
+    try:
+        return "sample_weight" in inspect.signature(function).parameters
+    except (TypeError, ValueError):  # Python knows no signature
+        return False
 
 
 def score_of(estimator: Any, out: np.ndarray, data: Data) -> float:

@@ -11,13 +11,15 @@ from sklearn.utils import assert_all_finite, column_or_1d, compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 
 from fastfnn import validation
+from fastfnn.labels import check_sortable, type_names
+from fastfnn.sklearn.weights import ScoreByWeights
 from fastfnn.tabular.base import TabularEstimator
 from fastfnn.tabular.reading import _is_missing
 from fastfnn.tabular.recipe import Recipe
 from fastfnn.tabular.target import LabelTarget, Target
 
 
-class TabularClassifier(ClassifierMixin, TabularEstimator):
+class TabularClassifier(ScoreByWeights, ClassifierMixin, TabularEstimator):
     """Predict classes from the columns of a table.
 
     Parameters
@@ -217,10 +219,7 @@ class TabularClassifier(ClassifierMixin, TabularEstimator):
             raise ValueError(
                 f"y must have no missing labels, got {missing} in {len(labels)} rows: leave these rows out"
             )
-        try:
-            np.unique(labels)
-        except TypeError as error:
-            raise TypeError(f"y must hold labels of one type that can be sorted, got {_types(labels)}") from error
+        check_sortable("y", labels)
         check_classification_targets(labels)
         return labels
 
@@ -233,7 +232,9 @@ class TabularClassifier(ClassifierMixin, TabularEstimator):
         try:
             places = np.minimum(np.searchsorted(classes, y), len(classes) - 1).astype(np.int64)
         except TypeError as error:
-            raise TypeError(f"y must hold labels of the type of fit, {_types(classes)}; got {_types(y)}") from error
+            raise TypeError(
+                f"y must hold labels of the type of fit, {type_names(classes)}; got {type_names(y)}"
+            ) from error
         unknown = classes[places] != y
         if np.any(unknown):
             raise ValueError(f"y must hold labels of fit, {classes.tolist()}; got {y[unknown].tolist()[0]!r}")
@@ -242,15 +243,6 @@ class TabularClassifier(ClassifierMixin, TabularEstimator):
     def _class_weights(self, y: np.ndarray) -> np.ndarray | None:
         if self.class_weight is None:
             return None
-        if isinstance(self.class_weight, Mapping):
-            for label, weight in self.class_weight.items():
-                validation.nonnegative(f"class_weight[{label!r}]", weight)
-        elif not isinstance(self.class_weight, str) or self.class_weight != "balanced":
-            raise TypeError(f"class_weight must be a dict {{label: weight}} or 'balanced', got {self.class_weight!r}")
+        validation.check_class_weight("class_weight", self.class_weight)
         weights: np.ndarray = compute_sample_weight(self.class_weight, y)
         return weights
-
-
-def _types(labels: np.ndarray) -> str:
-    """Return the names of the types of labels."""
-    return " and ".join(sorted({type(label).__name__ for label in labels.tolist()}))

@@ -22,6 +22,7 @@ from sklearn.utils.validation import check_is_fitted
 import fastfnn
 from fastfnn import atomic, stored, validation
 from fastfnn import files as network_files
+from fastfnn.sklearn.data import feature_names
 from fastfnn.sklearn.files import LABELS, _checked_labels
 from fastfnn.sklearn.saved_parameters import _from_json, checked_entries, checked_list, described, float_from_json
 from fastfnn.tabular.base import TabularEstimator
@@ -146,7 +147,7 @@ def _described(estimator: TabularEstimator) -> tuple[dict[str, Any], list[str]]:
         "kind": type(estimator).__name__,
         "parameters": parameters,
         "recipe": asdict(estimator.recipe_),
-        "named": hasattr(estimator, "feature_names_in_"),
+        "named": feature_names(estimator) is not None,
         "columns": [_described_column(column) for column in estimator.columns_],
         "target": _described_target(estimator),
         "dtype": estimator.network_.dtype.name,

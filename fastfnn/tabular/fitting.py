@@ -6,15 +6,14 @@ it. `base.TabularEstimator.fit` calls both, and takes over what comes of them.
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import _check_sample_weight
 
 from fastfnn import validation
+from fastfnn.sklearn.weights import checked_sample_weight
 from fastfnn.tabular import reading
 from fastfnn.tabular.encoding import Encoding
 from fastfnn.tabular.network import TabularNetwork
@@ -52,13 +51,14 @@ def learnt(estimator: Any, X: Any, y: Any, sample_weight: Any, eval_set: Any) ->
     raws = reading.read(estimator, X, reset=True)
     y = _checked_targets(estimator, y)
     _check_count(raws, y)
-    weights = _weights(sample_weight, len(y))
+    given_weights = checked_sample_weight(sample_weight, len(y))
+    weights = np.ones(len(y)) if given_weights is None else given_weights
     raws, (weights, y) = _of_some_weight("sample_weight", raws, weights, y)
     by_class = estimator._class_weights(y)  # "balanced" counts these rows alone
     if by_class is not None:
         with np.errstate(over="ignore"):
             weights = weights * by_class
-        raws, (weights, y, by_class) = _of_some_weight("sample_weight * class_weight", raws, weights, y, by_class)
+        raws, (weights, y, by_class) = _of_some_weight("sample_weight times class_weight", raws, weights, y, by_class)
     few = len(y) <= FEW_ROWS
     recipe = replace(recipe, dropout=0.0) if few and estimator.dropout is None else recipe
     recipe = recipe.for_rows(len(y))
@@ -89,26 +89,13 @@ def _check_count(raws: list[reading.Raw], y: np.ndarray) -> None:
         raise ValueError(f"y must have an entry for each row of X, {rows}; got {len(y)}")
 
 
-def _weights(sample_weight: Any, rows: int) -> np.ndarray:
-    """Return the weight of each row, finite and not negative."""
-    validation.refuse_masked("sample_weight", sample_weight)
-    try:
-        weights: np.ndarray = _check_sample_weight(
-            sample_weight, np.empty(rows), dtype=np.float64, ensure_non_negative=True, allow_all_zero_weights=False
-        )
-    except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"sample_weight must be numbers, one for each row: {error}") from error
-    return weights
-
-
 def _of_some_weight(
     name: str, raws: list[reading.Raw], weights: np.ndarray, *others: np.ndarray
 ) -> tuple[list[reading.Raw], list[np.ndarray]]:
     """Return the rows whose weight is above 0: columns, then weights and others; `name` is that of the weights."""
     with np.errstate(over="ignore"):
         total = weights.sum()
-    if not 0 < total < math.inf:
-        raise ValueError(f"{name} must have a finite sum above 0, got {total}")
+    validation.check_total_weight(name, float(total))
     kept = weights > 0
     if kept.all():
         return raws, [weights, *others]

@@ -17,6 +17,8 @@ import narwhals as nw
 import numpy as np
 from sklearn.utils.validation import validate_data
 
+from fastfnn.sklearn.data import feature_names
+
 MISSING_TYPES = ("NAType", "NaTType")  # pandas' marks of missing values, which need not be imported
 # By the type's name the method that makes an object of NumPy or `datetime` of one of pandas.
 PANDAS_METHODS = {"Period": "to_timestamp", "Timedelta": "to_timedelta64"}
@@ -177,7 +179,8 @@ def _columns_of_array(estimator: Any, X: Any, reset: bool) -> list[Raw]:
     X = _without_mask(X) if isinstance(X, np.ma.MaskedArray) else X
     dtype = object if isinstance(X, (list, tuple)) else None
     X = validate_data(estimator, X, reset=reset, dtype=dtype, ensure_all_finite=False)
-    names = map(str, getattr(estimator, "feature_names_in_", [f"x{number}" for number in range(X.shape[1])]))
+    given_names = feature_names(estimator)
+    names = [f"x{number}" for number in range(X.shape[1])] if given_names is None else list(map(str, given_names))
     if X.dtype.kind in "iufmM":
         dates = "naive" if X.dtype.kind == "M" else ""
         return [Raw(name, _real(column), dates) for name, column in zip(names, X.T, strict=True)]

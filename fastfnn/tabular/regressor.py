@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import RegressorMixin
+from sklearn.utils import column_or_1d
 from sklearn.utils.validation import check_array
 
 from fastfnn import validation
+from fastfnn.sklearn.weights import ScoreByWeights
 from fastfnn.tabular.base import TabularEstimator
 from fastfnn.tabular.recipe import Recipe
 from fastfnn.tabular.target import NumberTarget, Target
@@ -18,7 +20,7 @@ from fastfnn.tabular.target import NumberTarget, Target
 LARGEST = np.finfo(np.float64).max / 4  # of targets: the difference of two is finite
 
 
-class TabularRegressor(RegressorMixin, TabularEstimator):
+class TabularRegressor(ScoreByWeights, RegressorMixin, TabularEstimator):
     """Predict numbers from the columns of a table.
 
     Parameters
@@ -144,7 +146,7 @@ class TabularRegressor(RegressorMixin, TabularEstimator):
 
         Returns
         -------
-        (n_samples,) or (n_samples, n_targets) array
+        (n_samples,) array, or (n_samples, n_targets) with several targets
             Within the range of the targets of `fit`; with `quantiles` the one nearest to the median.
 
         Raises
@@ -212,12 +214,16 @@ class TabularRegressor(RegressorMixin, TabularEstimator):
         return self._target
 
     def _checked_targets(self, y: Any) -> np.ndarray:
+        if getattr(getattr(y, "dtype", None), "kind", "") in "mM" and hasattr(y, "dtype"):
+            raise TypeError(f"y must hold real numbers, got dtype {y.dtype}")
         try:
             numbers: np.ndarray = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y", estimator=self)
         except (TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"y must be finite numbers of float64: {error}") from error
         if numbers.ndim > 2 or numbers.ndim == 0:
             raise ValueError(f"y must have one or two axes, got {numbers.ndim}")
+        if numbers.ndim == 2 and numbers.shape[1] == 1:
+            numbers = column_or_1d(y, dtype=np.float64, warn=True)
         largest = np.abs(numbers).max()
         if largest > LARGEST:
             raise ValueError(f"y must be numbers of at most {LARGEST:.3g}, without their sign; got {largest:.3g}")

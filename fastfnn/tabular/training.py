@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastfnn.callbacks import Callback
+from fastfnn.callbacks import Callback, call_after_epoch
 from fastfnn.divergence import DivergenceError
 from fastfnn.fitting import Pace, epoch_losses
 from fastfnn.history import History
@@ -171,13 +171,13 @@ class Training:
             step_losses, rate = self._take_steps(progress)
             self._record(step_losses, rate, time.perf_counter() - start)
             seconds = time.perf_counter() - start
-            stops = [watcher.epoch(self.network, self.history) for watcher in watchers]
+            stops = call_after_epoch(watchers, self.network, self.history)
             if math.isfinite(self._deadline):
                 possible = max(int((self._deadline - time.perf_counter()) / seconds), 0)
                 planned = min(self.epochs, self.history.epochs + possible)
                 progress.plan(planned)
             progress.report(self.history)
-            if any(stops) or self.history.epochs - self.best_epoch >= self._patience:
+            if stops or self.history.epochs - self.best_epoch >= self._patience:
                 break
 
     def _schedule(self, first: int, last: int) -> np.ndarray:

@@ -419,7 +419,7 @@ def test_rows_of_weight_0_are_left_out_whoever_gives_it(table, quick):
 @pytest.mark.parametrize(
     ("sample_weight", "class_weight", "message"),
     [
-        (None, {0: 0, 1: 0}, r"sample_weight \* class_weight must have a finite sum above 0, got 0"),
+        (None, {0: 0, 1: 0}, r"sample_weight times class_weight must have a finite sum above 0, got 0"),
         (None, {0: -1, 1: 1}, r"class_weight\[0\] must be finite and not negative, got -1"),
         (None, {0: 1, 1: np.nan}, r"class_weight\[1\] must be finite and not negative, got nan"),
         (None, "even", "class_weight must be a dict .* or 'balanced', got 'even'"),
@@ -427,7 +427,7 @@ def test_rows_of_weight_0_are_left_out_whoever_gives_it(table, quick):
         (
             np.full(20, 1e200),
             {0: 1e200, 1: 1},
-            r"sample_weight \* class_weight must have a finite sum",
+            r"sample_weight times class_weight must have a finite sum",
         ),
         (["a"] * 20, None, "sample_weight must be numbers, one for each row: could not convert"),
         (np.ma.masked_equal(np.arange(20), 1), None, "sample_weight must have no masked elements"),
