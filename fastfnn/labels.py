@@ -41,7 +41,7 @@ def checked_labels(name: str, array: np.ndarray, classes: int) -> np.ndarray:
 
 def check_sortable(name: str, labels: Any) -> None:
     """Raise TypeError unless labels of any types can be sorted, as classes are."""
-    if getattr(labels, "dtype", None) == object:
+    if getattr(getattr(labels, "dtype", None), "kind", "") == "O":
         try:
             np.unique(labels)
         except TypeError as error:

@@ -200,7 +200,8 @@ class FNN(NetworkBase):
         t : array
             Targets. Softmax cross-entropy takes labels from 0 to K - 1, (N,) or (N, 1), as whole numbers (booleans for
             K = 2), or rows (N, K) that sum to 1. Sigmoid cross-entropy takes rows (N, K) in [0, 1], the Poisson
-            deviance rows of at least 0, the other losses rows of real numbers; with K = 1 all of these also take (N,).
+            deviance rows of at least 0, the other losses rows of real numbers; with K = 1 all of these also take (N,). With a
+            `Loss` of your own NaN may stand for a target that is missing.
         sample_weight : (N,) array, optional
             Weights ``w_i`` of the samples, finite and not negative; 1 by default.
 
@@ -505,7 +506,7 @@ class FNN(NetworkBase):
             What else to measure after each epoch, on the training samples and on validation data: names, or functions
             of (t, y) that return a number, see Notes.
         sample_weight : (N,) array, optional
-            Weights ``w_i`` of the samples, finite and not negative, see Notes.
+            Weights ``w_i`` of the samples, finite and not negative, one of them above 0, see Notes.
         class_weight : dict or "balanced", optional
             Weights of the classes, by label, for softmax cross-entropy with labels or one-hot rows, see Notes.
         callbacks : list, optional

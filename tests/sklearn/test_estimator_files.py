@@ -282,7 +282,8 @@ def test_what_is_loaded_is_copied_cloned_and_saved_again(tmp_path, estimator):
 
 def test_a_loss_that_is_not_finite_comes_back(tmp_path):
     model = fitted(PROBLEMS["binary"])
-    model.loss_, model.loss_curve_, model.best_loss_ = np.nan, [np.inf, 0.1 + 0.2, -np.inf], np.inf
+    curve = list(np.array([np.inf, 0.1 + 0.2, -np.inf]))
+    model.loss_, model.loss_curve_, model.best_loss_ = np.float64(np.nan), curve, np.float64(np.inf)
     assert_same(saved(model, tmp_path), model)
 
 
