@@ -200,8 +200,8 @@ class FNN(NetworkBase):
         t : array
             Targets. Softmax cross-entropy takes labels from 0 to K - 1, (N,) or (N, 1), as whole numbers (booleans for
             K = 2), or rows (N, K) that sum to 1. Sigmoid cross-entropy takes rows (N, K) in [0, 1], the Poisson
-            deviance rows of at least 0, the other losses rows of real numbers; with K = 1 all of these also take (N,). With a
-            `Loss` of your own NaN may stand for a target that is missing.
+            deviance rows of at least 0, the other losses rows of real numbers; with K = 1 all of these also take (N,).
+            With a `Loss` of your own NaN may stand for a target that is missing.
         sample_weight : (N,) array, optional
             Weights ``w_i`` of the samples, finite and not negative; 1 by default.
 

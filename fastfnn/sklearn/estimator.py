@@ -85,7 +85,8 @@ class BaseMLP(NetworkEstimator):
         y : (n_samples,) or (n_samples, n_outputs) array
             Labels or targets. None with a source.
         sample_weight : (n_samples,) array, optional
-            Weights of the samples, finite and not negative. Each step minimizes the weighted mean of the loss over its batch.
+            Weights of the samples, finite and not negative. Each step minimizes the weighted mean of the loss over its
+            batch.
         eval_set : (X, y), optional
             Validation data of your own: training stops early, as with `early_stopping`, but by the score on them.
         checkpoint : Checkpoint, str or path-like, optional
