@@ -143,11 +143,9 @@ PASSES_THROUGH = {
     ("x", "three axes"): "source",
     ("x", "short"): "FNN.predict",
     ("t", "texts"): r"(MLP|Tabular)Classifier.(fit$|fit, (lbfgs|ensemble|source))",  # they are labels
-    ("t", "infinity"): "^$",
     ("sample_weight", "zeros"): r"FNN.loss|source",  # of a source nobody knows all weights before the end
     ("sample_weight", "a number"): r"^(MLP|Tabular)",  # of each sample
     ("class_weight", "zeros"): r"source|partial_fit",
-    ("class_weight", "unknown"): "^$",
 }
 
 
@@ -195,9 +193,6 @@ NAMES = {
     "sample_weight": "sample_weight|Sample weights|inconsistent numbers",
     "class_weight": "class_weight",
 }
-# scikit-learn's metrics name nothing of what they are given.
-SCORES_OF_OTHERS = r"\.score"
-
 CASES = [
     pytest.param(name, argument, case, id=f"{name}-{argument}-{case}")
     for name, door in DOORS.items()
@@ -278,7 +273,7 @@ def test_good_values_pass_through_every_door():
 
 TRAININGS = {
     "FNN.fit": lambda call: classifying().fit(X, LABELS, **STEPS, callbacks=[call]),
-    "FNN.partial_fit": lambda call: regressing().fit(ArraySource(X, NUMBERS), **STEPS, callbacks=[call]),
+    "FNN.fit, source": lambda call: regressing().fit(ArraySource(X, NUMBERS), **STEPS, callbacks=[call]),
     "MLPClassifier": lambda call: MLPClassifier(**SMALL, callbacks=[call]).fit(X, LABELS),
     "MLPRegressor": lambda call: MLPRegressor(**SMALL, callbacks=[call]).fit(ArraySource(X, NUMBERS)),
 }
