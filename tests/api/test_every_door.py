@@ -21,7 +21,7 @@ from sklearn.neural_network import MLPRegressor as TheirRegressor
 
 import fastfnn as fnn
 from fastfnn.sklearn import MLPClassifier, MLPRegressor
-from fastfnn.sources import ArraySource
+from fastfnn.sources import ArraySource, ParquetSource
 from fastfnn.tabular import TabularClassifier, TabularRegressor
 
 pytestmark = [
@@ -413,6 +413,18 @@ def test_frames_and_lists_may_have_missing_targets(form):
     assert got.predict(X).tobytes() == want.predict(X).tobytes()
     with pytest.raises(ValueError, match=r"missing|nan"):
         masked_network("squared_error").fit(X, form(SOME), **STEPS)
+
+
+def test_files_of_parquet_may_have_missing_targets(tmp_path):
+    frame = pd.DataFrame(np.concatenate([X, SOME], axis=1), columns=["a", "b", "c", "s", "t"])
+    frame.to_parquet(tmp_path / "some.parquet")  # where NaN becomes null
+    source = ParquetSource(tmp_path / "some.parquet", target=["s", "t"], shuffle=False)
+    want, got = masked_network(), masked_network()
+    want.fit(ArraySource(X, SOME, shuffle=False), **STEPS)
+    got.fit(source, **STEPS)
+    assert got.predict(X).tobytes() == want.predict(X).tobytes()
+    with pytest.raises(ValueError, match=r"^t .*must be finite in float32, got nan"):
+        masked_network("squared_error").fit(source, **STEPS)
 
 
 # Attributes and shapes of scikit-learn
