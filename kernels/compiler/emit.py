@@ -5,14 +5,18 @@
 
 `emit(builder, *values)` writes the instructions and returns the result's value, or None. The types come from the
 annotations as in signature.py; without annotations all values and the result are of the dtype.
+
+What a processor has of its own is an intrinsic function or a register of LLVM's, never inline assembly: llvmlite
+initializes no assembler, and LLVM ends a process that has none.
 """
 
 from collections.abc import Callable
 from typing import Any
 
 import numba
+from llvmlite import ir
 from numba import types
-from numba.core import errors
+from numba.core import cgutils, errors
 from numba.extending import intrinsic
 
 from .signature import has_signature, signature_of, with_context
@@ -45,3 +49,17 @@ def emitted_by(emit: Callable[..., Any]) -> Any:
         return intrinsic(typed)
 
     return decorate
+
+
+def call_function(builder: ir.IRBuilder, name: str, result: ir.Type, *arguments: Any) -> Any:
+    """Call a function of LLVM's or of the C library, by its name; the types are those of the arguments."""
+    kind = ir.FunctionType(result, [argument.type for argument in arguments])
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), arguments)
+
+
+def read_register(builder: ir.IRBuilder, name: str) -> Any:
+    """Read a register of 64 bits of the processor that code is compiled for; LLVM ends the process if it has none."""
+    register = builder.module.add_metadata([ir.MetaDataString(builder.module, name)])
+    kind = ir.FunctionType(ir.IntType(64), [ir.MetaDataType()])
+    read = cgutils.get_or_insert_function(builder.module, kind, "llvm.read_volatile_register.i64")
+    return builder.call(read, [register])

@@ -15,10 +15,18 @@ _FLOAT32_LANES = {"avx512": 16, "avx512_256": 16, "avx2": 8, "neon": 4, "sse2": 
 _HALF_WIDTH = ("znver4",)
 
 
+def architecture() -> str:
+    """The architecture: "x86", "arm" (64 bits), or "other", for which kernels use no instructions by name."""
+    triple = llvm.get_process_triple()
+    if triple.startswith(("x86_64", "i686")):
+        return "x86"
+    return "arm" if triple.startswith(("aarch64", "arm64")) else "other"
+
+
 @functools.cache
 def instruction_set() -> str:
     """The instruction set: "avx512", "avx512_256" (AVX-512 on units of 256 bits), "avx2", "neon" or "sse2"."""
-    if llvm.get_process_triple().startswith(("aarch64", "arm64")):
+    if architecture() == "arm":
         return "neon"
     chosen = numba.config.CPU_FEATURES
     features = llvm.get_host_cpu_features().flatten() if chosen is None else chosen

@@ -9,14 +9,11 @@ from typing import Any
 import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
-from numba.core import cgutils
 
-from ..compiler.emit import emitted_by
+from ..compiler.emit import call_function, emitted_by, read_register
 from ..compiler.memory import array_at
+from ..compiler.processor import architecture
 from ..compiler.writer import INT, INT32
-
-_TRIPLE = llvm.get_process_triple()
-_X86, _ARM = _TRIPLE.startswith(("x86_64", "i686")), _TRIPLE.startswith(("aarch64", "arm64"))
 
 
 def _pointer(builder: ir.IRBuilder, address: Any) -> Any:
@@ -82,16 +79,11 @@ def store(address: int, value: int) -> None:
     array_at(address, 1, np.int64(0))[0] = value
 
 
-def _call(builder: ir.IRBuilder, name: str, result: ir.Type, *arguments: Any) -> Any:
-    kind = ir.FunctionType(result, [argument.type for argument in arguments])
-    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), arguments)
-
-
 def _emit_pause(builder: ir.IRBuilder) -> None:
-    if _X86:
-        _call(builder, "llvm.x86.sse2.pause", ir.VoidType())
-    elif _ARM:
-        _call(builder, "llvm.aarch64.hint", ir.VoidType(), INT32(1))
+    if architecture() == "x86":
+        call_function(builder, "llvm.x86.sse2.pause", ir.VoidType())
+    elif architecture() == "arm":
+        call_function(builder, "llvm.aarch64.hint", ir.VoidType(), INT32(1))
 
 
 @emitted_by(_emit_pause)
@@ -102,7 +94,7 @@ def pause() -> None:
 def _emit_offer_core(builder: ir.IRBuilder) -> None:
     for name in ("sched_yield", "SwitchToThread"):  # of POSIX and of Windows
         if llvm.address_of_symbol(name) is not None:  # asked while Numba compiles: LLVM knows symbols only then
-            _call(builder, name, INT32)
+            call_function(builder, name, INT32)
             break
 
 
@@ -112,10 +104,10 @@ def offer_core() -> None:
 
 
 def _emit_clock(builder: ir.IRBuilder) -> Any:
-    if _X86:
-        return _call(builder, "llvm.readcyclecounter", INT)
-    if _ARM:
-        return builder.call(ir.InlineAsm(ir.FunctionType(INT, []), "mrs $0, cntvct_el0", "=r", True), [])
+    if architecture() == "x86":
+        return call_function(builder, "llvm.readcyclecounter", INT)
+    if architecture() == "arm":  # systems let every program read this counter, but not that of cycles
+        return read_register(builder, "cntvct_el0")
     return INT(0)
 
 
