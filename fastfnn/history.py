@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from fastfnn.improvement import best_place
 from fastfnn.metrics import higher_is_better
 
 # The lists with one entry per epoch, besides those of `metrics`.
@@ -234,9 +235,8 @@ def _last_and_best(name: str, values: list[float]) -> str:
     if not values:
         return ""
     text = f"{name} {values[-1]:.4g}"
-    known = [value for value in values if not math.isnan(value)]
     higher = higher_is_better(name)
-    if not known or higher is None:
+    place = None if higher is None else best_place(values, higher=higher)
+    if place is None or values[place] == values[-1]:
         return text
-    best = max(known) if higher else min(known)
-    return text if best == values[-1] else f"{text}, best {best:.4g} in epoch {values.index(best) + 1}"
+    return f"{text}, best {values[place]:.4g} in epoch {place + 1}"

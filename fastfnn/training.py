@@ -97,6 +97,7 @@ class_weight, callbacks, progress, on_divergence, checkpoint, resume
         self.rows = rows = validation.samples_for_epochs(rows, self.epochs, net.dtype)
         self.weights: np.ndarray = net._sample_weights(sample_weight, class_weight, self.targets)
         self.trained_on, self.held_out = self._parts(validation_data, validation_split, sample_weight, class_weight)
+        self._check_held_out_weight(validation_split)
         self.samples = count = len(self.trained_on.targets)
         self.batch: int = count if batch_size is None else min(validation.integer("batch_size", batch_size, 1), count)
         self._check_total_weight(class_weight)
@@ -240,6 +241,19 @@ class_weight, callbacks, progress, on_divergence, checkpoint, resume
         if weights.size:
             weights = weights[others]
         return Part(rows, targets[chosen], chosen), Part(rows, targets[others], others, weights)
+
+    def _check_held_out_weight(self, validation_split: Any) -> None:
+        """Raise ValueError if the samples that are held out have no weight together: their loss tells nothing."""
+        if validation_split is not None and not self._held_out_weight():
+            raise ValueError(
+                "sample_weight (times class_weight) must not be 0 for all samples that "
+                f"validation_split={validation_split} holds out: give other weights, another share or validation_data"
+            )
+
+    def _held_out_weight(self) -> float:
+        """Return the sum of the weights of the samples that validation_split holds out."""
+        weights = self.held_out.weights if isinstance(self.held_out, Part) else np.empty(0)
+        return float(weights.sum()) if weights.size else 1.0
 
     def _held_out(self, validation_data: Any) -> Part | SourcePart | None:
         """Return validation data as what measures a network on them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,9 @@ import numpy as np
 from fastfnn import validation
 from fastfnn.callbacks import states
 from fastfnn.callbacks.base import Callback
-from fastfnn.callbacks.monitoring import checked_mode, checked_monitor, improves, last_value
+from fastfnn.callbacks.monitoring import LEVEL_OF_USER, checked_mode, checked_monitor, improves, last_value
 from fastfnn.history import History
+from fastfnn.improvement import never_finite
 
 
 class EarlyStopping(Callback):
@@ -31,7 +33,7 @@ class EarlyStopping(Callback):
     Attributes
     ----------
     best : float or None
-        The best value; None before the first one. NaN is never the best.
+        The best value; None before the first one. A value that is not finite is never the best.
     best_epoch : int or None
         Number of the epoch of the best value, from 1.
     stopped_epoch : int or None
@@ -40,7 +42,8 @@ class EarlyStopping(Callback):
     Notes
     -----
     The weights of the best epoch are restored even if training ended by itself. The state of the optimizer is that of
-    the last step.
+    the last step. A value that is not finite counts as no improvement; if none was finite, the last weights stay, and a
+    RuntimeWarning says so.
 
     Examples
     --------
@@ -86,16 +89,19 @@ class EarlyStopping(Callback):
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take them from a checkpoint."""
-        best, epochs = states.number("best", state["best"]), (state["best_epoch"], state["stopped_epoch"])
+        epochs = state["best_epoch"], state["stopped_epoch"]
         for name, epoch in zip(("best_epoch", "stopped_epoch"), epochs, strict=True):
             if epoch is not None:
                 states.count(name, epoch, 1)
         weights = [] if epochs[0] is None else [state["params"], state["statistics"]]
-        if (best is None) != (epochs[0] is None) or len(state) != 3 + len(weights):
+        if (state["best"] is None) != (epochs[0] is None) or len(state) != 3 + len(weights):
             raise ValueError("best, best_epoch and the weights must belong together")
         kinds = [(array.dtype, array.shape) if isinstance(array, np.ndarray) else None for array in weights]
         if weights and kinds != self._kinds:
             raise ValueError("params and statistics must be those of the network")
+        best = states.number("best", state["best"])
+        if best is None:  # an infinite value was the best in earlier versions
+            epochs, weights = (None, epochs[1]), []
         self.best, (self.best_epoch, self.stopped_epoch), self._weights = best, epochs, weights
 
     def epoch(self, net: Any, history: History) -> bool:
@@ -117,6 +123,8 @@ class EarlyStopping(Callback):
             except BaseException:  # a KeyboardInterrupt between two arrays
                 _copy_arrays(_trained_arrays(net), self._weights)
                 raise
+        elif history.epochs:
+            warnings.warn(never_finite(self.monitor), RuntimeWarning, stacklevel=LEVEL_OF_USER)
         self._weights = []
 
     def _restart(self) -> None:

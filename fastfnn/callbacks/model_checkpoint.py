@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import string
+import warnings
 from typing import Any, ClassVar
 
 from fastfnn import validation
 from fastfnn.callbacks import states
 from fastfnn.callbacks.base import Callback
-from fastfnn.callbacks.monitoring import checked_mode, checked_monitor, improves, last_value
+from fastfnn.callbacks.monitoring import LEVEL_OF_USER, checked_mode, checked_monitor, improves, last_value
 from fastfnn.callbacks.paths import checked_path, make_folder
 from fastfnn.history import History
 
@@ -34,7 +35,8 @@ class ModelCheckpoint(Callback):
     Attributes
     ----------
     best : float or None
-        The best value of `monitor`; None before the first one, or without `save_best_only`. NaN is never the best.
+        The best value of `monitor`; None before the first one, or without `save_best_only`. A value that is not finite
+        is never the best.
     best_epoch : int or None
         Number of the epoch of the best value.
     last_path : str or None
@@ -43,7 +45,8 @@ class ModelCheckpoint(Callback):
     Notes
     -----
     A file is written as by `FNN.save`: at every moment it is the old file or the new one, whole. It holds the network,
-    not the optimizer.
+    not the optimizer. If `monitor` was finite after no epoch, `save_best_only` saves nothing, and a RuntimeWarning says
+    so.
 
     Examples
     --------
@@ -106,6 +109,12 @@ class ModelCheckpoint(Callback):
         make_folder(path)
         net.save(path)
         self.last_path = path
+
+    def end(self, net: Any, history: History) -> None:
+        """Warn if nothing was the best."""
+        if self.monitor is not None and self.best is None and history.epochs:
+            told = f"{self.monitor} was not finite after any epoch: no network was saved to {self.path}"
+            warnings.warn(told, RuntimeWarning, stacklevel=LEVEL_OF_USER)
 
     def state(self) -> dict[str, Any]:
         """Return what was best, and the last file."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
-from fastfnn import validation
+from fastfnn import improvement, validation
 from fastfnn.history import History
 from fastfnn.metrics import higher_is_better
+
+LEVEL_OF_USER = 4  # the `stacklevel` of the user's code in `Callback.end`, which `FNN.fit` has called
 
 
 def checked_mode(mode: str) -> str:
@@ -27,8 +27,6 @@ def last_value(history: History, monitor: str) -> float:
 
 
 def improves(value: float, best: float | None, monitor: str, mode: str, min_delta: float = 0.0) -> bool:
-    """Return whether a value is better than the best so far, None at first, by more than `min_delta`; NaN never is."""
-    if best is None:
-        return not math.isnan(value)
-    upward = mode == "max" or (mode == "auto" and bool(higher_is_better(monitor)))
-    return (value - best if upward else best - value) > min_delta
+    """Return whether a value is better than the best so far, None at first, by more than `min_delta`."""
+    higher = mode == "max" or (mode == "auto" and bool(higher_is_better(monitor)))
+    return improvement.improves(value, best, higher=higher, min_delta=min_delta)

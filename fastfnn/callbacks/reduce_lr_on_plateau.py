@@ -35,7 +35,7 @@ class ReduceLROnPlateau(Callback):
     Attributes
     ----------
     best : float or None
-        The best value; None before the first one. NaN is never the best.
+        The best value; None before the first one. A value that is not finite is never the best.
     reductions : list of int
         Numbers of the epochs, from 1, after which the rate fell.
 

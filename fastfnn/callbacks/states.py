@@ -7,10 +7,9 @@ from typing import Any
 
 
 def number(name: str, value: Any) -> float | None:
-    """Return a number, which is not NaN, or None."""
+    """Return a number, which is not NaN, or None; None also in place of an infinite one, which is never the best."""
     if value is None or (type(value) in (int, float) and not math.isnan(value)):
-        result: float | None = value
-        return result
+        return value if value is not None and math.isfinite(value) else None
     raise ValueError(f"{name} must be a number or null, got {type(value).__name__}")
 
 

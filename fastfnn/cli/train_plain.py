@@ -58,7 +58,9 @@ def run(options: argparse.Namespace, processes: Processes, reason: str) -> None:
         history = net.history
         assert history is not None
         kind, rows = check
-        epochs = f"{history.epochs} epochs" + (f", the best is {stopper.best_epoch}" if stopper else "")
+        epochs = f"{history.epochs} epochs" + (
+            f", the best is {stopper.best_epoch}" if stopper and stopper.best_epoch else ""
+        )
         result = scores.line(scores.measured(model, rows).summary())
         print(f"{kind} {result} after {epochs}, {seconds:.1f} s of training{processes.told}")
         if out is not None:

@@ -58,7 +58,8 @@ def run(options: argparse.Namespace, processes: Processes) -> None:
     kind, rows = table.measured
     networks = len(estimator.networks_)
     epochs = f"{estimator.n_epochs_} epochs" + (f" of the first of {networks} networks" if networks > 1 else "")
-    epochs += f", the best is {estimator.best_epoch_}" if held_out else ""
+    if held_out and np.isfinite(estimator.validation_scores_[estimator.best_epoch_ - 1]):
+        epochs += f", the best is {estimator.best_epoch_}"
     result = scores.line(scores.measured(model, rows).summary())
     print(f"{kind} {result} after {epochs}, {estimator.fit_time_:.1f} s of training")
     if out is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -89,9 +90,9 @@ def _give_network(estimator: Any, model: Any) -> None:
     _copy(net.params, model.coefs_, model.intercepts_)
     holder.bind(estimator, net)
     if model.early_stopping and hasattr(model, "_best_coefs"):
-        best = net._flat.copy()
+        best, known = net._flat.copy(), math.isfinite(model.best_validation_score_)
         _copy(net.params.views_of(best), model._best_coefs, model._best_intercepts)
-        estimator._best = best, net._statistics.copy()
+        estimator._best = (best, net._statistics.copy()) if known else None
     theirs = getattr(model, "_optimizer", None)
     if theirs is None:
         return

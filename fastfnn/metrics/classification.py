@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastfnn.metrics.outputs import nan_of_nan
+
 
 class Counts(NamedTuple):
     """For each class, or each output of a sigmoid: how many samples are right, predicted and true; (C,) each."""
@@ -25,24 +27,28 @@ class Counts(NamedTuple):
         return Counts(*(values[classes] for values in self))
 
 
+@nan_of_nan
 def precision(loss: str, out: np.ndarray, targets: np.ndarray) -> float:
     """Return the fraction of the samples predicted to be of a class that are of it."""
     right, predicted, _ = _asked(loss, _counts(loss, out, targets))
     return _mean_ratio(right, predicted)
 
 
+@nan_of_nan
 def recall(loss: str, out: np.ndarray, targets: np.ndarray) -> float:
     """Return the fraction of the samples of a class that are predicted to be of it."""
     right, _, true = _asked(loss, _counts(loss, out, targets))
     return _mean_ratio(right, true)
 
 
+@nan_of_nan
 def f1(loss: str, out: np.ndarray, targets: np.ndarray) -> float:
     """Return the harmonic mean of precision and recall of a class."""
     right, predicted, true = _asked(loss, _counts(loss, out, targets))
     return _mean_ratio(2 * right, predicted + true)
 
 
+@nan_of_nan
 def balanced_accuracy(loss: str, out: np.ndarray, targets: np.ndarray) -> float:
     """Return the mean recall of the classes that occur; with the sigmoid that of yes and no, averaged over outputs."""
     counts = _counts(loss, out, targets)
@@ -56,14 +62,13 @@ def balanced_accuracy(loss: str, out: np.ndarray, targets: np.ndarray) -> float:
     return float(np.mean(each / ((true > 0).astype(np.int64) + (negative > 0))))
 
 
+@nan_of_nan
 def auc(loss: str, out: np.ndarray, targets: np.ndarray) -> float:
     """Return the area under the ROC curve: how often a sample of a class gets a higher score than one that is not.
 
     With softmax over more than two classes it is the mean over the classes, each against the others; with the sigmoid
     the mean over the outputs. Those that all samples or none belong to do not count; NaN if there are no others.
     """
-    if np.isnan(out).any():
-        return np.nan
     z = out.astype(np.float64)
     if loss == "sigmoid_cross_entropy":
         truth, scores = targets > 0.5, z

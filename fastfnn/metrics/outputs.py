@@ -1,8 +1,14 @@
 """Loss and accuracy of given outputs: what `FNN.loss`, `FNN.accuracy` and `FNN.evaluate` compute after prediction."""
 
+import functools
+import math
+from collections.abc import Callable
+
 import numpy as np
 
 from fastfnn.loss import LossBase
+
+OfClasses = Callable[[str, np.ndarray, np.ndarray], float]
 
 
 def loss_of_each(loss: LossBase, out: np.ndarray, targets: np.ndarray) -> np.ndarray:
@@ -45,6 +51,17 @@ def loss_of_each(loss: LossBase, out: np.ndarray, targets: np.ndarray) -> np.nda
     return terms.sum(axis=1)  # type: ignore[no-any-return]
 
 
+def nan_of_nan(metric: OfClasses) -> OfClasses:
+    """Let a metric of classes be NaN where a logit is: the first such class would be taken for the largest."""
+
+    @functools.wraps(metric)
+    def measured(loss: str, out: np.ndarray, targets: np.ndarray) -> float:
+        return math.nan if np.isnan(out).any() else metric(loss, out, targets)
+
+    return measured
+
+
+@nan_of_nan
 def accuracy(loss: str, out: np.ndarray, targets: np.ndarray) -> float:
     """Return the fraction of samples whose logits `out` (N, K) predict `targets`; `loss` is a cross-entropy."""
     if loss == "sigmoid_cross_entropy":

@@ -122,6 +122,7 @@ class RankTraining(Training):
         total_weight = sum(ranks.comm.allgather(own_weight))
         with ranks.agreed():
             validation.check_total_weight(name_of_weights(self._weights_given[1]), total_weight)
+        self._check_held_out_weight(self._split)
         held_out = ranks.comm.allgather(self.held_out is not None)
         with ranks.agreed():
             if any(held_out) and not held_out[0]:
@@ -173,6 +174,11 @@ class RankTraining(Training):
 
     def _guarded(self) -> contextlib.AbstractContextManager[None]:
         return self.ranks.guarded()
+
+    def _held_out_weight(self) -> float:
+        # Of all ranks: `join` asks for it, where they can exchange it.
+        own = super()._held_out_weight()
+        return float(sum(self.ranks.comm.allgather(own))) if hasattr(self, "parts") else 1.0
 
     def _open_checkpoint(self, checkpoint: Checkpoint | None, resume: bool) -> None:
         self._resume_from = checkpoint, resume  # opened in `join`

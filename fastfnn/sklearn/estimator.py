@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import _fit_context
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.metaestimators import available_if
@@ -23,6 +24,7 @@ from sklearn.utils.metaestimators import available_if
 from fastfnn import FNN, Checkpoint, DivergenceError, validation
 from fastfnn.callbacks import checked_callbacks
 from fastfnn.checkpoint import checked_checkpoint
+from fastfnn.improvement import never_finite
 from fastfnn.options import checked_dtype
 from fastfnn.parallel.alone import Alone
 from fastfnn.sklearn import ensemble, going_on, holder, lbfgs, parallel, sources, teams, unscaled, validation_data
@@ -46,6 +48,8 @@ TRAINED = (
     "loss_curve_", "best_loss_", "validation_scores_", "best_validation_score_",
 )  # fmt: skip
 
+LEVEL_OF_USER = 7  # the `stacklevel` of the code that has called `fit`, in `BaseMLP._descend`
+
 
 class BaseMLP(NetworkEstimator):
     """Base class of the estimators: their training."""
@@ -61,6 +65,7 @@ class BaseMLP(NetworkEstimator):
     best_validation_score_: float | None
     n_iter_: int
     loss_: float
+    _best: tuple[np.ndarray, np.ndarray] | None  # parameters and running statistics of the best score
 
     # Training
 
@@ -108,10 +113,14 @@ class BaseMLP(NetworkEstimator):
         ------
         TypeError, ValueError
             If data, parameters or their combination are wrong: the estimator is as it was. ValueError also if training
-            diverges.
+            diverges and there is no validation score from before.
 
         Notes
         -----
+        A validation score that is not finite is never the best. With early stopping, a training that diverges ends with
+        the weights of its best score, and a ConvergenceWarning; so does one whose score was finite after no epoch, with
+        its last weights.
+
         A classifier first reads the targets of a source once, to find its classes. What needs all samples at once is
         an error: `early_stopping` (give `eval_set`), solver="lbfgs", `n_estimators`, ``class_weight="balanced"`` and
         `checkpoint`. Features of a `fastfnn.sources.ParquetSource` have their names.
@@ -313,10 +322,23 @@ class BaseMLP(NetworkEstimator):
         self.n_iter_, self.loss_ = result.nit, np.float64(result.fun)
 
     def _descend(self, net: FNN, training: Training, epochs: int, incremental: bool) -> None:
-        """Train by gradient descent; with early stopping, restore the weights that had the best score."""
+        """Train by gradient descent; with early stopping, restore the weights that had the best score.
+
+        A training that has diverged after that ends so, too, as scikit-learn's does.
+        """
         training.run(epochs, incremental)
-        if training.score is not None:
+        if training.score is None:
+            return
+        told, finite = None, training.state.finite()
+        if self._best is None:
+            if finite:
+                told = never_finite("the validation score")
+        else:
+            if not finite:
+                told = "training diverged: the weights are those of the best validation score before"
             net._flat[...], net._statistics[...] = self._best
+        if told and training.warns:
+            warnings.warn(told, ConvergenceWarning, stacklevel=LEVEL_OF_USER)
 
     def _prepared_descent(
         self, net: FNN, data: Data, given: tuple[Any, Any], eval_set: Any, incremental: bool,
@@ -372,8 +394,7 @@ class BaseMLP(NetworkEstimator):
             self.best_loss_ = None if stops_early else np.inf
             self.validation_scores_ = [] if stops_early else None
             self.best_validation_score_ = -np.inf if stops_early else None
-            if stops_early:
-                self._best = net._flat.copy(), net._statistics.copy()
+            self._best = None  # until a score is finite
 
     def _batch_size(self, samples: int) -> int:
         if isinstance(self.batch_size, str):

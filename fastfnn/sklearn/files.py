@@ -7,6 +7,7 @@ that it checks. Parameters are those of `saved_parameters.py`; the file itself i
 from __future__ import annotations
 
 import json
+import math
 import os
 import warnings
 from collections.abc import Mapping, Sequence
@@ -281,8 +282,9 @@ def _restored(told: Any, net: FNN, own: Mapping[str, Activation], own_losses: Ma
     _check_same_network(estimator, net)
     _set_fitted(estimator, told["fitted"])
     holder.bind(estimator, net)
-    if estimator.__dict__.get("best_validation_score_") is not None:  # the weights are those of the best score
-        estimator._best = net._flat.copy(), net._statistics.copy()
+    best = estimator.__dict__.get("best_validation_score_")
+    if best is not None:  # the weights are those of the best score, if there is one
+        estimator._best = (net._flat.copy(), net._statistics.copy()) if math.isfinite(best) else None
     return _pipeline(told["pipeline"], estimator) if "pipeline" in told else estimator
 
 

@@ -79,7 +79,7 @@ def set_random(random_state: np.random.RandomState, told: dict[str, Any]) -> Non
 def noted(estimator: Any) -> dict[str, Any]:
     """Return what training has noted in the attributes of an estimator."""
     scores, best = estimator.validation_scores_, None
-    if scores is not None:
+    if scores is not None and estimator._best is not None:
         best = dict(zip(("params", "statistics"), estimator._best, strict=True))
     return {
         "t": estimator.t_,
@@ -99,9 +99,11 @@ def restore(estimator: Any, told: dict[str, Any]) -> None:
     estimator._no_improvement_count = told["no_improvement_count"]
     estimator.best_loss_ = None if told["best_loss"] is None else np.float64(told["best_loss"])
     estimator.validation_scores_ = None if scores is None else scores.tolist()
-    estimator.best_validation_score_ = told["best_validation_score"]
-    if best is not None:
-        estimator._best = best["params"], best["statistics"]
+    score = told["best_validation_score"]
+    if score is not None and not math.isfinite(score):  # the weights beside it are those before training
+        score, best = -math.inf, None
+    estimator.best_validation_score_ = score
+    estimator._best = None if best is None else (best["params"], best["statistics"])
 
 
 # Checks of what a checkpoint holds
@@ -134,14 +136,17 @@ def check_found(keeper: Keeper, net: FNN, chosen: np.ndarray | None, stops_early
         _check_array("loss_curve", told["loss_curve"], np.dtype(np.float64), None, least=epochs)
         if stops_early:
             _check_array("validation_scores", told["validation_scores"], np.dtype(np.float64), None, least=epochs)
-            record("best", told["best"], ("params", "statistics"))
-            _check_array("best.params", told["best"]["params"], net.dtype, net._flat.size)
-            _check_array("best.statistics", told["best"]["statistics"], net.dtype, net._statistics.size)
+            if told["best"] is not None:
+                record("best", told["best"], ("params", "statistics"))
+                _check_array("best.params", told["best"]["params"], net.dtype, net._flat.size)
+                _check_array("best.statistics", told["best"]["statistics"], net.dtype, net._statistics.size)
         elif told["validation_scores"] is not None or told["best"] is not None:
             raise ValueError("validation_scores and best must be null without early stopping")
         number, null = ("best_validation_score", "best_loss") if stops_early else ("best_loss", "best_validation_score")
         if type(told[number]) not in (int, float) or math.isnan(told[number]) or told[null] is not None:
             raise ValueError(f"{number} must be a number and {null} null")
+        if stops_early and told["best"] is None and math.isfinite(told[number]):
+            raise ValueError("best must hold the weights of the best_validation_score, got null")
         record("drawn", told["drawn"], ("random", "order"))
         _check_random("drawn.random", told["drawn"]["random"])
         order = told["drawn"]["order"]

@@ -23,7 +23,7 @@ from fastfnn.sklearn.data import Data
 from fastfnn.sklearn.parameters import new_optimizer
 from fastfnn.sklearn.rank_training import RankTraining
 from fastfnn.sklearn.teams import RankTeam
-from fastfnn.sklearn.validation_data import HeldOut
+from fastfnn.sklearn.validation_data import HeldOut, check_weight
 
 ROWS_OF_BLOCK = 1 << 16  # of which the validation split draws its share at a time
 
@@ -70,6 +70,8 @@ def prepared_descent(
         key = team.gathered(estimator._random_state.randint(2**32, dtype=np.uint32))[0]
         apart = rows_apart(sum(counts[: team.rank]), data.samples, sum(counts), others, int(key))
         chosen, held_out = np.flatnonzero(~apart), HeldOut(data.at(np.flatnonzero(apart)), None)
+        if data.weights is not None:
+            check_weight(sum(team.gathered(float(data.weights[apart].sum()))), estimator.validation_fraction)
     batch_size = team.gathered(estimator._batch_size(samples) if team.first else 0)[0]
     own = team.parallel.parts // team.size
     sizes = np.diff(np.searchsorted(chosen, np.cumsum([0, *divided(data.samples, own)]))).tolist()

@@ -158,8 +158,8 @@ class SourceTraining(Training):
 
     def _loop(self, history: History, epochs: int, atomic: bool) -> SourceLoop:
         return SourceLoop(
-            self._take_window, self.state, history, self.source.samples, self.batch_size, epochs, raises=True,
-            goes_back=False, atomic=atomic,
+            self._take_window, self.state, history, self.source.samples, self.batch_size, epochs,
+            raises=self.score is None, goes_back=False, atomic=atomic,
         )  # fmt: skip
 
     def _train(self, loop: Any, count: int, advance: Callable[[int], object]) -> None:

@@ -25,6 +25,7 @@ from fastfnn.backend import SAMPLES_PER_GROUP, calls_are_atomic
 from fastfnn.callbacks import Callback, call_after_epoch
 from fastfnn.fitting import TrainingLoop
 from fastfnn.history import History
+from fastfnn.improvement import improves
 from fastfnn.keeper import Keeper
 from fastfnn.optimizers import Optimizer
 from fastfnn.progress import progress_bar
@@ -182,8 +183,8 @@ class Training:
     def _loop(self, history: History, epochs: int, atomic: bool) -> TrainingLoop:
         """Return what takes the steps of this training."""
         return TrainingLoop(
-            self._take_steps, self.state, history, self.samples, self.batch_size, epochs, raises=True,
-            goes_back=False, keeps_copies=False, atomic=atomic,
+            self._take_steps, self.state, history, self.samples, self.batch_size, epochs,
+            raises=self.score is None, goes_back=False, keeps_copies=False, atomic=atomic,
         )  # fmt: skip
 
     def _train(self, loop: Any, count: int, advance: Callable[[int], object]) -> None:
@@ -340,20 +341,23 @@ class Training:
 
     def _note_loss(self, loss: float) -> None:
         estimator = self.estimator
-        improves = loss <= estimator.best_loss_ - estimator.tol
-        estimator._no_improvement_count = 0 if improves else estimator._no_improvement_count + 1
-        estimator.best_loss_ = min(estimator.best_loss_, loss)
+        self._count(improves(loss, estimator.best_loss_, higher=False, min_delta=estimator.tol, strict=False))
+        if improves(loss, estimator.best_loss_, higher=False):
+            estimator.best_loss_ = loss
 
     def _note_score(self, score: float) -> None:
         estimator = self.estimator
         estimator.validation_scores_.append(score)
         if self.verbose:
             print(f"Validation score: {score:f}")
-        worse = score < estimator.best_validation_score_ + estimator.tol
-        estimator._no_improvement_count = estimator._no_improvement_count + 1 if worse else 0
-        if score > estimator.best_validation_score_:
+        best = estimator.best_validation_score_
+        self._count(improves(score, best, higher=True, min_delta=estimator.tol, strict=False))
+        if improves(score, best, higher=True):
             estimator.best_validation_score_ = score
             estimator._best = self.net._flat.copy(), self.net._statistics.copy()
+
+    def _count(self, improved: bool) -> None:
+        self.estimator._no_improvement_count = 0 if improved else self.estimator._no_improvement_count + 1
 
     def _stops(self, message: str) -> bool:
         """Return whether training stops where it no longer improves; else the learning rate falls."""

@@ -38,10 +38,21 @@ def split(
     if len(others) < 2:
         raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your dataset.")
     held_out = data.at(others)
+    if held_out.weights is not None:
+        check_weight(held_out.weights.sum(), fraction)
     if given is None:
         return chosen, HeldOut(held_out, None)
     x, y = (_safe_indexing(value, others) for value in given)
     return chosen, HeldOut(held_out, (x, y, held_out.weights))
+
+
+def check_weight(total: float, fraction: float) -> None:
+    """Raise ValueError if the samples that are held out have no weight together: they tell nothing."""
+    if total == 0:
+        raise ValueError(
+            f"sample_weight (times class_weight) must not be 0 for all samples that validation_fraction={fraction} "
+            "holds out: give other weights, another validation_fraction or random_state, or an eval_set"
+        )
 
 
 def scorer(estimator: Any, net: FNN, held_out: HeldOut) -> Callable[[], float]:
@@ -51,7 +62,19 @@ def scorer(estimator: Any, net: FNN, held_out: HeldOut) -> Callable[[], float]:
     metric = get_scorer(estimator.eval_metric) if isinstance(estimator.eval_metric, str) else estimator.eval_metric
     x, y, weights = held_out.given
     more = {"sample_weight": weights} if weights is not None and _takes_weights(metric) else {}
-    return lambda: validation.returned_number("eval_metric", metric(estimator, x, y, **more))
+
+    def score() -> float:
+        if not np.isfinite(net._flat).all():
+            return np.nan
+        try:
+            value = metric(estimator, x, y, **more)
+        except ValueError:  # also what metrics of scikit-learn say of predictions that are not finite
+            if np.isfinite(outputs(net, held_out.data.x, "identity")).all():
+                raise
+            return np.nan
+        return validation.returned_number("eval_metric", value)
+
+    return score
 
 
 def _takes_weights(metric: Callable[..., Any]) -> bool:

@@ -24,17 +24,21 @@ class SourcePart(NamedTuple):
         """
         sums: dict[str, float] = {}
         kept: list[tuple[np.ndarray, np.ndarray]] = []
-        rows = 0
+        rows, weighted, total = 0, False, 0.0
         with read(self.source, preparation(net), 1, net.dtype) as windows:
             for window in windows:
                 out = net._forward(window.x, "identity")
                 for name, value in net._evaluate(out, window.targets, (), window.weights).items():
                     sums[name] = sums.get(name, 0.0) + value * window.rows
                 rows += window.rows
+                if window.weights.size:
+                    weighted, total = True, total + float(window.weights.sum())
                 if metrics:
                     kept.append((out, window.targets.copy()))
         if not rows:
             raise ValueError("a source must have at least one row, got none")
+        if weighted and not total:
+            raise ValueError("the weights of a source to measure on must not be 0 for all of its rows")
         result = {name: value / rows for name, value in sums.items()}
         others = [metric for metric in metrics if metric.name not in result]
         if others:

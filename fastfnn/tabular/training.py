@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -18,12 +19,14 @@ from fastfnn.callbacks import Callback, call_after_epoch
 from fastfnn.divergence import DivergenceError
 from fastfnn.fitting import Pace, epoch_losses
 from fastfnn.history import History
+from fastfnn.improvement import improves, never_finite
 from fastfnn.optimizers import AdamW
 from fastfnn.progress import Progress, progress_bar
 from fastfnn.tabular.network import TabularNetwork
 from fastfnn.tabular.recipe import Recipe
-from fastfnn.tabular.target import Target
+from fastfnn.tabular.target import Measured, Target
 
+LEVEL_OF_USER = 4  # the `stacklevel` of the code that has called `fit`, in `Training.run`
 LEAST_VALIDATION_ROWS = 10  # fewer tell nothing, and are trained on
 
 
@@ -89,7 +92,7 @@ class Training:
     scores : list of float
         The validation score after each epoch, lower is better.
     best_epoch : int
-        The epoch, from 1, whose parameters are kept; 0 before the first has ended.
+        The epoch, from 1, whose parameters are kept; 0 before the first has ended. The last one if no score was finite.
     ended : bool
         Whether all epochs were taken, without an exception.
 
@@ -131,6 +134,7 @@ class Training:
         self.history: History = History()
         self.scores: list[float] = []
         self.best_epoch: int = 0
+        self._improved = 0  # the epoch of the best score; 0 before the first that is finite
         self.ended: bool = False
         self._best = network.params.copy()
 
@@ -145,6 +149,8 @@ class Training:
             self._run_epochs(progress, watchers)
         for watcher in watchers:
             watcher.end(self.network, self.history)
+        if not self._improved:
+            warnings.warn(never_finite("the validation score"), RuntimeWarning, stacklevel=LEVEL_OF_USER)
         self.ended = True
 
     def release(self) -> None:
@@ -177,7 +183,7 @@ class Training:
                 planned = min(self.epochs, self.history.epochs + possible)
                 progress.plan(planned)
             progress.report(self.history)
-            if stops or self.history.epochs - self.best_epoch >= self._patience:
+            if stops or self.history.epochs - self._improved >= self._patience:
                 break
 
     def _schedule(self, first: int, last: int) -> np.ndarray:
@@ -226,20 +232,28 @@ class Training:
         (loss,) = epoch_losses(step_losses[np.newaxis], self.batch_size, count)
         values = {"loss": [loss], "seconds": [seconds], "samples_per_second": [count / seconds]}
         self._settle(self.network, self.rows.x)
-        is_best = True
+        improved = True
         if len(self.held_out.x):
             x, y, weights = self.held_out
-            measured = self.target.measure(self.network.predict(x), y, weights)
+            out = self.network.predict(x)
+            with np.errstate(all="ignore"):
+                measured = self.target.measure(out, y, weights)
+            if not np.isfinite(out).all():  # an infinite output is clipped, and of NaN the first class is the largest
+                nan = math.nan
+                measured = Measured(nan, nan, None if measured.accuracy is None else nan)
             values["val_loss"] = [measured.loss]
             if measured.accuracy is not None:
                 values["val_accuracy"] = [measured.accuracy]
             else:
                 self.history.metrics.setdefault(f"val_{self.target.metric}", [])
                 values[f"val_{self.target.metric}"] = [measured.score]
-            is_best = measured.score < min(self.scores, default=math.inf)
+            best = self.scores[self._improved - 1] if self._improved else None
+            improved = improves(measured.score, best, higher=False)
             self.scores.append(measured.score)
         self.history.step_loss = np.concatenate([self.history.step_loss, step_losses])
         self.history._last_rate = rate
         self.history._extend(**values)
-        if is_best or not self.best_epoch:
+        if improved:
+            self._improved = self.history.epochs
+        if improved or not self._improved:  # the last ones until a score tells which are better
             self._best, self.best_epoch = self.network.params.copy(), self.history.epochs
