@@ -64,6 +64,18 @@ class EstimatorPredict(_Estimator):
         self.model.predict(self.x)
 
 
+class EstimatorPredictOneRow(_Estimator):
+    """`predict` of one row: what the checks of each call cost."""
+
+    def setup(self, size, dtype):
+        self.prepare(size, dtype)
+        self.row = self.x[:1].copy()
+        self.model.predict(self.row)
+
+    def time_predict(self, size, dtype):
+        self.model.predict(self.row)
+
+
 class MemoryOfSamples(Compiled):
     """The peak memory of a process that fits samples of 1 GB in a file: a copy of them would show.
 

@@ -216,14 +216,14 @@ def samples(name: str, value: Any, width: int, dtype: npt.DTypeLike) -> np.ndarr
     if array.dtype == dtype and array.flags.carray and all_finite(array.reshape(-1)):
         return _rows(name, array, width)
     array = _rows(name, _readable(name, array, dtype), width)
-    if not _are_finite(array, dtype):
+    if not are_finite(array, dtype):
         at_once = max(ELEMENTS_PER_CHECK // width, 1)
         for first in range(0, len(array), at_once):
             _raise_not_finite(name, _converted(array[first : first + at_once], dtype), first)
     return array
 
 
-def _are_finite(array: np.ndarray, dtype: npt.DTypeLike) -> bool:
+def are_finite(array: np.ndarray, dtype: npt.DTypeLike) -> bool:
     """Whether all numbers of a matrix are finite in `dtype`, in one pass without a copy."""
     if array.dtype.kind != "f":
         return True  # the largest integer is finite in any dtype

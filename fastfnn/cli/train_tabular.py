@@ -131,7 +131,7 @@ class _Watcher(Callback):
     def begin(self, net: TabularNetwork, history: History) -> None:
         self.networks += 1
         if self.networks > 1:
-            self.say(f"network {self.networks} of {chosen(self.estimator).for_rows(self.rows).bags}")
+            self.say(f"network {self.networks} of {chosen(self.estimator, self.rows).for_rows(self.rows).bags}")
             return
         self.say(f"network: {described(net)}, preset {self.estimator.preset}")
         self.history = history

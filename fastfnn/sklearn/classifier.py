@@ -452,7 +452,12 @@ class MLPClassifier(ScoreByWeights, ClassifierMixin, BaseMLP):
         return float(np.average(right, weights=data.weights))
 
     def _labels(self, out: np.ndarray) -> np.ndarray:
-        return self._label_binarizer.inverse_transform(out.ravel() if self.n_outputs_ == 1 else out)
+        kind = self._label_binarizer.y_type_
+        if kind.startswith("multilabel"):
+            return self._label_binarizer.inverse_transform(out)
+        numbers = out.argmax(axis=1) if kind == "multiclass" else (out[:, 0] > 0.5).astype(np.intp)
+        labels: np.ndarray = self._class_labels()[numbers]
+        return labels
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

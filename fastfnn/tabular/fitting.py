@@ -43,7 +43,7 @@ class Learnt(NamedTuple):
 
 def learnt(estimator: Any, X: Any, y: Any, sample_weight: Any, eval_set: Any) -> Learnt:
     """Check the arguments of `fit`, and learn what columns and targets are."""
-    recipe = chosen(estimator)
+    chosen(estimator)  # checks it before the data
     if y is None:
         name = type(estimator).__name__
         raise ValueError(f"This {name} estimator requires y to be passed, but the target y is None.")
@@ -60,6 +60,7 @@ def learnt(estimator: Any, X: Any, y: Any, sample_weight: Any, eval_set: Any) ->
             weights = weights * by_class
         raws, (weights, y, by_class) = _of_some_weight("sample_weight times class_weight", raws, weights, y, by_class)
     few = len(y) <= FEW_ROWS
+    recipe = chosen(estimator, len(y))
     recipe = replace(recipe, dropout=0.0) if few and estimator.dropout is None else recipe
     recipe = recipe.for_rows(len(y))
     dtype: np.dtype[Any] = np.dtype(np.float64 if few else np.float32)

@@ -5,6 +5,7 @@ The estimators replace the entries that a user gives. Each value was chosen by a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
@@ -19,6 +20,7 @@ LEAST_BATCHES = 16  # of an epoch: batches get smaller for it
 SMALLEST_BATCH = 32
 LEAST_BINS = 4
 SMALL_ROWS = 2048  # up to here a table has the most networks, and more steps, see Experiments: small-tables
+SMALLER_ROWS = 1024  # up to here the networks of the default are smaller ones, see Experiments: smaller-networks
 BAGGED_ROWS = 4 * SMALL_ROWS  # that the networks of a larger one are trained on together
 
 FLAT_SHARE = 0.5  # of the steps of a flat-cosine schedule that have the full rate
@@ -184,6 +186,12 @@ PRESETS: dict[str, Recipe] = {
     ),
     "best": Recipe(max_epochs=60, patience=24, bags=8),
 }
+# In place of a preset, for tables of up to `SMALLER_ROWS` rows.
+OF_SMALLER_TABLES: dict[str, Recipe] = {
+    "default": replace(
+        PRESETS["default"], hidden_layer_sizes=(128, 128), members=4, embedding_size=12, least_steps=250
+    ),
+}  # fmt: skip
 
 
 def _at_least(least: int) -> Any:
@@ -234,9 +242,12 @@ CHECKS: Mapping[str, Any] = {
 }
 
 
-def chosen(estimator: Any) -> Recipe:
-    """Return the recipe of an estimator: its preset, with the parameters that are not None in place of its entries."""
-    recipe = _of_preset(estimator.preset)
+def chosen(estimator: Any, rows: float = math.inf) -> Recipe:
+    """Return the recipe of an estimator for a table with `rows` rows, before `Recipe.for_rows`.
+
+    It is the preset, with the parameters that are not None in place of its entries.
+    """
+    recipe = _of_preset(estimator.preset, rows)
     values = {name: getattr(estimator, name, None) for name in CHECKS}
     given = {name: CHECKS[name](name, value) for name, value in values.items() if value is not None}
     # A user means what is given, on small tables, too.
@@ -251,13 +262,14 @@ def chosen(estimator: Any) -> Recipe:
     return replace(recipe, **given)
 
 
-def _of_preset(preset: Any) -> Recipe:
-    """Return the recipe of a preset, which is a name or a recipe."""
+def _of_preset(preset: Any, rows: float) -> Recipe:
+    """Return the recipe of a preset, which is a name or a recipe, for a table with `rows` rows."""
     if isinstance(preset, Recipe):
         return checked(vars(preset), "preset.")
     if not isinstance(preset, str):
         raise TypeError(f"preset must be a Recipe, or one of {', '.join(PRESETS)}; got {type(preset).__name__}")
-    return PRESETS[validation.choice("preset", preset, tuple(PRESETS))]
+    name = validation.choice("preset", preset, tuple(PRESETS))
+    return OF_SMALLER_TABLES.get(name, PRESETS[name]) if rows <= SMALLER_ROWS else PRESETS[name]
 
 
 def checked(values: Mapping[str, Any], prefix: str = "") -> Recipe:

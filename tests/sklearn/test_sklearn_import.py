@@ -1,5 +1,6 @@
 """scikit-learn is an extra: fastfnn does not import it, and fastfnn.sklearn says what to install without it."""
 
+import pytest
 from helpers import run_python
 
 # Raises ModuleNotFoundError for scikit-learn, SciPy and joblib as if they were not installed.
@@ -19,6 +20,20 @@ def test_nothing_else_imports_scikit_learn():
     assert run_python(code).split() == ["[]"]
 
 
+def test_the_module_of_tables_imports_scikit_learn_when_an_estimator_is_used():
+    code = "import fastfnn.tabular, sys\nfrom fastfnn.tabular import Recipe\n"
+    code += "print(*sorted({'sklearn', 'joblib', 'pandas'} & set(sys.modules)), dir(fastfnn.tabular).count('load'))\n"
+    code += "from fastfnn.tabular import TabularClassifier\nprint('sklearn' in sys.modules)"
+    assert run_python(code).split() == ["1", "True"]
+
+
+@pytest.mark.parametrize("command", ["", "train", "predict", "evaluate", "export", "info"])
+def test_the_help_of_a_command_imports_no_library_of_tables(command):
+    code = f"import sys\nfrom fastfnn.cli.main import main\ntry:\n    main([*{command.split()!r}, '--help'])\n"
+    code += "except SystemExit:\n    pass\nprint(sorted({'sklearn', 'joblib', 'pandas'} & set(sys.modules)))"
+    assert run_python(code).split()[-1] == "[]"
+
+
 def test_fastfnn_works_without_scikit_learn():
     code = BLOCK + "import fastfnn as fnn\nfnn.FNN((2, 3)).predict([[1.0, 2.0]])\nprint('works')"
     assert run_python(code).split() == ["works"]
@@ -26,6 +41,10 @@ def test_fastfnn_works_without_scikit_learn():
 
 def test_without_scikit_learn_the_error_names_the_extra():
     code = BLOCK + "try:\n    import fastfnn.sklearn\nexcept ImportError as error:\n    print(error)"
+    assert "fastfnn[sklearn]" in run_python(code)
+    code = (
+        BLOCK + "try:\n    from fastfnn.tabular import TabularRegressor\nexcept ImportError as error:\n    print(error)"
+    )
     assert "fastfnn[sklearn]" in run_python(code)
 
 

@@ -476,6 +476,15 @@ def test_small_tables_have_several_networks_and_more_steps():
     assert (PRESETS["best"].for_rows(101).bags, PRESETS["fast"].for_rows(101).bags) == (8, 1)
 
 
+def test_small_tables_have_small_networks_unless_their_size_is_given():
+    sizes = {rows: chosen(TabularRegressor(), rows).hidden_layer_sizes for rows in (2, 1024, 1025, 10**6)}
+    assert list(sizes.values()) == [(128, 128), (128, 128), (256, 256), (256, 256)]
+    given = chosen(TabularRegressor(hidden_layer_sizes=(300,), members=5, embedding_size=20), 400)
+    assert (given.hidden_layer_sizes, given.members, given.embedding_size) == ((300,), 5, 20)
+    for preset in ("fast", "best", Recipe(learning_rate=0.01)):
+        assert chosen(TabularRegressor(preset=preset), 400) == chosen(TabularRegressor(preset=preset))
+
+
 def test_the_patience_grows_with_the_epochs_of_small_tables_unless_it_is_given(quick):
     X, noise = np.random.default_rng(0).normal(size=(2, 60, 1))
     few = quick | {"max_epochs": None, "learning_rate": 0.05}
