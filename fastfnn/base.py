@@ -40,6 +40,8 @@ class NetworkBase:
     Dimensions in this file: N samples, I inputs, K outputs, P parameters.
     """
 
+    init: float | str | None = None  # None of weights that were not drawn
+
     def __init__(
         self,
         layer_sizes: Sequence[int],
@@ -60,6 +62,7 @@ class NetworkBase:
             weight_decay=weight_decay, dropout=dropout, batch_norm=batch_norm, book=book,
         )  # fmt: skip
         draw_weights(self.params, init, self.activation, self._rng)
+        self.init = init
         self._get_ready()
 
     @classmethod
@@ -98,7 +101,8 @@ class NetworkBase:
         self.dropout: float = validation.fraction("dropout", dropout)
         self.batch_norm: bool = validation.boolean("batch_norm", batch_norm)
         self.book: bool = validation.boolean("book", book)
-        self._rng = np.random.default_rng(None if seed is None else validation.integer("seed", seed, 0))
+        self.seed: int | None = None if seed is None else validation.integer("seed", seed, 0)
+        self._rng = np.random.default_rng(self.seed)
         self._sizes = np.array(self.layer_sizes, np.int64)
         self._codes_for: dict[str, np.ndarray] = {}
         self._allocate()

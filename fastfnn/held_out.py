@@ -13,8 +13,8 @@ import numpy as np
 from fastfnn import validation
 from fastfnn.backend import CONVERT_ONCE_BYTES
 from fastfnn.base import NOTHING, NetworkBase
+from fastfnn.digests import digest
 from fastfnn.metrics import Metric
-from fastfnn.resuming import digest
 
 SPLIT_SEED = 2024  # any number, always the same: see `split`
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -58,6 +58,8 @@ class Keeper:
         See `resuming.asked_of`.
     given_as : str, optional
         The name that the optimizer was given as, if it was one.
+    defaults : mapping, optional
+        What parameters were that a checkpoint does not name, since they came into being later.
 
     Attributes
     ----------
@@ -101,9 +103,11 @@ class Keeper:
         watchers: Sequence[Callback],
         asked: dict[str, Any],
         given_as: str | None = None,
+        defaults: Mapping[str, Any] | None = None,
     ) -> None:
         self.checkpoint, self.net, self.optimizer, self.watchers = checkpoint, net, optimizer, watchers
         self.asked, self.given_as = asked, given_as
+        self.defaults: dict[str, Any] = resuming.normalized(dict(defaults or {}))
         net._description()  # raises for a network that cannot be saved
         self.found: Fit | None = None
         if os.path.lexists(checkpoint.path) and not os.path.isdir(checkpoint.path):
@@ -126,7 +130,9 @@ class Keeper:
             fit: Fit = read.fit
             ours = resuming.normalized(files.DEFAULTS | self.net._description()) | self.asked
             # The description last: it agrees with the arrays, whatever a hostile file says it was asked for.
-            theirs = fit.asked | saved.description | {"layer_sizes": list(saved.description["layer_sizes"])}
+            theirs = (
+                self.defaults | fit.asked | saved.description | {"layer_sizes": list(saved.description["layer_sizes"])}
+            )
             ours["callbacks"] = [resuming.kind_of(watcher) for watcher in self.watchers]
             theirs["callbacks"] = [each["kind"] for each in fit.callbacks]
             rate = described_rate(read.optimizer.learning_rate)

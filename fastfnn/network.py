@@ -573,9 +573,9 @@ class FNN(NetworkBase):
         and checkpoints need the number of samples. Of an iterable a `fastfnn.sources.BatchSource` is made.
 
         The checkpoint is one file, which is replaced in one step, about every 10 seconds and at the end. A training
-        that was killed and resumed ends with the same bits as one that was not. To resume it, data and arguments must
-        be the same, but `epochs` may differ; weights and random state are those of the checkpoint. Without `resume` the
-        first checkpoint that is written replaces an existing one.
+        that was killed and resumed ends with the same bits as one that was not. To resume it, all rows and all
+        arguments of the network and of `fit` must be the same, but for `epochs`, `progress` and `comm`. Without
+        `resume` the first checkpoint that is written replaces an existing one.
 
         With `comm`, `batch_size` is the number of samples of a step over all ranks, and all arguments but samples must
         be the same on all of them. The network, its random state and the optimizer are those of rank 0, which alone
@@ -616,11 +616,9 @@ class FNN(NetworkBase):
         (True, ['f1', 'val_f1'])
         """
         arguments: dict[str, Any] = {
-            "epochs": epochs, "batch_size": batch_size, "optimizer": optimizer, "sampling": sampling,
-            "validation_data": validation_data, "validation_split": validation_split, "metrics": metrics,
-            "sample_weight": sample_weight, "class_weight": class_weight, "callbacks": callbacks, "progress": progress,
-            "on_divergence": on_divergence, "checkpoint": checkpoint, "resume": resume,
-        }  # fmt: skip
+            name: value for name, value in locals().items() if name not in ("self", "x", "t", "comm")
+        }
+        arguments["given"] = None if checkpoint is None else dict(arguments)  # all of them: see `same_training`
         source, samples, targets = as_source("x", x), cast(ArrayLike, x), cast(ArrayLike, t)
         if comm is not None and (together := checked_parallel(comm)).parts > 1:
             if source is not None:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -21,7 +20,10 @@ from fastfnn.optimizers import Optimizer
 from fastfnn.stored import Stored, array, packed, record, unpacked, whole
 
 ALWAYS_MEASURED = ("loss", "seconds", "samples_per_second")  # in each epoch
-ROWS_OF_DIGEST = 64
+
+# What this module compares. A checkpoint that says another number, or none as those of earlier versions, does not hold
+# what tells whether a training is the same.
+VERSION = 2
 
 
 class Fit(NamedTuple):
@@ -156,7 +158,7 @@ def asked_of(optimizer: Optimizer, **others: Any) -> dict[str, Any]:
     settings = {"optimizer": told["name"], "learning_rate": told["learning_rate"]}
     for name, value in ({"clip_norm": told["clip_norm"]} | told["settings"]).items():
         settings[f"optimizer.{name}"] = value
-    result: dict[str, Any] = normalized(others | settings)
+    result: dict[str, Any] = normalized({"compared": VERSION} | others | settings)
     return result
 
 
@@ -165,22 +167,13 @@ def normalized(value: Any) -> Any:
     return unpacked(packed(value, "asked")[0], {}, None)
 
 
-def digest(rows: Any, dtype: np.dtype[Any] | None = None) -> str | None:
-    """Return a text that tells some of the rows of an array from others; None for an empty array.
-
-    Only `ROWS_OF_DIGEST` rows are read, evenly spread: samples may be a memory map larger than memory.
-    """
-    if rows is None or not rows.shape[0]:
-        return None
-    some = rows[np.linspace(0, rows.shape[0] - 1, min(rows.shape[0], ROWS_OF_DIGEST)).astype(np.int64)]
-    dense = some if isinstance(some, np.ndarray) else some.toarray()
-    content = np.ascontiguousarray(dense if dtype is None else dense.astype(dtype)).tobytes()
-    text = hashlib.sha256(content).hexdigest()[:16]
-    return f"digest {text} of {some.shape[0]} rows"
-
-
 def compare(ours: Mapping[str, Any], theirs: Mapping[str, Any], path: str) -> None:
     """Raise ValueError, which names every difference, unless what is asked for is what a checkpoint was asked for."""
+    if theirs.get("compared") != VERSION:
+        raise ValueError(
+            f"{path} was written by another version of fastfnn, and does not say all that must be the same to go on: "
+            f"finish this training with that version, or begin a new one with its network, fastfnn.load({path!r})"
+        )
     missing = object()
     different = [name for name in {**ours, **theirs} if ours.get(name, missing) != theirs.get(name, missing)]
     if "trained_by" in different:

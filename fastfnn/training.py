@@ -18,6 +18,7 @@ from fastfnn.backend import calls_are_atomic
 from fastfnn.callbacks import Callback, call_after_epoch, checked_callbacks
 from fastfnn.checkpoint import Checkpoint, checked_checkpoint
 from fastfnn.continuation import described_generator
+from fastfnn.digests import digest
 from fastfnn.divergence import DivergenceError, warn_if_diverged
 from fastfnn.fitting import TrainingLoop, draw_orders
 from fastfnn.held_out import Part
@@ -26,7 +27,8 @@ from fastfnn.keeper import Keeper
 from fastfnn.metrics import Metric, checked_metrics
 from fastfnn.optimizers import SGD, Optimizer, checked_optimizer
 from fastfnn.progress import progress_bar
-from fastfnn.resuming import asked_of, digest
+from fastfnn.resuming import asked_of
+from fastfnn.same_training import described_arguments, described_defaults
 from fastfnn.snapshot import TrainingState
 from fastfnn.sources.batches import as_source
 from fastfnn.sources.evaluation import SourcePart
@@ -53,6 +55,8 @@ class_weight, callbacks, progress, on_divergence, checkpoint, resume
     partial : bool
         Whether this is `partial_fit`: a network that diverges stays as it is, and scales of the samples are not looked
         at, since a look or a copy would take long beside a few steps.
+    given : mapping, optional
+        The arguments of `FNN.fit` as they were given, which a checkpoint needs.
     """
 
     # The `stacklevel` of the user's code in what `run` calls, which `FNN.fit` or `FNN.partial_fit` has called.
@@ -87,7 +91,9 @@ class_weight, callbacks, progress, on_divergence, checkpoint, resume
         checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
         resume: bool = False,
         partial: bool = False,
+        given: Mapping[str, Any] | None = None,
     ) -> None:
+        self.given: Mapping[str, Any] = given or {}
         self.net, self.partial, self.progress = net, partial, progress
         if t is None:
             raise TypeError("t must be given with an array x, got None; a source or an iterable of (x, t) has none")
@@ -217,8 +223,9 @@ class_weight, callbacks, progress, on_divergence, checkpoint, resume
         if checkpoint is not None:
             asked = asked_of(self.optimizer, **self._asked())
             self.keeper = Keeper(
-                checkpoint, resume, self.net, self.optimizer, self.watchers, asked, self.optimizer_name
-            )
+                checkpoint, resume, self.net, self.optimizer, self.watchers, asked, self.optimizer_name,
+                described_defaults(type(self.net)),
+            )  # fmt: skip
 
     def _steps(self, state: TrainingState) -> Steps:
         """Return what takes the steps."""
@@ -280,13 +287,17 @@ class_weight, callbacks, progress, on_divergence, checkpoint, resume
 
     def _asked(self) -> dict[str, Any]:
         """Return what the user of a checkpoint must ask for again, besides optimizer and callbacks."""
-        held_out, dtype = self.held_out, self.net.dtype
-        return {
+        return described_arguments(self.net, self.given) | {
             "trained_by": "FNN", "batch_size": self.batch, "sampling": self.sampling,
             "on_divergence": self.on_divergence, "samples": self.samples,
-            "metrics": [metric.name for metric in self.metrics], "x": digest(self.rows, dtype),
-            "t": digest(self.targets),
-            "sample_weight": digest(self.weights),
+            "metrics": [metric.name for metric in self.metrics],
+        } | self._digests_of_data()  # fmt: skip
+
+    def _digests_of_data(self) -> dict[str, Any]:
+        """Return what tells the samples of this training from others."""
+        held_out, dtype = self.held_out, self.net.dtype
+        return {
+            "x": digest(self.rows, dtype), "t": digest(self.targets), "sample_weight": digest(self.weights),
             "validation_data": None if held_out is None else held_out.described(dtype),
         }  # fmt: skip
 

@@ -183,8 +183,8 @@ class RankTraining(Training):
     def _open_checkpoint(self, checkpoint: Checkpoint | None, resume: bool) -> None:
         self._resume_from = checkpoint, resume  # opened in `join`
 
-    def _asked(self) -> dict[str, Any]:
-        return super()._asked() | self._digests
+    def _digests_of_data(self) -> dict[str, Any]:
+        return self._digests
 
     def _steps(self, state: TrainingState) -> Steps:
         samples = self.rows, self.targets, self.weights

@@ -37,7 +37,7 @@ def prepared(estimator: Any, *arguments: Any) -> Callable[[], None]:
     *data, wanted, stop = arguments
 
     def prepared_member(number: int) -> Callable[[], None]:
-        own = None if wanted is None else (wanted[0].of_network(number), wanted[1])
+        own = None if wanted is None else wanted.of_network(number)
         train: Callable[[], None] = members[number]._prepared_network(*data, own, stop)
         return train
 

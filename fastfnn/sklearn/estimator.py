@@ -30,6 +30,7 @@ from fastfnn.parallel.alone import Alone
 from fastfnn.sklearn import ensemble, going_on, holder, lbfgs, parallel, sources, teams, unscaled, validation_data
 from fastfnn.sklearn.base import NetworkEstimator
 from fastfnn.sklearn.data import Data, readable
+from fastfnn.sklearn.going_on import Wanted
 from fastfnn.sklearn.parameters import (
     CONSTRAINTS,
     check_combination,
@@ -99,7 +100,8 @@ class BaseMLP(NetworkEstimator):
             network of an ensemble has a folder in it. Not for solver="lbfgs".
         resume : bool, default False
             Go on from the checkpoint if there is one. The result has the same bits as that of a training that was not
-            interrupted. Data and parameters must be the same; `max_iter` may differ.
+            interrupted. All rows and all parameters must be the same, but for `max_iter`, `n_estimators`, `n_jobs`,
+            `n_threads`, `verbose` and `progress`. A RandomState is compared by its state when `fit` begins.
         comm : communicator of mpi4py or DataParallel, optional
             Train with all processes of this communicator, each of which calls `fit` with its share of the samples, see
             Notes; a `fastfnn.DataParallel` tells more.
@@ -146,7 +148,7 @@ class BaseMLP(NetworkEstimator):
                 kept = checked_checkpoint(checkpoint, resume)
                 if not isinstance(team, Alone):
                     self._validate_params()  # as `_fit` does, where an error would leave the other ranks waiting
-            wanted = None if kept is None else (kept, resume)
+                wanted = None if kept is None else Wanted.of(self, kept, resume)
             return self._fit(X, y, sample_weight, eval_set, incremental=False, wanted=wanted, team=team)
 
     def _is_stochastic(self) -> bool:
@@ -189,7 +191,7 @@ class BaseMLP(NetworkEstimator):
     @_fit_context(prefer_skip_nested_validation=True)
     def _fit(
         self, X: Any, y: Any, sample_weight: Any, eval_set: Any, incremental: bool,
-        wanted: tuple[Checkpoint, bool] | None = None, team: Team = ALONE, classes: Any = None,
+        wanted: Wanted | None = None, team: Team = ALONE, classes: Any = None,
     ) -> Self:  # fmt: skip
         """Train; `wanted` are the checkpoint and whether to resume from it, if there is to be one.
 
@@ -217,7 +219,7 @@ class BaseMLP(NetworkEstimator):
 
     def _prepared(
         self, X: Any, y: Any, sample_weight: Any, eval_set: Any, incremental: bool, team: Team,
-        wanted: tuple[Checkpoint, bool] | None, stop: threading.Event,
+        wanted: Wanted | None, stop: threading.Event,
     ) -> Callable[[], None]:  # fmt: skip
         """Check everything that training gets; return the function that trains. `team` are the ranks that train."""
         hidden = hidden_layer_sizes(self)
@@ -287,7 +289,7 @@ class BaseMLP(NetworkEstimator):
 
     def _prepared_network(
         self, X: Any, targets: np.ndarray, weights: np.ndarray | None, given: tuple[Any, Any], eval_set: Any,
-        incremental: bool, team: Team, wanted: tuple[Checkpoint, bool] | None, stop: threading.Event,
+        incremental: bool, team: Team, wanted: Wanted | None, stop: threading.Event,
     ) -> Callable[[], None]:  # fmt: skip
         """Return the function that trains the one network; `given` are X and y as they came. See `_prepared`."""
         net = holder.current_network(self) if hasattr(self, "coefs_") else self._draw_network()
@@ -342,7 +344,7 @@ class BaseMLP(NetworkEstimator):
 
     def _prepared_descent(
         self, net: FNN, data: Data, given: tuple[Any, Any], eval_set: Any, incremental: bool,
-        wanted: tuple[Checkpoint, bool] | None, stop: threading.Event,
+        wanted: Wanted | None, stop: threading.Event,
     ) -> Training:  # fmt: skip
         """Return what trains by gradient descent, on all samples or on those that are not held out."""
         if not incremental or not hasattr(self, "_optimizer"):

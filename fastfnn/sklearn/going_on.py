@@ -5,24 +5,41 @@
 
 from __future__ import annotations
 
+import inspect
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastfnn import FNN, Checkpoint, files
 from fastfnn.callbacks import Callback
+from fastfnn.digests import compared, digest
 from fastfnn.keeper import Keeper
 from fastfnn.optimizers import Optimizer
-from fastfnn.resuming import asked_of, digest
+from fastfnn.resuming import asked_of
 from fastfnn.sklearn.data import Data
 from fastfnn.stored import record, whole
 
-# Parameters on which the bits of a training depend, besides those of the network and the optimizer.
-COMPARED = (
-    "alpha", "power_t", "shuffle", "tol", "early_stopping", "validation_fraction", "n_iter_no_change", "class_weight",
-    "eval_metric",
-)  # fmt: skip
+# What the same training of an estimator is: all of its parameters, those of a class derived from it too, but for these.
+MAY_DIFFER = {
+    "max_iter": "a training may go on for longer",
+    "verbose": "it only shows",
+    "progress": "it only shows",
+    "n_jobs": "any number of processes computes the same bits",
+    "n_threads": "any number of threads computes the same bits",
+    "n_estimators": "each network has a checkpoint of its own, and a seed that depends on its number alone",
+}
+COMPARED_OTHERWISE = {
+    "hidden_layer_sizes": "by the description of the network in its file",
+    "activation": "by the description of the network in its file",
+    "loss": "by the description of the network in its file",
+    "dtype": "by the description of the network in its file",
+    "batch_size": "as a number, which is at most that of the samples",
+    "optimizer": "by its class and its settings",
+    "schedule": "by its settings",
+    "callbacks": "by their kinds: their states come from the checkpoint",
+}
+RENAMED = {"learning_rate": "parameter learning_rate"}  # names that others have: here the rate of the optimizer
 
 MT19937_WORDS = 624
 
@@ -35,26 +52,46 @@ def digests(data: Data, evaluation: Data | None, dtype: np.dtype[Any]) -> dict[s
     }  # fmt: skip
 
 
+class Wanted(NamedTuple):
+    """The checkpoint that `fit` was given.
+
+    parameters  of the estimator as they are compared, before anything is drawn from its random_state; those of an
+                ensemble, for each of its networks
+    defaults    of these parameters
+    """
+
+    checkpoint: Checkpoint
+    resume: bool
+    parameters: dict[str, Any]
+    defaults: dict[str, Any]
+
+    @classmethod
+    def of(cls, estimator: Any, checkpoint: Checkpoint, resume: bool) -> Wanted:
+        """Return what an estimator wants."""
+        found = inspect.signature(type(estimator).__init__).parameters.values()
+        defaults = {each.name: each.default for each in found if each.default is not each.empty}
+        return cls(checkpoint, resume, _compared(estimator.get_params(deep=False)), _compared(defaults))
+
+    def of_network(self, number: int) -> Wanted:
+        """Return that of one of the networks of an ensemble."""
+        return self._replace(checkpoint=self.checkpoint.of_network(number))
+
+
+def _compared(parameters: dict[str, Any]) -> dict[str, Any]:
+    found = compared(parameters, MAY_DIFFER | COMPARED_OTHERWISE)
+    return {RENAMED.get(name, name): value for name, value in found.items()}
+
+
 def new_keeper(
-    estimator: Any, wanted: tuple[Checkpoint, bool], net: FNN, optimizer: Optimizer, watchers: list[Callback],
-    samples: int, told: dict[str, Any],
+    estimator: Any, wanted: Wanted, net: FNN, optimizer: Optimizer, watchers: list[Callback], samples: int,
+    told: dict[str, Any],
 ) -> Keeper:  # fmt: skip
     """Return the keeper of a training on a number of samples; `told` are their digests."""
-    parameters = {name: _plain(getattr(estimator, name)) for name in COMPARED if hasattr(estimator, name)}
     asked = asked_of(
         optimizer, trained_by=type(estimator).__name__, batch_size=estimator._batch_size(samples),
-        samples=samples, **parameters, **{"parameter learning_rate": estimator.learning_rate}, **told,
+        samples=samples, **wanted.parameters, **told,
     )  # fmt: skip
-    return Keeper(*wanted, net, optimizer, watchers, asked)
-
-
-def _plain(value: Any) -> Any:
-    """Return a parameter as it is compared."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    return "function" if callable(value) else repr(value)
+    return Keeper(wanted.checkpoint, wanted.resume, net, optimizer, watchers, asked, defaults=wanted.defaults)
 
 
 def random_of(random_state: np.random.RandomState) -> dict[str, Any]:

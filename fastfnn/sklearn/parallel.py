@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fastfnn import FNN, Checkpoint
+from fastfnn import FNN
 from fastfnn.callbacks import Callback, checked_callbacks
 from fastfnn.parallel.measuring import shared_digest
 from fastfnn.parallel.parts import Parts
@@ -20,6 +20,7 @@ from fastfnn.parallel.shards import divided
 from fastfnn.parallel.sharing import described_optimizer
 from fastfnn.sklearn import going_on
 from fastfnn.sklearn.data import Data
+from fastfnn.sklearn.going_on import Wanted
 from fastfnn.sklearn.parameters import new_optimizer
 from fastfnn.sklearn.rank_training import RankTraining
 from fastfnn.sklearn.teams import RankTeam
@@ -29,7 +30,7 @@ ROWS_OF_BLOCK = 1 << 16  # of which the validation split draws its share at a ti
 
 
 def prepared_descent(
-    estimator: Any, net: FNN, data: Data, eval_set: Any, team: RankTeam, wanted: tuple[Checkpoint, bool] | None,
+    estimator: Any, net: FNN, data: Data, eval_set: Any, team: RankTeam, wanted: Wanted | None,
     stop: threading.Event,
 ) -> RankTraining:  # fmt: skip
     """Return what trains by gradient descent with the samples of all ranks, as `BaseMLP._prepared_descent` does alone.

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastfnn import validation
-from fastfnn.resuming import digest
+from fastfnn.digests import digest
 from fastfnn.sources import files
 from fastfnn.sources.base import Chunk, Draw, Source
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fastfnn.digests import file_digest
 from fastfnn.sources import files
 from fastfnn.sources.base import Chunk, Draw, Source
 
@@ -141,7 +142,7 @@ class ParquetSource(Source):
     def _described(self) -> dict[str, Any]:
         return super()._described() | {
             "row groups": len(self._groups), "features": self.features, "target": self._targets_of,
-            "sample_weight": self._weight,
+            "sample_weight": self._weight, "files": [file_digest(path) for path in self._paths],
         }  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fastfnn.digests import digest
 from fastfnn.sources import files
 from fastfnn.sources.arrays import checked_names
 from fastfnn.sources.base import Chunk, Draw, Source
@@ -108,7 +109,8 @@ class ShardSource(Source):
             yield files.together(shard[0], self._names[1:2])[0] if len(shard) == 1 else files.mapped(shard[1])
 
     def _described(self) -> dict[str, Any]:
-        return super()._described() | {"rows of shards": self._counts}
+        digests = [digest(array) for shard in self._shards for array in self._arrays(shard)]
+        return super()._described() | {"rows of shards": self._counts, "arrays": digests}
 
     def _arrays(self, shard: Shard) -> list[np.ndarray]:
         return files.together(shard[0], self._names) if len(shard) == 1 else [files.mapped(path) for path in shard]

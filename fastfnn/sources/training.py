@@ -17,6 +17,7 @@ from fastfnn.held_out import Part
 from fastfnn.history import History
 from fastfnn.keeper import Keeper
 from fastfnn.optimizers import Optimizer
+from fastfnn.same_training import described_arguments
 from fastfnn.snapshot import TrainingState
 from fastfnn.sources.base import Source
 from fastfnn.sources.evaluation import SourcePart
@@ -34,8 +35,8 @@ class SourceTraining(Training):
     net : FNN
     x : Source
     t, epochs, batch_size, optimizer, sampling, validation_data, validation_split, metrics, sample_weight, \
-class_weight, callbacks, progress, on_divergence, checkpoint, resume
-        See `FNN.fit`.
+class_weight, callbacks, progress, on_divergence, checkpoint, resume, given
+        See `FNN.fit` and `training.Training`.
 
     Attributes
     ----------
@@ -78,7 +79,9 @@ class_weight, callbacks, progress, on_divergence, checkpoint, resume
         progress: bool | str = False,
         checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
         resume: bool = False,
+        given: Mapping[str, Any] | None = None,
     ) -> None:
+        self.given: Mapping[str, Any] = given or {}
         self.net, self.partial, self.progress, self.source = net, False, progress, x
         check_unused(t=t, sample_weight=sample_weight, validation_split=validation_split)
         if validation.choice("sampling", sampling, ("shuffle", "replacement")) == "replacement":
@@ -146,11 +149,10 @@ class_weight, callbacks, progress, on_divergence, checkpoint, resume
             history._extend(**{f"val_{name}": [value] for name, value in result.items()})
 
     def _asked(self) -> dict[str, Any]:
-        return {
+        return described_arguments(self.net, self.given) | {
             "trained_by": "FNN", "batch_size": self.batch, "sampling": self.sampling,
             "on_divergence": self.on_divergence, "samples": self.samples,
             "metrics": [metric.name for metric in self.metrics], "source": self.source._described(),
-            "class_weight": None if self.class_weight is None else repr(dict(sorted(self.class_weight.items()))),
             "validation_data": None if self.held_out is None else self.held_out.described(self.net.dtype),
         }  # fmt: skip
 
