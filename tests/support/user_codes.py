@@ -70,6 +70,9 @@ def loss_code_of(name, dtype):
 
 def twin_of(code, dtype):
     """Convert codes for the kernels to codes for the reference in float64. Other integers stay as they are."""
+    code = np.asarray(code)
+    if code.dtype.itemsize < 8:  # samples or labels: no code of a user's function fits
+        return code
     for given, twin in _given(dtype):
         code = np.where(np.equal(code, given), twin, code)
     return code
