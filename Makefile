@@ -9,8 +9,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help train notebooks test test-kernel test-nojit test-cpus test-haswell test-generic test-peers test-matrix lint \
-	types bench regress digest fuzz history dashboard picture docs peers neighbours release-check clean
+.PHONY: help train notebooks test test-kernel test-nojit test-cpus test-haswell test-generic test-aarch64 test-peers \
+	test-matrix lint types bench regress digest fuzz history dashboard picture docs peers neighbours release-check clean
 
 help:
 	@echo "make train       train on handwritten digits and plot the loss into loss.png"
@@ -19,6 +19,7 @@ help:
 	@echo "make test-kernel all checks of one kernel, in about a minute: make test-kernel KERNEL=softplus"
 	@echo "make test-nojit  run the tests of kernels as plain Python, without the compiler, with coverage"
 	@echo "make test-cpus   run the tests of kernels compiled for older processors: with AVX2, and without any extension"
+	@echo "make test-aarch64 train on an emulated 64-bit ARM processor, which it installs"
 	@echo "make test-peers  install PyTorch, Keras and JAX, and test the exchange of networks with them"
 	@echo "make test-matrix test the wheel with each Python, and with the oldest and newest NumPy and Numba"
 	@echo "make lint        check style and types"
@@ -76,6 +77,10 @@ test-haswell: $(VENV)/.installed-dev
 
 test-generic: $(VENV)/.installed-dev
 	NUMBA_CPU_NAME=generic $(PYTEST) $(KERNEL_TESTS) $(ARGS)
+
+# Tests on that processor: make test-aarch64 ARGS="-m pytest tests/kernels/workers"
+test-aarch64: $(VENV)/.installed-dev
+	$(BIN)/python tools/aarch64.py $(ARGS)
 
 # The tests that `make test` skips, since PyTorch and Keras are too large for each machine that tests.
 test-peers: $(VENV)/.installed-dev $(VENV)/.installed-peers
