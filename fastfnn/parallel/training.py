@@ -122,7 +122,8 @@ class RankTraining(Training):
         total_weight = sum(ranks.comm.allgather(own_weight))
         with ranks.agreed():
             validation.check_total_weight(name_of_weights(self._weights_given[1]), total_weight)
-        self._check_held_out_weight(self._split)
+        with ranks.agreed():
+            self._check_held_out_weight(self._split)
         held_out = ranks.comm.allgather(self.held_out is not None)
         with ranks.agreed():
             if any(held_out) and not held_out[0]:
