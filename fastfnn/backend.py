@@ -12,7 +12,7 @@ import llvmlite
 import numba
 import numpy as np
 
-from fastfnn import kernels, reference
+from fastfnn import kernels, reference, streams
 from fastfnn.kernels.compiler import cache, decorators
 from fastfnn.kernels.compiler.cache import folder as cache_folder
 from fastfnn.kernels.compiler.memory import aligned_zeros
@@ -197,7 +197,7 @@ def show_config() -> None:
         "threads": f"{get_num_threads()} of {threads.max_threads()}",
     }
     for name, value in rows.items():
-        print(f"{name:16} {value}")
+        streams.say(f"{name:16} {value}")
 
 
 def peak_flops(dtype: str, seconds: float = 0.05) -> float:

@@ -1,8 +1,8 @@
 """Divergence: the error, and the warning in its place, of a training whose loss or parameters are no longer finite."""
 
 import math
-import warnings
 
+from fastfnn import streams
 from fastfnn.history import History
 
 
@@ -86,4 +86,4 @@ def warn_if_diverged(history: History, finite: bool, level: int) -> None:
     if not (loss_is_finite and finite):
         what = "parameters are" if loss_is_finite else "training loss is"
         message = f"the {what} not finite: try a smaller learning rate"
-        warnings.warn(message, RuntimeWarning, stacklevel=level)
+        streams.warn(message, RuntimeWarning, stacklevel=level)

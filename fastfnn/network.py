@@ -16,7 +16,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastfnn import continuation, files, stored, validation
+from fastfnn import continuation, files, stored, streams, validation
 from fastfnn.activation import Activation
 from fastfnn.backend import ACTIVATIONS
 from fastfnn.base import NetworkBase
@@ -693,12 +693,12 @@ class FNN(NetworkBase):
         total 39,760 parameters of float32, loss softmax_cross_entropy
         """
         names = [*map(activation_name, self.activation), self.loss_function.output_activation]
-        print(f"{'layer':>5}  {'weights':>14}  {'activation':<10}  {'parameters':>10}")
+        streams.say(f"{'layer':>5}  {'weights':>14}  {'activation':<10}  {'parameters':>10}")
         for layer, name in enumerate(names, 1):
             inputs, outputs = self.layer_sizes[layer - 1 : layer + 1]
             count = sum(self.params[key].size for key in self.params if key.lstrip(string.ascii_letters) == str(layer))
-            print(f"{layer:>5}  {f'{inputs} x {outputs}':>14}  {name:<10}  {count:>10,}")
-        print(f"total {self._flat.size:,} parameters of {self.dtype}, loss {self.loss_function}")
+            streams.say(f"{layer:>5}  {f'{inputs} x {outputs}':>14}  {name:<10}  {count:>10,}")
+        streams.say(f"total {self._flat.size:,} parameters of {self.dtype}, loss {self.loss_function}")
 
     def save(self, path: str | os.PathLike[str], *, training: bool = False) -> None:
         """Write the parameters and the description of the network to a safetensors file.

@@ -1,10 +1,10 @@
 """The progress bar of `FNN.fit`, and a line for each epoch."""
 
 import contextlib
-import sys
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from fastfnn import streams
 from fastfnn.backend import CompileProgress, cache_folder, on_compilation
 from fastfnn.history import History
 
@@ -36,7 +36,7 @@ def progress_bar(
         Number of samples, if it is known.
     """
     if isinstance(show, str):
-        return _progress_line(steps, epochs, rows) if sys.stderr.isatty() else NO_PROGRESS
+        return _progress_line(steps, epochs, rows) if streams.is_terminal(streams.errors()) else NO_PROGRESS
     return _shown_progress(steps, epochs) if show else NO_PROGRESS
 
 
@@ -44,7 +44,9 @@ def progress_bar(
 def _shown_progress(steps: int | None, epochs: int) -> Iterator[Progress]:
     from tqdm import tqdm
 
-    with tqdm(total=None if steps is None else epochs * steps, unit="step", dynamic_ncols=True) as bar:
+    with tqdm(
+        total=None if steps is None else epochs * steps, unit="step", dynamic_ncols=True, file=streams.errors()
+    ) as bar:
 
         def compiling(kernel: CompileProgress) -> None:
             bar.set_description_str(_compiling(kernel))
@@ -55,7 +57,7 @@ def _shown_progress(steps: int | None, epochs: int) -> Iterator[Progress]:
 
         def report(history: History) -> None:
             bar.set_description_str("", refresh=False)  # the kernels that measure may have been compiled
-            tqdm.write(epoch_line(history, epochs))
+            tqdm.write(epoch_line(history, epochs), file=streams.output())
 
         def plan(count: int) -> None:
             nonlocal epochs
@@ -79,7 +81,7 @@ def _progress_line(steps: int | None, epochs: int, rows: int | None) -> Iterator
         unit, rows_per_step = " rows", rows / steps
     with tqdm(
         total=None if rows is None else epochs * rows, unit=unit, unit_scale=True, dynamic_ncols=True, leave=False,
-        bar_format=form, desc=f"epoch 1/{epochs}", file=sys.stderr,
+        bar_format=form, desc=f"epoch 1/{epochs}", file=streams.errors(),
     ) as bar:  # fmt: skip
 
         def compiling(kernel: CompileProgress) -> None:

@@ -5,12 +5,11 @@ A training that goes well costs a look at the losses of some targets; samples ar
 draws random numbers or changes anything.
 """
 
-import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastfnn import metrics
+from fastfnn import metrics, streams
 from fastfnn.base import NetworkBase
 from fastfnn.loss import LossBase
 
@@ -119,7 +118,7 @@ def warn_if_unscaled(
         f"training made little or no progress: the loss is {now:.4g}, that of the best constant prediction is "
         f"{constant:.4g}; {found}"
     )
-    warnings.warn(message, UnscaledDataWarning, stacklevel=level)
+    streams.warn(message, UnscaledDataWarning, stacklevel=level)
 
 
 def add_findings(error: Exception, x: np.ndarray, targets: np.ndarray, loss: LossBase) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import pathlib
-import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from fastfnn import backend, datasets
+from fastfnn import backend, datasets, streams
+from fastfnn.streams import DASH
 from fastfnn.tables import model, reading
 from fastfnn.tables.base import BaseModel
 
@@ -27,7 +27,7 @@ def parts(net: BaseModel, options: argparse.Namespace, *, with_target: bool) -> 
     """Yield the rows that the options name, in parts; with the target if predictions are to be compared with it."""
     path = options.rows
     form = reading.Format(getattr(options, "sep", None), getattr(options, "encoding", "utf-8"))
-    if path == datasets.SHIPPED_NAME or (path != reading.STDIN and pathlib.Path(path).is_dir()):
+    if path == datasets.SHIPPED_NAME or (path != DASH and pathlib.Path(path).is_dir()):
         _, (x, t) = datasets.load_mnist(folder=None if path == datasets.SHIPPED_NAME else path)
         yield reading.array_frame(path, x).assign(**{net.target: t})
         return
@@ -47,7 +47,7 @@ def parts(net: BaseModel, options: argparse.Namespace, *, with_target: bool) -> 
             unknown[name] = count + len(values), example
     for name, (count, example) in unknown.items():
         which = f"{name!r} has {count:,} values that the model does not know, such as {example!r}"
-        warnings.warn(f"{which}: they are predicted like no category", stacklevel=2)
+        streams.warn(f"{which}: they are predicted like no category", stacklevel=2)
 
 
 def _by_position(part: pd.DataFrame, net: BaseModel) -> pd.DataFrame:

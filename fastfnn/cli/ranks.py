@@ -9,12 +9,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
-import warnings
 from typing import Any
 
 import numpy as np
 
-from fastfnn import validation
+from fastfnn import streams, validation
 from fastfnn.cli import launcher
 from fastfnn.parallel import DataParallel, shard
 from fastfnn.parallel.ranks import Ranks
@@ -87,7 +86,7 @@ def joined(options: argparse.Namespace) -> Processes:
     if fixed_order and every != 1:
         raise ValueError("--average-every must not be given with --fixed-order, which sums gradients in every step")
     if launch is None and "alone" not in options and (tasks := launcher.unconnected()):
-        warnings.warn(
+        streams.warn(
             f"srun has started {tasks} processes without MPI, each of which trains by itself: srun --mpi=pmix or "
             "--mpi=pmi2 lets them train together, --alone says that this is meant",
             stacklevel=2,
@@ -97,7 +96,9 @@ def joined(options: argparse.Namespace) -> Processes:
     comm = _world(launch)
     if comm.Get_size() == 1 and not fixed_order:
         return Processes()
-    given = sorted({name for names in comm.allgather(list(vars(options))) for name in names} - {"run", "launch"})
+    given = sorted(
+        {name for names in comm.allgather(list(vars(options))) for name in names} - {"run", "launch", "paths"}
+    )
     shown = {name: "DATA" if name == "data" else f"--{name.replace('_', '-')}" for name in given}
     Ranks(comm).check_equal({shown[name]: getattr(options, name, None) for name in given})
     if fixed_order and comm.Get_size() & (comm.Get_size() - 1):
@@ -127,7 +128,6 @@ def end_all(status: int) -> None:
     """End all ranks with an exit status: this one ends by itself, and the others would wait for it."""
     mpi = sys.modules.get("mpi4py.MPI")
     if mpi is not None and mpi.COMM_WORLD.size > 1:
-        for stream in (sys.stdout, sys.stderr):
-            if stream is not None:
-                stream.flush()
+        for stream in (streams.output(), streams.errors()):
+            stream.flush()
         mpi.COMM_WORLD.Abort(status)

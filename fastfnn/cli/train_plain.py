@@ -17,7 +17,8 @@ from fastfnn.callbacks import CSVLogger
 from fastfnn.cli.ranks import Processes
 from fastfnn.cli.settings import TABLE, Settings, chosen, fit
 from fastfnn.cli.table import Say, read_table, say_columns, say_missing
-from fastfnn.tables import columns, reading, scores, stored, target, training
+from fastfnn.streams import DASH
+from fastfnn.tables import columns, scores, stored, target, training
 from fastfnn.tables.model import TableModel
 from fastfnn.tables.preparation import Preparation
 
@@ -82,7 +83,7 @@ def prepared(
 
     All ranks look at the whole table, and prepare their share of the rows; rank 0 alone measures in the end.
     """
-    if options.data == reading.STDIN and processes.size > 1:
+    if options.data == DASH and processes.size > 1:
         raise ValueError("standard input reaches only one of the ranks: name a file")
     missing = getattr(options, "missing", "refuse")
     table = read_table(options, settings.seed, say, targets_may_miss=missing != "refuse", with_dates=False)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from fastfnn import streams
 from fastfnn.backend import SETTINGS, aligned_zeros
 from fastfnn.base import NOTHING
 from fastfnn.parallel.parts import Parts
@@ -195,7 +196,7 @@ class ReducedSteps(GradientSteps):
         """Print what would help if messages take longer than the steps."""
         share = self.message_share
         if share > 0.5:
-            print(
+            streams.say(
                 f'messages take {share:.0%} of the time of a step: DataParallel(comm, average_every="auto") sends fewer'
             )
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 import traceback
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
+from fastfnn import streams
 from fastfnn.backend import max_threads, process_threads, thread_limit
 from fastfnn.divergence import DivergenceError
 from fastfnn.files import shortened
@@ -92,8 +92,8 @@ class Ranks:
             alone = error is not self._agreed and not isinstance(error, DivergenceError)
             left = isinstance(error, KeyboardInterrupt) and not self.ends_interrupted
             if alone and not left and self.size > 1:
-                traceback.print_exc()
-                print(f"rank {self.rank} of {self.size} ends the training of all ranks", file=sys.stderr, flush=True)
+                traceback.print_exc(file=streams.errors())
+                streams.tell(f"rank {self.rank} of {self.size} ends the training of all ranks")
                 self.comm.Abort(1)
             raise
 

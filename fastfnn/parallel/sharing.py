@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from fastfnn import streams
 from fastfnn.fitting import Pace, TrainingLoop
 from fastfnn.parallel.averaging import AveragedSteps, chosen_every
 from fastfnn.parallel.gradients import OrderedSteps, ReducedSteps
@@ -41,7 +42,7 @@ def new_steps(
         every = choice.every
         if shows:
             how = "gradients are summed in each step" if every == 1 else f"averages every {every} steps"
-            print(f"{how}: a message takes {_time(choice.message_seconds)}, a step {_time(choice.step_seconds)}")
+            streams.say(f"{how}: a message takes {_time(choice.message_seconds)}, a step {_time(choice.step_seconds)}")
     parallel.averaged_every = every
     if parallel.fixed_order:
         return OrderedSteps(net, state, parts, ranks, {"batch_l2": batch_l2})

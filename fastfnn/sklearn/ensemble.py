@@ -6,7 +6,6 @@ network after the other has all threads of the kernels.
 
 import collections
 import threading
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 
+from fastfnn import streams
 from fastfnn.backend import thread_limit
 from fastfnn.sklearn import holder
 from fastfnn.sklearn.data import outputs
@@ -53,13 +53,13 @@ def prepared(estimator: Any, *arguments: Any) -> Callable[[], None]:
         if estimator.progress:
             from tqdm import tqdm
 
-            done = tqdm(done, total=len(members), unit="network", dynamic_ncols=True)
+            done = tqdm(done, total=len(members), unit="network", dynamic_ncols=True, file=streams.errors())
         try:
             collections.deque(done, maxlen=0)
         except KeyboardInterrupt:
             if uses_lbfgs(estimator):
                 raise
-            warnings.warn("Training interrupted by user.", stacklevel=2)
+            streams.warn("Training interrupted by user.", stacklevel=2)
         trained = [member for member in members if hasattr(member, "loss_")]  # after Ctrl-C perhaps not all
         if not trained:
             raise KeyboardInterrupt

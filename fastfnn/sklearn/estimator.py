@@ -10,7 +10,6 @@ import contextlib
 import functools
 import os
 import threading
-import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, Self
 
@@ -21,7 +20,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.metaestimators import available_if
 
-from fastfnn import FNN, Checkpoint, DivergenceError, validation
+from fastfnn import FNN, Checkpoint, DivergenceError, streams, validation
 from fastfnn.callbacks import checked_callbacks
 from fastfnn.checkpoint import checked_checkpoint
 from fastfnn.improvement import never_finite
@@ -403,7 +402,7 @@ class BaseMLP(NetworkEstimator):
             return min(200, samples)
         if self.batch_size > samples:
             message = "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped"
-            warnings.warn(message, stacklevel=2)
+            streams.warn(message, stacklevel=2)
         return int(min(self.batch_size, samples))
 
     def _evaluation_data(self, net: FNN, eval_set: Any) -> validation_data.HeldOut:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,7 +17,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import LabelBinarizer, StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
-from fastfnn import FNN, Activation, Loss, network, validation
+from fastfnn import FNN, Activation, Loss, network, streams, validation
 from fastfnn import files as network_files
 from fastfnn.sklearn import holder, saved_parameters
 from fastfnn.sklearn.classifier import MLPClassifier
@@ -138,7 +137,7 @@ def write(model: Any, path: Path) -> None:
     )  # fmt: skip
     net._write(path, {"estimator": section})
     if left_out := left_out + cannot:
-        warnings.warn(
+        streams.warn(
             f"the file does not hold {', '.join(left_out)} of {type(model).__name__}: after fastfnn.sklearn.load they "
             "have their defaults",
             stacklevel=3,

@@ -12,7 +12,6 @@ import contextlib
 import functools
 import math
 import threading
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -20,7 +19,7 @@ import numpy as np
 import scipy.sparse
 from sklearn.exceptions import ConvergenceWarning
 
-from fastfnn import FNN
+from fastfnn import FNN, streams
 from fastfnn.backend import SAMPLES_PER_GROUP, calls_are_atomic
 from fastfnn.callbacks import Callback, call_after_epoch
 from fastfnn.fitting import TrainingLoop
@@ -162,7 +161,7 @@ class Training:
                     stops = self._share_epoch(stops)
                 with self._own_work():
                     if not stops and not incremental and not self.stop.is_set() and self.warns:
-                        warnings.warn(
+                        streams.warn(
                             f"Stochastic Optimizer: Maximum iterations ({epochs}) "
                             "reached and the optimization hasn't converged yet.",
                             ConvergenceWarning,
@@ -173,7 +172,7 @@ class Training:
             if keeper is not None:
                 loop.settle()
                 keeper.interrupted()
-            warnings.warn("Training interrupted by user.", stacklevel=2)
+            streams.warn("Training interrupted by user.", stacklevel=2)
         finally:
             loop.settle()
         with self._own_work():
@@ -326,7 +325,7 @@ class Training:
         estimator.t_ += samples
         estimator.loss_curve_.append(loss)
         if self.verbose:
-            print(f"Iteration {estimator.n_iter_}, loss = {loss:.8f}")
+            streams.say(f"Iteration {estimator.n_iter_}, loss = {loss:.8f}")
         if self.score is None:
             self._note_loss(loss)
         else:
@@ -349,7 +348,7 @@ class Training:
         estimator = self.estimator
         estimator.validation_scores_.append(score)
         if self.verbose:
-            print(f"Validation score: {score:f}")
+            streams.say(f"Validation score: {score:f}")
         best = estimator.best_validation_score_
         self._count(improves(score, best, higher=True, min_delta=estimator.tol, strict=False))
         if improves(score, best, higher=True):
@@ -371,5 +370,5 @@ class Training:
         else:
             ending = "Learning rate too small. Stopping." if adaptive else "Stopping."
         if self.verbose:
-            print(f"{message} {ending}")
+            streams.say(f"{message} {ending}")
         return not ending.startswith("Setting")

@@ -13,7 +13,6 @@ import io
 import lzma
 import pathlib
 import re
-import sys
 import warnings
 import zipfile
 from collections.abc import Collection, Iterator
@@ -22,10 +21,10 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from fastfnn import names
+from fastfnn import names, streams
+from fastfnn.streams import DASH
 from fastfnn.tables.columns import listed
 
-STDIN = "-"
 PART_ROWS = 1 << 16  # rows of a part: large enough that the time of a call does not count
 
 OPENERS: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
@@ -113,12 +112,12 @@ def find_column(frame: pd.DataFrame, name: str, option: str) -> None:
 
 def name_of(path: str) -> str:
     """Return what messages call a file."""
-    return "standard input" if path == STDIN else path
+    return "standard input" if path == DASH else path
 
 
 def _parts(path: str, form: Format, text: Collection[str], rows: int | None) -> Iterator[pd.DataFrame]:
-    suffix = pathlib.Path(path).suffix.lower() if path != STDIN else ""
-    if path != STDIN and pathlib.Path(path).is_dir():
+    suffix = pathlib.Path(path).suffix.lower() if path != DASH else ""
+    if path != DASH and pathlib.Path(path).is_dir():
         raise ValueError(f"{path} is a folder: expected a file")
     if suffix in ARRAYS:
         frame = _arrays(path, suffix)
@@ -204,11 +203,12 @@ def _explained(name: str, encoding: str) -> Iterator[_Lines]:
 @contextlib.contextmanager
 def _opened(path: str, encoding: str) -> Iterator[IO[str]]:
     encoding = "utf-8-sig" if encoding.lower().replace("-", "") == "utf8" else encoding  # without the mark of Excel
-    if path == STDIN:
-        if sys.stdin.isatty():
+    if path == DASH:
+        entry = streams.entry()
+        if streams.is_terminal(entry):
             raise ValueError("standard input is a terminal: name a table, or let a program write one to it")
         # detached, so that standard input stays open
-        stream = io.TextIOWrapper(sys.stdin.buffer, encoding, newline="")
+        stream = io.TextIOWrapper(entry.buffer, encoding, newline="")
         try:
             yield stream
         finally:

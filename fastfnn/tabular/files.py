@@ -11,7 +11,6 @@ import itertools
 import json
 import math
 import os
-import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any
@@ -20,7 +19,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 import fastfnn
-from fastfnn import atomic, stored, validation
+from fastfnn import atomic, stored, streams, validation
 from fastfnn import files as network_files
 from fastfnn.sklearn.data import feature_names
 from fastfnn.sklearn.files import LABELS, _checked_labels
@@ -126,7 +125,7 @@ def write(estimator: TabularEstimator, path: Path, sections: Mapping[str, Any]) 
         )
     atomic.replace(path, content)
     if left_out:
-        warnings.warn(
+        streams.warn(
             f"the file does not hold {', '.join(left_out)} of {type(estimator).__name__}: after fastfnn.tabular.load "
             "they have their defaults",
             stacklevel=4,

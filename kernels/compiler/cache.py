@@ -274,7 +274,7 @@ def announce(name: str) -> None:
     progress = Progress(name, max(_count.number, 1), max(_count.total, 1))
     if not compile_listeners:  # listeners tell the user themselves
         _warn_once("compiling", _COMPILING if folder() else _COMPILING_ALWAYS)
-    logger.info("compiling %d of %d: %s", progress.number, progress.total, name)
+    _log(logging.INFO, "compiling %d of %d: %s", progress.number, progress.total, name)
     for listener in compile_listeners:
         listener(progress)
 
@@ -283,4 +283,10 @@ def _warn_once(subject: str, message: str) -> None:
     """Log a warning, unless this process has logged one on the subject before."""
     if subject not in _warned:
         _warned.add(subject)
-        logger.warning(message)
+        _log(logging.WARNING, message)
+
+
+def _log(level: int, message: str, *values: Any) -> None:
+    """Log a message; where standard error is closed, the handlers of logging raise ValueError."""
+    with contextlib.suppress(ValueError):
+        logger.log(level, message, *values)

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from fastfnn import streams
 from fastfnn.bench.child import serve
 from fastfnn.bench.neighbours.calls import TRAINING, chosen, prepared
 from fastfnn.bench.peer import Unsupported
@@ -145,5 +146,5 @@ def _end_with(parent: int) -> None:
 if __name__ == "__main__":
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     serve(lambda: Worker(sys.argv[1]).answer)
-    sys.stderr.flush()
+    streams.errors().flush()
     os._exit(0)  # a neighbour whose parent has ended does not finish its training

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastfnn import validation
+from fastfnn import streams, validation
 from fastfnn.book.common import optimizer as optimizers
 from fastfnn.book.common.optimizer import SGD, AdaGrad, Adam, Momentum, Nesterov, RMSprop
 
@@ -94,7 +94,7 @@ class Trainer:
         loss = self.network.loss(x, t)
         self.train_loss_list.append(loss)
         if self.verbose:
-            print(f"train loss:{loss}")
+            streams.say(f"train loss:{loss}")
         if self.current_iter % self.iter_per_epoch == 0:
             self.current_epoch += 1
             count = self.evaluate_sample_num_per_epoch
@@ -102,7 +102,7 @@ class Trainer:
             self.test_acc_list.append(self.network.accuracy(self.x_test[:count], self.t_test[:count]))
             if self.verbose:
                 train_acc, test_acc = self.train_acc_list[-1], self.test_acc_list[-1]
-                print(f"=== epoch:{self.current_epoch}, train acc:{train_acc}, test acc:{test_acc} ===")
+                streams.say(f"=== epoch:{self.current_epoch}, train acc:{train_acc}, test acc:{test_acc} ===")
         self.current_iter += 1
 
     def train(self) -> None:
@@ -111,5 +111,5 @@ class Trainer:
             self.train_step()
         accuracy = self.network.accuracy(self.x_test, self.t_test)
         if self.verbose:
-            print("=============== Final Test Accuracy ===============")
-            print(f"test acc:{accuracy}")
+            streams.say("=============== Final Test Accuracy ===============")
+            streams.say(f"test acc:{accuracy}")
