@@ -7,6 +7,7 @@ writes.
 import contextlib
 import errno
 import os
+import re
 import secrets
 import stat
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ Path = str | os.PathLike[str]
 # Folders of links to the streams of this process, such as /dev/stdout: their files are never replaced.
 STREAM_FOLDERS = ("/dev", "/dev/fd")
 STREAM_ROOT = "/proc/"
+OWN_STREAM = re.compile(r"/dev/(stdout|stderr|fd/(\d+))")
 
 
 def replace(path: Path, content: bytes) -> None:
@@ -35,13 +37,19 @@ def replace(path: Path, content: bytes) -> None:
         file.write(content)
 
 
+def is_stream(path: Path, found: os.stat_result) -> bool:
+    """Whether a path, which leads to what was found, is that of a device, a pipe or a stream of this process."""
+    folder = os.path.realpath(os.path.dirname(os.fsdecode(path)))
+    return not stat.S_ISREG(found.st_mode) or folder in STREAM_FOLDERS or folder.startswith(STREAM_ROOT)
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """Yield an open file for the content that comes part by part: `replace` once the context ends without an error."""
     path = os.fsdecode(path)
     target, old = _destination(path)
     if target is None:
-        with open(path, "wb") as stream:
+        with _opened(path) as stream:
             yield stream
         return
     with _temporary(path, target) as temporary:
@@ -64,6 +72,15 @@ def check(path: Path) -> None:
             pass
 
 
+def _opened(path: str) -> BinaryIO:
+    """Open a device, a pipe or a stream of this process, whose file is written to from where the stream is."""
+    found = OWN_STREAM.fullmatch(path)
+    if found is None:
+        return open(path, "wb")
+    number = {"stdout": 1, "stderr": 2}.get(found[1]) or int(found[2] or 0)
+    return os.fdopen(os.dup(number), "wb")
+
+
 def _destination(path: str) -> tuple[str | None, os.stat_result | None]:
     """Return the file that a path leads to, None if it must be written to directly, and the state of an existing one.
 
@@ -77,8 +94,7 @@ def _destination(path: str) -> tuple[str | None, os.stat_result | None]:
         return os.path.realpath(path), None
     if stat.S_ISDIR(now.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
-    folder = os.path.realpath(os.path.dirname(path))
-    if not stat.S_ISREG(now.st_mode) or folder in STREAM_FOLDERS or folder.startswith(STREAM_ROOT):
+    if is_stream(path, now):
         return None, now
     os.close(os.open(path, os.O_WRONLY))
     return os.path.realpath(path), now

@@ -15,6 +15,8 @@ SHIPPED = pathlib.Path(__file__).with_name("data") / "mnist10k.npz"
 SHIPPED_NAME = "mnist10k"  # on the command line
 SHIPPED_TRAIN = 8_000  # the first 8,000 of the shipped digits are for training, the other 2,000 for test
 
+PARTS = ("train", "t10k")  # beginnings of the names of the files in a folder
+
 UNSIGNED_BYTE = 8  # the dtype code of IDX files that MNIST and its relatives use
 
 Arrays = tuple[np.ndarray, np.ndarray]
@@ -90,6 +92,12 @@ def load_mnist(
     return prepare(*train), prepare(*test)
 
 
+def files_in(folder: str | os.PathLike[str]) -> list[pathlib.Path]:
+    """Return the files that `load_mnist` reads in a folder, without those that are missing."""
+    kinds = [(f"{part}-{what}", ndim) for part in PARTS for what, ndim in (("images", 3), ("labels", 1))]
+    return [path for name, ndim in kinds if (path := _existing(pathlib.Path(folder), _spellings(name, ndim)))]
+
+
 def _shipped() -> tuple[Arrays, Arrays]:
     with np.load(SHIPPED) as data:
         images, labels = data["images"], data["labels"]
@@ -97,7 +105,7 @@ def _shipped() -> tuple[Arrays, Arrays]:
 
 
 def _from_folder(folder: pathlib.Path) -> tuple[Arrays, Arrays]:
-    (train, train_path), (test, test_path) = _read_part(folder, "train"), _read_part(folder, "t10k")
+    (train, train_path), (test, test_path) = (_read_part(folder, part) for part in PARTS)
     size, test_size = train[0].shape[1:], test[0].shape[1:]
     if size != test_size:
         raise ValueError(f"{test_path}: expected images of {size}, the size of those in {train_path}, got {test_size}")
@@ -117,13 +125,20 @@ def _read_part(folder: pathlib.Path, part: str) -> tuple[Arrays, pathlib.Path]:
 
 def _find(folder: pathlib.Path, name: str, ndim: int) -> pathlib.Path:
     """Return the path of an IDX file with `ndim` dimensions in one of its spellings."""
-    spellings = [f"{name}{mark}idx{ndim}-ubyte{suffix}" for mark in "-." for suffix in ("", ".gz")]
-    for spelling in spellings:
-        if (folder / spelling).is_file():
-            return folder / spelling
+    spellings = _spellings(name, ndim)
+    if path := _existing(folder, spellings):
+        return path
     raise FileNotFoundError(
         f"{folder / spellings[0]}: no such file; the other accepted names are {', '.join(spellings[1:])}"
     )
+
+
+def _spellings(name: str, ndim: int) -> list[str]:
+    return [f"{name}{mark}idx{ndim}-ubyte{suffix}" for mark in "-." for suffix in ("", ".gz")]
+
+
+def _existing(folder: pathlib.Path, spellings: list[str]) -> pathlib.Path | None:
+    return next((folder / spelling for spelling in spellings if (folder / spelling).is_file()), None)
 
 
 def _read_idx(path: pathlib.Path, ndim: int) -> np.ndarray:

@@ -3,9 +3,11 @@
 import argparse
 import json
 import math
-import sys
+import os
+from collections.abc import Sequence
 
-from fastfnn import atomic, outputs, validation
+from fastfnn import atomic, streams, validation
+from fastfnn.cli import paths
 from fastfnn.cli.arguments import Commands, layer_sizes, names
 
 ROUNDS = 7
@@ -82,12 +84,21 @@ def add_to(commands: Commands) -> None:
     add("--presets", type=names, metavar="NAME[,NAME...]", default=DEFAULT_PRESETS, help=presets_help)
     add("--step", action="store_true", help="time a training step of TabM-mini, beside PyTorch's with --peers tabm")
     bench.set_defaults(run=_bench)
+    paths.register(bench, reads={"--before": paths.a_file, "--data": _tables}, writes=("--json", "--plot"))
+
+
+def _tables(options: argparse.Namespace, names: Sequence[str]) -> Sequence[os.PathLike[str]]:
+    """Return the files of tables, for the register of paths."""
+    if not options.tabular or not names:
+        return []
+    from fastfnn.bench.tabular import data
+
+    return [data.find(name, options.data_folder) for name in names]
 
 
 def _bench(options: argparse.Namespace) -> int:
     from fastfnn.bench import cases, report, runner
 
-    outputs.check(options, "json", "plot")
     _check_modes(options)
     if options.tabular:
         from fastfnn.bench.tabular import command as tabular
@@ -116,7 +127,7 @@ def _bench(options: argparse.Namespace) -> int:
         rounds=ROUNDS if options.rounds is None else validation.integer("--rounds", options.rounds, 1),
         seconds=options.seconds,
         threads=options.threads,
-        say=lambda line: print(line, file=sys.stderr, flush=True),
+        say=streams.tell,
     )
     print(report.table(result))
     if "json" in options:

@@ -1,12 +1,12 @@
 """`fastfnn compile`: the kernels are compiled ahead of their first use."""
 
 import argparse
-import sys
 import time
 
 import numba
 
-from fastfnn import backend
+from fastfnn import backend, streams
+from fastfnn.cli import paths
 from fastfnn.cli.arguments import Commands
 
 ERASE_TO_END = "\x1b[K"  # of the line, in a terminal
@@ -29,6 +29,7 @@ def add_to(commands: Commands) -> None:
         help="dtypes of the networks that will use them (default: float32)",
     )
     compile_ahead.set_defaults(run=_compile)
+    paths.register(compile_ahead, shown=False)
 
 
 def _compile(options: argparse.Namespace) -> None:
@@ -43,16 +44,16 @@ def _compile(options: argparse.Namespace) -> None:
             if folder is None:
                 raise OSError("there is no folder for the cache that can be written to: name one by NUMBA_CACHE_DIR")
             compiled += 1
-            if sys.stderr.isatty():
+            if streams.is_terminal(streams.errors()):
                 line = f"{dtype}: compiling kernel {kernel.number} of {kernel.total}, {kernel.name}"
-                print(f"\r{line}{ERASE_TO_END}", end="", file=sys.stderr, flush=True)
+                print(f"\r{line}{ERASE_TO_END}", end="", file=streams.errors(), flush=True)
 
         try:
             with backend.on_compilation(show):
                 backend.compile_kernels(dtype)
         finally:
-            if compiled and sys.stderr.isatty():
-                print(f"\r{ERASE_TO_END}", end="", file=sys.stderr, flush=True)
+            if compiled and streams.is_terminal(streams.errors()):
+                print(f"\r{ERASE_TO_END}", end="", file=streams.errors(), flush=True)
         seconds = time.perf_counter() - start
         print(f"{dtype}: compiled {compiled} kernels in {seconds:.1f} s" if compiled else f"{dtype}: already compiled")
     print(f"cache: {folder or 'complete, and read-only'}")

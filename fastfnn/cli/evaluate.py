@@ -4,8 +4,7 @@ import argparse
 import json
 from typing import Any
 
-from fastfnn import outputs
-from fastfnn.cli import arguments
+from fastfnn.cli import arguments, paths
 from fastfnn.cli.arguments import Commands
 
 MOST_IN_TEXT = 20  # classes of a confusion matrix that is printed
@@ -34,13 +33,14 @@ def add_to(commands: Commands) -> None:
     add("--threads", type=int, metavar="N", help="most threads to use (default: all cores)")
     arguments.add_format(add)
     evaluate.set_defaults(run=_evaluate)
+    reads = {"MODEL": paths.a_file, "ROWS": paths.samples, "--target": paths.array}
+    paths.register(evaluate, reads=reads, writes=("--plot",))
 
 
 def _evaluate(options: argparse.Namespace) -> None:
     from fastfnn.cli import models
     from fastfnn.tables import scores
 
-    outputs.check(options, "plot")
     net = models.loaded(options)
     found = scores.measured(net, models.parts(net, options, with_target=True))
     summary = found.summary()

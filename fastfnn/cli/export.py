@@ -3,7 +3,8 @@
 import argparse
 from typing import Any
 
-from fastfnn import files, network, outputs
+from fastfnn import files, network
+from fastfnn.cli import paths
 from fastfnn.cli.arguments import Commands
 
 
@@ -20,10 +21,10 @@ def add_to(commands: Commands) -> None:
     export.add_argument("model", metavar="MODEL", help="a file that fastfnn train --out wrote")
     export.add_argument("--onnx", metavar="FILE", required=True, help="the file to write")
     export.set_defaults(run=_export)
+    paths.register(export, reads={"MODEL": paths.a_file}, writes=("--onnx",))
 
 
 def _export(options: argparse.Namespace) -> None:
-    outputs.check(options, "onnx")
     if files.format_of(options.model) == files.TABULAR_FORMAT:
         raise ValueError(
             f"{options.model} must hold a plain network, got a tabular one: fastfnn train --preset plain makes a model "

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from fastfnn import backend, files, network, options
+from fastfnn.cli import paths
 from fastfnn.cli.arguments import Commands
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def add_to(commands: Commands) -> None:
     info.add_argument("model", metavar="MODEL", nargs="?", help="a file that fastfnn train --out wrote")
     info.add_argument("--json", action="store_true", help="print one JSON object instead of text; needs MODEL")
     info.set_defaults(run=_info)
+    paths.register(info, reads={"MODEL": paths.a_file})
 
 
 def _info(given: argparse.Namespace) -> None:

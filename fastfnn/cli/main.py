@@ -9,8 +9,8 @@ import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
-from fastfnn import __version__, interruption
-from fastfnn.cli import bench, compile, evaluate, export, info, launcher, predict, ranks, train
+from fastfnn import __version__, interruption, streams
+from fastfnn.cli import bench, compile, evaluate, export, info, launcher, paths, predict, ranks, train
 
 EXIT_DIVERGED = 1
 EXIT_BAD_INPUT = 2
@@ -44,15 +44,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         written, 130 after Ctrl-C, 143 after SIGTERM; 1 if `bench --neighbours` finds a call that takes more than is
         promised. Without a message 141 if the reader of the output has gone, as `head` does.
     """
-    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    with streams.complete():
+        return _run(sys.argv[1:] if arguments is None else list(arguments))
+
+
+def _run(arguments: list[str]) -> int:
+    """Run a command line and return its exit status."""
     launch = launcher.found() if arguments[:1] == ["train"] and "--alone" not in arguments else None
     rank = None if launch is None else launch.rank
     options = _parser(silent=bool(rank)).parse_args(arguments, argparse.Namespace(launch=launch))
     try:
         with interruption.heeded(rank), _warnings_in_a_line(options.command, silent=bool(rank)):
+            if launch is None:  # else the ranks do it together
+                paths.check(options)
             status: int = options.run(options) or 0
-            if sys.stdout is not None:  # a program may be started without one
-                sys.stdout.flush()
+            streams.output().flush()
             return status
     except interruption.Terminated as stop:
         status, message = EXIT_TERMINATED, f"terminated{stop}"
@@ -67,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, TypeError, OSError, ImportError, OverflowError, MemoryError) as error:
         status, message = EXIT_BAD_INPUT, str(error) or "out of memory"
     if message and not rank:
-        print(f"fastfnn {options.command}: {' '.join(message.splitlines())}", file=sys.stderr)
+        streams.tell(f"fastfnn {options.command}: {' '.join(message.splitlines())}")
     if launch is not None and status in (EXIT_INTERRUPTED, EXIT_TERMINATED):
         ranks.end_all(status)
     return status
@@ -111,7 +117,7 @@ def _warnings_in_a_line(command: str, silent: bool) -> Iterator[None]:
 
     def show(message: Any, *place: Any, **more: Any) -> None:
         if not silent:
-            print(f"fastfnn {command}: warning: {' '.join(str(message).splitlines())}", file=sys.stderr)
+            streams.tell(f"fastfnn {command}: warning: {' '.join(str(message).splitlines())}")
 
     logger = logging.getLogger("fastfnn")
     before, warnings.showwarning = (warnings.showwarning, logger.disabled), show
@@ -126,5 +132,5 @@ def _forget_output() -> None:
     """Let the interpreter flush standard output at its end without another error."""
     with contextlib.suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
+        os.dup2(nowhere, streams.output().fileno())
         os.close(nowhere)

@@ -5,14 +5,13 @@ import contextlib
 import csv
 import io
 import itertools
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TextIO
 
 import numpy as np
 
-from fastfnn import atomic, outputs
-from fastfnn.cli import arguments
+from fastfnn import atomic, streams
+from fastfnn.cli import arguments, paths
 from fastfnn.cli.arguments import Commands
 
 
@@ -31,16 +30,16 @@ def add_to(commands: Commands) -> None:
     rows_help = "a table: CSV, Parquet, .npy or .npz; - or nothing is CSV from standard input"
     add("rows", metavar="ROWS", nargs="?", default="-", help=rows_help)
     add("--proba", action="store_true", help="also the probability of each class")
-    add("--out", metavar="FILE", help="write to a file instead of standard output")
+    add("--out", metavar="FILE", help="write to a file; - is standard output (default)")
     add("--threads", type=int, metavar="N", help="most threads to use (default: all cores)")
     arguments.add_format(add)
     predict.set_defaults(run=_predict)
+    paths.register(predict, reads={"MODEL": paths.a_file, "ROWS": paths.samples}, writes=("--out",), dash=True)
 
 
 def _predict(options: argparse.Namespace) -> None:
     from fastfnn.cli import models
 
-    outputs.check(options, "out")
     net = models.loaded(options)
     proba = "proba" in options
     if proba and net.labels is None:
@@ -61,7 +60,7 @@ def _predict(options: argparse.Namespace) -> None:
 
     predicted = lines()
     first = next(predicted)  # nothing is written before it is known that rows can be predicted
-    with _output(getattr(options, "out", None)) as stream:
+    with _output(getattr(options, "out", streams.DASH)) as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(["prediction", *names])
         for rows in itertools.chain([first], predicted):
@@ -76,10 +75,10 @@ def texts(values: np.ndarray) -> list[str]:
 
 
 @contextlib.contextmanager
-def _output(path: str | None) -> Iterator[TextIO]:
+def _output(path: str) -> Iterator[TextIO]:
     """Yield standard output, or a file that is there only once all of it has been written."""
-    if path is None:
-        yield sys.stdout
+    if path == streams.DASH:
+        yield streams.output()
         return
     with atomic.replacing(path) as file:
         stream = io.TextIOWrapper(file, "utf-8", newline="", write_through=True)

@@ -9,8 +9,8 @@ import functools
 import pathlib
 from collections.abc import Callable
 
-from fastfnn import backend, outputs
-from fastfnn.cli import arguments, ranks
+from fastfnn import backend
+from fastfnn.cli import arguments, paths, ranks
 from fastfnn.cli.arguments import INIT_NAMES, Commands
 from fastfnn.cli.settings import DIGITS, MOST_PATIENT, TABLE
 from fastfnn.datasets import SHIPPED_NAME
@@ -118,6 +118,8 @@ def add_to(commands: Commands) -> None:
     add("--plot", metavar="FILE", help="save the curves of loss and accuracy, as PNG, PDF, SVG, ...")
     add("--quiet", action="store_true", help="print only the result")
     train.set_defaults(run=_train)
+    reads = {"DATA": paths.samples, "--target": paths.array, "--valid": paths.number_or_file}
+    paths.register(train, reads=reads, writes=("--out", "--plot", "--log"))
 
 
 def _defaults(name: str) -> str:
@@ -135,8 +137,8 @@ def _defaults(name: str) -> str:
 def _train(options: argparse.Namespace) -> None:
     processes = ranks.joined(options)
     with processes.agreed():
-        if processes.first:
-            outputs.check(options, "out", "plot", "log")
+        if options.launch is not None and processes.first:  # `main` checks those of a process by itself
+            paths.check(options)
         if "threads" in options:
             backend.set_num_threads(options.threads)
         train = _training(options, processes)

@@ -1,12 +1,11 @@
 """`fastfnn train` on images: the digits in the package, or a folder of IDX files."""
 
 import argparse
-import sys
 from typing import Any
 
 import numpy as np
 
-from fastfnn import datasets, interruption, outputs
+from fastfnn import datasets, interruption, outputs, streams
 from fastfnn.callbacks import CSVLogger
 from fastfnn.cli.ranks import Processes
 from fastfnn.cli.settings import DIGITS, Settings, chosen, fit
@@ -27,7 +26,7 @@ def run(options: argparse.Namespace, processes: Processes) -> None:
     def show(net: FNN, history: History) -> None:
         print(epoch_line(history, settings.epochs))
 
-    with_bar = not quiet and sys.stderr.isatty()  # which prints the lines above it
+    with_bar = not quiet and streams.is_terminal(streams.errors())  # which prints the lines above it
     callbacks: list[Any] = [CSVLogger(options.log)] if "log" in options and processes.first else []
     callbacks += [] if quiet or with_bar else [show]
     with interruption.rescue(out if processes.first else None, net.save, interruption.changed(net)):

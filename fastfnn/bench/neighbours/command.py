@@ -4,10 +4,9 @@ import argparse
 import json
 import math
 import pathlib
-import sys
 from typing import Any
 
-from fastfnn import validation
+from fastfnn import atomic, streams, validation
 from fastfnn.bench.cases import TOLERANCE
 from fastfnn.bench.neighbours import calls, report, runner, states
 
@@ -33,11 +32,11 @@ def run(options: argparse.Namespace) -> int:
         rounds=ROUNDS if options.rounds is None else validation.integer("--rounds", options.rounds, 1),
         seconds=options.seconds,
         before=_earlier(options.before) if options.before else None,
-        say=lambda line: print(line, file=sys.stderr, flush=True),
+        say=streams.tell,
     )
     print(report.table(result))
     if "json" in options:
-        pathlib.Path(options.json).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        atomic.replace(options.json, f"{json.dumps(result, indent=1)}\n".encode())
         print(f"measurements: {options.json}")
     return EXIT_BROKEN if result["broken"] and not options.no_fail else 0
 

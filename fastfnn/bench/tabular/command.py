@@ -3,10 +3,9 @@
 import argparse
 import json
 import math
-import sys
 from typing import Any
 
-from fastfnn import atomic, validation
+from fastfnn import atomic, streams, validation
 from fastfnn.bench.tabular import learners, report, step
 
 ROUNDS = 7
@@ -44,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
         seeds=seeds,
         target=options.target,
         threads=options.threads,
-        say=say,
+        say=streams.tell,
     )
     result["step"] = _step(options, peers, rounds) if options.step else None
     if result["step"]:
@@ -61,8 +60,6 @@ def run(options: argparse.Namespace) -> int:
 
 def _step(options: argparse.Namespace, peers: tuple[str, ...], rounds: int) -> dict[str, Any]:
     names = (step.OURS, *(step.TORCH if "tabm" in peers else ()))
-    return step.run(step.StepCase(), names, rounds=rounds, seconds=options.seconds, threads=options.threads, say=say)
-
-
-def say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    return step.run(
+        step.StepCase(), names, rounds=rounds, seconds=options.seconds, threads=options.threads, say=streams.tell
+    )
