@@ -70,6 +70,16 @@ def did_you_mean(value: str, names: Iterable[str], others: Mapping[str, str] | N
     return f"; did you mean {known[similar[0]]!r}?" if similar else ""
 
 
+def repeated(names: Iterable[str]) -> str | None:
+    """Return the first name that comes a second time, None if all differ."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    return None
+
+
 def _key(name: str) -> str:
     """Return a name without what does not count."""
     return re.sub(r"[-_\s]", "", name).lower()

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import struct
 import zipfile
-from collections.abc import Sequence
+import zlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -57,9 +59,8 @@ def mapped(path: Any) -> np.ndarray:
 def together(path: Any, names: Sequence[str]) -> list[np.ndarray]:
     """Return the arrays of these names in a .safetensors file, as memory maps, or in a .npz file, read."""
     if suffix(path) == ".npz":
-        _check_names(path, names, _members(path))
-        with np.load(path, allow_pickle=False) as archive:
-            return [archive[name] for name in names]
+        _check_names(path, names, members(path))
+        return archived(path, names)
     header, start = _safetensors_header(path)
     _check_names(path, names, header)
     return [_tensor(path, name, header[name], start) for name in names]
@@ -69,17 +70,29 @@ def shapes(path: Any, names: Sequence[str]) -> list[tuple[int, ...]]:
     """Return the shapes of the arrays that `together` returns, without reading them."""
     if suffix(path) != ".npz":
         return [array.shape for array in together(path, names)]
-    _check_names(path, names, _members(path))
-    with zipfile.ZipFile(path) as archive:
+    _check_names(path, names, members(path))
+    with zipfile.ZipFile(path) as archive, _explained(path):
         return [_shape_in(archive, name) for name in names]
 
 
-def _members(path: Any) -> list[str]:
+def members(path: Any) -> list[str]:
     """Return the names of the arrays in a .npz file."""
+    with _explained(path), zipfile.ZipFile(path) as archive:
+        return [name.removesuffix(".npy") for name in archive.namelist()]
+
+
+def archived(path: Any, names: Sequence[str]) -> list[np.ndarray]:
+    """Return the arrays of these names in a .npz file, read."""
+    with _explained(path), np.load(path, allow_pickle=False) as archive:
+        return [archive[name] for name in names]
+
+
+@contextlib.contextmanager
+def _explained(path: Any) -> Iterator[None]:
+    """Let an error about what a .npz file holds name the file."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            return [name.removesuffix(".npy") for name in archive.namelist()]
-    except zipfile.BadZipFile as error:
+        yield
+    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, KeyError, NotImplementedError, RuntimeError) as error:
         raise ValueError(f"{path} is no .npz file that can be read: {error}") from error
 
 

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from fastfnn import parquet
 from fastfnn.digests import file_digest
+from fastfnn.names import repeated
 from fastfnn.sources import files
 from fastfnn.sources.base import Chunk, Draw, Source
 
@@ -47,7 +49,8 @@ class ParquetSource(Source):
     OSError
         If a file cannot be read.
     TypeError, ValueError
-        If an argument has a wrong type or value, a file is no Parquet file, or it lacks a column.
+        If an argument has a wrong type or value, there are no files, or one is no Parquet file, lacks a column or has
+        two of its name.
 
     Notes
     -----
@@ -88,27 +91,35 @@ class ParquetSource(Source):
     ) -> None:
         super().__init__(window=window, shuffle=shuffle)
         self._paths = _files(paths)
+        if not self._paths:
+            where = f" in the folder {paths}" if files.is_path(paths) else ""
+            raise ValueError(f"paths must be at least one file {' or '.join(parquet.SUFFIXES)}, got none{where}")
         self._targets_of = [target] if isinstance(target, str) else _names("target", target)
         self._one_target = isinstance(target, str)
         self._weight = sample_weight
         others = [*self._targets_of, *([] if sample_weight is None else [sample_weight])]
+        wanted = None if features is None else _names("features", features)
         self._groups: list[tuple[str, int, int]] = []  # path, number and first row of each row group
         self.samples = 0
         for path in self._paths:
             metadata, columns = _metadata(path)
-            if features is None:
-                features = [name for name in columns if name not in others]
-            missing = [name for name in (*_names("features", features), *others) if name not in columns]
+            if wanted is None:
+                wanted = [name for name in columns if name not in others]
+            missing = [name for name in (*wanted, *others) if name not in columns]
             if missing:
                 raise ValueError(f"{path} must have the column {missing[0]!r}, got {', '.join(columns)}")
+            if twice := repeated(name for name in columns if name in wanted or name in others):
+                raise ValueError(f"{path} has more than one column {twice!r}: the names of its columns must differ")
             first = 0
             for group in range(metadata.num_row_groups):
                 self._groups.append((path, group, first))
                 first += metadata.row_group(group).num_rows
             self.samples += first
-        self.features = _names("features", features)
+        self.features = wanted or []
         if not self.samples or not self.features:
-            raise ValueError(f"paths must hold at least one row of one feature, got {self.samples} of {self.features}")
+            found = f"got {self.samples} rows of {self.features}"
+            where = ", ".join(self._paths[:3])
+            raise ValueError(f"paths must hold at least one row of one feature, {found} in {where}")
 
     def chunks(self) -> Iterator[Chunk]:
         """Yield the row groups in order, see `Source.chunks`.
@@ -149,6 +160,8 @@ class ParquetSource(Source):
 def _names(argument: str, value: Any) -> list[str]:
     if isinstance(value, str) or not isinstance(value, Sequence) or not all(isinstance(name, str) for name in value):
         raise TypeError(f"{argument} must be a sequence of str, got {value!r}")
+    if twice := repeated(value):
+        raise ValueError(f"{argument} must name each column once, got {twice!r} twice")
     return list(value)
 
 
@@ -160,28 +173,16 @@ def _files(paths: Any) -> list[str]:
     path = os.fspath(paths)
     if not os.path.isdir(path):
         return [path]
-    return [os.path.join(path, name) for name in sorted(os.listdir(path)) if files.suffix(name) in (".parquet", ".pq")]
-
-
-def _opened(path: str) -> Any:
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError as error:
-        raise ImportError("ParquetSource needs pyarrow: pip install 'fastfnn[tables]'") from error
-    try:
-        return pq.ParquetFile(path, memory_map=True)
-    except pa.ArrowInvalid as error:
-        raise ValueError(f"{path} is no Parquet file that can be read: {error}") from error
+    return [os.path.join(path, name) for name in sorted(os.listdir(path)) if files.suffix(name) in parquet.SUFFIXES]
 
 
 def _metadata(path: str) -> tuple[Any, list[str]]:
-    with _opened(path) as file:
+    with parquet.opened(path) as file:
         return file.metadata, file.schema_arrow.names
 
 
 def _row_group(path: str, group: int, columns: list[str]) -> Any:
-    with _opened(path) as file:
+    with parquet.opened(path) as file:
         return file.read_row_group(group, columns=columns, use_threads=False)  # the other threads train
 
 
@@ -192,7 +193,8 @@ def _column(table: Any, name: str, path: str, first: int, numbers: bool = True) 
     # A missing number among targets is NaN: some losses take it, and the others' check tells where it is.
     if column.null_count and not (is_target and str(column.type) in FLOATS):
         raise ValueError(f"column {name!r} must have no missing values, got {column.null_count} in {where}")
-    values: np.ndarray = column.to_numpy()
+    with parquet.explained(path):
+        values: np.ndarray = column.to_numpy()
     if numbers and values.dtype.kind not in "biuf":
         raise TypeError(f"column {name!r} must hold real numbers, got {column.type} in {where}")
     return values

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from fastfnn.tables import stored
+from fastfnn.tables import columns, stored
 from fastfnn.tables.target import Target
 
 
@@ -159,11 +159,11 @@ class BaseModel(ABC):
         frame = self._named(frame)
         return self._computed(frame) if len(frame) else np.empty((0, self.about.outputs), self._dtype)
 
-    @staticmethod
-    def _named(frame: pd.DataFrame) -> pd.DataFrame:
-        """Return a frame of pandas whose columns have names."""
+    def _named(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Return a frame of pandas whose columns have names, those of the model among them."""
         if hasattr(frame, "to_pandas"):  # of polars or pyarrow
             frame = frame.to_pandas()
         if not all(isinstance(name, str) for name in frame.columns):  # of an array
             frame = frame.set_axis([str(name) for name in frame.columns], axis="columns")
+        columns.check_names(frame, self.columns)  # of a frame without rows, too
         return frame

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from fastfnn.names import did_you_mean
+from fastfnn.names import did_you_mean, repeated
 from fastfnn.tabular.reading import check_types, microseconds
 
 MAX_CATEGORIES = 100  # of a column; each is an input of the network
@@ -258,9 +258,8 @@ def check_names(frame: pd.DataFrame, wanted: Sequence[str]) -> None:
         others = [name for name in present if name not in wanted]
         hint = did_you_mean(absent[0], others).replace("did you mean", "is it the column")
         raise ValueError(f"the table must have the column {', '.join(map(repr, absent[:5]))}{hint}")
-    twice = [name for name in wanted if present.count(name) > 1] if len(set(present)) < len(present) else []
-    if twice:
-        raise ValueError(f"the table must have the column {twice[0]!r} once")
+    if twice := repeated(name for name in present if name in wanted):
+        raise ValueError(f"the table must have the column {twice!r} once")
 
 
 def check_complete(frame: pd.DataFrame, used: Sequence[str], hint: str) -> None:

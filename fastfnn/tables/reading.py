@@ -5,23 +5,24 @@ the columns mean.
 """
 
 import bz2
-import collections
 import contextlib
 import csv
 import gzip
 import io
+import itertools
 import lzma
+import math
 import pathlib
 import re
 import warnings
-import zipfile
 from collections.abc import Collection, Iterator
 from typing import IO, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from fastfnn import names, streams
+from fastfnn import names, parquet, streams
+from fastfnn.sources import files
 from fastfnn.streams import DASH
 from fastfnn.tables.columns import listed
 
@@ -29,7 +30,6 @@ PART_ROWS = 1 << 16  # rows of a part: large enough that the time of a call does
 
 OPENERS: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 SEPARATORS = {".tsv": "\t", ".tab": "\t"}
-PARQUET = (".parquet", ".pq")
 ARRAYS = (".npy", ".npz")
 
 
@@ -77,7 +77,7 @@ def read_with_target(
         target = "t"
     frame = read(path, form, text)
     if not len(frame):
-        raise ValueError(f"{name_of(path)} has names of columns and no rows")
+        raise ValueError(f"{name_of(path)} has no rows")
     if target is None:
         raise ValueError(f"--target must name the column to predict: {listed(list(frame.columns))}")
     if suffix == ".npy" and target.lower().endswith(".npy"):
@@ -123,7 +123,7 @@ def _parts(path: str, form: Format, text: Collection[str], rows: int | None) -> 
         frame = _arrays(path, suffix)
         step = rows or max(len(frame), 1)
         yield from (frame.iloc[first : first + step] for first in range(0, max(len(frame), 1), step))
-    elif suffix in PARQUET:
+    elif suffix in parquet.SUFFIXES:
         yield from _parquet(path, rows)
     else:
         yield from _csv(path, form, text, rows)
@@ -156,9 +156,8 @@ def _csv(path: str, form: Format, text: Collection[str], rows: int | None) -> It
 
 
 def _check_header(name: str, header: list[str], separator: str) -> None:
-    twice = [column for column, count in collections.Counter(header).items() if count > 1]
-    if twice:
-        raise ValueError(f"{name} has more than one column {twice[0]!r}: the names in its first line must differ")
+    if twice := names.repeated(header):
+        raise ValueError(f"{name} has more than one column {twice!r}: the names in its first line must differ")
     if len(header) == 1:
         for other, spelled in ((";", "';'"), ("\t", r"$'\t'")):
             if other in header[0] and other != separator:
@@ -227,25 +226,17 @@ def _opened(path: str, encoding: str) -> Iterator[IO[str]]:
 
 
 def _parquet(path: str, rows: int | None) -> Iterator[pd.DataFrame]:
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError as error:
-        raise ImportError("Parquet files need pyarrow: pip install 'fastfnn[tables]'") from error
-    with open(path, "rb") as file:
-        try:
-            source = pq.ParquetFile(file)
-            first = 0
-            for batch in source.iter_batches(rows or max(source.metadata.num_rows, 1)):
-                part = pa.Table.from_batches([batch]).to_pandas()
-                part.columns = [str(column) for column in part.columns]
-                part.index = pd.RangeIndex(first, first + len(part))
-                first += len(part)
-                yield part
-        except pa.ArrowException as error:
-            raise ValueError(f"{path} is no Parquet file that can be read: {error}") from error
-    if not first:
-        raise ValueError(f"{path} has no rows")
+    with parquet.opened(path) as source:
+        if twice := names.repeated(map(str, source.schema_arrow.names)):
+            raise ValueError(f"{path} has more than one column {twice!r}: the names of its columns must differ")
+        empty = [] if source.metadata.num_rows else [source.schema_arrow.empty_table()]
+        first = 0
+        for table in itertools.chain(empty, source.iter_batches(rows or max(source.metadata.num_rows, 1))):
+            part = table.to_pandas()
+            part.columns = [str(column) for column in part.columns]
+            part.index = pd.RangeIndex(first, first + len(part))
+            first += len(part)
+            yield part
 
 
 # Arrays
@@ -254,21 +245,16 @@ def _parquet(path: str, rows: int | None) -> Iterator[pd.DataFrame]:
 def _arrays(path: str, suffix: str) -> pd.DataFrame:
     if suffix == ".npy":
         return array_frame(path, load_array(path))
-    try:
-        with open(path, "rb") as content, np.lib.npyio.NpzFile(content) as file:
-            held = file.files
-            if "x" not in held:
-                raise ValueError(f"{path} must hold the arrays x, of samples, and t, of targets; got {listed(held)}")
-            frame = array_frame(f"x of {path}", file["x"])
-            if "t" in held:
-                t = file["t"]
-                if t.ndim == 2 and t.shape[1] == 1:
-                    t = t[:, 0]
-                if t.shape != (len(frame),):
-                    raise ValueError(f"t of {path} must have shape ({len(frame)},), got {t.shape}")
-                frame["t"] = t
-    except (zipfile.BadZipFile, AttributeError) as error:  # np.load returns the array of a file .npy
-        raise ValueError(f"{path} is no file .npz of NumPy that can be read") from error
+    held = files.members(path)
+    if "x" not in held:
+        raise ValueError(f"{path} must hold the arrays x, of samples, and t, of targets; got {listed(held)}")
+    x, *others = files.archived(path, [name for name in ("x", "t") if name in held])
+    frame = array_frame(f"x of {path}", x)
+    for t in others:
+        column = t[:, 0] if t.ndim == 2 and t.shape[1] == 1 else t
+        if column.shape != (len(frame),):
+            raise ValueError(f"t of {path} must have shape ({len(frame)},), got {t.shape}")
+        frame["t"] = column
     return frame
 
 
@@ -285,7 +271,8 @@ def array_frame(name: str, array: np.ndarray) -> pd.DataFrame:
     """Return an array of numbers with at least two axes as a frame, without a copy."""
     if array.dtype.kind not in "biuf":
         raise ValueError(f"{name} must hold real numbers, got dtype {array.dtype}")
-    if array.ndim < 2 or not array.size:
+    width = math.prod(array.shape[1:])
+    if array.ndim < 2 or not width:
         raise ValueError(f"{name} must have shape (rows, columns), got {array.shape}")
-    rows = array.reshape(len(array), -1)
+    rows = array.reshape(len(array), width)
     return pd.DataFrame(rows, columns=[str(i) for i in range(rows.shape[1])], copy=False)
