@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
 
-from fastfnn import validation
+from fastfnn import streams, validation
 from fastfnn.callbacks import states
 from fastfnn.callbacks.base import Callback
 from fastfnn.callbacks.monitoring import LEVEL_OF_USER, checked_mode, checked_monitor, improves, last_value
@@ -124,7 +123,7 @@ class EarlyStopping(Callback):
                 _copy_arrays(_trained_arrays(net), self._weights)
                 raise
         elif history.epochs:
-            warnings.warn(never_finite(self.monitor), RuntimeWarning, stacklevel=LEVEL_OF_USER)
+            streams.warn(never_finite(self.monitor), RuntimeWarning, stacklevel=LEVEL_OF_USER)
         self._weights = []
 
     def _restart(self) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import string
-import warnings
 from typing import Any, ClassVar
 
-from fastfnn import validation
+from fastfnn import streams, validation
 from fastfnn.callbacks import states
 from fastfnn.callbacks.base import Callback
 from fastfnn.callbacks.monitoring import LEVEL_OF_USER, checked_mode, checked_monitor, improves, last_value
@@ -114,7 +113,7 @@ class ModelCheckpoint(Callback):
         """Warn if nothing was the best."""
         if self.monitor is not None and self.best is None and history.epochs:
             told = f"{self.monitor} was not finite after any epoch: no network was saved to {self.path}"
-            warnings.warn(told, RuntimeWarning, stacklevel=LEVEL_OF_USER)
+            streams.warn(told, RuntimeWarning, stacklevel=LEVEL_OF_USER)
 
     def state(self) -> dict[str, Any]:
         """Return what was best, and the last file."""

@@ -339,7 +339,7 @@ class BaseMLP(NetworkEstimator):
                 told = "training diverged: the weights are those of the best validation score before"
             net._flat[...], net._statistics[...] = self._best
         if told and training.warns:
-            warnings.warn(told, ConvergenceWarning, stacklevel=LEVEL_OF_USER)
+            streams.warn(told, ConvergenceWarning, stacklevel=LEVEL_OF_USER)
 
     def _prepared_descent(
         self, net: FNN, data: Data, given: tuple[Any, Any], eval_set: Any, incremental: bool,

@@ -9,12 +9,12 @@ from __future__ import annotations
 import itertools
 import math
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from fastfnn import streams
 from fastfnn.callbacks import Callback, call_after_epoch
 from fastfnn.divergence import DivergenceError
 from fastfnn.fitting import Pace, epoch_losses
@@ -150,7 +150,7 @@ class Training:
         for watcher in watchers:
             watcher.end(self.network, self.history)
         if not self._improved:
-            warnings.warn(never_finite("the validation score"), RuntimeWarning, stacklevel=LEVEL_OF_USER)
+            streams.warn(never_finite("the validation score"), RuntimeWarning, stacklevel=LEVEL_OF_USER)
         self.ended = True
 
     def release(self) -> None:
