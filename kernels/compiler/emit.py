@@ -51,13 +51,13 @@ def emitted_by(emit: Callable[..., Any]) -> Any:
     return decorate
 
 
-def call_function(builder: ir.IRBuilder, name: str, result: ir.Type, *arguments: Any) -> Any:
+def call_function(builder: Any, name: str, result: Any, *arguments: Any) -> Any:
     """Call a function of LLVM's or of the C library, by its name; the types are those of the arguments."""
     kind = ir.FunctionType(result, [argument.type for argument in arguments])
     return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), arguments)
 
 
-def read_register(builder: ir.IRBuilder, name: str) -> Any:
+def read_register(builder: Any, name: str) -> Any:
     """Read a register of 64 bits of the processor that code is compiled for; LLVM ends the process if it has none."""
     register = builder.module.add_metadata([ir.MetaDataString(builder.module, name)])
     kind = ir.FunctionType(ir.IntType(64), [ir.MetaDataType()])
