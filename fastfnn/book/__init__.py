@@ -11,7 +11,7 @@ then imports layers that run on the kernels. They have the names, the arguments 
 fastfnn corrects it; each module says what it takes from the book.
 
 `dataset.mnist` is the book's own where Python finds it. Where it does not, `load_mnist` loads the digits of this
-package, 8,000 for training and 2,000 for test.
+package, 8,000 for training and 2,000 for test, and says so.
 
 References
 ----------

@@ -22,7 +22,7 @@ RTOL = 1e-12  # a few operations in float64
 
 FUNCTIONS = {
     "np", "identity_function", "step_function", "sigmoid", "sigmoid_grad", "relu", "relu_grad", "softmax",
-    "sum_squared_error", "cross_entropy_error", "softmax_loss",
+    "sum_squared_error", "mean_squared_error", "cross_entropy_error", "softmax_loss",
 }  # fmt: skip
 LAYERS = FUNCTIONS | {
     "im2col", "col2im", "Relu", "Sigmoid", "Affine", "SoftmaxWithLoss", "Dropout", "BatchNormalization", "Convolution",
@@ -50,6 +50,7 @@ SIGNATURES = {  # arguments with their defaults; of classes those of the constru
     "functions.relu_grad": "x",
     "functions.softmax": "x",
     "functions.sum_squared_error": "y t",
+    "functions.mean_squared_error": "y t",
     "functions.cross_entropy_error": "y t",
     "functions.softmax_loss": "X t",
     "gradient.numerical_gradient": "f x",
@@ -155,7 +156,8 @@ def test_softmax_and_squares():
     power = np.exp(x)
     np.testing.assert_allclose(functions.softmax(x), power / power.sum(axis=1, keepdims=True), rtol=RTOL)
     np.testing.assert_allclose(functions.softmax(x[0]), power[0] / power[0].sum(), rtol=RTOL)
-    np.testing.assert_allclose(functions.sum_squared_error(x, 2 * x), np.sum(x**2) / 2, rtol=RTOL)
+    for squares in (functions.sum_squared_error, functions.mean_squared_error):  # the latter is the older name
+        np.testing.assert_allclose(squares(x, 2 * x), np.sum(x**2) / 2, rtol=RTOL)
 
 
 LABELS = np.array([2, 0, 3])

@@ -1,6 +1,7 @@
 """`python -m fastfnn.book` and `import fastfnn.book` in processes of their own."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -10,6 +11,9 @@ from helpers import ROOT
 from programs import write
 
 from fastfnn.book import __main__ as command
+
+# What is said, in one line, where the book's own digits are not found.
+OTHER_DIGITS = r"fastfnn.book: .* the 10,000 digits of fastfnn, 8,000 .* 2,000 .*; for MNIST's 60,000 .*folder.*\n"
 
 # A program in the manner of the book: it adds the parent of the working folder to the path and reads a file from it.
 PROGRAM = """
@@ -55,7 +59,7 @@ def test_a_program_runs_from_its_own_folder_and_from_above(folder, script, own_d
         write(book, OWN_DATA)
         shapes = "(3, 2) (3,)"
     done = python("-m", "fastfnn.book", script, "--fast", cwd=book / folder)
-    assert done.stderr == ""
+    assert re.fullmatch("" if own_data else OTHER_DIGITS, done.stderr)
     want = f"__main__ ['program.py', '--fast'] 7 0.5 {shapes} numpy\nfastfnn.book.common.optimizer\n"
     assert (done.returncode, done.stdout) == (0, want)
 
@@ -105,3 +109,22 @@ def test_the_offered_digits_have_the_options_of_the_book(tmp_path):
     )
     done = python("-c", code, cwd=tmp_path)
     assert done.stdout == f"(8000, 1, 28, 28) {np.dtype(np.uint8)} (8000,)\n", done.stderr
+
+
+def test_the_other_digits_are_told_once_and_not_where_a_folder_is_named(data, tmp_path):
+    code = (
+        "import fastfnn.book, inspect\nfrom dataset.mnist import load_mnist\n"
+        f"(x, t), _ = load_mnist(folder={str(data)!r})\nprint(x.shape, flush=True)\n"
+        "load_mnist(), load_mnist(True)\nprint(*inspect.signature(load_mnist).parameters)"
+    )
+    done = python("-c", code, cwd=tmp_path)
+    assert done.stdout == "(30, 12)\nnormalize flatten one_hot_label folder\n"
+    assert re.fullmatch(OTHER_DIGITS, done.stderr)
+
+
+def test_without_standard_error_nothing_is_told(tmp_path):
+    code = (
+        "import sys\nsys.stderr = None\nimport fastfnn.book\n"
+        "from dataset.mnist import load_mnist\nprint(len(load_mnist()[0][0]))"
+    )
+    assert python("-c", code, cwd=tmp_path).stdout == "8000\n"

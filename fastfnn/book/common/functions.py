@@ -1,7 +1,8 @@
 """The book's `common.functions`, on the kernels.
 
 As in the book, `relu_grad` is 1 at 0, and `cross_entropy_error` turns rows of targets into labels and adds 1e-7 to the
-probabilities; see `fastfnn.functions` for what fastfnn has instead.
+probabilities; see `fastfnn.functions` for what fastfnn has instead. `mean_squared_error` is the name of
+`sum_squared_error` in the first printings: half the sum of the squares.
 """
 
 import numpy as np
@@ -14,6 +15,7 @@ from fastfnn.functions import identity_function, relu, sigmoid, sigmoid_grad, so
 __all__ = [
     "cross_entropy_error",
     "identity_function",
+    "mean_squared_error",
     "np",
     "relu",
     "relu_grad",
@@ -26,6 +28,8 @@ __all__ = [
 ]
 
 EPSILON = 1e-7
+
+mean_squared_error = sum_squared_error  # its name in the first printings
 
 
 def relu_grad(x: npt.ArrayLike) -> np.ndarray:
