@@ -69,6 +69,14 @@ def add_format(add: Callable[..., Any]) -> None:
     add("--sep", type=_separator, metavar="CHAR", default=argparse.SUPPRESS, help=sep_help)
     encoding_help = "encoding of a CSV file, such as cp932 or latin-1 (default: utf-8)"
     add("--encoding", metavar="NAME", default=argparse.SUPPRESS, help=encoding_help)
+    decimal_help = "character before the fraction of numbers (default: a point, or as in training)"
+    add("--decimal", metavar="CHAR", default=argparse.SUPPRESS, help=decimal_help)
+    thousands_help = "character between groups of three digits (default: a comma, a space or an apostrophe, or as in "
+    add("--thousands", metavar="CHAR", default=argparse.SUPPRESS, help=f"{thousands_help}training)")
+    na_help = "texts that mark missing values, besides those such as NA and nan (default: none, or as in training)"
+    add("--na-values", type=names, metavar="TEXT[,TEXT...]", default=argparse.SUPPRESS, help=na_help)
+    keep_help = "read NA, None, null and the like as texts: only what is empty, and --na-values, is missing"
+    add("--keep-na", action="store_true", default=argparse.SUPPRESS, help=keep_help)
 
 
 def _separator(text: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from fastfnn import backend, datasets, streams
+from fastfnn.cli.table import format_of
 from fastfnn.streams import DASH
 from fastfnn.tables import model, reading
 from fastfnn.tables.base import BaseModel
@@ -26,7 +27,8 @@ def loaded(options: argparse.Namespace) -> BaseModel:
 def parts(net: BaseModel, options: argparse.Namespace, *, with_target: bool) -> Iterator[pd.DataFrame]:
     """Yield the rows that the options name, in parts; with the target if predictions are to be compared with it."""
     path = options.rows
-    form = reading.Format(getattr(options, "sep", None), getattr(options, "encoding", "utf-8"))
+    form = format_of(options, net.written.format)
+    net.written = net.written._replace(format=form)  # texts of these rows are read like this
     if path == datasets.SHIPPED_NAME or (path != DASH and pathlib.Path(path).is_dir()):
         _, (x, t) = datasets.load_mnist(folder=None if path == datasets.SHIPPED_NAME else path)
         yield reading.array_frame(path, x).assign(**{net.target: t})

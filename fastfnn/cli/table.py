@@ -14,11 +14,23 @@ import numpy as np
 
 from fastfnn import validation
 from fastfnn.tables import columns, reading, target, training
+from fastfnn.tables.stored import OF_VALUES, Written
 from fastfnn.tables.target import Target
+from fastfnn.tabular import kinds
 
 if TYPE_CHECKING:
     import pandas as pd
 
+# By the option the kind of the columns that it names.
+KINDS = {"numbers": "number", "categories": "category", "dates": "date", "ignore": "ignore"}
+# What a user can do about a column that is left out, or may be something else.
+CURES = {
+    "number": "--numbers '{}' uses it as numbers", "category": "--categories '{}' uses it",
+    "decimal": "--decimal ',' reads numbers with a comma, --decimal . those with a point",
+    "zones": "give all of them a zone, or none", "plain": "a network of --preset default uses dates",
+}  # fmt: skip
+SILENCE = "--ignore '{}'"
+COMMAS = reading.Format()
 VALID = "0.1"  # of the rows are held out
 
 Say = Callable[[str], object]
@@ -34,6 +46,7 @@ class Table(NamedTuple):
     valid_frame: pd.DataFrame  # another table if the rows to measure on come from a file
     valid_rows: np.ndarray | None
     valid_source: str
+    written: Written
 
     @property
     def rows_line(self) -> str:
@@ -65,24 +78,23 @@ def read_table(
     Rows without a target are left out if `targets_may_miss`, otherwise the table is refused. Columns of dates are left
     out unless `with_dates`.
     """
-    form = reading.Format(getattr(options, "sep", None), getattr(options, "encoding", "utf-8"))
-    categories, ignored = getattr(options, "categories", ()), getattr(options, "ignore", ())
+    form = format_of(options)
+    categories = getattr(options, "categories", ())
     frame, name = reading.read_with_target(options.data, getattr(options, "target", None), form, categories)
-    for option, given in (("--categories", categories), ("--ignore", ignored)):
-        for column in given:
-            if column == name:
-                raise ValueError(f"{option} must not name the target {name!r}")
-            reading.find_column(frame, column, option)
+    wanted = _wanted(options, frame, name)
     say(f"{reading.name_of(options.data)}: {len(frame):,} rows, {len(frame.columns)} columns")
     # Row numbers have no gaps yet.
-    plan = columns.plan(frame.drop(columns=name), categories, ignored, with_dates=with_dates)
+    plan = columns.plan(frame.drop(columns=name), wanted, with_dates=with_dates, form=form.form)
+    frame = columns.cleaned(frame, plan.texts, plan.dates, form.form)
+    frame = frame.assign(**{name: reading.as_numbers(frame[name], form.form, marks=True)})
     frame = _with_targets(frame, name, targets_may_miss, say)
     about, line = target.infer(frame[name], getattr(options, "task", None))
     say(line)
     if "balanced" in options and about.labels is None:
         raise ValueError("--balanced is for classification")
     if not (plan.numbers or plan.categories or plan.dates):
-        raise ValueError(f"no column is left to predict {name!r} from: {_left_out(plan)}")
+        told = _warning(plan)
+        raise ValueError(f"no column is left to predict {name!r} from: {_left_out(plan)}{f'; {told}' if told else ''}")
 
     rows, valid_rows, valid_frame, source = np.arange(len(frame)), None, frame, "drawn at random"
     valid = getattr(options, "valid", VALID)
@@ -91,10 +103,34 @@ def read_table(
         raise ValueError("--patience needs rows for validation, and --valid is 0")
     if share is None:
         valid_frame, _ = reading.read_with_target(valid, name, form, (*categories, *plan.categories))
+        valid_frame = columns.cleaned(valid_frame, plan.texts, plan.dates, form.form)
         valid_rows, source = np.arange(len(valid_frame)), valid
     elif share:
         rows, valid_rows = training.split(frame[name], about, share, seed)
-    return Table(frame, about, plan, rows, valid_frame, valid_rows, source)
+    written = Written(form._replace(separator=None, encoding="utf-8"), plan.texts)
+    return Table(frame, about, plan, rows, valid_frame, valid_rows, source, written)
+
+
+def format_of(options: argparse.Namespace, saved: reading.Format = COMMAS) -> reading.Format:
+    """Return how the file that the options name is written; what they leave open is as in training."""
+    given = {name: getattr(options, name) for name in ("encoding", *OF_VALUES) if name in options}
+    form = saved._replace(separator=getattr(options, "sep", None), encoding="utf-8")._replace(**given)
+    kinds.checked_form(form.decimal, form.thousands, ("--decimal", "--thousands"))
+    return form
+
+
+def _wanted(options: argparse.Namespace, frame: pd.DataFrame, target_name: str) -> dict[str, str]:
+    """Return the kinds of columns that the options name."""
+    wanted: dict[str, str] = {}
+    for option, kind in KINDS.items():
+        for column in getattr(options, option, ()):
+            if column == target_name:
+                raise ValueError(f"--{option} must not name the target {target_name!r}")
+            reading.find_column(frame, column, f"--{option}")
+            if wanted.get(column, kind) != kind:
+                raise ValueError(f"--{option} must name other columns than the options before, got {column!r}")
+            wanted[column] = kind
+    return wanted
 
 
 def say_columns(table: Table, say: Say, numbers: str = "", categories: str = "", most: int | None = None) -> None:
@@ -114,6 +150,9 @@ def say_columns(table: Table, say: Say, numbers: str = "", categories: str = "",
         say(f"the {most} most frequent categories are used of {columns.listed(many)}")
     if plan.left_out:
         say(f"left out: {_left_out(plan)}")
+    told = _warning(plan)
+    if told:
+        say(told)
 
 
 def say_missing(table: Table, say: Say, what_becomes_of_them: str) -> None:
@@ -152,6 +191,10 @@ def _with_targets(frame: pd.DataFrame, name: str, may_miss: bool, say: Say) -> p
     if absent.all():
         raise ValueError(f"target {name!r} has no values")
     return frame[~absent]
+
+
+def _warning(plan: columns.Plan) -> str | None:
+    return kinds.warning(plan.decisions.items(), CURES, SILENCE)
 
 
 def _left_out(plan: columns.Plan) -> str:

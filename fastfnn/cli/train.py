@@ -18,8 +18,8 @@ from fastfnn.network import HIDDEN_ACTIVATIONS
 from fastfnn.optimizers import BY_NAME
 
 FOR_TABLES = (
-    "target", "task", "valid", "missing", "categories", "ignore", "sep", "encoding", "balanced", "patience", "preset",
-    "time_budget", "quantiles",
+    "target", "task", "valid", "missing", "numbers", "categories", "dates", "ignore", "sep", "encoding", "decimal",
+    "thousands", "na_values", "keep_na", "balanced", "patience", "preset", "time_budget", "quantiles",
 )  # fmt: skip
 # Options that ask for the tabular network, and those that ask for a plain one. EITHER ask for a plain one, too, unless
 # one of TABULAR is given, whose recipe they change.
@@ -64,8 +64,13 @@ def add_to(commands: Commands) -> None:
     add("--task", choices=("classification", "regression"), help="what to make of the target (default: told by it)")
     valid_help = "share of the rows to hold out, 0 for none, or a file with such rows (default: 0.1)"
     add("--valid", metavar="SHARE", help=valid_help)
-    add("--categories", type=arguments.names, metavar="NAME[,NAME...]", help="columns of numbers that are categories")
-    add("--ignore", type=arguments.names, metavar="NAME[,NAME...]", help="columns not to use")
+    for option, meaning in (
+        ("--numbers", "columns of numbers: texts that are none count as missing"),
+        ("--categories", "columns of categories, though they are numbers or texts of which most differ"),
+        ("--dates", "columns of dates: texts that are none count as missing"),
+        ("--ignore", "columns not to use"),
+    ):
+        add(option, type=arguments.names, metavar="NAME[,NAME...]", help=meaning)
     add("--balanced", action="store_true", help="weight the rows so that all classes count the same")
     arguments.add_format(add)
     add = train.add_argument_group("the training").add_argument

@@ -87,7 +87,7 @@ def prepared(
         raise ValueError("standard input reaches only one of the ranks: name a file")
     missing = getattr(options, "missing", "refuse")
     table = read_table(options, settings.seed, say, targets_may_miss=missing != "refuse", with_dates=False)
-    preparation = Preparation.fit(table.frame, table.plan, missing, table.rows)
+    preparation = Preparation.fit(table.frame, table.plan, missing, table.rows, table.written.format.form)
     say_columns(table, say, ", standardized", ", one-hot", columns.MAX_CATEGORIES)
     if missing != "refuse":
         say_missing(table, say, f"filled in by the {missing}, or the most frequent category")
@@ -95,7 +95,7 @@ def prepared(
 
     about = target.standardized(table.about, table.targets())
     net = training.make_network(preparation.width, about, settings.layers, **settings.network_options())
-    model = TableModel(net, preparation, about)
+    model = TableModel(net, preparation, about, written=table.written)
     stored.check_size(preparation, about)
     own = processes.share(table.rows)
     x = preparation.transform(table.frame, net.dtype, own, training.storage)
@@ -107,4 +107,9 @@ def prepared(
     if own_valid is None:
         return model, (x, t), None, check
     x_valid = preparation.transform(table.valid_frame, net.dtype, own_valid, training.storage)
-    return model, (x, t), (x_valid, about.encode(table.valid_frame[about.name].iloc[own_valid])), check
+    return (
+        model,
+        (x, t),
+        (x_valid, about.encode(table.valid_frame[about.name].iloc[own_valid], table.written.format.form)),
+        check,
+    )

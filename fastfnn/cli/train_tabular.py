@@ -20,6 +20,7 @@ from fastfnn.tables.tabular import Estimator, TabularModel, described
 from fastfnn.tables.target import Target
 from fastfnn.tabular import TabularClassifier, TabularRegressor
 from fastfnn.tabular.columns import LeftOut
+from fastfnn.tabular.kinds import Form
 from fastfnn.tabular.network import TabularNetwork
 from fastfnn.tabular.recipe import chosen
 
@@ -33,8 +34,10 @@ def run(options: argparse.Namespace, processes: Processes) -> None:
     say: Say = (lambda line: None) if "quiet" in options else print
     seed = getattr(options, "seed", 0)
     table = _with_all_classes(read_table(options, seed, say, targets_may_miss=True, with_dates=True))
-    estimator = _estimator(options, table)
-    model = TabularModel(estimator, table.about, table.plan.numbers, table.plan.categories, table.plan.dates)
+    estimator, plan, written = _estimator(options, table), table.plan, table.written
+    model = TabularModel(estimator, table.about, plan.numbers, plan.categories, plan.dates, written=written)
+    form = written.format.form
+    estimator.set_params(columns=model.chosen_kinds(plan), decimal=form.decimal, thousands=form.thousands)
     say_columns(table, say)
     if any(columns.missing_values(table.frame, model.columns).values()):
         say_missing(table, say, "the network learns what they mean")
@@ -42,12 +45,12 @@ def run(options: argparse.Namespace, processes: Processes) -> None:
     held_out = None
     if table.valid_rows is not None:
         valid_rows = model.prepared(table.valid_frame, table.valid_rows)
-        held_out = valid_rows, _targets(table.about, table.valid_targets())
+        held_out = valid_rows, _targets(table.about, table.valid_targets(), form)
     estimator._watchers = [_Watcher(estimator, len(table.rows), say, getattr(options, "log", None))]
     kept = "the model as it is now" if held_out is None else "the best model so far"
     with interruption.rescue(out, model.save, lambda: hasattr(estimator, "networks_"), kept):
         estimator.fit(
-            model.prepared(table.frame, table.rows), _targets(table.about, table.targets()), eval_set=held_out
+            model.prepared(table.frame, table.rows), _targets(table.about, table.targets(), form), eval_set=held_out
         )
     estimator.progress = False  # for who loads the model in Python
     if out is not None:
@@ -112,12 +115,12 @@ def _with_all_classes(table: Table) -> Table:
     return table._replace(rows=rows, valid_rows=table.valid_rows[known])
 
 
-def _targets(about: Target, column: pd.Series) -> np.ndarray:
+def _targets(about: Target, column: pd.Series, form: Form) -> np.ndarray:
     """Return labels, or numbers."""
     if about.labels is None:
-        return about.numbers(column)
+        return about.numbers(column, form)
     labels: np.ndarray = np.array(about.labels, object if isinstance(about.labels[0], str) else None)
-    return np.asarray(labels[about.encode(column)])
+    return np.asarray(labels[about.encode(column, form)])
 
 
 class _Watcher(Callback):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from fastfnn.tables import columns, stored
+from fastfnn.tables.stored import Written
 from fastfnn.tables.target import Target
 
 
@@ -18,8 +19,9 @@ class BaseModel(ABC):
 
     is_plain = False  # not trained on a table
 
-    def __init__(self, target: Target, origin: Mapping[str, str] | None) -> None:
+    def __init__(self, target: Target, origin: Mapping[str, str] | None, written: Written | None = None) -> None:
         self.about = target
+        self.written: Written = Written() if written is None else written
         self.origin: dict[str, str] = dict(stored.new_origin() if origin is None else origin)
 
     @property
@@ -152,12 +154,30 @@ class BaseModel(ABC):
         """
         if not self.quantiles:
             raise ValueError("quantiles need a model that was trained with --quantiles")
-        frame = self._named(frame)
+        frame = self._cleaned(self._named(frame))
         return self._computed_quantiles(frame) if len(frame) else np.empty((0, len(self.quantiles)), self._dtype)
 
+    def truth(self, frame: pd.DataFrame) -> np.ndarray:
+        """Return the targets of a table: numbers of classes, or numbers.
+
+        :meta private:
+        """
+        column = frame[self.target]
+        form = self.written.format.form
+        return self.about.numbers(column, form) if self.labels is None else self.about.encode(column, form)
+
     def _outputs(self, frame: pd.DataFrame) -> np.ndarray:
-        frame = self._named(frame)
+        frame = self._cleaned(self._named(frame))
         return self._computed(frame) if len(frame) else np.empty((0, self.about.outputs), self._dtype)
+
+    def _cleaned(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Return a frame without the texts that count as missing in columns of numbers and dates."""
+        return columns.cleaned(frame, self.written.texts, self._dates, self.written.format.form)
+
+    @property
+    def _dates(self) -> Sequence[str]:
+        """Names of the columns of dates."""
+        return ()
 
     def _named(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Return a frame of pandas whose columns have names, those of the model among them."""

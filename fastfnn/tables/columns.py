@@ -1,83 +1,89 @@
 """What the columns of a table are: numbers, categories, dates, or nothing to learn from.
 
-`plan` looks at the rows for training; `numbers`, `texts` and `dates` give the values of a column, in which missing ones
-are NaN, None and NaT. `preparation.py` and `tabular.py` call all of them.
+`plan` asks `fastfnn.tabular.kinds` about the rows for training; `cleaned` takes out texts that count as missing, and
+`numbers` and `texts` give the values of a column, in which missing ones are NaN and None. `preparation.py` and
+`tabular.py` call all of them.
 """
 
-import datetime
-import re
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from fastfnn.names import did_you_mean, repeated
-from fastfnn.tabular.reading import check_types, microseconds
+from fastfnn.tabular import kinds, reading
+from fastfnn.tabular.kinds import POINT, ZONES, Decision, Form
+from fastfnn.tabular.reading import Raw
 
 MAX_CATEGORIES = 100  # of a column; each is an input of the network
 ROWS_AT_ONCE = 1 << 14  # looked at or converted together: there is no copy of all rows in float64
 SHOWN = 10  # names in a message
-SMALL_TEXT = 20  # different texts that are categories in any table
-
-# Dates of ISO 8601 as texts, such as 2020-01-31, 2020-01-31 17:30, 2020-01-31T17:30:05.25Z, 2020-01-31 17:30+09:00.
-ISO_DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d([.,]\d+)?)?(Z|[+-]\d\d(:?\d\d)?)?)?")
-MIXED = "dates with and without time zones"
+NO_DATES = Decision("left out", "dates", "plain")  # of a plain network
 
 
 class Plan(NamedTuple):
-    """Which columns are used, and how."""
+    """Which columns are used, and how.
+
+    decisions  what `kinds.decide` says about each column
+    texts      columns of numbers or dates that hold texts: those that are none count as missing
+    """
 
     numbers: tuple[str, ...]
     categories: tuple[str, ...]
     left_out: dict[str, str]  # name: reason
-    dates: tuple[str, ...] = ()
+    dates: tuple[str, ...]
+    texts: tuple[str, ...]
+    decisions: dict[str, Decision]
 
 
 def plan(
-    frame: pd.DataFrame,
-    categories: Collection[str] = (),
-    ignored: Collection[str] = (),
-    *,
-    with_dates: bool = False,
-) -> Plan:
+    frame: pd.DataFrame, wanted: Mapping[str, str] | None = None, *, with_dates: bool = False, form: Form = POINT
+) -> Plan:  # fmt: skip
     """Tell what the columns of a table are.
 
     Parameters
     ----------
     frame : DataFrame
         The features.
-    categories, ignored : collection of str
-        Columns that are categories even if they hold numbers, and columns that are not used.
+    wanted : dict, optional
+        Kinds that the user has chosen, see `kinds.decide`, by names of columns.
     with_dates : bool, default False
         Whether dates are used; otherwise they are left out.
+    form : Form
+        How numbers are written as texts.
 
     Raises
     ------
     TypeError
         If a column that is not ignored holds lists or other values without a meaning.
+    ValueError
+        If a column holds nothing of the kind that is chosen.
     """
-    found: dict[str, list[str]] = {"number": [], "category": [], "date": []}
-    left_out: dict[str, str] = {}
-    for name in frame.columns:
-        if name not in ignored and frame[name].dtype.kind in "Oc":
-            check_types(name, frame[name].dropna())
-    constant = _constant(frame)
-    for name in frame.columns:
-        column = frame[name]
-        reason = "ignored" if name in ignored else constant[name] if name in constant else _useless(column)
-        kind = "category"
-        if not reason and name not in categories:
-            kind = "number" if _is_number(column) else "date" if _is_date(column) else "category"
-            if kind == "category":
-                reason = _no_categories(column)
-            elif kind == "date":
-                reason = MIXED if _has_mixed_zones(column) else "" if with_dates else "dates"
-        if reason:
-            left_out[name] = reason
-        else:
-            found[kind].append(name)
-    return Plan(tuple(found["number"]), tuple(found["category"]), left_out, tuple(found["date"]))
+    wanted = wanted or {}
+    raws = [_raw(frame[name], wanted.get(name)) for name in frame.columns]
+    decided = kinds.decide_all(raws, wanted, form, _extents(frame))
+    decisions = dict(zip(frame.columns, decided, strict=True))
+    if not with_dates:
+        decisions = {name: NO_DATES if it.kind in ZONES else it for name, it in decisions.items()}
+    numbers, categories, *dates = (
+        tuple(name for name, decision in decisions.items() if decision.kind == kind)
+        for kind in ("number", "category", *ZONES)
+    )
+    used = tuple(name for name in frame.columns if name in {*dates[0], *dates[1]})
+    left_out = {name: decision.reason for name, decision in decisions.items() if decision.kind == "left out"}
+    texts = tuple(name for name, decision in decisions.items() if decision.texts)
+    return Plan(numbers, categories, left_out, used, texts, decisions)
+
+
+def _raw(column: pd.Series, wanted: str | None) -> Raw:
+    """Return a column for `kinds.decide`; one of NumPy's numbers may be a memory map, which is not copied."""
+    name = str(column.name)
+    if wanted == "ignore":
+        return Raw(name, np.empty(0))
+    if _is_plain(column.dtype):
+        return Raw(name, column.to_numpy())
+    return Raw(name, texts(column)) if wanted == "category" else reading.column(name, column)
 
 
 def matrix(frame: pd.DataFrame, names: Sequence[str]) -> np.ndarray | None:
@@ -93,134 +99,94 @@ def _is_plain(dtype: object) -> bool:
     return isinstance(dtype, np.dtype) and dtype.kind in "biuf"
 
 
-def _constant(frame: pd.DataFrame) -> dict[str, str]:
-    """Return why nothing can be learned from a column, "" if that is not so, for all columns of NumPy's numbers.
+def _extents(frame: pd.DataFrame) -> dict[str, kinds.Extent]:
+    """Return the extents of all columns of NumPy's numbers.
 
     They are looked at together, some rows at a time: a table may be a memory map whose columns do not lie side by side.
     """
-    names = [name for name, dtype in zip(frame.columns, frame.dtypes, strict=True) if _is_plain(dtype)]
-    if not names:
-        return {}
-    low, high = np.full(len(names), np.nan), np.full(len(names), np.nan)
-    complete = np.ones(len(names), bool)
+    by_kind: dict[str, list[str]] = {}  # whole numbers are not compared as float64
+    for name, dtype in zip(frame.columns, frame.dtypes, strict=True):
+        if _is_plain(dtype):
+            by_kind.setdefault(dtype.kind, []).append(name)
+    found: dict[str, kinds.Extent] = {}
     for first in range(0, len(frame), ROWS_AT_ONCE):
-        values = matrix(frame.iloc[first : first + ROWS_AT_ONCE], names)
-        assert values is not None
-        low, high = np.fmin(low, np.fmin.reduce(values)), np.fmax(high, np.fmax.reduce(values))
-        complete &= ~np.isnan(values).any(axis=0)
-    reasons = {}
-    for name, least, greatest, whole in zip(names, low, high, complete, strict=True):
-        if np.isnan(least):
-            reasons[name] = "no values"
-        elif least == greatest and whole:
-            reasons[name] = "a single value"
-        else:  # row numbers have this range
-            reasons[name] = _row_numbers(frame[name]) if greatest - least == len(frame) - 1 else ""
-    return reasons
+        part = frame.iloc[first : first + ROWS_AT_ONCE]
+        for names in by_kind.values():
+            for name, extent in zip(names, kinds.extents(part[names].to_numpy()), strict=True):
+                found[name] = extent.joined(found[name]) if name in found else extent
+    return found
 
 
-def _useless(column: pd.Series) -> str:
-    """Return why nothing can be learned from a column, "" if that is not so."""
-    values = column.dropna()
-    if not len(values):
-        return "no values"
-    if (values == values.iloc[0]).all():
-        return "a single value" if len(values) == len(column) else ""
-    return _row_numbers(column) if len(column) == len(values) else ""
+def cleaned(frame: pd.DataFrame, names: Sequence[str], dates: Sequence[str], form: Form) -> pd.DataFrame:
+    """Return a table without the texts that count as missing in columns of numbers, or of `dates`, that hold texts.
+
+    A warning tells of those that do not mark missing values.
+    """
+    for name in names:
+        if name not in frame.columns or not _may_hold_texts(frame[name].dtype):
+            continue
+        column = frame[name]
+        raw = reading.column(name, column)
+        what, wrong = (
+            ("dates", kinds.dates_of(raw.values)[2]) if name in dates
+            else ("numbers", kinds.numbers_of(raw.values, form)[1])
+        )  # fmt: skip
+        wrong &= np.array([isinstance(value, str) for value in raw.values.tolist()], bool)
+        if wrong.any():
+            reading.warn_of_texts(name, raw.values[wrong].tolist(), what)
+            frame = frame.assign(**{name: column.astype(object).mask(wrong, None)})
+    return frame
 
 
-def _row_numbers(column: pd.Series) -> str:
-    if column.dtype.kind in "iu" and len(column) > 2:
-        differences = np.diff(column.to_numpy(np.int64))
-        if (differences == 1).all() or (differences == -1).all():
-            return "row numbers"
-    return ""
+def _may_hold_texts(dtype: Any) -> bool:
+    return dtype.kind == "O" or isinstance(dtype, pd.StringDtype | pd.CategoricalDtype | pd.ArrowDtype)
 
 
-def _no_categories(column: pd.Series) -> str:
-    different, count = column.nunique(), column.count()
-    most = count - 1 if isinstance(column.dtype, pd.CategoricalDtype) else count / 2
-    return f"text, {different:,} different ones in {count:,} rows" if different > max(SMALL_TEXT, most) else ""
-
-
-def _is_number(column: pd.Series) -> bool:
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        return False
-    if column.dtype.kind == "m":  # durations
-        return True
-    if pd.api.types.is_numeric_dtype(column.dtype):  # Boolean too
-        return not pd.api.types.is_complex_dtype(column.dtype)
-    return column.dtype == object and all(isinstance(value, bool | np.bool_) for value in column.dropna())
-
-
-def _is_date(column: pd.Series) -> bool:
-    if column.dtype.kind == "M":
-        return True
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        return False
-    return all(_parsed(value) is not None for value in column.dropna())
-
-
-def _has_mixed_zones(column: pd.Series) -> bool:
-    """Return whether some of the dates of a column have a time zone, and others have none."""
-    return column.dtype.kind != "M" and len({_is_aware(_parsed(value)) for value in column.dropna()}) > 1
-
-
-def _parsed(value: Any) -> datetime.date | None:
-    """Return a date, also of a text of ISO 8601; None for all else."""
-    if isinstance(value, datetime.date):
-        return value
-    if not isinstance(value, str) or not ISO_DATE.fullmatch(value.strip()):
-        return None
-    try:
-        date = datetime.datetime.fromisoformat(value.strip())
-        return date.astimezone(datetime.UTC) if date.tzinfo else date
-    except (ValueError, OverflowError):  # such as February 30, or the year 0 in UTC
-        return None
-
-
-def _is_aware(date: datetime.date | None) -> bool:
-    return getattr(date, "tzinfo", None) is not None
-
-
-def dates(column: pd.Series) -> pd.Series:
-    """Return a column as dates in microseconds, NaT where one is missing; those with a time zone in UTC."""
-    if column.dtype.kind == "M":
-        return column.astype("datetime64[us]" if column.dt.tz is None else "datetime64[us, UTC]")
-    missing = column.isna().to_numpy()
-    values = [None if absent else _parsed(value) for value, absent in zip(column, missing, strict=True)]
-    wrong = np.array([value is None for value in values], bool) & ~missing
-    if wrong.any():
-        value = column.tolist()[int(np.argmax(wrong))]
-        raise ValueError(f"{place(column, wrong)} must be a date such as 2020-01-31 or 2020-01-31T17:30, got {value!r}")
-    aware = np.array([_is_aware(value) for value in values], bool)
-    if aware.any() and not aware[~missing].all():
-        without = ~aware & ~missing
-        value = column.iloc[int(np.argmax(without))]
-        raise ValueError(f"{place(column, without)} must have a time zone, as others in this column; got {value!r}")
-    instants = pd.Series(microseconds(values), column.index, name=column.name)
-    return instants.dt.tz_localize("UTC") if aware.any() else instants
-
-
-def numbers(column: pd.Series) -> np.ndarray:
+def numbers(column: pd.Series, form: Form = POINT) -> np.ndarray:
     """Return a column as float64, NaN where a value is missing; durations are seconds."""
     if column.dtype.kind == "m":
         column = column.dt.total_seconds()
     if pd.api.types.is_numeric_dtype(column.dtype):
         values: np.ndarray = column.to_numpy(np.float64, na_value=np.nan)
     else:
-        missing = column.isna()
-        text = column.astype(str).str.strip()
-        booleans = text.str.lower().map({"true": 1.0, "false": 0.0})
-        series = pd.to_numeric(text.where(~missing), errors="coerce").fillna(booleans)
-        values = series.to_numpy(np.float64, na_value=np.nan)
-        wrong = np.isnan(values) & ~missing.to_numpy()
+        raw = reading.column(str(column.name), column)
+        if raw.given in ZONES:
+            raise ValueError(f"column {column.name!r} must hold numbers, got dates")
+        wrong = np.zeros(len(column), bool)
+        values = raw.values
+        if values.dtype == object:
+            values, wrong = kinds.numbers_of(raw.values, form)
         if wrong.any():
-            raise ValueError(f"{place(column, wrong)} must be a number, got {column.iloc[int(np.argmax(wrong))]!r}")
+            got = column.iloc[int(np.argmax(wrong))]
+            raise ValueError(f"{place(column, wrong)} must be a number, got {got!r}{_decimal_hint(got, form)}")
     infinite = np.isinf(values)
     if infinite.any():
         raise ValueError(f"{place(column, infinite)} must be finite, got {values[int(np.argmax(infinite))]}")
     return values
+
+
+def _decimal_hint(value: Any, form: Form) -> str:
+    other = kinds.other_form(form)
+    is_other = isinstance(value, str) and kinds.number_of(value, other) is not None
+    return f"; --decimal '{other.decimal}' reads numbers that are written like this" if is_other else ""
+
+
+def check_dates(column: pd.Series) -> None:
+    """Raise ValueError, with the row, unless a column holds dates, all of them with time zones or all without."""
+    if column.dtype.kind == "M":
+        return
+    raw = reading.column(str(column.name), column)
+    if raw.values.dtype != object:
+        aware, wrong = np.zeros(len(column), bool), ~np.isnan(raw.values.astype(np.float64)) & (raw.given not in ZONES)
+    else:
+        _, aware, wrong = kinds.dates_of(raw.values)
+    if wrong.any():
+        got = column.tolist()[int(np.argmax(wrong))]
+        raise ValueError(f"{place(column, wrong)} must be a date such as 2020-01-31 or 2020-01-31T17:30, got {got!r}")
+    without = ~aware & column.notna().to_numpy()
+    if aware.any() and without.any():
+        got = column.tolist()[int(np.argmax(without))]
+        raise ValueError(f"{place(column, without)} must have a time zone, as others in this column; got {got!r}")
 
 
 def texts(column: pd.Series) -> np.ndarray:
@@ -234,11 +200,11 @@ def texts(column: pd.Series) -> np.ndarray:
     return values
 
 
-def finite(frame: pd.DataFrame, names: Sequence[str]) -> np.ndarray:
+def finite(frame: pd.DataFrame, names: Sequence[str], form: Form = POINT) -> np.ndarray:
     """Return columns as float64 (rows, columns), NaN where a value is missing; others must be finite."""
     values = matrix(frame, names)
     if values is None:
-        return np.stack([numbers(frame[name]) for name in names], axis=1)
+        return np.stack([numbers(frame[name], form) for name in names], axis=1)
     check_finite(frame, names, values)
     return values
 

@@ -61,9 +61,10 @@ class TableModel(BaseModel):
     preparation: Preparation
 
     def __init__(
-        self, network: FNN, preparation: Preparation, target: Target, origin: Mapping[str, str] | None = None
-    ) -> None:
-        super().__init__(target, origin)
+        self, network: FNN, preparation: Preparation, target: Target, origin: Mapping[str, str] | None = None,
+        written: stored.Written | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(target, origin, written)
         self.network = network
         self.preparation = preparation
 
@@ -117,7 +118,7 @@ class TableModel(BaseModel):
 
         :meta private:
         """
-        return stored.described(self.preparation, self.about, self.origin)
+        return stored.described(self.preparation, self.about, self.origin, self.written)
 
 
 def load(path: str | os.PathLike[str], *, plain: bool = False) -> TableModel | TabularModel:

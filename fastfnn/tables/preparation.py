@@ -16,6 +16,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from fastfnn.interop.columns import CategoryColumn, NumberColumn
 from fastfnn.tables import columns
 from fastfnn.tables.columns import MAX_CATEGORIES, ROWS_AT_ONCE, Plan
+from fastfnn.tabular.kinds import POINT, Form
 
 MISSING = ("refuse", "median", "mean")
 
@@ -32,6 +33,8 @@ class Preparation:
     ----------
     prepared : sequence of NumberColumn and CategoryColumn
         Numbers come first.
+    form : Form
+        How numbers are written as texts.
 
     Attributes
     ----------
@@ -41,7 +44,8 @@ class Preparation:
         Number of inputs.
     """
 
-    def __init__(self, prepared: Sequence[NumberColumn | CategoryColumn]) -> None:
+    def __init__(self, prepared: Sequence[NumberColumn | CategoryColumn], form: Form = POINT) -> None:
+        self._form = form
         self.columns: tuple[NumberColumn | CategoryColumn, ...] = tuple(prepared)
         self._numbers = [column for column in prepared if isinstance(column, NumberColumn)]
         self._categories = [column for column in prepared if isinstance(column, CategoryColumn)]
@@ -58,8 +62,9 @@ class Preparation:
 
     @classmethod
     def fit(
-        cls, frame: pd.DataFrame, plan: Plan, missing: str = "refuse", rows: np.ndarray | None = None
-    ) -> "Preparation":
+        cls, frame: pd.DataFrame, plan: Plan, missing: str = "refuse", rows: np.ndarray | None = None,
+        form: Form = POINT,
+    ) -> "Preparation":  # fmt: skip
         """Learn means, categories and what to fill in from the rows for training.
 
         Parameters
@@ -72,6 +77,8 @@ class Preparation:
             become the most frequent one.
         rows : array of int, optional
             Numbers of the rows for training, in order; all by default.
+        form : Form
+            How numbers are written as texts.
         """
         rows = np.arange(len(frame)) if rows is None else rows
         if missing == "refuse":
@@ -91,7 +98,7 @@ class Preparation:
                 for name, mean, scale in zip(plan.numbers, scaler.mean_, scaler.scale_, strict=True)
             ]
         for name in () if together else plan.numbers:
-            values = columns.numbers(frame[name].iloc[rows])
+            values = columns.numbers(frame[name].iloc[rows], form)
             fill = None
             if missing != "refuse":
                 imputer = SimpleImputer(strategy=missing, keep_empty_features=True)
@@ -106,7 +113,7 @@ class Preparation:
                 frequent = sorted(counts, key=lambda value: (-counts[value], value))
                 used = tuple(sorted(frequent[:MAX_CATEGORIES]))
                 prepared.append(CategoryColumn(name, used, None if missing == "refuse" else frequent[0]))
-        return cls(prepared)
+        return cls(prepared, form)
 
     def transform(
         self,
@@ -151,7 +158,7 @@ class Preparation:
 
     def _transform(self, frame: pd.DataFrame, out: np.ndarray) -> None:
         if self._numbers:
-            values = self._matrix(frame, self._numbers, columns.numbers, np.float64)
+            values = self._matrix(frame, self._numbers, lambda column: columns.numbers(column, self._form), np.float64)
             out[:, : len(self._numbers)] = self._scaler.transform(values)
         if self._categories:
             text = self._matrix(frame, self._categories, columns.texts, object)

@@ -25,6 +25,9 @@ from fastfnn import names, parquet, streams
 from fastfnn.sources import files
 from fastfnn.streams import DASH
 from fastfnn.tables.columns import listed
+from fastfnn.tabular import kinds
+from fastfnn.tabular.kinds import EXACT, POINT, Form
+from fastfnn.tabular.reading import column as column_of
 
 PART_ROWS = 1 << 16  # rows of a part: large enough that the time of a call does not count
 
@@ -34,10 +37,19 @@ ARRAYS = (".npy", ".npz")
 
 
 class Format(NamedTuple):
-    """How a CSV file is written."""
+    """How a file is written: separator and encoding of CSV; numbers as texts; and missing values."""
 
     separator: str | None = None  # by default a comma, or a tab in a file .tsv
     encoding: str = "utf-8"
+    decimal: str = "."
+    thousands: str | None = None  # by default a comma (a point with a decimal comma), spaces and apostrophes
+    na_values: tuple[str, ...] = ()  # that mark missing values, beside those of pandas
+    keep_na: bool = False  # whether NA, None, null and the like are texts: only what is empty is missing
+
+    @property
+    def form(self) -> Form:
+        """How numbers are written as texts."""
+        return Form(self.decimal, self.thousands)
 
 
 def read(path: str, form: Format | None = None, text: Collection[str] = ()) -> pd.DataFrame:
@@ -54,8 +66,20 @@ def read(path: str, form: Format | None = None, text: Collection[str] = ()) -> p
     text : collection of str
         Columns of a CSV file whose values are kept as they are written, even if they look like numbers.
     """
-    frames = list(_parts(path, form or Format(), text, None))
-    return frames[0]
+    form = form or Format()
+    (frame,) = _parts(path, form, text, None)
+    # Standard input and pipes cannot be read again.
+    large = _rounded(frame) if _is_csv(path) and path != DASH and pathlib.Path(path).is_file() else []
+    if large:
+        (frame,) = _parts(path, form, (*text, *large), None)
+    return frame
+
+
+def _rounded(frame: pd.DataFrame) -> list[str]:
+    """Return the columns of whole numbers that pandas has made float64 of, which does not hold all of them."""
+    names = [name for name in frame.columns if frame[name].dtype == np.float64 and frame[name].isna().any()]
+    largest = frame[names].abs().max()
+    return [name for name in names if EXACT < largest[name] < np.inf and (frame[name].dropna() % 1 == 0).all()]
 
 
 def parts(
@@ -115,6 +139,10 @@ def name_of(path: str) -> str:
     return "standard input" if path == DASH else path
 
 
+def _is_csv(path: str) -> bool:
+    return pathlib.Path(path).suffix.lower() not in (*ARRAYS, *parquet.SUFFIXES)
+
+
 def _parts(path: str, form: Format, text: Collection[str], rows: int | None) -> Iterator[pd.DataFrame]:
     suffix = pathlib.Path(path).suffix.lower() if path != DASH else ""
     if path != DASH and pathlib.Path(path).is_dir():
@@ -124,7 +152,8 @@ def _parts(path: str, form: Format, text: Collection[str], rows: int | None) -> 
         step = rows or max(len(frame), 1)
         yield from (frame.iloc[first : first + step] for first in range(0, max(len(frame), 1), step))
     elif suffix in parquet.SUFFIXES:
-        yield from _parquet(path, rows)
+        for part in _parquet(path, rows):
+            yield _without_marks(part, form.na_values)
     else:
         yield from _csv(path, form, text, rows)
 
@@ -143,16 +172,58 @@ def _csv(path: str, form: Format, text: Collection[str], rows: int | None) -> It
             raise ValueError(f"{name} is empty")
         lines.before = reader.line_num
         _check_header(name, header, separator)
+        all_texts = form.form != POINT  # pandas would take 31.12.2020 for a number with thousands
         # Names are given here because pandas would rename those that occur twice.
         options: dict[str, Any] = {
             "sep": separator, "header": None, "names": header, "index_col": False, "low_memory": False,
-            "dtype": {column: str for column in header if column in text}, "chunksize": rows,
+            "dtype": {column: str for column in header if all_texts or column in text}, "chunksize": rows,
+            "keep_default_na": not form.keep_na, "na_values": [*form.na_values, *([""] if form.keep_na else [])],
         }  # fmt: skip
         result = pd.read_csv(stream, **options)
         for part in result if rows else [result]:
+            if all_texts:
+                part = _with_numbers(part, [column for column in header if column not in text], form.form)
             part.index = pd.RangeIndex(lines.rows, lines.rows + len(part))
             lines.rows += len(part)
             yield part
+
+
+def _with_numbers(frame: pd.DataFrame, names: Collection[str], form: Form) -> pd.DataFrame:
+    """Return a table of texts with numbers in the columns that are numbers but for missing values."""
+    return frame.assign(**{name: as_numbers(frame[name], form) for name in names})
+
+
+def as_numbers(column: pd.Series, form: Form, marks: bool = False) -> pd.Series:
+    """Return a column of texts as numbers if all of them are, or with `marks` mark missing values; else as it is.
+
+    Codes such as 007 stay texts, and so do large whole numbers, unless it is a target, which may have marks.
+    """
+    raw = column_of(str(column.name), column)
+    if raw.values.dtype != object or raw.given or not any(isinstance(value, str) for value in raw.values):
+        return column
+    values, wrong = kinds.numbers_of(raw.values, form)
+    strange = [value for value in raw.values[wrong].tolist() if not (marks and kinds.meaning_of(value, form) == "mark")]
+    present = ~np.isnan(values)
+    is_large = bool(present.any()) and np.abs(values[present]).max() > EXACT
+    if strange or not present.any() or (is_large and not marks):
+        return column
+    if kinds.decide(raw, form=form).kind == "category":  # codes
+        return column
+    is_whole = present.all() and not is_large and kinds.are_whole(raw.values.tolist(), form)
+    return pd.Series(values.astype(np.int64) if is_whole else values, column.index, name=column.name)
+
+
+def _without_marks(frame: pd.DataFrame, marks: Collection[str]) -> pd.DataFrame:
+    """Return a table in which the values that mark missing ones are missing."""
+    if not marks:
+        return frame
+    numbers = [float(mark) for mark in marks if kinds.number_of(mark, POINT) is not None]
+    for name in frame.columns:
+        is_number = pd.api.types.is_numeric_dtype(frame[name].dtype)
+        marked = frame[name].isin(numbers if is_number else list(marks))
+        if marked.any():
+            frame = frame.assign(**{name: frame[name].mask(marked)})
+    return frame
 
 
 def _check_header(name: str, header: list[str], separator: str) -> None:
@@ -232,11 +303,23 @@ def _parquet(path: str, rows: int | None) -> Iterator[pd.DataFrame]:
         empty = [] if source.metadata.num_rows else [source.schema_arrow.empty_table()]
         first = 0
         for table in itertools.chain(empty, source.iter_batches(rows or max(source.metadata.num_rows, 1))):
-            part = table.to_pandas()
+            part = _exact(table)
             part.columns = [str(column) for column in part.columns]
             part.index = pd.RangeIndex(first, first + len(part))
             first += len(part)
             yield part
+
+
+def _exact(table: Any) -> pd.DataFrame:
+    """Return a table of pyarrow whose large whole numbers are objects where pandas would make float64 of them."""
+    frame: pd.DataFrame = table.to_pandas()
+    for place, column in enumerate(table.columns):
+        is_float = column.null_count and frame.dtypes.iloc[place] == np.float64
+        if is_float and str(column.type).removeprefix("u").startswith("int"):
+            values = column.to_pylist()
+            if max((abs(value) for value in values if value is not None), default=0) > EXACT:
+                frame.isetitem(place, pd.Series(values, dtype=object))
+    return frame
 
 
 # Arrays

@@ -88,12 +88,8 @@ def measured(model: BaseModel, parts: Iterable[pd.DataFrame]) -> Classified | Re
     for part in parts:
         if model.target not in part.columns:
             raise ValueError(f"the table must have the column {model.target!r}, the target, to compare with")
-        if model.labels is None:
-            truth.append(model.about.numbers(part[model.target]))
-            out.append(model.predict(part))
-        else:
-            truth.append(model.about.encode(part[model.target]))
-            out.append(model.predict_proba(part))
+        truth.append(model.truth(part))
+        out.append(model.predict(part) if model.labels is None else model.predict_proba(part))
         if model.quantiles:
             quantiles.append(model.predict_quantiles(part))
     if not sum(map(len, truth)):

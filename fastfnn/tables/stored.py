@@ -8,18 +8,61 @@ import datetime
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastfnn import __version__, files
 from fastfnn.interop.columns import CategoryColumn, NumberColumn
 from fastfnn.network import FNN
 from fastfnn.tables.preparation import Preparation
+from fastfnn.tables.reading import Format
 from fastfnn.tables.target import Label, Target
+from fastfnn.tabular.kinds import checked_form
 
+OF_VALUES = ("decimal", "thousands", "na_values", "keep_na")  # entries of a format that a model keeps
 REAL_LOSSES = ("squared_error", "huber", "absolute_error")  # their output is the number itself
 
 
-def described(preparation: Preparation, target: Target, origin: Mapping[str, str]) -> dict[str, Any]:
+class Written(NamedTuple):
+    """How the table for training was written, which tables for predictions are, too.
+
+    format  of the file; separator and encoding are those of one file
+    texts   columns of numbers and dates that held texts: those that are none count as missing
+    """
+
+    format: Format = Format()
+    texts: tuple[str, ...] = ()
+
+
+AS_USUAL = Written()
+
+
+def _described_written(written: Written) -> dict[str, Any]:
+    """Return the entry "written" of a description; nothing if it would say nothing, as in earlier versions."""
+    told = {name: value for name, value in written.format._asdict().items() if name in OF_VALUES}
+    told = {name: list(value) if isinstance(value, tuple) else value for name, value in told.items()}
+    return {} if written == AS_USUAL else {"written": told | {"texts": list(written.texts)}}
+
+
+def _checked_written(told: dict[str, Any], names: Sequence[str]) -> Written:
+    """Return the entry "written" of a description of a table with columns of these names."""
+    if "written" not in told:
+        return AS_USUAL
+    entries = _entries("written", told["written"], (*OF_VALUES, "texts"))
+    form = checked_form(entries["decimal"], entries["thousands"])
+    for name in ("na_values", "texts"):
+        if not isinstance(entries[name], list) or not all(isinstance(text, str) for text in entries[name]):
+            raise TypeError(f"{name} must be a list of texts")
+    if not isinstance(entries["keep_na"], bool):
+        raise TypeError("keep_na must be true or false")
+    if len(set(entries["texts"])) < len(entries["texts"]) or not set(entries["texts"]) <= set(names):
+        raise ValueError("texts must be columns of numbers or dates, each once")
+    marks = tuple(_text("a mark", mark) for mark in entries["na_values"])
+    return Written(Format(None, "utf-8", *form, marks, entries["keep_na"]), tuple(entries["texts"]))
+
+
+def described(
+    preparation: Preparation, target: Target, origin: Mapping[str, str], written: Written = AS_USUAL
+) -> dict[str, Any]:  # fmt: skip
     """Return the description of a table as an object of JSON."""
     columns = []
     for column in preparation.columns:
@@ -28,23 +71,27 @@ def described(preparation: Preparation, target: Target, origin: Mapping[str, str
     about = target._asdict()
     for name in ("mean", "scale") if target.labels is not None else ("labels",):
         del about[name]
-    return {"target": about, "columns": columns, "origin": dict(origin)}
+    return {"target": about, "columns": columns, "origin": dict(origin), **_described_written(written)}
 
 
 def described_columns(
-    target: str, numbers: Sequence[str], categories: Sequence[str], dates: Sequence[str], origin: Mapping[str, str]
-) -> dict[str, Any]:
+    target: str, numbers: Sequence[str], categories: Sequence[str], dates: Sequence[str], origin: Mapping[str, str],
+    written: Written = AS_USUAL,
+) -> dict[str, Any]:  # fmt: skip
     """Return what the file of an estimator says about the table, as an object of JSON."""
     names = {"numbers": list(numbers), "categories": list(categories), "dates": list(dates)}
-    return {"target": target, **names, "origin": dict(origin)}
+    return {"target": target, **names, "origin": dict(origin), **_described_written(written)}
 
 
 def checked_columns(
     told: dict[str, Any], names: Sequence[str]
-) -> tuple[str, list[str], list[str], list[str], dict[str, str]]:
-    """Return target, numbers, categories, dates and origin of the table of an estimator with columns of these names."""
+) -> tuple[str, list[str], list[str], list[str], dict[str, str], Written]:
+    """Return target, numbers, categories, dates, origin and how it was written of the table of an estimator.
+
+    `names` are those of the columns of the estimator.
+    """
     kinds = ("numbers", "categories", "dates")
-    _entries("table", told, ("target", *kinds, "origin"))
+    _entries("table", told, ("target", *kinds, "origin"), ("written",))
     target = _text("target", told["target"])
     for kind in kinds:
         if not isinstance(told[kind], list) or not all(isinstance(name, str) for name in told[kind]):
@@ -52,7 +99,8 @@ def checked_columns(
     numbers, categories, dates = (told[kind] for kind in kinds)
     if [*numbers, *categories, *dates] != list(names) or target in names:
         raise ValueError("numbers, categories and dates must be the columns of the estimator, and not the target")
-    return target, numbers, categories, dates, _origin(told["origin"])
+    written = _checked_written(told, [*numbers, *dates])
+    return target, numbers, categories, dates, _origin(told["origin"]), written
 
 
 def _origin(told: Any) -> dict[str, str]:
@@ -75,9 +123,9 @@ def new_origin() -> dict[str, str]:
     return {"version": __version__, "time": now.isoformat(timespec="seconds").replace("+00:00", "Z")}
 
 
-def checked(told: dict[str, Any], net: FNN) -> tuple[Preparation, Target, dict[str, str]]:
+def checked(told: dict[str, Any], net: FNN) -> tuple[Preparation, Target, dict[str, str], Written]:
     """Return what a description says about the table of a network."""
-    _entries("table", told, ("target", "columns", "origin"))
+    _entries("table", told, ("target", "columns", "origin"), ("written",))
     target = _target(told["target"], net)
     if not isinstance(told["columns"], list):
         raise TypeError("columns must be a list")
@@ -91,7 +139,8 @@ def checked(told: dict[str, Any], net: FNN) -> tuple[Preparation, Target, dict[s
     width = sum(len(column.values) if isinstance(column, CategoryColumn) else 1 for column in columns)
     if width != net.layer_sizes[0]:
         raise ValueError(f"columns must have {net.layer_sizes[0]} inputs, those of the network; got {width}")
-    return Preparation(columns), target, _origin(told["origin"])
+    written = _checked_written(told, [column.name for column in columns if isinstance(column, NumberColumn)])
+    return Preparation(columns, written.format.form), target, _origin(told["origin"]), written
 
 
 def _target(told: Any, net: FNN) -> Target:
@@ -145,8 +194,8 @@ def _column(told: Any) -> NumberColumn | CategoryColumn:
     return CategoryColumn(_text("name", told["name"]), values, frequent)
 
 
-def _entries(what: str, told: Any, names: tuple[str, ...]) -> dict[str, Any]:
-    if not isinstance(told, dict) or set(told) != set(names):
+def _entries(what: str, told: Any, names: tuple[str, ...], optional: tuple[str, ...] = ()) -> dict[str, Any]:
+    if not isinstance(told, dict) or set(told) - set(optional) != set(names):
         raise ValueError(f"{what} must be an object with the entries {', '.join(names)}")
     return told
 

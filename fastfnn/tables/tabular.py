@@ -17,8 +17,9 @@ import pandas as pd
 from fastfnn import files
 from fastfnn.tables import columns, stored
 from fastfnn.tables.base import BaseModel
+from fastfnn.tables.columns import Plan
 from fastfnn.tables.target import Target
-from fastfnn.tabular import TabularClassifier, TabularRegressor
+from fastfnn.tabular import TabularClassifier, TabularRegressor, kinds
 from fastfnn.tabular import files as tabular_files
 from fastfnn.tabular.columns import CategoryColumn, Column, DateColumn, LeftOut
 from fastfnn.tabular.network import TabularNetwork
@@ -69,8 +70,9 @@ class TabularModel(BaseModel):
         categories: Sequence[str],
         dates: Sequence[str] = (),
         origin: Mapping[str, str] | None = None,
+        written: stored.Written | None = None,
     ) -> None:
-        super().__init__(target, origin)
+        super().__init__(target, origin, written)
         self.estimator: Estimator = estimator
         self.numbers: list[str] = list(numbers)
         self.categories: list[str] = list(categories)
@@ -96,11 +98,12 @@ class TabularModel(BaseModel):
 
     @property
     def text_columns(self) -> list[str]:
-        """Names of the columns of categories.
+        """Names of the columns of categories, and of large whole numbers.
 
         :meta private:
         """
-        return self.categories
+        large = [column.name for column in self.estimator.columns_ if getattr(column, "offset", 0)]
+        return [*self.categories, *large]
 
     def described_columns(self) -> list[dict[str, Any]]:
         """Return what the network knows about each column, as objects of JSON.
@@ -142,16 +145,50 @@ class TabularModel(BaseModel):
         """
         columns.check_names(frame, self.columns)
         rows = np.arange(len(frame)) if rows is None else rows
-        kept = [dtype for dtype in frame[self.numbers].dtypes if isinstance(dtype, np.dtype) and dtype.kind in "biuf"]
-        wide = len(kept) < len(self.numbers) or np.result_type(*kept, np.float32) == np.float64
-        matrix = np.empty((len(rows), len(self.numbers)), np.float64 if wide else np.float32)
-        for first in range(0, len(rows), columns.ROWS_AT_ONCE):
+        form = self.written.format.form
+        exact = {name: frame[name].iloc[rows].array for name in self.numbers if self._is_read_by_estimator(frame[name])}
+        numbers = [name for name in self.numbers if name not in exact]
+        kept = [dtype for dtype in frame[numbers].dtypes if isinstance(dtype, np.dtype) and dtype.kind in "biuf"]
+        wide = len(kept) < len(numbers) or np.result_type(*kept, np.float32) == np.float64
+        matrix = np.empty((len(rows), len(numbers)), np.float64 if wide else np.float32)
+        for first in range(0, len(rows) if numbers else 0, columns.ROWS_AT_ONCE):
             part = slice(first, first + columns.ROWS_AT_ONCE)
-            matrix[part] = columns.finite(frame.iloc[rows[part]], self.numbers)
+            matrix[part] = columns.finite(frame.iloc[rows[part]], numbers, form)
+        for name in exact:
+            columns.numbers(frame[name].iloc[rows], form)  # says in which row a value is no number
         # Declared as categories, so that the estimator does not decide again, from the rows for training alone.
         texts = {name: pd.Categorical(columns.texts(frame[name].iloc[rows])) for name in self.categories}
-        dates = {name: columns.dates(frame[name].iloc[rows]).array for name in self.dates}
-        return pd.DataFrame(matrix, columns=self.numbers, copy=False).assign(**texts, **dates)
+        dates = {name: frame[name].iloc[rows].array for name in self.dates}
+        for name in self.dates:
+            columns.check_dates(frame[name].iloc[rows])
+        made = pd.DataFrame(matrix, columns=numbers, copy=False).assign(**exact, **texts, **dates)
+        return made if not exact else made[self.columns]
+
+    def chosen_kinds(self, plan: Plan) -> dict[str, str] | None:
+        """Return the parameter `columns` for the estimator, which looks at the rows for training alone.
+
+        :meta private:
+        """
+        by_kind = {
+            "number": [name for name in plan.texts if name in self.numbers],
+            "category": self.categories, "date": self.dates,
+        }  # fmt: skip
+        return {name: kind for kind, names in by_kind.items() for name in names} or None
+
+    def _is_read_by_estimator(self, column: pd.Series) -> bool:
+        """Return whether a column of numbers is not converted here: texts, and large whole numbers, to stay exact."""
+        if column.name in self.written.texts and not pd.api.types.is_numeric_dtype(column.dtype):
+            return True
+        if column.dtype == object:
+            whole = [int(value) for value in column.tolist() if isinstance(value, int)]
+            return max(map(abs, whole), default=0) > kinds.EXACT
+        if not pd.api.types.is_integer_dtype(column.dtype) or not len(column):
+            return False
+        return bool(max(-int(column.min()), int(column.max())) > kinds.EXACT) if column.notna().any() else False
+
+    @property
+    def _dates(self) -> Sequence[str]:
+        return self.dates
 
     @property
     def _dtype(self) -> npt.DTypeLike:
@@ -187,7 +224,9 @@ class TabularModel(BaseModel):
 
         :meta private:
         """
-        return stored.described_columns(self.target, self.numbers, self.categories, self.dates, self.origin)
+        return stored.described_columns(
+            self.target, self.numbers, self.categories, self.dates, self.origin, self.written
+        )
 
 
 def load(path: str | os.PathLike[str]) -> TabularModel:
@@ -198,8 +237,8 @@ def load(path: str | os.PathLike[str]) -> TabularModel:
     with files.damage_reported(path):
         told = stored.checked_columns(sections["table"], estimator.feature_names_in_)
         labels = stored.checked_labels(estimator.classes_.tolist()) if hasattr(estimator, "classes_") else None
-    target, numbers, categories, dates, origin = told
-    return TabularModel(estimator, Target(target, labels), numbers, categories, dates, origin)
+    target, numbers, categories, dates, origin, written = told
+    return TabularModel(estimator, Target(target, labels), numbers, categories, dates, origin, written)
 
 
 def described(net: TabularNetwork) -> str:
@@ -219,7 +258,7 @@ def _described(column: Column) -> dict[str, Any]:
         time, *cycles = column.parts
         told["range"] = [_date(seconds, column.dates) for seconds in (time.edges[0], time.edges[-1])]
         return told | {"bins": time.bins, "cycles": [cycle.name for cycle in cycles], "missing": time.missing}
-    ends = [float(column.edges[0]), float(column.edges[-1])]
+    ends = [float(column.edges[0]) + column.offset, float(column.edges[-1]) + column.offset]
     return told | {"range": ends, "bins": column.bins, "missing": column.missing}
 
 

@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 
 from fastfnn.tables import columns
+from fastfnn.tabular import kinds
+from fastfnn.tabular.kinds import POINT, Form
 
 MOST_CLASSES = 20  # different whole numbers that are classes unless --task says otherwise
 ROWS_PER_CLASS = 5  # at least, on average, for whole numbers to be classes
@@ -33,13 +35,13 @@ class Target(NamedTuple):
     def outputs(self) -> int:
         return 1 if self.labels is None else len(self.labels)
 
-    def encode(self, column: pd.Series) -> np.ndarray:
+    def encode(self, column: pd.Series, form: Form = POINT) -> np.ndarray:
         """Return the targets of the network: numbers of classes, or standardized numbers in float64."""
         if self.labels is None:
-            standardized: np.ndarray = (self.numbers(column) - self.mean) / self.scale
+            standardized: np.ndarray = (self.numbers(column, form) - self.mean) / self.scale
             return standardized
         is_text = isinstance(self.labels[0], str)
-        values = columns.texts(column) if is_text else self.numbers(column)
+        values = columns.texts(column) if is_text else self.numbers(column, form)
         number = {label if is_text else float(label): i for i, label in enumerate(self.labels)}
         codes = np.array([number.get(value, -1) for value in values.tolist()], np.int64)
         if (codes < 0).any():
@@ -50,9 +52,9 @@ class Target(NamedTuple):
             )
         return codes
 
-    def numbers(self, column: pd.Series) -> np.ndarray:
-        """Return a column without missing values as numbers."""
-        values = columns.numbers(column)
+    def numbers(self, column: pd.Series, form: Form = POINT) -> np.ndarray:
+        """Return a column without missing values as numbers; `form` is how they are written as texts."""
+        values = columns.numbers(column, form)
         columns.check_present(column, np.isnan(values), "there is nothing to compare a prediction with")
         return values
 
@@ -104,11 +106,31 @@ def _with_labels(name: str, labels: tuple[Label, ...], rows: int, task: str | No
         raise ValueError(f"target {name!r} must have at least two classes, got only {labels[0]!r}")
     if len(labels) > rows / 2:
         raise ValueError(
-            f"target {name!r} must have several rows of a class, got {len(labels):,} classes in {rows:,} rows"
+            f"target {name!r} must have several rows of a class, got {len(labels):,} classes in {rows:,} rows: "
+            f"{_why_so_many(labels)}"
         )
     return Target(name, labels), (
         f"task: classification of {name!r}, {len(labels)} classes: {shown(labels)}{_override(task, 'regression')}"
     )
+
+
+def _why_so_many(labels: tuple[Label, ...]) -> str:
+    """Return what it may mean that nearly each row has a class of its own, and what to do."""
+    if not isinstance(labels[0], str):
+        return "--task regression predicts them as numbers"
+    texts = [str(label) for label in labels]
+    for decimal in (",", "."):
+        numbers = [text for text in texts if kinds.number_of(text, Form(decimal)) is not None]
+        if len(numbers) < len(texts) / 2:
+            continue
+        others = [text for text in texts if kinds.number_of(text, Form(decimal)) is None]
+        if others:
+            return f"they look like numbers, but for such as {others[0]!r}: --na-values '{others[0]}' makes it missing"
+        return f"they look like numbers with {NAMES[decimal]}: --decimal '{decimal}' reads them"
+    return "they look like texts or ids, which cannot be predicted; --target names another column"
+
+
+NAMES = {",": "a decimal comma", ".": "a decimal point"}
 
 
 def _override(task: str | None, other: str) -> str:

@@ -10,7 +10,7 @@ import contextlib
 import math
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -23,7 +23,7 @@ from fastfnn.backend import thread_limit
 from fastfnn.callbacks import Callback
 from fastfnn.history import History
 from fastfnn.sklearn.workers import in_worker
-from fastfnn.tabular import fitting, importance, reading
+from fastfnn.tabular import fitting, importance, kinds, reading
 from fastfnn.tabular.columns import Column
 from fastfnn.tabular.encoding import Encoding
 from fastfnn.tabular.importance import Importances
@@ -48,6 +48,9 @@ class TabularEstimator(BaseEstimator):
     n_threads: int | None
     random_state: Any
     progress: bool | str
+    columns: Mapping[str, str] | None
+    decimal: str
+    thousands: str | None
 
     # What `fit` sets
     networks_: list[TabularNetwork]
@@ -87,7 +90,8 @@ class TabularEstimator(BaseEstimator):
         Parameters
         ----------
         X : frame or (n_samples, n_features) array
-            A frame of pandas, polars or pyarrow, or an array or a list of rows. Values may be missing.
+            A frame of pandas, polars or pyarrow, a dict of columns, or an array or a list of rows. Values may be
+            missing.
         y : (n_samples,) array
             Labels or numbers; a regressor takes several columns of numbers, too.
         sample_weight : (n_samples,) array, optional
@@ -139,7 +143,12 @@ class TabularEstimator(BaseEstimator):
         budget = math.inf if self.time_budget is None else validation.positive("time_budget", self.time_budget)
         show = self.progress if self.progress == "line" else validation.boolean("progress", self.progress)
         self._threads()  # checks n_threads
+        self._chosen_kinds()
         return fraction, budget, show
+
+    def _chosen_kinds(self) -> tuple[dict[str, str], kinds.Form]:
+        """Return the kinds of columns that the user has chosen, and how numbers are written as texts."""
+        return kinds.checked_kinds(self.columns), kinds.checked_form(self.decimal, self.thousands)
 
     def _twin(self) -> Self:
         """Return an estimator with the same attributes."""

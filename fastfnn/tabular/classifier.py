@@ -63,6 +63,14 @@ class TabularClassifier(ScoreByWeights, ClassifierMixin, TabularEstimator):
         Of the split, the initial parameters and the order of the rows.
     progress : bool or "line", default False
         Show a progress bar and a line for each epoch; "line" is a single line in a terminal.
+    columns : dict, optional
+        What columns are, by their names (those of an array are "x0", "x1", ...), where `fit` would find out something
+        else: "number", "category", "date", or "ignore" to leave a column out.
+    decimal : str, default "."
+        The character before the fraction, in numbers that are texts.
+    thousands : str, optional
+        The character between groups of three digits, in numbers that are texts; without it a comma (with a decimal
+        comma a point), a space or an apostrophe.
 
     Attributes
     ----------
@@ -127,6 +135,9 @@ class TabularClassifier(ScoreByWeights, ClassifierMixin, TabularEstimator):
         n_threads: int | None = None,
         random_state: int | np.random.RandomState | None = None,
         progress: bool | str = False,
+        columns: Mapping[str, str] | None = None,
+        decimal: str = ".",
+        thousands: str | None = None,
     ) -> None:
         self.preset = preset
         self.members = members
@@ -146,6 +157,9 @@ class TabularClassifier(ScoreByWeights, ClassifierMixin, TabularEstimator):
         self.n_threads = n_threads
         self.random_state = random_state
         self.progress = progress
+        self.columns = columns
+        self.decimal = decimal
+        self.thousands = thousands
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Predict the probability of each class.

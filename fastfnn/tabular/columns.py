@@ -17,6 +17,7 @@ import numpy as np
 from scipy.special import ndtri
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
+from fastfnn.tabular.kinds import POINT, Decision, Form, offset_of
 from fastfnn.tabular.network import Feature
 from fastfnn.tabular.reading import Raw
 from fastfnn.tabular.recipe import Recipe
@@ -27,7 +28,6 @@ QUARTILES_APART = 1.349  # of the standard normal distribution
 
 HUGE = 1e300  # the distance of numbers beyond it may overflow
 
-SMALL_TEXT = 20  # different texts that are categories in any table
 BOOLEANS: Mapping[str | None, str] = {"False": "0", "True": "1"}  # as texts, and as numbers
 # Of many values those with less than a share of all rows are rare, within limits for the rows, and share the embedding
 # of unknown ones: an embedding of few rows would learn them by heart. See Experiments: rare-categories.
@@ -54,6 +54,13 @@ class NumberColumn:
         Whether numbers were missing in the rows for training: then an input tells so.
     width : int
         Numbers that a number is embedded in; 0 for a number that is scaled alone.
+    offset : int
+        What is subtracted before a number becomes float64, which does not tell large whole numbers apart; `edges` and
+        `median` are less it, too.
+    form : Form
+        How numbers are written as texts.
+    texts : bool
+        Whether there were texts in the rows for training: then a text that is no number counts as missing.
     """
 
     name: str
@@ -62,6 +69,9 @@ class NumberColumn:
     median: float
     missing: bool
     width: int
+    offset: int = 0
+    form: Form = POINT
+    texts: bool = False
 
     kind: ClassVar[str] = "number"
 
@@ -81,7 +91,7 @@ class NumberColumn:
 
     def encode(self, raw: Raw) -> list[np.ndarray]:
         """Return a column of the prepared samples for each input."""
-        values = raw.as_numbers()
+        values = raw.as_numbers(self.form, self.offset, texts_may_miss=self.texts)
         missing = np.isnan(values)
         encoded = [missing.astype(np.float64)] if self.missing else []
         if len(self.edges) > 1:
@@ -126,11 +136,14 @@ class DateColumn:
         Whether the dates have time zones; those that have are read in UTC.
     parts : tuple of NumberColumn
         What is learnt from the dates, by the names of `PARTS`: "time", which are the seconds since 1970, and cycles.
+    texts : bool
+        Whether there were texts in the rows for training: then a text that is no date counts as missing.
     """
 
     name: str
     dates: str
     parts: tuple[NumberColumn, ...]
+    texts: bool = False
 
     kind: ClassVar[str] = "date"
 
@@ -140,7 +153,7 @@ class DateColumn:
 
     def encode(self, raw: Raw) -> list[np.ndarray]:
         """Return a column of the prepared samples for each input."""
-        seconds = raw.as_dates(self.dates)
+        seconds = raw.as_dates(self.dates, texts_may_miss=self.texts)
         encoded = [part.encode(Raw(part.name, PARTS[part.name][1](seconds))) for part in self.parts]
         return list(itertools.chain(*encoded))
 
@@ -232,35 +245,46 @@ class LeftOut:
 Column = NumberColumn | DateColumn | CategoryColumn | LeftOut
 
 
-def learn(raw: Raw, weights: np.ndarray, target: np.ndarray, recipe: Recipe) -> Column:
+def learn(
+    raw: Raw, decision: Decision, weights: np.ndarray, target: np.ndarray, recipe: Recipe, form: Form = POINT
+) -> Column:  # fmt: skip
     """Return what is learnt about a column.
 
     Parameters
     ----------
     raw : Raw
         The rows for training.
+    decision : Decision
+        What the column is, see `kinds.decide`.
     weights : array
         Of the rows.
     target : array
         Labels or numbers, for the tree that finds bins.
     recipe : Recipe
+    form : Form
+        How numbers are written as texts.
     """
-    kind = raw.kind()
-    if kind == "category":
+    if decision.kind == "left out":
+        return LeftOut(raw.name, decision.reason)
+    if decision.kind == "category":
         return _category(raw, recipe)
-    if kind == "number":
-        return _number(raw, weights, target, recipe)
-    return _date(raw, kind, weights, target, recipe)
+    if decision.kind != "number":
+        return _date(raw, decision, weights, target, recipe)
+    offset = offset_of(raw.values, form)
+    values = raw.as_numbers(form, offset, texts_may_miss=decision.texts, quiet=True)
+    column = _number(raw.name, values, weights, target, recipe)
+    return column if isinstance(column, LeftOut) else replace(column, offset=offset, form=form, texts=decision.texts)
 
 
-def _number(raw: Raw, weights: np.ndarray, target: np.ndarray, recipe: Recipe) -> Column:
-    values = raw.as_numbers()
+def _number(
+    name: str, values: np.ndarray, weights: np.ndarray, target: np.ndarray, recipe: Recipe
+) -> NumberColumn | LeftOut:  # fmt: skip
     present = ~np.isnan(values)
     missing = not present.all()
     values, weights, target = values[present], weights[present], target[present]
     different, places = np.unique(values, return_inverse=True)
     if len(different) == 1 and not missing:
-        return LeftOut(raw.name, "a single value")
+        return LeftOut(name, "a single value")
     shares = np.bincount(places, weights) / weights.sum()
     embedded = recipe.bins > 0 and len(different) > 2
     edges = different
@@ -271,14 +295,14 @@ def _number(raw: Raw, weights: np.ndarray, target: np.ndarray, recipe: Recipe) -
     median = float(different[_places(shares, 0.5)])
     is_plain = len(different) <= 2
     knots = np.array([-1.0, 1.0])[: len(different)] if is_plain else _knots(edges, different, shares, recipe.scaling)
-    return NumberColumn(raw.name, edges, knots, median, missing, recipe.embedding_size if embedded else 0)
+    return NumberColumn(name, edges, knots, median, missing, recipe.embedding_size if embedded else 0)
 
 
-def _date(raw: Raw, dates: str, weights: np.ndarray, target: np.ndarray, recipe: Recipe) -> Column:
-    seconds = raw.as_dates(dates)
+def _date(raw: Raw, decision: Decision, weights: np.ndarray, target: np.ndarray, recipe: Recipe) -> Column:
+    seconds = raw.as_dates(decision.kind, texts_may_miss=decision.texts, quiet=True)
     covered = np.nanmax(seconds) - np.nanmin(seconds)
     learnt = [
-        _number(Raw(name, part(seconds)), weights, target, recipe)
+        _number(name, part(seconds), weights, target, recipe)
         for name, (length, part) in PARTS.items()
         if covered >= length
     ]
@@ -286,7 +310,7 @@ def _date(raw: Raw, dates: str, weights: np.ndarray, target: np.ndarray, recipe:
         return LeftOut(raw.name, learnt[0].reason)
     parts = [part for part in learnt if isinstance(part, NumberColumn) and (part.name == "time" or len(part.edges) > 1)]
     cycles = [replace(part, missing=False) for part in parts[1:]]  # the time has an input for missing dates
-    return DateColumn(raw.name, dates, (parts[0], *cycles))
+    return DateColumn(raw.name, decision.kind, (parts[0], *cycles), decision.texts)
 
 
 def _quantiles(different: np.ndarray, shares: np.ndarray, parts: int) -> np.ndarray:
@@ -357,10 +381,6 @@ def _category(raw: Raw, recipe: Recipe) -> Column:
     texts = raw.as_texts()
     counts = collections.Counter(text for text in texts if text is not None)
     missing = counts.total() < len(texts)
-    if len(counts) + missing < 2:
-        return LeftOut(raw.name, "a single value" if counts else "no values")
-    if raw.given != "category" and len(counts) > SMALL_TEXT and len(counts) > counts.total() / 2:
-        return LeftOut(raw.name, f"text, {len(counts):,} different ones in {counts.total():,} rows")
     if len(counts) + missing <= recipe.one_hot:
         return CategoryColumn(raw.name, tuple(sorted(counts)), missing, 0)
     rare = int(np.clip(len(texts) * RARE_SHARE, *RARE_ROWS))

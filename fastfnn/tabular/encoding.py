@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastfnn.tabular.columns import CategoryColumn, Column, learn
+from fastfnn.tabular.kinds import Decision, Form
 from fastfnn.tabular.network import Feature, TabularNetwork
 from fastfnn.tabular.reading import Raw
 from fastfnn.tabular.recipe import Recipe
@@ -36,9 +37,14 @@ class Encoding:
         self.features: tuple[Feature, ...] = tuple(itertools.chain(*self._inputs)) or (Feature("plain"),)
 
     @classmethod
-    def fit(cls, raws: Sequence[Raw], weights: np.ndarray, target: np.ndarray, recipe: Recipe) -> Encoding:
+    def fit(
+        cls, raws: Sequence[Raw], decisions: Sequence[Decision], weights: np.ndarray, target: np.ndarray,
+        recipe: Recipe, form: Form,
+    ) -> Encoding:  # fmt: skip
         """Learn from the rows for training, see `columns.learn`."""
-        return cls([learn(raw, weights, target, recipe) for raw in raws])
+        return cls(
+            [learn(raw, decision, weights, target, recipe, form) for raw, decision in zip(raws, decisions, strict=True)]
+        )
 
     def transform(self, raws: Sequence[Raw], dtype: np.dtype[Any]) -> np.ndarray:
         """Return the prepared samples (N, features)."""

@@ -28,6 +28,7 @@ from fastfnn.tabular.base import TabularEstimator
 from fastfnn.tabular.classifier import TabularClassifier
 from fastfnn.tabular.columns import PARTS, CategoryColumn, Column, DateColumn, LeftOut, NumberColumn
 from fastfnn.tabular.encoding import Encoding
+from fastfnn.tabular.kinds import POINT, checked_form, checked_kinds
 from fastfnn.tabular.network import TabularNetwork, parameter_shapes
 from fastfnn.tabular.recipe import Recipe, checked, chosen
 from fastfnn.tabular.regressor import TabularRegressor
@@ -37,10 +38,13 @@ Path = str | os.PathLike[str]
 
 KINDS: Mapping[str, Any] = {"TabularClassifier": TabularClassifier, "TabularRegressor": TabularRegressor}
 COLUMNS: Mapping[str, Any] = {kind.kind: kind for kind in (NumberColumn, DateColumn, CategoryColumn, LeftOut)}
+# Entries of a column that a file has if they are others than these.
+OPTIONAL: Mapping[str, Any] = {"offset": 0, "form": POINT, "texts": False}
 SECTIONS = ("table",)  # that others may add
 
 ENTRIES = ("kind", "parameters", "recipe", "named", "columns", "target", "dtype", "networks", "fitted")
 FITTED = ("n_epochs_", "best_epoch_", "validation_scores_", "loss_curve_", "fit_time_")
+LARGEST_OFFSET = 1 << 127
 UTF8 = ("utf-8", "surrogatepass")  # of categories: any text of Python
 LARGEST_WIDTH = 1 << 20  # of an embedding or a layer
 LATEST = 2.0**63 * 1e-6  # seconds that a date can be from 1970, in microseconds of 64 bits
@@ -138,6 +142,8 @@ def write(estimator: TabularEstimator, path: Path, sections: Mapping[str, Any]) 
 def _described(estimator: TabularEstimator) -> tuple[dict[str, Any], list[str]]:
     """Return what a file holds of an estimator, and the names of the parameters that it cannot hold."""
     parameters, left_out = described(estimator)
+    if estimator.columns is not None:  # a list, since names may be any text
+        parameters["columns"] = [[name, kind] for name, kind in estimator.columns.items()]
     if isinstance(estimator.preset, Recipe):
         parameters["preset"] = asdict(estimator.preset)
         left_out.remove("preset")
@@ -159,6 +165,10 @@ def _described(estimator: TabularEstimator) -> tuple[dict[str, Any], list[str]]:
 def _described_column(column: Column) -> dict[str, Any]:
     """Return a column; its categories, of which there may be very many, as arrays of their bytes and lengths."""
     told = {"kind": column.kind, **asdict(column)}
+    for name, default in OPTIONAL.items():  # so that earlier versions read what they know
+        for values in (told, *told.get("parts", ())):
+            if values.get(name, default) == default:
+                values.pop(name, None)
     if isinstance(column, CategoryColumn):
         texts = [text.encode(*UTF8) for text in column.values]
         told["values"] = {
@@ -208,13 +218,25 @@ def _with_parameters(kind: Any, told: Any) -> TabularEstimator:
     kind = KINDS[validation.choice("kind", kind, tuple(KINDS))]
     told = checked_entries("parameters", told, (), tuple(kind().get_params(deep=False)))
     parameters = {
-        name: _recipe(value) if name == "preset" and isinstance(value, dict) else _from_json(name, value)
+        name: _recipe(value) if name == "preset" and isinstance(value, dict)
+        else _chosen_kinds(value) if name == "columns"
+        else _from_json(name, value)
         for name, value in told.items()
-    }
+    }  # fmt: skip
     estimator: TabularEstimator = kind(**parameters)
     chosen(estimator)
     estimator._checked_options()
     return estimator
+
+
+def _chosen_kinds(told: Any) -> dict[str, str] | None:
+    """Return the parameter `columns`: kinds by names."""
+    if told is None:
+        return None
+    pairs = [checked_list("an entry of columns", pair, 2) for pair in checked_list("columns", told)]
+    if not all(isinstance(name, str) for name, _ in pairs) or len({name for name, _ in pairs}) < len(pairs):
+        raise ValueError("columns must have different texts as names")
+    return checked_kinds(dict(pairs))
 
 
 def _recipe(told: Any) -> Recipe:
@@ -259,7 +281,14 @@ def _categories(told: Any) -> tuple[str, ...]:
 
 def _entries_of(kind: Any, told: Any) -> dict[str, Any]:
     """Return the entries of a column, all of which must be there."""
-    values = dict(checked_entries("a column", told, tuple(field.name for field in fields(kind))))
+    names = [field.name for field in fields(kind)]
+    optional = tuple(name for name in names if name in OPTIONAL)
+    values = dict(checked_entries("a column", told, tuple(name for name in names if name not in OPTIONAL), optional))
+    validation.boolean("texts", values.get("texts", False))
+    if "form" in values:
+        values["form"] = checked_form(*checked_list("form", values["form"], 2))
+    if type(values.get("offset", 0)) is not int or abs(values.get("offset", 0)) >= LARGEST_OFFSET:
+        raise ValueError("offset must be a whole number of 128 bits")
     for name in ("name", "reason"):
         if not isinstance(values.get(name, ""), str):
             raise TypeError(f"{name} of a column must be a text, got {type(values[name]).__name__}")

@@ -6,6 +6,7 @@ it. `base.TabularEstimator.fit` calls both, and takes over what comes of them.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -14,7 +15,8 @@ from sklearn.utils import check_random_state
 
 from fastfnn import validation
 from fastfnn.sklearn.weights import checked_sample_weight
-from fastfnn.tabular import reading
+from fastfnn.tabular import kinds, reading
+from fastfnn.tabular.columns import LeftOut
 from fastfnn.tabular.encoding import Encoding
 from fastfnn.tabular.network import TabularNetwork
 from fastfnn.tabular.recipe import FEW_ROWS, Recipe, chosen
@@ -66,7 +68,7 @@ def learnt(estimator: Any, X: Any, y: Any, sample_weight: Any, eval_set: Any) ->
     dtype: np.dtype[Any] = np.dtype(np.float64 if few else np.float32)
     target = estimator._learn_target(y, weights, recipe)
     labels = estimator._encoded(y, target)
-    encoding = Encoding.fit(raws, weights, labels, recipe)
+    encoding = _encoding(estimator, raws, weights, labels, recipe)
     rows = Rows(encoding.transform(raws, dtype), labels, weights)
     given = None if eval_set is None else _evaluation_rows(estimator, eval_set, encoding, target, dtype)
     if given is not None and by_class is not None:
@@ -74,6 +76,34 @@ def learnt(estimator: Any, X: Any, y: Any, sample_weight: Any, eval_set: Any) ->
         of_class[labels] = by_class
         given = given._replace(weights=of_class[given.y])
     return Learnt(recipe, encoding, target, rows, given, random.randint(2**31 - 1))
+
+
+# What a user can do about a column that is left out, or may be something else.
+CURES = {
+    "number": "columns={{{!r}: 'number'}} uses it as numbers", "category": "columns={{{!r}: 'category'}} uses it",
+    "decimal": "decimal=',' reads numbers with a comma, decimal='.' those with a point",
+    "zones": "give all of them a zone, or none", "rare": "join some of them",
+}  # fmt: skip
+SILENCE = "columns={{{!r}: 'ignore'}}"
+
+
+def _encoding(
+    estimator: Any, raws: list[reading.Raw], weights: np.ndarray, labels: np.ndarray, recipe: Recipe
+) -> Encoding:  # fmt: skip
+    """Return what is learnt about the columns; a warning tells of those that vary and are left out."""
+    wanted, form = estimator._chosen_kinds()
+    kinds.check_known(wanted, [raw.name for raw in raws])
+    decisions = kinds.decide_all(raws, wanted, form)
+    encoding = Encoding.fit(raws, decisions, weights, labels, recipe, form)
+    known = [
+        decision._replace(reason=column.reason, cure="rare")
+        if isinstance(column, LeftOut) and decision.kind == "category" else decision
+        for decision, column in zip(decisions, encoding.columns, strict=True)
+    ]  # fmt: skip
+    message = kinds.warning(zip([raw.name for raw in raws], known, strict=True), CURES, SILENCE)
+    if message:
+        warnings.warn(message, stacklevel=4)
+    return encoding
 
 
 def _checked_targets(estimator: Any, y: Any) -> np.ndarray:

@@ -1,16 +1,16 @@
 """Reading: frames and arrays as columns, which are numbers, dates or objects.
 
 `columns.py` learns from them. Frames of pandas, polars and pyarrow are read by narwhals, which comes with scikit-learn
-and imports none of them. What a column is, `fit` finds out from all of its values (`Raw.kind`); `predict` converts each
-value to what the column was in `fit`, so that the other rows do not matter.
+and imports none of them. What a column is, `fit` finds out from all of its values (`kinds.decide`); `predict` converts
+each value to what the column was in `fit`, so that the other rows do not matter.
 """
 
 from __future__ import annotations
 
-import datetime
-import math
+import importlib.util
 import numbers
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import narwhals as nw
@@ -18,12 +18,11 @@ import numpy as np
 from sklearn.utils.validation import validate_data
 
 from fastfnn.sklearn.data import feature_names
+from fastfnn.tabular.kinds import EXACT, MARKS, POINT, ZONES, Form, as_real, dates_of, less_offset, numbers_of
 
 MISSING_TYPES = ("NAType", "NaTType")  # pandas' marks of missing values, which need not be imported
 # By the type's name the method that makes an object of NumPy or `datetime` of one of pandas.
 PANDAS_METHODS = {"Period": "to_timestamp", "Timedelta": "to_timedelta64"}
-PER_SECOND = {"ms": 10**3, "us": 10**6, "ns": 10**9}
-ZONES = {"naive": "without time zones", "aware": "with time zones"}
 
 
 class Raw(NamedTuple):
@@ -32,40 +31,26 @@ class Raw(NamedTuple):
     name    of the column
     values  numbers, NaN where a value is missing; or objects, None where one is missing
     given   "naive" or "aware" if the numbers are dates, in seconds since 1970, without or with time zones, then in UTC;
-            "category" if the frame says that the objects are categories; "texts" if the column is of an array of texts;
-            else ""
+            "category" if the frame says that the objects are categories; else ""
     """
 
     name: str
     values: np.ndarray
     given: str = ""
 
-    def kind(self) -> str:
-        """Return what the column is in `fit`: "number", "naive" or "aware" dates, or "category".
+    def as_numbers(
+        self, form: Form = POINT, offset: int = 0, *, texts_may_miss: bool = False, quiet: bool = False
+    ) -> np.ndarray:
+        """Return the column less an offset as float64, NaN where a value is missing.
 
-        Objects are numbers if all of them are numbers, durations or times of day. Texts of an array are numbers if all
-        of them can be: NumPy makes texts of numbers that stand beside texts.
+        Texts are numbers of the form; one that is none is missing with `texts_may_miss`, of which a warning tells
+        unless it marks missing values or the call is quiet.
         """
-        if self.values.dtype != object:
-            return "category" if np.isnan(self.values).all() else self.given or "number"
-        if self.given == "category":
-            return "category"
-        kinds = {_kind(value) for value in self.values if value is not None}
-        if kinds >= ZONES.keys():
-            raise ValueError(f"column {self.name!r} must hold dates with time zones or without, got both")
-        if self.given == "texts" and kinds == {"text"}:
-            return "number" if _are_numbers(self.values) else "category"
-        if len(kinds) != 1 or kinds == {"text"}:
-            return "category"
-        (kind,) = kinds
-        return kind if kind in ZONES else "number"
-
-    def as_numbers(self) -> np.ndarray:
-        """Return the column as float64, NaN where a value is missing; durations and times of day are seconds."""
         if self.values.dtype == object:
-            values = np.array([np.nan if value is None else self._number(value) for value in self.values], np.float64)
+            values, wrong = numbers_of(self.values, form, offset)
+            self._refuse(wrong, "numbers", texts_may_miss, quiet)
         else:
-            values = self.values.astype(np.float64)
+            values = less_offset(self.values, offset)
         if self.given in ZONES and not np.isnan(values).all():
             raise ValueError(f"column {self.name!r} must hold numbers, as in fit; got dates")
         if np.isinf(values).any():
@@ -75,32 +60,31 @@ class Raw(NamedTuple):
             )
         return values
 
-    def _number(self, value: Any) -> float:
-        kind = _kind(value)
-        try:
-            if kind in ZONES:
-                raise TypeError
-            return _seconds(value) if kind in ("duration", "time") else float(value)
-        except OverflowError:
-            return math.inf
-        except (TypeError, ValueError):
-            raise ValueError(f"column {self.name!r} must hold numbers, as in fit; got {value!r}") from None
-
-    def as_dates(self, dates: str) -> np.ndarray:
+    def as_dates(self, dates: str, *, texts_may_miss: bool = False, quiet: bool = False) -> np.ndarray:
         """Return the column as seconds, NaN where a date is missing; `dates` is what they were in `fit`."""
         if self.given == dates:
             return self.values
-        for value in self.values.tolist():
-            if value is None or value != value:
-                continue
-            kind = self.given if self.given in ZONES else _kind(value)
-            if kind not in ZONES:
-                raise ValueError(f"column {self.name!r} must hold dates, as in fit; got {value!r}")
-            if kind != dates:
-                raise ValueError(
-                    f"column {self.name!r} must hold dates {ZONES[dates]}, as in fit; got dates {ZONES[kind]}"
-                )
-        return _real(microseconds(self.values)) if self.values.dtype == object else np.full(len(self.values), np.nan)
+        if self.values.dtype == object:
+            seconds, aware, wrong = dates_of(self.values)
+            self._refuse(wrong, "dates", texts_may_miss, quiet)
+            kinds = set(np.where(aware, "aware", "naive")[~np.isnan(seconds)].tolist())
+        else:
+            present = self.values[~np.isnan(self.values)]
+            if len(present) and self.given not in ZONES:
+                raise ValueError(f"column {self.name!r} must hold dates, as in fit; got {present[0].item()!r}")
+            seconds, kinds = np.full(len(self.values), np.nan), {self.given} if len(present) else set()
+        for kind in kinds - {dates}:
+            raise ValueError(f"column {self.name!r} must hold dates {ZONES[dates]}, as in fit; got dates {ZONES[kind]}")
+        return seconds
+
+    def _refuse(self, wrong: np.ndarray, what: str, texts_may_miss: bool, quiet: bool) -> None:
+        """Raise ValueError if values are not what they must be, but warn of texts that may count as missing."""
+        found = self.values[wrong].tolist()
+        strange = [value for value in found if not (texts_may_miss and isinstance(value, str))]
+        if strange:
+            raise ValueError(f"column {self.name!r} must hold {what}, as in fit; got {strange[0]!r}")
+        if not quiet:
+            warn_of_texts(self.name, found, what)
 
     def as_texts(self) -> list[str | None]:
         """Return the column as texts, None where a value is missing; whole numbers have no decimal point."""
@@ -112,38 +96,19 @@ class Raw(NamedTuple):
         return texts
 
 
+def warn_of_texts(name: str, texts: Sequence[str], what: str) -> None:
+    """Warn of texts that count as missing in a column of numbers or dates, unless all of them mark missing values."""
+    told = [text for text in texts if text.strip().lower() not in MARKS]
+    if told:
+        warnings.warn(
+            f"column {name!r} has {len(told):,} texts that are no {what}, such as {told[0]!r}: they count as missing",
+            stacklevel=2,
+        )
+
+
 def _text(value: Any) -> str:
     is_whole = isinstance(value, (float, np.floating)) and value == value // 1
     return str(int(value)) if is_whole else str(value)
-
-
-def _kind(value: Any) -> str:
-    """Return "number", "duration", "time", "naive" or "aware" of a date, or "text" of all else."""
-    if isinstance(value, (str, bool)):
-        return "text"
-    if isinstance(value, (datetime.timedelta, np.timedelta64)):  # NumPy says that it is a whole number
-        return "duration"
-    if isinstance(value, numbers.Number):
-        return "number"
-    if isinstance(value, datetime.time):
-        return "time"
-    if isinstance(value, (datetime.date, np.datetime64)):
-        return "naive" if getattr(value, "tzinfo", None) is None else "aware"
-    return "text"
-
-
-def _are_numbers(texts: np.ndarray) -> bool:
-    try:
-        return not bool(np.isnan(texts.astype(np.float64)).all())
-    except ValueError:
-        return False
-
-
-def _seconds(value: datetime.timedelta | np.timedelta64 | datetime.time) -> float:
-    """Return a duration, or a time of day, in seconds."""
-    if isinstance(value, datetime.time):
-        return value.hour * 3600 + value.minute * 60 + value.second + value.microsecond / 10**6
-    return float(_real(np.array([value], "timedelta64"))[0])
 
 
 def read(estimator: Any, X: Any, *, reset: bool) -> list[Raw]:
@@ -153,14 +118,16 @@ def read(estimator: Any, X: Any, *, reset: bool) -> list[Raw]:
     ----------
     estimator : estimator
         It gets `n_features_in_` and `feature_names_in_` with `reset`, else X must agree with them.
-    X : frame, array or sequence of rows
+    X : frame, dict of columns, array or sequence of rows
     reset : bool
     """
+    X = _frame_of(X) if type(X) is dict else X  # not a sparse matrix that is a dict
+    ignored = {name for name, kind in (getattr(estimator, "columns", None) or {}).items() if kind == "ignore"}
     frame = nw.from_native(X, pass_through=True)
     if isinstance(frame, nw.LazyFrame):
         raise TypeError(f"X must be a frame in memory, got {type(X).__name__}: collect it first")
     if not isinstance(frame, nw.DataFrame):
-        return _columns_of_array(estimator, X, reset)
+        return _columns_of_array(estimator, X, reset, ignored)
     names = list(map(str, frame.columns))
     if len(set(names)) < len(names):
         repeated = next(name for name in names if names.count(name) > 1)
@@ -170,12 +137,39 @@ def read(estimator: Any, X: Any, *, reset: bool) -> list[Raw]:
         raise ValueError(f"Found array with 0 feature(s) (shape={frame.shape}) while a minimum of 1 is required.")
     if not len(frame):
         raise ValueError(f"Found array with 0 sample(s) (shape={frame.shape}) while a minimum of 1 is required.")
-    return [_column(name, series) for name, series in zip(names, frame.iter_columns(), strict=True)]
+    return [
+        _nothing(name, len(frame)) if name in ignored else column(name, series)
+        for name, series in zip(names, frame.iter_columns(), strict=True)
+    ]
 
 
-def _columns_of_array(estimator: Any, X: Any, reset: bool) -> list[Raw]:
+def _frame_of(columns: dict[Any, Any]) -> Any:
+    """Return a dict of columns as a frame of the first library that is there."""
+    named = {str(name): values for name, values in columns.items()}
+    for library in ("pandas", "polars", "pyarrow"):
+        if importlib.util.find_spec(library):
+            if library == "pandas":  # it makes float64 of lists of integers if one is missing
+                named = {name: _array_of(values) for name, values in named.items()}
+            return nw.from_dict(named, backend=library).to_native()
+    raise ImportError("a dict of columns needs pandas, polars or pyarrow: pip install 'fastfnn[tables]'")
+
+
+def _array_of(values: Any) -> Any:
+    """Return a list as an array of objects, all else as it is."""
+    if not isinstance(values, (list, tuple)):
+        return values
+    array = np.empty(len(values), object)
+    array[:] = values
+    return array
+
+
+def _nothing(name: str, rows: int) -> Raw:
+    """Return a column that nobody looks at."""
+    return Raw(name, np.full(rows, None, object))
+
+
+def _columns_of_array(estimator: Any, X: Any, reset: bool, ignored: Collection[str]) -> list[Raw]:
     """Return the columns of an array; values of rows of lists keep their types, and masked ones are missing."""
-    given = "texts" if getattr(getattr(X, "dtype", None), "kind", "") in ("U", "S", "T") else ""
     X = _without_mask(X) if isinstance(X, np.ma.MaskedArray) else X
     dtype = object if isinstance(X, (list, tuple)) else None
     X = validate_data(estimator, X, reset=reset, dtype=dtype, ensure_all_finite=False)
@@ -183,43 +177,43 @@ def _columns_of_array(estimator: Any, X: Any, reset: bool) -> list[Raw]:
     names = [f"x{number}" for number in range(X.shape[1])] if given_names is None else list(map(str, given_names))
     if X.dtype.kind in "iufmM":
         dates = "naive" if X.dtype.kind == "M" else ""
-        return [Raw(name, _real(column), dates) for name, column in zip(names, X.T, strict=True)]
-    return [_objects(name, column.tolist(), given) for name, column in zip(names, X.T, strict=True)]
+        return [Raw(name, as_real(values), dates) for name, values in zip(names, X.T, strict=True)]
+    return [
+        _nothing(name, len(X)) if name in ignored else _objects(name, values.tolist())
+        for name, values in zip(names, X.T, strict=True)
+    ]
 
 
 def _without_mask(X: Any) -> Any:
     mask, values = np.ma.getmaskarray(X), X.data
     if X.dtype.kind in "mM":
         return np.where(mask, np.array("NaT", X.dtype), values)
-    return np.where(mask, np.nan, values) if X.dtype.kind in "iuf" else np.where(mask, None, values.astype(object))
+    is_exact = X.dtype.kind == "f" or (
+        X.dtype.kind in "iu" and np.abs(values.astype(np.float64)).max(initial=0) < EXACT
+    )
+    return np.where(mask, np.nan, values) if is_exact else np.where(mask, None, values.astype(object))
 
 
-def _column(name: str, series: nw.Series[Any]) -> Raw:
-    """Return a column of a frame: what NumPy has no dtype for are objects."""
+def column(name: str, series: Any) -> Raw:
+    """Return a series of a library as a column: what NumPy has no dtype for are objects."""
+    series = nw.from_native(series, series_only=True)
     dtype = series.dtype
     if isinstance(dtype, (nw.Categorical, nw.Enum)):
         return _objects(name, series.to_list(), "category")
     if (dtype.is_numeric() or dtype.is_temporal()) and not isinstance(dtype, (nw.Int128, nw.UInt128)):
+        if dtype.is_integer() and series.null_count() and _has_large(series):  # NumPy would make float64 of them
+            return _objects(name, series.to_list())
         values = series.to_numpy()
         if values.dtype.kind in "iufmM":
             zone = "aware" if getattr(dtype, "time_zone", None) else "naive"
-            return Raw(name, _real(values), zone if values.dtype.kind == "M" else "")
+            return Raw(name, as_real(values), zone if values.dtype.kind == "M" else "")
     return _objects(name, series.to_list())
 
 
-def _real(column: np.ndarray) -> np.ndarray:
-    """Return numbers of NumPy as float64, whole ones as they are; dates and durations are seconds."""
-    if column.dtype.kind in "iu":
-        return column
-    if column.dtype.kind == "f":
-        with np.errstate(over="ignore"):  # of numbers that are longer than float64
-            return column.astype(np.float64)
-    unit = np.datetime_data(column.dtype)[0]
-    unit = unit if unit in PER_SECOND else "s"
-    per_second = PER_SECOND.get(unit, 1)
-    ticks = column.astype(f"{column.dtype.kind}8[{unit}]").astype(np.int64)
-    # Whole seconds and the rest, so that a time is the same number in each unit.
-    return np.where(np.isnat(column), np.nan, ticks // per_second + ticks % per_second / per_second)
+def _has_large(series: nw.Series[Any]) -> bool:
+    """Return whether float64 does not hold all of the whole numbers of a series."""
+    values = series.drop_nulls()
+    return bool(len(values)) and max(-int(values.min()), int(values.max())) > EXACT
 
 
 def _objects(name: str, values: Sequence[Any], given: str = "") -> Raw:
@@ -253,19 +247,6 @@ def _of_standard_type(value: Any) -> Any:
         return value.decode(errors="backslashreplace")
     method = PANDAS_METHODS.get(type(value).__name__)
     return getattr(value, method)() if method else value
-
-
-def microseconds(values: Sequence[Any] | np.ndarray) -> np.ndarray:
-    """Return dates, None where one is missing, as datetime64[us]; those with a time zone in UTC."""
-    aware = [_kind(value) == "aware" for value in values]
-    instants: np.ndarray = np.array(
-        [
-            value.astimezone(datetime.UTC).replace(tzinfo=None) if is_aware else value
-            for value, is_aware in zip(values, aware, strict=True)
-        ],
-        "datetime64[us]",
-    )
-    return instants
 
 
 def _is_missing(value: Any) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_array
 
 from fastfnn import validation
 from fastfnn.sklearn.weights import ScoreByWeights
+from fastfnn.tabular import kinds
 from fastfnn.tabular.base import TabularEstimator
 from fastfnn.tabular.recipe import Recipe
 from fastfnn.tabular.target import NumberTarget, Target
@@ -61,6 +62,14 @@ class TabularRegressor(ScoreByWeights, RegressorMixin, TabularEstimator):
         Of the split, the initial parameters and the order of the rows.
     progress : bool or "line", default False
         Show a progress bar and a line for each epoch; "line" is a single line in a terminal.
+    columns : dict, optional
+        What columns are, by their names (those of an array are "x0", "x1", ...), where `fit` would find out something
+        else: "number", "category", "date", or "ignore" to leave a column out.
+    decimal : str, default "."
+        The character before the fraction, in numbers that are texts.
+    thousands : str, optional
+        The character between groups of three digits, in numbers that are texts; without it a comma (with a decimal
+        comma a point), a space or an apostrophe.
 
     Attributes
     ----------
@@ -117,6 +126,9 @@ class TabularRegressor(ScoreByWeights, RegressorMixin, TabularEstimator):
         n_threads: int | None = None,
         random_state: int | np.random.RandomState | None = None,
         progress: bool | str = False,
+        columns: Mapping[str, str] | None = None,
+        decimal: str = ".",
+        thousands: str | None = None,
     ) -> None:
         self.preset = preset
         self.members = members
@@ -135,6 +147,9 @@ class TabularRegressor(ScoreByWeights, RegressorMixin, TabularEstimator):
         self.n_threads = n_threads
         self.random_state = random_state
         self.progress = progress
+        self.columns = columns
+        self.decimal = decimal
+        self.thousands = thousands
 
     def predict(self, X: Any) -> np.ndarray:
         """Predict the target of each row.
@@ -219,7 +234,7 @@ class TabularRegressor(ScoreByWeights, RegressorMixin, TabularEstimator):
         try:
             numbers: np.ndarray = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y", estimator=self)
         except (TypeError, ValueError, OverflowError) as error:
-            raise ValueError(f"y must be finite numbers of float64: {error}") from error
+            raise ValueError(f"y must be finite numbers of float64: {error}{kinds.commas_hint(y)}") from error
         if numbers.ndim > 2 or numbers.ndim == 0:
             raise ValueError(f"y must have one or two axes, got {numbers.ndim}")
         if numbers.ndim == 2 and numbers.shape[1] == 1:

@@ -242,7 +242,7 @@ def test_an_output_beside_the_images_and_a_column_with_the_name_of_a_file_are_no
 # Arguments that are no paths, by what the help calls their values.
 NO_PATHS = {
     "NAME", "NAME[,NAME...]", "CHAR", "N", "N[,N...]", "N,N[,N...]", "P", "RATE", "STD", "SECONDS", "S", "Q[,Q...]",
-    "DTYPE", "COLUMN",
+    "DTYPE", "COLUMN", "TEXT[,TEXT...]",
 }  # fmt: skip
 
 

@@ -53,6 +53,8 @@ def test_train_says_what_it_found_and_what_came_out(capsys):
         "task: regression of 'price', 59 different numbers (--task classification if these are labels)",
         "columns: 3 of numbers, standardized; 1 of categories, one-hot: city (3)",
         "left out: id (row numbers), country (a single value), kind (ignored)",
+        "left out although values differ: 'id' (row numbers: --numbers 'id' uses it as numbers); --ignore 'id' leaves "
+        "it out without this warning",
         "rows: 54 for training, 6 for validation, drawn at random",
         "model: plain network, because of --layers",
         "network: 6-6-1 relu, 49 parameters, adam",

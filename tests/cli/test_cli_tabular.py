@@ -67,6 +67,8 @@ def test_train_says_what_it_found_and_what_came_out(capsys):
         "task: regression of 'price', 155 different numbers (--task classification if these are labels)",
         "columns: 3 of numbers; 1 of categories: city (3)",
         "left out: id (row numbers), country (a single value), kind (ignored)",
+        "left out although values differ: 'id' (row numbers: --numbers 'id' uses it as numbers); --ignore 'id' leaves "
+        "it out without this warning",
         "missing values: area (2), city (1); the network learns what they mean",
         "rows: 143 for training, 16 for validation, drawn at random",
     ]
@@ -358,10 +360,6 @@ def test_dates_that_are_not_like_those_of_the_training_are_one_line(capsys):
     assert run("train", "dates.csv", "--target", "price", "--out", "m.st", *SMALL, "--quiet") == 0
     days = with_dates()["sold"].dt.strftime("%Y-%m-%dT%H:%M:%SZ")
     for changes, message in (
-        (
-            {"built": "01/02/2020"},
-            "column 'built', row 1, must be a date such as 2020-01-31 or 2020-01-31T17:30, got '01/",
-        ),
         ({"built": 2020}, "column 'built', row 1, must be a date such as 2020-01-31 or 2020-01-31T17:30, got 2020"),
         (
             {"sold": "2020-02-01"},

@@ -16,6 +16,7 @@ from fastfnn.tabular import TabularClassifier, TabularRegressor
 from fastfnn.tabular.columns import PARTS, learn
 from fastfnn.tabular.encoding import Encoding
 from fastfnn.tabular.importance import measured
+from fastfnn.tabular.kinds import decide
 from fastfnn.tabular.network import TabularNetwork
 from fastfnn.tabular.reading import Raw, read
 from fastfnn.tabular.recipe import Recipe
@@ -33,7 +34,7 @@ def learnt_of(raw, target=None, weights=None, **recipe):
     """What is learnt about a column."""
     rows = len(raw.values)
     weights = np.ones(rows) if weights is None else np.array(weights, float)
-    return learn(raw, weights, np.zeros(rows) if target is None else target, Recipe(**recipe))
+    return learn(raw, decide(raw), weights, np.zeros(rows) if target is None else target, Recipe(**recipe))
 
 
 def raw_of(X):
@@ -52,7 +53,7 @@ def test_the_kinds_of_columns_are_found_in_a_frame(table, quick):
     frame, rent = table
     model = TabularRegressor(**quick | {"max_epochs": 1}).fit(frame, rent)
     assert {column.name: column.kind for column in model.columns_} == {
-        "area": "number", "rooms": "number", "city": "category", "station": "category", "garden": "category",
+        "area": "number", "rooms": "number", "city": "category", "station": "category", "garden": "number",
         "built": "date", "country": "left out", "empty": "left out", "tenant": "left out",
     }  # fmt: skip
     area, rooms, city, station, garden, built = model.columns_[:6]
@@ -60,7 +61,7 @@ def test_the_kinds_of_columns_are_found_in_a_frame(table, quick):
     assert [(part.name, part.bins) for part in built.parts] == [("time", 8), ("day of week", 6), ("day of year", 8)]
     assert (city.values, city.missing, city.width) == (("Kyoto", "Osaka", "Tokyo"), True, 0)
     assert (len(station.values), station.missing, station.width) == (12, False, 8)
-    assert garden.values == ("False", "True")
+    assert (garden.edges.tolist(), garden.missing) == ([0, 1], False)
     kinds = ["bins", "plain", "bins", "plain", "plain", "plain", "plain", "categories", "plain", *["bins"] * 3]
     assert [feature.kind for feature in model.network_.features] == kinds
     assert [column.reason for column in model.columns_[6:]] == [
@@ -87,23 +88,23 @@ def test_arrays_of_objects_and_rows_of_lists_are_read_like_frames(quick):
     for X in (rows, np.array(rows, object)):
         model = TabularRegressor(**quick | {"max_epochs": 1}).fit(X, np.arange(40.0))
         assert np.array_equal(model._prepared(X), want)
-        assert [column.kind for column in model.columns_] == ["number", "category", "category"]
+        assert [column.kind for column in model.columns_] == ["number", "category", "number"]
 
 
 def test_values_of_rows_of_lists_keep_their_types():
     rows = [["01", 1, np.nan, "x"], ["02", 2.5, "b", 1.0]]
     columns = read(TabularRegressor(), rows, reset=True)
-    assert [column.kind() for column in columns] == ["category", "number", "category", "category"]
+    assert [decide(column).kind for column in columns] == ["category", "number", "category", "category"]
     assert [column.as_texts() for column in columns] == [["01", "02"], ["1", "2.5"], [None, "b"], ["x", "1"]]
 
 
 def test_texts_of_an_array_that_are_all_numbers_are_numbers():
     texts = np.array([["1", "a"], ["2", "b"], ["10", "a"]])
     numbers, categories = read(TabularRegressor(), texts, reset=True)
-    assert (numbers.kind(), numbers.as_numbers().tolist()) == ("number", [1, 2, 10])
-    assert (categories.kind(), categories.as_texts()) == ("category", ["a", "b", "a"])
-    assert raw_of(texts[:, :1].astype("S")).kind() == "number"
-    assert raw_of(texts[:, :1].astype(object)).kind() == "category"
+    assert (decide(numbers).kind, numbers.as_numbers().tolist()) == ("number", [1, 2, 10])
+    assert (decide(categories).kind, categories.as_texts()) == ("category", ["a", "b", "a"])
+    assert decide(raw_of(texts[:, :1].astype("S"))).kind == "number"
+    assert decide(raw_of(texts[:, :1].astype(object))).kind == "number"
 
 
 @pytest.mark.parametrize("days", [1, 25])
@@ -142,12 +143,12 @@ def test_dates_of_every_library_and_kind_are_the_same():
     frames = [pd.DataFrame({"c": days}), pl.DataFrame({"c": days}), pa.table({"c": days}), series.to_frame()]
     for X in (*arrays, *frames, [[day] for day in days], series.dt.to_period("D").to_frame()):
         raw = raw_of(X)
-        assert raw.kind() == "naive"
+        assert decide(raw).kind == "naive"
         np.testing.assert_array_equal(raw.as_dates("naive"), want)
     frame = series.dt.tz_localize("UTC").dt.tz_convert("Asia/Tokyo").to_frame("c")
     for X in (frame, pl.from_pandas(frame), frame.to_numpy(object)):
         raw = raw_of(X)
-        assert raw.kind() == "aware"
+        assert decide(raw).kind == "aware"
         np.testing.assert_array_equal(raw.as_dates("aware"), want)
 
 
@@ -192,10 +193,11 @@ def test_missing_dates_have_one_input_and_a_single_date_none():
 
 def test_what_is_no_date_as_in_fit_is_an_error_that_names_the_column(quick):
     dates = pd.date_range("2020-01-01", periods=40)
-    model = TabularRegressor(**quick | {"max_epochs": 1}).fit(pd.DataFrame({"a": dates, "b": range(40)}), range(40))
+    frame = pd.DataFrame({"a": dates, "b": [7, *range(39)]})
+    model = TabularRegressor(**quick | {"max_epochs": 1}).fit(frame, range(40))
     for values, message in (
         ({"a": [7.5]}, r"column 'a' must hold dates, as in fit; got 7\.5"),
-        ({"a": ["2020-01-01"]}, "column 'a' must hold dates, as in fit; got '2020-01-01'"),
+        ({"a": ["soon"]}, "column 'a' must hold dates, as in fit; got 'soon'"),
         ({"a": dates[:1].tz_localize("UTC")}, "'a' must hold dates without time zones, as in fit; got dates with time"),
         ({"a": [dates[:1].tz_localize("UTC")[0]]}, "'a' must hold dates without time zones, as in fit; got dates with"),
         ({"b": dates[:1]}, "column 'b' must hold numbers, as in fit; got dates"),
@@ -225,7 +227,7 @@ def test_times_of_day_and_durations_are_seconds():
     time, length = read(TabularRegressor(), np.array(frame.rows(), object), reset=True)
     np.testing.assert_array_equal(time.as_numbers(), [3630, np.nan])
     np.testing.assert_array_equal(length.as_numbers(), [86_400, np.nan])
-    assert (time.kind(), length.kind()) == ("number", "number")
+    assert (decide(time).kind, decide(length).kind) == ("number", "number")
 
 
 def test_a_number_becomes_its_position_in_bins_of_equal_share():
@@ -358,7 +360,7 @@ def test_columns_that_a_frame_declares_as_categories_are_categories(count):
         for other in (numbers[:, np.newaxis], numbers[:, np.newaxis].astype(float), np.array([texts]).T):
             assert column.codes(raw_of(other)).tolist() == want
     names = pd.Categorical([f"name {number}" for number in range(30)])
-    assert learnt_of(raw_of(pd.DataFrame({"c": names}))).reason == "30 categories, each in fewer than 2 rows"
+    assert learnt_of(raw_of(pd.DataFrame({"c": names}))).reason == "text, 30 different ones in 30 rows"
 
 
 def test_what_a_category_is_does_not_depend_on_the_other_rows():
@@ -376,10 +378,10 @@ def test_whole_numbers_that_float64_does_not_hold_are_different_categories():
     assert column.codes(raw_of(numbers)).tolist() == [0, 1]
 
 
-@pytest.mark.parametrize("known", [[True, False], [True, False, None], [True, True, None]], ids=str)
-def test_booleans_are_the_same_in_every_container(known):
+@pytest.mark.parametrize("known", [[True, False], [True, False, None], [True, True, None], ["true", "False"]], ids=str)
+def test_booleans_are_the_same_numbers_in_every_container(known):
     column = learnt(known)
-    assert column.kind == learnt_of(raw_of(np.array([[True], [False]]))).kind == "category"
+    assert column.kind == decide(raw_of(np.array([[True], [False]]))).kind == "number"
     want = inputs(column, [True, False])
     for X in ([True, False], [1, 0], [1.0, 0.0], ["True", "False"], np.array(["True", "False"], object)):
         assert np.stack(column.encode(raw_of(np.array([X]).T)), axis=1).tolist() == want
@@ -392,7 +394,7 @@ def test_masked_values_are_missing():
         (np.array([5, 7, 9], "timedelta64[s]"), [5, np.nan, 9]),
     ):  # fmt: skip
         raw = raw_of(np.ma.array(np.array([values]).T, mask=mask))
-        assert raw.kind() == "number"
+        assert decide(raw).kind == "number"
         np.testing.assert_array_equal(raw.as_numbers(), got)
     assert raw_of(np.ma.array([["a"], ["b"], ["a"]], mask=mask)).as_texts() == ["a", None, "a"]
     assert raw_of(np.ma.array([[True], [False], [True]], mask=mask)).as_texts() == ["True", None, "True"]
@@ -441,10 +443,13 @@ def test_a_lazy_frame_is_an_error_that_says_what_to_do():
         raw_of(pl.LazyFrame({"c": [1]}))
 
 
-def test_dates_with_and_without_time_zones_in_one_column_are_an_error():
+def test_dates_with_and_without_time_zones_in_one_column_are_left_out_and_an_error_if_dates_are_asked_for():
     dates = pd.date_range("2020-01-01", periods=2)
-    with pytest.raises(ValueError, match="column 'c' must hold dates with time zones or without, got both"):
-        read_dates(pd.Series([dates[0], dates[1].tz_localize("UTC")])).kind()
+    for values in ([dates[0], dates[1].tz_localize("UTC")], ["2020-01-01", "2020-01-02T00:00Z"]):
+        raw = read_dates(pd.Series(values))
+        assert (decide(raw).reason, decide(raw).cure) == ("dates with and without time zones", "zones")
+        with pytest.raises(ValueError, match="column 'c' must hold dates with time zones or without, got both"):
+            decide(raw, "date")
 
 
 def test_dates_where_categories_were_are_an_error_that_names_the_column():
@@ -490,7 +495,7 @@ def test_an_unknown_category_has_what_rare_ones_trained_or_else_the_mean_by_rows
 
 
 def test_the_importance_of_a_column_that_does_harm_is_below_0():
-    encoding = Encoding([learnt([1, 2, 3, 4]), learnt(["a"] * 4)])
+    encoding = Encoding([learnt([1, 2, 4, 3]), learnt(["a"] * 4)])
 
     def score(estimator, x, y):
         return -np.mean(x[:, 0] == y)
