@@ -6,14 +6,13 @@ it. `base.TabularEstimator.fit` calls both, and takes over what comes of them.
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.utils import check_random_state
 
-from fastfnn import validation
+from fastfnn import streams, validation
 from fastfnn.sklearn.weights import checked_sample_weight
 from fastfnn.tabular import kinds, reading
 from fastfnn.tabular.columns import LeftOut
@@ -102,7 +101,7 @@ def _encoding(
     ]  # fmt: skip
     message = kinds.warning(zip([raw.name for raw in raws], known, strict=True), CURES, SILENCE)
     if message:
-        warnings.warn(message, stacklevel=4)
+        streams.warn(message, stacklevel=4)
     return encoding
 
 

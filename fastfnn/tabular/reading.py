@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib.util
 import numbers
-import warnings
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -17,6 +16,7 @@ import narwhals as nw
 import numpy as np
 from sklearn.utils.validation import validate_data
 
+from fastfnn import streams
 from fastfnn.sklearn.data import feature_names
 from fastfnn.tabular.kinds import EXACT, MARKS, POINT, ZONES, Form, as_real, dates_of, less_offset, numbers_of
 
@@ -100,7 +100,7 @@ def warn_of_texts(name: str, texts: Sequence[str], what: str) -> None:
     """Warn of texts that count as missing in a column of numbers or dates, unless all of them mark missing values."""
     told = [text for text in texts if text.strip().lower() not in MARKS]
     if told:
-        warnings.warn(
+        streams.warn(
             f"column {name!r} has {len(told):,} texts that are no {what}, such as {told[0]!r}: they count as missing",
             stacklevel=2,
         )
