@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from fastfnn import validation
 from fastfnn.activation import Activation
 from fastfnn.backend import ACTIVATIONS, BACKENDS, WORK_PER_PREDICTION, aligned_zeros
+from fastfnn.codes import Codes
 from fastfnn.folding import folded_parameters
 from fastfnn.initialization import draw_weights
 from fastfnn.loss import LossBase
@@ -104,7 +105,7 @@ class NetworkBase:
         self.seed: int | None = None if seed is None else validation.integer("seed", seed, 0)
         self._rng = np.random.default_rng(self.seed)
         self._sizes = np.array(self.layer_sizes, np.int64)
-        self._codes_for: dict[str, np.ndarray] = {}
+        self._known_codes = Codes(self.activation, self.loss_function, self.backend, self.dtype)
         self._allocate()
 
     def _get_ready(self) -> None:
@@ -114,7 +115,7 @@ class NetworkBase:
         self._steps = 0
         # These compile a user's functions, so that their errors are raised here.
         self._codes("identity")
-        self.loss_function.code(self.backend, self.dtype)
+        _ = self._loss_code
 
     def _allocate(self) -> None:
         """Create the parameters and the running statistics with the values that training starts from."""
@@ -126,9 +127,6 @@ class NetworkBase:
         for name, values in self.params.items():
             if name.startswith("gamma"):
                 values[...] = 1
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_codes_for": {}}  # codes of a user's activations are addresses in this process
 
     def __repr__(self) -> str:
         sizes = "-".join(map(str, self.layer_sizes))
@@ -153,17 +151,11 @@ class NetworkBase:
 
     @property
     def _loss_code(self) -> int:
-        return self.loss_function.code(self.backend, self.dtype)
+        return self._known_codes.loss
 
     def _codes(self, output_activation: str) -> np.ndarray:
         """Return the code of each layer's activation, (layers,) int64."""
-        if output_activation not in self._codes_for:
-            codes = [
-                item.code(self.backend, self.dtype) if isinstance(item, Activation) else ACTIVATIONS.index(item)
-                for item in (*self.activation, output_activation)
-            ]
-            self._codes_for[output_activation] = np.array(codes, np.int64)
-        return self._codes_for[output_activation]
+        return self._known_codes.layers(output_activation)
 
     def _settings(self, optimizer_settings: dict[str, float]) -> np.ndarray:
         """Return the vector of the network's and an optimizer's settings."""

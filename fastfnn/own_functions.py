@@ -1,6 +1,6 @@
 """OwnFunctions: two functions that a user writes in Python, the base of `Activation` and `Loss`.
 
-It checks them, names them, keeps the codes of what the kernels make of them, and sees to copies and pickles.
+It checks them, names them, keeps what the kernels make of them alive, and sees to copies and pickles.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import types
 from collections.abc import Callable
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,16 @@ import numpy.typing as npt
 from fastfnn.backend import BACKENDS
 
 Function = Callable[..., float]
+
+
+class Code(Protocol):
+    """What a backend returns: an integer that is valid as long as the object lives."""
+
+    @property
+    def fixed(self) -> bool:
+        """Whether it stands for what the functions compute later, too; if not, compiling them again finds out."""
+
+    def __int__(self) -> int: ...
 
 
 class OwnFunctions:
@@ -35,7 +45,9 @@ class OwnFunctions:
         if name is not None and not isinstance(name, str):
             raise TypeError(f"name must be a str, got {type(name).__name__}")
         self._name = function.__name__ if name is None else name
-        self._codes: dict[tuple[str, np.dtype[Any]], int] = {}
+        # The latest code for each backend and dtype, and all codes: networks may still compute with earlier ones.
+        self._codes: dict[tuple[str, np.dtype[Any]], Code] = {}
+        self._alive: dict[Code, Code] = {}
 
     @property
     def name(self) -> str:
@@ -45,22 +57,25 @@ class OwnFunctions:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name})"
 
-    def code(self, backend: str, dtype: npt.DTypeLike) -> int:
-        """Return the code of the functions for a backend and a dtype; the first call compiles them.
+    def code(self, backend: str, dtype: npt.DTypeLike) -> Any:
+        """Return the code of the functions as they are now, for a backend and a dtype; it is valid as long as self is.
+
+        The first call compiles them, and a later one if something that they refer to has changed.
 
         :meta private:
         """
         key = backend, np.dtype(dtype)
-        if key not in self._codes:
+        if key not in self._codes or not self._codes[key].fixed:
             functions = map(_python_function, self._functions.values())
             try:
-                self._codes[key] = getattr(BACKENDS[backend], self._compile)(*functions, key[1])
+                code = getattr(BACKENDS[backend], self._compile)(*functions, key[1])
             except ValueError as error:
                 for argument, function in self._functions.items():
                     if isinstance(function, np.ufunc) and str(error).startswith(argument):
                         wanted = "must be a Python function, or a ufunc that Numba can compile"
                         raise ValueError(f"{argument} {wanted}, got {function!r}") from None
                 raise
+            self._codes[key] = self._alive.setdefault(code, code)
         return self._codes[key]
 
     def __eq__(self, other: object) -> bool:

@@ -66,8 +66,8 @@ def results(net: TabularNetwork, case: Case, data: dict[str, Any]) -> Results:
     settings = training_settings(0.0, net.dropout, False, net._seed, ())
     with unchanged({"params": net.params}):
         found["loss"] = net._kernels.tabular_gradient(
-            grad, net.params, x, t, weights, net._features, net._sizes, net._codes("identity"), settings,
-            net._loss_parameters, net.loss_function.code(net.backend, net.dtype), 3, net.members, int(net.scaled),
+            grad, net.params, x, t, weights, net._features, net._sizes, net._codes.layers("identity"), settings,
+            net._loss_parameters, net._codes.loss, 3, net.members, int(net.scaled),
         )  # fmt: skip
     parts = np.split(grad, np.cumsum([array.size for array in net.arrays.values()])[:-1])
     for (name, array), part in zip(net.arrays.items(), parts, strict=True):

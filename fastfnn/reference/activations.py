@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from . import given
+
 LEAK = 0.01  # slope of leaky ReLU for x < 0
-FIRST_GIVEN = 1000  # the first code that `compile_activation` returns
 
 
 def identity_forward(out: np.ndarray, x: np.ndarray) -> None:
@@ -132,7 +133,7 @@ def exp_forward(out: np.ndarray, x: np.ndarray) -> None:
         out[...] = np.exp(x)
 
 
-def compile_activation(forward: Callable[..., float], derivative: Callable[..., float], dtype: np.dtype) -> int:
+def compile_activation(forward: given.Function, derivative: given.Function, dtype: np.dtype) -> int:
     """Return a code for an activation f that is given by two scalar functions.
 
     forward     f(x)
@@ -140,13 +141,7 @@ def compile_activation(forward: Callable[..., float], derivative: Callable[..., 
     dtype       float32 or float64, of the arrays that f is applied to
     """
     by_input = len(inspect.signature(derivative).parameters) == 1
-    slope = np.vectorize((lambda x, y: derivative(x)) if by_input else derivative, otypes=[dtype])
-    _compiled.append((np.vectorize(forward, otypes=[dtype]), slope))
-    return FIRST_GIVEN + len(_compiled) - 1
-
-
-# The activations of `compile_activation`: f and f' of arrays, by code - FIRST_GIVEN.
-_compiled: list[tuple[Callable[..., np.ndarray], Callable[..., np.ndarray]]] = []
+    return given.Code(forward, (lambda x, y: derivative(x)) if by_input else derivative, dtype)
 
 
 class Activation(NamedTuple):
@@ -182,8 +177,8 @@ def activation_forward(out: np.ndarray, x: np.ndarray, code: int) -> None:
     x     (B, O)  read
     code          an index into ACTIVATIONS, or a result of `compile_activation`
     """
-    if code >= FIRST_GIVEN:
-        out[...] = _compiled[code - FIRST_GIVEN][0](x) if x.size else x
+    if code >= given.FIRST:
+        out[...] = given.functions_of(code).function(x) if x.size else x
     else:
         BY_CODE[code].forward(out, x)
 
@@ -198,8 +193,8 @@ def activation_backward(grad_x: np.ndarray, grad_out: np.ndarray, x: np.ndarray,
     """
     out = np.empty_like(x)
     activation_forward(out, x, code)
-    if code >= FIRST_GIVEN:
-        grad_x[...] = grad_out * _compiled[code - FIRST_GIVEN][1](x, out) if x.size else grad_out
+    if code >= given.FIRST:
+        grad_x[...] = grad_out * given.functions_of(code).derivative(x, out) if x.size else grad_out
         return
     activation = BY_CODE[code]
     assert activation.backward, f"{ACTIVATIONS[code]} has no derivative of its own"

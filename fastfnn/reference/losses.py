@@ -3,11 +3,9 @@
 B samples in a batch, K outputs.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 
-from .activations import FIRST_GIVEN
+from . import given
 
 LOSSES = (
     "softmax_cross_entropy", "sigmoid_cross_entropy", "squared_error", "poisson", "huber", "absolute_error", "quantile"
@@ -147,29 +145,24 @@ def quantile(grad_out: np.ndarray, out: np.ndarray, targets: np.ndarray, levels:
     return float((slope * r).sum() / batch) if batch else np.nan
 
 
-def compile_loss(value: Callable[..., float], derivative: Callable[..., float], dtype: np.dtype) -> int:
+def compile_loss(value: given.Function, derivative: given.Function, dtype: np.dtype) -> int:
     """Return a code for a loss E_i = sum_k e(y_ik, t_ik) that is given by two scalar functions.
 
     value       e(y, t)
     derivative  de/dy, as a function of y and t
     dtype       float32 or float64, of the outputs; the functions get float64
     """
-    _compiled.append(tuple(np.vectorize(function, otypes=[np.float64]) for function in (value, derivative)))
-    return FIRST_GIVEN + len(_compiled) - 1
-
-
-# The losses of `compile_loss`: e and de/dy of float64 arrays, by code - FIRST_GIVEN.
-_compiled: list[tuple[Callable[..., np.ndarray], ...]] = []
+    return given.Code(value, derivative, np.float64)
 
 
 def _given_loss(grad_out: np.ndarray, out: np.ndarray, targets: np.ndarray, code: int) -> float:
     """Mean over the batch of E_i = sum_k e(y, t) of a loss of `compile_loss`, and its gradient de/dy / B."""
     if not out.size:
         return np.nan if len(out) == 0 else 0.0
-    value, slope = _compiled[code - FIRST_GIVEN]
+    functions = given.functions_of(code)
     y, t = out.astype(np.float64), targets.astype(np.float64)
-    grad_out[...] = slope(y, t) / len(out)
-    return float(value(y, t).sum() / len(out))
+    grad_out[...] = functions.derivative(y, t) / len(out)
+    return float(functions.function(y, t).sum() / len(out))
 
 
 # The functions by their codes, the indices into LOSSES.
@@ -178,7 +171,7 @@ LOSS = (softmax_cross_entropy, sigmoid_cross_entropy, squared_error, poisson, hu
 
 def loss_by_code(grad: np.ndarray, out: np.ndarray, targets: np.ndarray, parameters: np.ndarray, loss: int) -> float:
     """Write the gradient of the loss with this code and return its value."""
-    if loss >= FIRST_GIVEN:
+    if loss >= given.FIRST:
         return _given_loss(grad, out, targets, loss)
     arguments = [parameters] if LOSSES[loss] == "quantile" else parameters.tolist()
     return LOSS[loss](grad, out, targets, *arguments)

@@ -17,8 +17,9 @@ from numpy.typing import DTypeLike
 
 from fastfnn import validation
 from fastfnn.activation import Activation
-from fastfnn.backend import ACTIVATIONS, BACKENDS, aligned_zeros
+from fastfnn.backend import BACKENDS, aligned_zeros
 from fastfnn.base import NOTHING
+from fastfnn.codes import Codes
 from fastfnn.loss import LossBase
 from fastfnn.losses import checked_loss
 from fastfnn.optimizers import Optimizer
@@ -137,6 +138,7 @@ class TabularNetwork:
         self.dropout: float = validation.fraction("dropout", dropout)
         self.dtype: np.dtype[Any] = checked_dtype(dtype)
         self.backend: str = validation.choice("backend", backend, tuple(BACKENDS))
+        self._codes = Codes(self.activation, self.loss_function, self.backend, self.dtype)
         self._sizes = np.array(self.layer_sizes, np.int64)
         self._features = np.array(
             [(KINDS.index(feature.kind), feature.count, feature.width) for feature in self.features], np.int64
@@ -206,21 +208,11 @@ class TabularNetwork:
     def _kernels(self) -> Any:
         return BACKENDS[self.backend]
 
-    def _codes(self, output_activation: str) -> np.ndarray:
-        """Return the code of each layer's activation."""
-        return np.array(
-            [
-                item.code(self.backend, self.dtype) if isinstance(item, Activation) else ACTIVATIONS.index(item)
-                for item in (*self.activation, output_activation)
-            ],
-            np.int64,
-        )
-
     def predict(self, x: np.ndarray) -> np.ndarray:
         """Return the mean of the members' outputs (N, K) for prepared samples (N, features) of the network's dtype."""
         out = np.empty((len(x), self.layer_sizes[-1]), self.dtype)
         self._kernels.tabular_forward(
-            out, self.params, x, self._features, self._sizes, self._codes(self.loss_function.output_activation),
+            out, self.params, x, self._features, self._sizes, self._codes.layers(self.loss_function.output_activation),
             self.members, int(self.scaled),
         )  # fmt: skip
         return out
@@ -268,9 +260,8 @@ class TabularNetwork:
         weights = NOTHING.astype(self.dtype) if sample_weight is None else sample_weight.astype(self.dtype)
         self._kernels.tabular_steps(
             self.params, first, second, losses, x, targets, weights, order, rates, self._features, self._sizes,
-            self._codes("identity"), settings, self._loss_parameters,
-            self.loss_function.code(self.backend, self.dtype), optimizer.code, batch_size, self.steps, self.members,
-            int(self.scaled),
+            self._codes.layers("identity"), settings, self._loss_parameters, self._codes.loss,
+            optimizer.code, batch_size, self.steps, self.members, int(self.scaled),
         )  # fmt: skip
         self.steps += len(rates)
         return losses

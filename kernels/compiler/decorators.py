@@ -27,9 +27,9 @@ from numba.core import cgutils, errors
 from numba.core import types as numba_types
 from numba.extending import intrinsic, overload
 
-from .cache import CodeFile, counting
+from .cache import CodeFile, NoFile, counting
 from .exclusion import one_thread, undivided
-from .pipeline import Inner, SharedCompiler
+from .pipeline import CodeOfItsOwn, Inner, SharedCompiler, compile_into
 from .signature import signature_of, with_context
 
 Function = Callable[..., Any]
@@ -57,12 +57,21 @@ def inner(function: Function) -> Function:
     return compiled_with(function, fastmath=CONTRACT, **OPTIONS, **NOT_FROM_PYTHON, **NOT_FROM_C)
 
 
-def _compile(function: Function, dtype: np.dtype[Any], **options: Any) -> Any:
+def _compile(
+    function: Function,
+    dtype: np.dtype[Any],
+    file: Callable[..., CodeFile | NoFile] = CodeFile,
+    codegen: CodeOfItsOwn | None = None,
+    /,
+    **options: Any,
+) -> Any:
     with undivided():
         numba.typeof(np.empty(0))  # so that no fork finds numpy.ma half imported: the first call would import it
         dispatcher = numba.njit(pipeline_class=SharedCompiler, fastmath=CONTRACT, **OPTIONS, **options)(function)
+        if codegen is not None:
+            compile_into(dispatcher, codegen)
         signature, processor = signature_of(function, dtype), dispatcher.targetctx.codegen().magic_tuple()
-    dispatcher._cache = CodeFile(function, dtype, signature, processor)
+    dispatcher._cache = file(function, dtype, signature, processor)
     with dispatcher._cache.ready(), undivided():
         dispatcher.compile(signature)
     dispatcher.disable_compile()
@@ -98,6 +107,36 @@ class _Shared:
             self.compiled[dtype] = code, address
 
 
+class MachineCode:
+    """A function that is called by its address only. The address is valid as long as this object lives.
+
+    function  like a shared function
+    dtype     float32 or float64
+    file      makes the file of its code, see cache.py
+    """
+
+    address: int
+
+    def __init__(self, function: Function, dtype: np.dtype[Any], file: Callable[..., CodeFile | NoFile]) -> None:
+        if numba.config.DISABLE_JIT:
+            self.address = address_of(function, dtype)
+            return
+        prepare((callee, dtype) for callee in _callees_of(function))
+        with one_thread(), counting(1) as count:
+            count()
+            codegen = CodeOfItsOwn()
+            code = _compile(function, dtype, file, codegen, **NOT_FROM_PYTHON, **NOT_FROM_C)
+            with undivided():
+                (version,) = code.overloads.values()
+                self.address = version.library.get_pointer_to_function(version.fndesc.llvm_func_name)
+                # Only what prints, or reports an error to Python, looks at these.
+                environments = version._find_referenced_environments()
+                for environment in environments:
+                    codegen.set_env(environment.env_name, environment)
+                codegen.finish()
+            self._alive = codegen, version.environment, environments
+
+
 _shared: dict[Function, _Shared] = {}
 
 
@@ -109,6 +148,10 @@ def _names(code: types.CodeType) -> set[str]:
 @functools.cache
 def shared_callees(function: Function) -> tuple[Function, ...]:
     """The shared functions that a function calls, itself or through inner functions, by names of their modules."""
+    return _callees_of(function)
+
+
+def _callees_of(function: Function) -> tuple[Function, ...]:
     found: dict[Function, None] = {}
     visited = set()
 
@@ -172,13 +215,24 @@ def prepare(wanted: Iterable[tuple[Function, np.dtype[Any]]]) -> None:
     if numba.config.DISABLE_JIT:
         return
     order = _callees_first(wanted)
-    with counting(len(order)) as count:
+    left = [(_entries.get(function) or _shared[function], dtype) for function, dtype in order]
+    with counting(len(order), lambda: _missing(left)) as count:
         for function, dtype in order:
             count()
             record = _entries.get(function) or _shared[function]
             with one_thread():
                 if dtype not in record.compiled:  # another thread may have been first
                     record.compile(dtype)
+
+
+def _missing(records: Iterable[tuple[_Entry | _Shared, np.dtype[Any]]]) -> int:
+    """How many functions are neither compiled in this process nor on disk."""
+    processor = numba.core.registry.cpu_target.target_context.codegen().magic_tuple()
+    return sum(
+        CodeFile(record.function, dtype, signature_of(record.function, dtype), processor).is_missing()
+        for record, dtype in records
+        if dtype not in record.compiled
+    )
 
 
 def _callees_first(wanted: Iterable[tuple[Function, np.dtype[Any]]]) -> list[tuple[Function, np.dtype[Any]]]:

@@ -2,16 +2,20 @@
 
 Numba optimizes each function for itself and makes machine code of it, even if only other compiled functions call it,
 into which its code goes anyway. `Inner` leaves that out.
+
+Numba keeps all machine code until the process ends. `CodeOfItsOwn` holds that of one function and frees it.
 """
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import llvmlite.binding as llvm
 import numba
+from llvmlite.binding.ffi import ObjectRef
+from llvmlite.binding.newpassmanagers import NewPassManager
 from numba import types
-from numba.core.codegen import JITCodeLibrary
+from numba.core.codegen import JITCodeLibrary, JITCPUCodegen
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import AnalysisPass, register_pass
 from numba.core.typed_passes import IRLegalization
@@ -19,13 +23,14 @@ from numba.core.typed_passes import IRLegalization
 from .writer import written
 
 
-def compiler_with(added: type, after: type) -> Any:
-    """Numba's compiler with one more pass, after another."""
+def compiler_with(*added: tuple[type, type]) -> Any:
+    """Numba's compiler with more passes: pairs of a pass and the one that it comes after."""
 
     class Compiler(CompilerBase):
         def define_pipelines(self) -> list[Any]:
             passes = DefaultPassBuilder.define_nopython_pipeline(self.state)
-            passes.add_pass_after(added, after)
+            for each, after in added:
+                passes.add_pass_after(each, after)
             passes.finalize()
             return [passes]
 
@@ -94,7 +99,7 @@ class _LinkWritten(AnalysisPass):
 
 
 @register_pass(mutates_CFG=False, analysis_only=True)
-class _LinkOnly(AnalysisPass):
+class LinkOnly(AnalysisPass):
     """Before code generation: put the code into a `_CodeToLink`."""
 
     _name = "fastfnn_link_only"
@@ -107,8 +112,49 @@ class _LinkOnly(AnalysisPass):
         return True
 
 
-SharedCompiler: Any = compiler_with(_LinkWritten, IRLegalization)
-_InnerCompiler = compiler_with(_LinkOnly, IRLegalization)
+SharedCompiler: Any = compiler_with((_LinkWritten, IRLegalization))
+_InnerCompiler = compiler_with((LinkOnly, IRLegalization))
+
+
+class CodeOfItsOwn(JITCPUCodegen):
+    """A code generator for one function: its machine code is freed with this object, and with it all that made it."""
+
+    def __init__(self) -> None:
+        self._used: list[NewPassManager] = []
+        super().__init__("fastfnn.own")
+
+    def _module_pass_manager(self, **options: Any) -> Any:
+        return self._kept(super()._module_pass_manager(**options))
+
+    def _function_pass_manager(self, **options: Any) -> Any:
+        return self._kept(super()._function_pass_manager(**options))
+
+    def _kept(self, passes: Any) -> Any:
+        self._used.append(passes[0])
+        return passes
+
+    def finish(self) -> None:
+        """Free what has optimized the code, once it is machine code: llvmlite 0.50 does not, of its own accord."""
+        used, self._used = self._used, []
+        for passes in used:
+            if type(passes)._dispose is ObjectRef._dispose:
+                NewPassManager._dispose(passes)
+                passes.detach()
+
+
+class _Target(NamedTuple):
+    """What a dispatcher compiles for."""
+
+    typing_context: Any
+    target_context: Any
+    options: Any
+
+
+def compile_into(dispatcher: Any, codegen: CodeOfItsOwn) -> None:
+    """Let Numba's object for a function make its machine code by a code generator of its own."""
+    dispatcher.targetctx = dispatcher.targetctx.subtarget(_internal_codegen=codegen)
+    former = dispatcher.targetdescr
+    dispatcher._compiler.targetdescr = _Target(former.typing_context, dispatcher.targetctx, former.options)
 
 
 class Inner:

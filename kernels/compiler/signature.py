@@ -11,8 +11,8 @@ An annotation says what a parameter is to compiled code:
 No annotation of the result means no result.
 """
 
-import functools
 import inspect
+import weakref
 from collections.abc import Callable
 from typing import Annotated, Any, TypeAlias, get_args, get_origin
 
@@ -41,9 +41,13 @@ WrittenDoubles = Annotated[np.ndarray, "float64", 1, "C", "written"]
 _SCALARS = {int: types.intp, float: types.float64, bool: types.boolean, None: types.void, type(None): types.void}
 
 
-@functools.cache
+_known: weakref.WeakKeyDictionary[Callable[..., Any], dict[str, Any]] = weakref.WeakKeyDictionary()
+
+
 def _annotations(function: Callable[..., Any]) -> dict[str, Any]:
-    return inspect.get_annotations(function, eval_str=True)
+    if function not in _known:
+        _known[function] = inspect.get_annotations(function, eval_str=True)
+    return _known[function]
 
 
 def has_signature(function: Callable[..., Any]) -> bool:

@@ -1,8 +1,8 @@
 """How functions of numbers that a user writes in Python become shared functions like those of this package.
 
 user_activations.py and user_losses.py have the templates: a loop over a block that calls the user's functions. What
-`compile_block` makes of one is called by its address. To run as fast as built-in functions, the user's are compiled
-with two changes, made in Numba's intermediate representation:
+`compile_block` makes of one is called by its address, and freed with the `Code` that holds it. To run as fast as
+built-in functions, the user's are compiled with two changes, made in Numba's intermediate representation:
 
 - A number that is written in the code, or bound to a name outside, takes the type of the argument. To Numba 1.0 is a
   float64, and `1.0 + x` would turn a float32 into a float64. Exponents stay integers, so that x ** 2 becomes x * x.
@@ -17,6 +17,7 @@ import math
 import operator
 import re
 import types
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -27,13 +28,17 @@ from numba.core import types as numba_types
 from numba.core.compiler_machinery import FunctionPass, register_pass
 from numba.core.dispatcher import Dispatcher
 from numba.core.imputils import impl_ret_borrowed
+from numba.core.typed_passes import IRLegalization
 from numba.core.untyped_passes import InlineClosureLikes
 from numba.extending import intrinsic
 
-from ..compiler.decorators import address_of, shared
-from ..compiler.pipeline import compiler_with
+from ..compiler.cache import CodeFile, NoFile, logger
+from ..compiler.decorators import MachineCode
+from ..compiler.exclusion import one_thread
+from ..compiler.pipeline import LinkOnly, compiler_with
 from . import elementary
-from .code_fingerprint import UnknownObject, fingerprint
+from .code_fingerprint import UnknownObject, fingerprint, skeleton
+from .registrations import overloads_of
 
 Function = Callable[..., float]
 
@@ -90,7 +95,8 @@ class _TypeOfTheArgument(FunctionPass):
         elif id(value) in _ours:
             statement.value = ir.Global("ours", _ours[id(value)], statement.loc)
         elif isinstance(value, types.FunctionType) and not (value.__module__ or "").startswith("numpy"):
-            statement.value = ir.Global(value.__name__, _jitted(value), statement.loc)
+            if not overloads_of(value):  # else Numba knows what to put in its place
+                statement.value = ir.Global(value.__name__, _jitted(value), statement.loc)
         elif isinstance(value, Dispatcher):
             statement.value = ir.Global(value.py_func.__name__, _jitted(value.py_func), statement.loc)
 
@@ -109,17 +115,17 @@ def _exact_integers(block: Any) -> Iterator[str]:
             yield from (argument.name for argument in value.args)
 
 
-_Compiler = compiler_with(_TypeOfTheArgument, InlineClosureLikes)
+_Compiler = compiler_with((_TypeOfTheArgument, InlineClosureLikes), (LinkOnly, IRLegalization))
+
+# The user's functions that the block which is being compiled calls: one may call itself, or be called twice. They are
+# forgotten with the block, since later a name may be bound to something else.
+_in_this_block: dict[Any, Any] = {}
 
 
 def _jitted(function: Any) -> Any:
-    """A function compiled with what it refers to now: later a name may be bound to something else."""
-    return _jitted_as(function, fingerprint(function))
-
-
-@functools.cache
-def _jitted_as(function: Any, _key: str) -> Any:
-    return numba.njit(pipeline_class=_Compiler, error_model="numpy")(function)
+    if function not in _in_this_block:
+        _in_this_block[function] = numba.njit(pipeline_class=_Compiler, error_model="numpy")(function)
+    return _in_this_block[function]
 
 
 @intrinsic
@@ -145,36 +151,72 @@ class Given(NamedTuple):
     dtype: np.dtype
 
 
-_made: dict[str, Any] = {}  # shared functions, by kind and by the fingerprint of the user's functions
+class Code(int):
+    """What a kernel calls a user's functions by: an address, which is valid as long as this object lives.
+
+    fixed  whether the functions refer to something that cannot be told from what it is later: then only another
+           object stands for what they compute later. Otherwise compiling them again gives the same code if nothing
+           has changed.
+    """
+
+    fixed: bool
+    _machine_code: MachineCode
+
+    def __new__(cls, machine_code: MachineCode, fixed: bool) -> "Code":
+        self = super().__new__(cls, machine_code.address)
+        self._machine_code, self.fixed = machine_code, fixed
+        return self
 
 
-def compile_block(kind: str, template: Callable[..., Any], given: dict[str, Given], dtype: np.dtype) -> int:
-    """The address of a shared function for a dtype: a template that calls a user's functions.
+# By what is made of the user's functions, their fingerprint, and the dtype.
+_made: weakref.WeakValueDictionary[tuple[str, np.dtype], MachineCode] = weakref.WeakValueDictionary()
+
+
+def compile_block(kind: str, template: Callable[..., Any], given: dict[str, Given], dtype: np.dtype) -> Code:
+    """The code of a function for a dtype: a template that calls a user's functions.
 
     kind      what the functions make together, for names and messages
     template  a function of a block, which finds the user's functions in its globals
     given     these functions, by their names there
 
-    The compiled code is cached on disk under a fingerprint of their code and of what it refers to. Raises ValueError,
-    with the line of the user's code, if Numba cannot compile one of them.
+    The compiled code is cached on disk under a fingerprint of their code and of what it refers to. If that has none,
+    they are compiled by each call. Raises ValueError, with the line of the user's code, if Numba cannot compile one of
+    them.
     """
+    functions = [each.function for each in given.values()]
+    family = f"{kind}_{skeleton(*functions)}_"
+    file: Any = functools.partial(CodeFile, family=family)
     try:
-        key = f"{kind}_{fingerprint(*(each.function for each in given.values()))}"
+        name, fixed = family + fingerprint(*functions), False
     except UnknownObject as error:
-        _check_all(given)
-        raise ValueError(f"a user's {kind} must refer only to numbers, arrays and functions, got {error}") from None
-    if key not in _made:
-        compiled = (lambda function: function) if numba.config.DISABLE_JIT else _jitted
-        names = template.__globals__ | {name: compiled(each.function) for name, each in given.items()}
-        block = types.FunctionType(template.__code__, names, key)
-        block.__qualname__, block.__module__ = block.__name__, template.__module__
-        block.__annotations__ = template.__annotations__
-        _made[key] = shared(block)
+        name, fixed, file = f"{family}unkept", True, NoFile
+        logger.info("the %s %s is compiled in every process: it refers to %s", kind, functions[0].__qualname__, error)
+    with one_thread():
+        code = None if fixed else _made.get((name, dtype))
+        if code is None:
+            code = _compiled(name, template, given, dtype, file)
+        if not fixed:
+            _made[name, dtype] = code
+    return Code(code, fixed)
+
+
+def _compiled(
+    name: str, template: Callable[..., Any], given: dict[str, Given], dtype: np.dtype, file: Any
+) -> MachineCode:
+    names = dict(template.__globals__)
+    block = types.FunctionType(template.__code__, names, name)
+    block.__qualname__, block.__module__ = block.__name__, template.__module__
+    block.__annotations__ = template.__annotations__
+    plain = {name: each.function for name, each in given.items()}
     try:
-        return address_of(_made[key], dtype)
+        names.update(plain if numba.config.DISABLE_JIT else {name: _jitted(each) for name, each in plain.items()})
+        return MachineCode(block, dtype, file)
     except Exception:
         _check_all(given)
         raise
+    finally:
+        _in_this_block.clear()
+        names.update(plain)  # the block's globals live as long as its code; what Numba knows of the functions need not
 
 
 def takes(function: Function) -> int:

@@ -9,12 +9,22 @@ import sysconfig
 
 import programs
 import pytest
+from helpers import run_python
 
 README = programs.ROOT / "README.md"
 FEATURES = programs.ROOT / "docs/start/features.md"
 if not FEATURES.is_file():
     pytest.skip("the README and the pages are not beside the tests", allow_module_level=True)
 
+# How many kernels `fastfnn compile` compiles for float32, counted without compiling them.
+COUNT = """
+import numpy as np
+from fastfnn import backend
+from fastfnn.kernels.compiler import decorators
+wanted = [*decorators.everything(np.dtype("float32")), (backend.region.work, backend.pool.WORK_DTYPE)]
+print(len(decorators._callees_first(wanted)))
+"""
+COUNTED = ("docs/start/install.md", "docs/ja/start/install.md", "docs/how-to/containers.md")
 LONGEST = 120  # lines
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 COMPARISON = "| | fastfnn | scikit-learn |"
@@ -24,6 +34,13 @@ FEWEST_RIGHT = {"sklearn": 0.95, "TwoLayerNet": 0.85}  # 0.97; 0.88 to 0.90 over
 def blocks(*names):
     """The blocks of code that contain one of the names, in order."""
     return [block for _, block in BLOCK.findall(README.read_text("utf-8")) if any(name in block for name in names)]
+
+
+@pytest.mark.jit
+@pytest.mark.parametrize("page", COUNTED)
+def test_pages_say_how_many_kernels_are_compiled(page):
+    said = re.findall(r"\b(\d{3}) (?:kernels|files|個のカーネル)", (programs.ROOT / page).read_text("utf-8"))
+    assert said and set(said) == {run_python(COUNT).strip()}
 
 
 @pytest.mark.jit  # without the compiler they take too long

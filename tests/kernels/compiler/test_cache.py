@@ -20,7 +20,7 @@ import pytest
 from helpers import LAYOUTS, NOJIT, ROOT, TEST_FOLDERS, run_python
 
 from fastfnn import kernels
-from fastfnn.kernels.compiler import cache, decorators
+from fastfnn.kernels.compiler import cache, decorators, trust
 from fastfnn.kernels.compiler import signature as signature_module
 from fastfnn.kernels.compiler.signature import StridedVector, Vector
 
@@ -108,8 +108,8 @@ def test_the_first_call_compiles_and_the_next_process_loads(tmp_path):
 def test_a_process_that_compiles_warns_once_of_the_wait_unless_a_listener_is_told(tmp_path):
     first = run("silent", "float32", "float64", NUMBA_CACHE_DIR=tmp_path)
     assert first["warnings"] == [
-        "fastfnn compiles its kernels for this processor, once: later runs load them from disk "
-        "('fastfnn compile' does it ahead)"
+        "fastfnn compiles the kernel all_finite for this processor, not in its cache yet, and what else this process "
+        "needs: later runs load them from disk ('fastfnn compile' compiles all kernels ahead)"
     ]
     assert first["told"] == ["compiling 1 of 1: all_finite"] * 2
     loaded = run("silent", "float32", "float64", NUMBA_CACHE_DIR=tmp_path)
@@ -123,7 +123,18 @@ def test_without_a_handler_the_warning_goes_to_standard_error():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT, timeout=300
     )
     assert result.stdout == "" and result.stderr.count("\n") == 1
-    assert result.stderr.startswith("fastfnn compiles its kernels")
+    assert result.stderr.startswith("fastfnn compiles the kernel one for this processor")
+
+
+@pytest.mark.jit
+def test_the_warning_says_how_many_kernels_are_not_on_disk(tmp_path):
+    run("silent", "float32", NUMBA_CACHE_DIR=tmp_path)
+    (warning,) = run("silent update", "float32", NUMBA_CACHE_DIR=tmp_path)["warnings"]
+    assert warning.startswith(f"fastfnn compiles {len(UPDATE)} kernels (") and ", not in its cache yet" in warning
+    held = next(path for path in tmp_path.rglob("*.nbc") if ".update_part." in path.name)
+    held.unlink()
+    (warning,) = run("silent update", "float32", NUMBA_CACHE_DIR=tmp_path)["warnings"]
+    assert warning.startswith("fastfnn compiles the kernel update_part for this processor, not in its cache yet")
 
 
 @pytest.fixture
@@ -281,14 +292,14 @@ def test_code_for_another_numba_signature_or_source_is_compiled_again(cached, mo
         monkeypatch.setattr(cache.numba, "__version__", "another")
     elif what == "signature":
         monkeypatch.setitem(tripled.__annotations__, "x", StridedVector)
-        signature_module._annotations.cache_clear()
+        signature_module._known.pop(tripled, None)
     else:
         monkeypatch.setattr(tripled, "__code__", (lambda x: x[0] + 2 * x[0]).__code__)
     try:
         assert cached.compiled("float32") and not cached.compiled("float32")
         assert len(cached.files()) == 1
     finally:
-        signature_module._annotations.cache_clear()
+        signature_module._known.pop(tripled, None)
 
 
 @pytest.mark.jit
@@ -481,6 +492,134 @@ def test_old_files_of_killed_processes_and_earlier_versions_are_removed(cached, 
     kept -= {f"former-40-{machine}.nbc"}
     temporary = {f"{version}-0.01-{machine}.nbc.0123.tmp" for version in ("former", cache.FINGERPRINT)}
     assert left == {path.name for path in cached.files()} | kept | temporary | {"of_the_user.txt", "fastfnn.lock"}
+
+
+@pytest.mark.jit
+def test_the_cache_is_bounded_by_what_was_used_the_longest_ago(cached, monkeypatch):
+    assert cached.compiled("float32")
+    (own,) = cached.files()
+    size, day = own.stat().st_size, 24 * 3600
+    for days in (1, 2, 3, 4):
+        path = own.with_name(f"{days}-{own.name}")
+        path.write_bytes(own.read_bytes())
+        os.utime(path, (path.stat().st_atime, path.stat().st_mtime - days * day))
+    monkeypatch.setattr(cache, "_CACHE_BYTES", 4 * size + size // 2)
+    monkeypatch.setattr(cache, "_swept", set())
+    assert cached.compiled("float64")
+    ages = {path.name.partition("-")[0] for path in own.parent.glob("[1-4]-*.nbc")}
+    assert ages == {"1", "2"} and own.exists()
+
+
+@pytest.mark.jit
+def test_a_file_that_is_loaded_counts_as_used(cached):
+    assert cached.compiled("float32")
+    (own,) = cached.files()
+    os.utime(own, (0, 0))
+    assert not cached.compiled("float32")
+    assert own.stat().st_mtime > 10**9
+
+
+@pytest.mark.jit
+def test_old_files_of_other_installations_are_removed_and_their_recent_ones_kept(cached, monkeypatch):
+    monkeypatch.setattr(cache, "_swept", set())
+    assert cached.compiled("float32")
+    own = cached.files()[0].parent
+    if not cache._INSTALLATION.fullmatch(own.name):
+        own = own / "fastfnn_0123456789abcdef"
+        own.mkdir()
+    other, foreign = own.with_name("fastfnn_00000000000000ff"), own.with_name("somebody_elses")
+    for folder in (other, foreign):
+        folder.mkdir()
+        for name, days in (("old.nbc", 40), ("new.nbc", 1)):
+            (folder / name).write_bytes(b"content")
+            before = (folder / name).stat().st_mtime - days * 24 * 3600
+            os.utime(folder / name, (before, before))
+    cache._swept.clear()
+    cache.sweep(own)
+    assert [path.name for path in other.iterdir()] == ["new.nbc"]
+    assert len(list(foreign.iterdir())) == 2
+
+
+# Folders and files of others
+
+
+def belongs_to_another(path, monkeypatch):
+    """Make a file or folder look like another user's."""
+    if os.geteuid() == 0:
+        os.chown(path, 12345, -1)
+    else:
+        another = os.geteuid() + 1
+        monkeypatch.setattr(trust.os, "geteuid", lambda: another)
+
+
+CHANGED = {
+    "a folder that all may write to": lambda file, _: file.parent.chmod(0o777),
+    "a folder that its group may write to": lambda file, _: file.parent.chmod(0o770),
+    "a folder of another user": lambda file, patch: belongs_to_another(file.parent, patch),
+    "a file that all may write to": lambda file, _: file.chmod(0o666),
+    "a file of another user": lambda file, patch: belongs_to_another(file, patch),
+    "a folder above that all may write to": lambda file, _: file.parents[1].chmod(0o777),
+}
+
+
+@pytest.mark.jit
+@pytest.mark.skipif(not trust.CHECKED, reason="Windows has no such bits")
+@pytest.mark.parametrize("change", CHANGED.values(), ids=CHANGED)
+def test_code_that_somebody_else_could_have_written_is_not_loaded(cached, fresh_log, monkeypatch, change):
+    monkeypatch.setattr(trust, "_is_private", lambda status: False)
+    assert cached.compiled("float32") and not cached.compiled("float32")
+    (own,) = cached.files()
+    change(own, monkeypatch)
+    fresh_log.clear()
+    assert cached.compiled("float32")
+    told = [record.getMessage() for record in fresh_log.records if "loads no compiled code from" in record.getMessage()]
+    assert len(told) == 1 and str(own.parent) in told[0]
+
+
+@pytest.mark.skipif(not trust.CHECKED, reason="Windows has no such bits")
+@pytest.mark.parametrize(
+    ("mode", "above", "is_trusted"),
+    [(0o700, 0o700, True), (0o755, 0o755, True), (0o700, 0o1777, True), (0o1777, 0o755, False), (0o700, 0o777, False)],
+)
+def test_a_folder_is_trusted_if_nobody_else_can_change_what_lies_in_it(tmp_path, mode, above, is_trusted):
+    folder = tmp_path / "above" / "cache"
+    trust.make_folder(folder)
+    folder.chmod(mode)
+    folder.parent.chmod(above)
+    assert (trust.why_folder_is_not_trusted(folder) is None) is is_trusted
+
+
+@pytest.mark.skipif(not trust.CHECKED, reason="Windows has no such bits")
+def test_a_link_to_a_folder_of_others_is_not_trusted(tmp_path):
+    open_to_all = tmp_path / "open"
+    open_to_all.mkdir()
+    open_to_all.chmod(0o777)
+    (tmp_path / "link").symlink_to(open_to_all)
+    assert "others may write" in trust.why_folder_is_not_trusted(tmp_path / "link")
+
+
+@pytest.mark.skipif(not trust.CHECKED, reason="Windows has no such bits")
+@pytest.mark.parametrize(
+    ("name", "members", "is_private"),
+    [("ada", [], True), ("ada", ["ada"], True), ("ada", ["eve"], False), ("staff", [], False)],
+)
+def test_a_group_that_may_write_must_be_that_of_the_owner_alone(tmp_path, monkeypatch, name, members, is_private):
+    import grp
+    import pwd
+
+    monkeypatch.setattr(pwd, "getpwuid", lambda uid: types.SimpleNamespace(pw_name="ada"))
+    monkeypatch.setattr(grp, "getgrgid", lambda gid: types.SimpleNamespace(gr_name=name, gr_mem=members))
+    tmp_path.chmod(0o770)
+    assert (trust.why_folder_is_not_trusted(tmp_path) is None) is is_private
+
+
+@pytest.mark.skipif(not trust.CHECKED, reason="Windows has no such bits")
+@pytest.mark.parametrize(("user", "mode"), [(0, 0o755), (1000, 0o700)])
+def test_a_new_folder_is_closed_to_others_unless_root_fills_it_for_them(tmp_path, monkeypatch, user, mode):
+    monkeypatch.setattr(trust.os, "geteuid", lambda: user)
+    trust.make_folder(tmp_path / "above" / "cache")
+    for folder in (tmp_path / "above", tmp_path / "above" / "cache"):
+        assert stat.S_IMODE(folder.stat().st_mode) == mode
 
 
 # Folders that cannot be written to

@@ -96,7 +96,7 @@ def test_a_compiler_runs_the_added_pass():
             names.append(state.func_id.func_name)
             return False
 
-    @numba.njit(pipeline_class=compiler_with(Note, InlineClosureLikes))
+    @numba.njit(pipeline_class=compiler_with((Note, InlineClosureLikes)))
     def seen(x):
         return x + 1
 

@@ -1,5 +1,6 @@
 """Activations that a user writes: their values and derivatives, the code that comes of them, the cache, the errors."""
 
+import gc
 import importlib
 import json
 import linecache
@@ -7,6 +8,7 @@ import math
 import platform
 import re
 import types
+import weakref
 from math import exp
 
 import llvmlite.binding
@@ -522,12 +524,17 @@ import numpy as np
 import test_user_activations
 from fastfnn.kernels import compile_activation
 from fastfnn.kernels.compiler import decorators
-result = {}
+result, compiled = {}, []
+compile_ = decorators._compile
+
+def compile_and_note(*arguments, **options):
+    compiled.append(compile_(*arguments, **options))
+    return compiled[-1]
+
+decorators._compile = compile_and_note
 for name, function in test_user_activations.NARROW.items():
-    code = compile_activation(function, test_user_activations.one, np.dtype("float32"))
-    compiled = (pair for shared in decorators._shared.values() for pair in shared.compiled.values())
-    (dispatcher,) = (dispatcher for dispatcher, address in compiled if address == code)
-    (assembly,) = dispatcher.inspect_asm().values()
+    compile_activation(function, test_user_activations.one, np.dtype("float32"))
+    (assembly,) = compiled[-1].inspect_asm().values()
     result[name] = assembly[:assembly.index(".size")]  # without the wrappers that Python and C call
 print(json.dumps(result))
 """
@@ -611,6 +618,115 @@ def test_the_next_process_compiles_what_has_changed_and_nothing_else(tmp_path):
     assert run(2, 4) == {"closure": [1.5, 1], "helper": [3.0, 1], "module": [3.0, 1]}
     assert run(8, 4) == {"closure": [6.0, 1], "helper": [3.0, 0], "module": [3.0, 0]}
     assert run(8, 12) == {"closure": [6.0, 0], "helper": [9.0, 1], "module": [9.0, 1]}
+
+
+EDITED = """
+import collections, enum, json, sys
+import numba
+import numpy as np
+from numba.extending import intrinsic, overload, overload_attribute, overload_method, register_jitable
+from user_codes import apply_at
+from fastfnn.kernels import compile_activation
+
+{definitions}
+
+def scaled(x):
+    return {expression}
+
+code = compile_activation(scaled, lambda x: 1.0, np.dtype("float64"))
+x = np.full(1, 0.75)
+apply_at(code, x)
+print(json.dumps([float(x[0]), code.fixed]))
+"""
+# What a user's function refers to, whose factor is edited between two processes: definitions, expression.
+REFERRED = {
+    "a member of an Enum": ("class Slope(enum.Enum):\n    STEEP = FACTOR", "Slope.STEEP.value * x"),
+    "a member of an IntEnum": ("class Slope(enum.IntEnum):\n    STEEP = int(FACTOR)", "Slope.STEEP.value * x"),
+    "a named tuple": ("slope = collections.namedtuple('Slope', 'a b')(FACTOR, 1.0)", "slope.a * x"),
+    "the order of fields": (
+        "fields = ['a', 'b'] if FACTOR == 2 else ['b', 'a']\n"
+        "slope = np.array([(2.0, 3.0)], [(name, float) for name in fields])[0]", "slope['a'] * x",
+    ),
+    "a scalar of NumPy": ("slope = np.float32(FACTOR)", "slope * x"),
+    "a tuple in a tuple": ("slopes = ((1.0, FACTOR),)", "slopes[0][1] * x"),
+    "a default of a helper": ("def helper(x, factor=FACTOR):\n    return factor * x", "helper(x)"),
+    "a helper of a compiled helper": (
+        "@numba.njit\ndef inner(x):\n    return FACTOR * x\n@numba.njit\ndef outer(x):\n    return inner(x)",
+        "outer(x)",
+    ),
+    "the body of an overload": (
+        "def helper(x):\n    return x\n@overload(helper)\ndef of_helper(x):\n    return lambda x: FACTOR * x",
+        "helper(x)",
+    ),
+    "an overload of a method": (
+        "@overload_method(numba.types.Float, 'steep')\ndef steep(x):\n    return lambda x: FACTOR * x", "x.steep()",
+    ),
+    "an overload of an attribute": (
+        "@overload_attribute(numba.types.Float, 'steep')\ndef steep(x):\n    return lambda x: FACTOR * x", "x.steep",
+    ),
+    "a vectorized function": ("@numba.vectorize\ndef helper(x):\n    return FACTOR * x", "helper(x)"),
+}  # fmt: skip
+
+
+@pytest.mark.jit
+@pytest.mark.parametrize("referred", REFERRED)
+def test_the_next_process_sees_what_was_edited_in(referred, tmp_path):
+    definitions, expression = REFERRED[referred]
+    for factor in ("2.0", "3.0", "2.0"):
+        program = EDITED.format(definitions=definitions.replace("FACTOR", factor), expression=expression)
+        value, _ = json.loads(run_python(program, NUMBA_CACHE_DIR=tmp_path).splitlines()[-1])
+        assert value == 0.75 * float(factor)
+
+
+ORDINARY = {
+    "numbers": ("slope, offset = 2.0, 1", "slope * x + offset"),
+    "math": ("import math", "math.tanh(x) * math.pi"),
+    "functions of NumPy": ("", "np.maximum(np.exp(x), np.float64(1))"),
+    "a helper": ("def helper(x):\n    return x * x", "helper(x)"),
+    "a compiled helper": ("@numba.njit\ndef helper(x):\n    return x * x", "helper(x)"),
+    "an array": ("table = np.arange(4.0)", "table[int(x)] * x"),
+    "an Enum": ("class Slope(enum.Enum):\n    STEEP = 2.0", "Slope.STEEP.value * x"),
+}
+
+
+@pytest.mark.jit
+@pytest.mark.parametrize("kind", ORDINARY)
+def test_what_is_described_wholly_is_kept_on_disk(kind, tmp_path):
+    definitions, expression = ORDINARY[kind]
+    program = EDITED.format(definitions=definitions, expression=expression)
+    for _ in range(2):
+        _, fixed = json.loads(run_python(program, NUMBA_CACHE_DIR=tmp_path).splitlines()[-1])
+        assert not fixed
+        assert len(list(tmp_path.rglob("own.*.nbc"))) == 1
+
+
+@pytest.mark.jit
+def test_what_cannot_be_described_is_compiled_in_each_process_and_leaves_no_file(tmp_path):
+    definitions = "Of = type('Of', (), {'__module__': 'nowhere'})\n@overload(len)\ndef length(x):\n    return Of"
+    program = EDITED.format(definitions=definitions, expression="len((x, x)) * x")
+    value, fixed = json.loads(run_python(program, NUMBA_CACHE_DIR=tmp_path).splitlines()[-1])
+    assert (value, fixed) == (1.5, True)
+    assert list(tmp_path.rglob("own.*.nbc")) == []
+
+
+@pytest.mark.jit
+def test_code_that_nobody_holds_is_freed():
+    codes = [kernels.compile_activation(closure("a", 0.5 + i / 64), one, np.dtype("float64")) for i in range(3)]
+    made = [weakref.ref(code._machine_code) for code in codes]
+    assert all(each() is not None for each in made)
+    del codes
+    gc.collect()
+    assert all(each() is None for each in made)
+
+
+@pytest.mark.jit
+def test_of_one_piece_of_code_with_many_numbers_few_files_are_kept(tmp_path):
+    program = EDITED.format(definitions="slope = float(sys.argv[1])", expression="slope * x").replace(
+        "code = compile", "for slope in np.arange(1, 14) / 8:\n    code = compile"
+    )
+    value, _ = json.loads(run_python(program, 1, NUMBA_CACHE_DIR=tmp_path).splitlines()[-1])
+    assert value == 0.75 * 13 / 8
+    assert len(list(tmp_path.rglob("own.*.nbc"))) == 8
 
 
 @pytest.mark.jit
