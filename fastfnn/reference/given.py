@@ -17,8 +17,8 @@ class _Functions:
     """A function and its derivative, of arrays."""
 
     def __init__(self, function: Function, derivative: Function, dtype: npt.DTypeLike) -> None:
-        self.function = np.vectorize(function, otypes=[dtype])
-        self.derivative = np.vectorize(derivative, otypes=[dtype])
+        self.function: Callable[..., np.ndarray] = np.vectorize(function, otypes=[dtype])
+        self.derivative: Callable[..., np.ndarray] = np.vectorize(derivative, otypes=[dtype])
 
 
 _given: weakref.WeakValueDictionary[int, _Functions] = weakref.WeakValueDictionary()
